@@ -1,0 +1,206 @@
+//! What comes in: records as the log hands them over, and events as decoding makes them.
+
+use std::borrow::Cow;
+
+/// Milliseconds since 1970-01-01T00:00:00Z (T1).
+pub type Millis = i64;
+
+pub const MINUTE: Millis = 60_000;
+pub const HOUR: Millis = 3_600_000;
+pub const DAY: Millis = 86_400_000;
+/// How long orders, hours, waiting refunds and marks are remembered.
+pub const REMEMBERED: Millis = 400 * DAY;
+/// A moment that never comes.
+pub const NEVER: Millis = Millis::MAX;
+
+/// One record of an input topic, borrowed from the log's buffers.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Place of the topic in the list of input topics.
+    pub topic: u16,
+    pub partition: u32,
+    pub offset: i64,
+    /// The record's Kafka timestamp as it stands; capped at `now` by the shard (T3). `None` in files: the event's own time.
+    pub arrival: Option<Millis>,
+    pub key: Option<&'a [u8]>,
+    pub value: &'a [u8],
+}
+
+/// The type of an event: built in, or the n-th declared one (B7).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct EventType(pub u8);
+
+impl EventType {
+    pub const PURCHASE: Self = Self(0);
+    pub const REFUND: Self = Self(1);
+    pub const CANCEL: Self = Self(2);
+    pub const VIEW: Self = Self(3);
+    pub const SEARCH: Self = Self(4);
+    pub const CART_ADD: Self = Self(5);
+    pub const CART_REMOVE: Self = Self(6);
+    pub const CHECKOUT: Self = Self(7);
+    pub const OPEN: Self = Self(8);
+    pub const CLICK: Self = Self(9);
+    pub const EXPOSURE: Self = Self(10);
+    pub const PROFILE: Self = Self(11);
+    pub const ERASE: Self = Self(12);
+    pub const OPT_OUT: Self = Self(13);
+    pub const OPT_IN: Self = Self(14);
+    /// Not the type of any event: what sessions (B2) are counted under.
+    pub const SESSION: Self = Self(15);
+    /// The first declared type; the n-th is `DECLARED + n`, n below [`EventType::DECLARED_MAX`].
+    pub const DECLARED: Self = Self(16);
+    pub const DECLARED_MAX: usize = 32;
+    /// One more than the largest value.
+    pub const COUNT: usize = 48;
+
+    /// The built-in types by their names in events.
+    pub const BUILT_IN: [(&'static str, Self); 15] = [
+        ("purchase", Self::PURCHASE),
+        ("refund", Self::REFUND),
+        ("cancel", Self::CANCEL),
+        ("view", Self::VIEW),
+        ("search", Self::SEARCH),
+        ("cart_add", Self::CART_ADD),
+        ("cart_remove", Self::CART_REMOVE),
+        ("checkout", Self::CHECKOUT),
+        ("open", Self::OPEN),
+        ("click", Self::CLICK),
+        ("exposure", Self::EXPOSURE),
+        ("profile", Self::PROFILE),
+        ("erase", Self::ERASE),
+        ("opt_out", Self::OPT_OUT),
+        ("opt_in", Self::OPT_IN),
+    ];
+
+    pub fn declared(n: usize) -> Self {
+        debug_assert!(n < Self::DECLARED_MAX);
+        Self(Self::DECLARED.0 + n as u8)
+    }
+
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// The place in the list of declared types, if it is one.
+    pub fn declared_index(self) -> Option<usize> {
+        self.index().checked_sub(Self::DECLARED.index())
+    }
+}
+
+/// Text of an event: borrowed from the record unless it held escapes.
+pub type Text<'a> = Cow<'a, str>;
+
+/// A decoded event. Fields that mean nothing for its type are empty, whatever the record held (E2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event<'a> {
+    pub event_type: EventType,
+    pub time: Millis,
+    /// 1 to 256 bytes.
+    pub customer_id: Text<'a>,
+    pub event_id: Option<Text<'a>>,
+    pub order_id: Option<Text<'a>>,
+    /// Minor units of the base currency (O1).
+    pub amount: Option<i64>,
+    /// A purchase with a discount above 0.
+    pub discounted: bool,
+    /// Minor units of the base currency.
+    pub cart_total: Option<i64>,
+    /// Minor units of the base currency; exposures only.
+    pub cost: Option<i64>,
+    pub categories: Categories<'a>,
+    pub channel: Option<Text<'a>>,
+    pub campaign: Option<Text<'a>>,
+    /// Declared attributes of a profile event: (place in the list of declared attributes, new value), in order of the place.
+    pub attributes: Vec<(u8, AttributeValue<'a>)>,
+}
+
+/// The first eight distinct categories of an event: its own, then those of its items, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Categories<'a> {
+    /// The common case needs no allocation: the first stands inline.
+    pub first: Option<Text<'a>>,
+    pub others: Vec<Text<'a>>,
+}
+
+impl<'a> Categories<'a> {
+    pub const MAX: usize = 8;
+
+    /// Adds one unless it is there or there are already eight.
+    pub fn add(&mut self, category: Text<'a>) {
+        if self.first.is_none() {
+            self.first = Some(category);
+        } else if self.len() < Self::MAX && !self.iter().any(|known| known == category) {
+            self.others.push(category);
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.first.iter().chain(&self.others).map(|category| &**category)
+    }
+
+    pub fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.others.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum AttributeValue<'a> {
+    /// JSON null: the attribute is removed.
+    Removed,
+    Text(Text<'a>),
+    Number(f64),
+    Boolean(bool),
+    Time(Millis),
+}
+
+/// Why a record was rejected (E1), in the order of the checks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Reason {
+    TooLarge,
+    Decode,
+    Key,
+    Partition,
+    Type,
+    Schema,
+    Time,
+    TimeUnit,
+    TimeFuture,
+    Amount,
+    Currency,
+    /// The record killed the process twice and was skipped (R-journal `Skip`).
+    Crash,
+}
+
+impl Reason {
+    pub const ALL: [(Self, &'static str); 12] = [
+        (Self::TooLarge, "too_large"),
+        (Self::Decode, "decode"),
+        (Self::Key, "key"),
+        (Self::Partition, "partition"),
+        (Self::Type, "type"),
+        (Self::Schema, "schema"),
+        (Self::Time, "time"),
+        (Self::TimeUnit, "time_unit"),
+        (Self::TimeFuture, "time_future"),
+        (Self::Amount, "amount"),
+        (Self::Currency, "currency"),
+        (Self::Crash, "crash"),
+    ];
+
+    /// The stable name, as in the `rejected` topic.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
+/// A record that cannot be used: the reason, and in words what was expected and what was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejection {
+    pub reason: Reason,
+    pub words: String,
+}
