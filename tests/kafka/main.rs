@@ -1,0 +1,6 @@
+//! Tests against a real broker; they share the one that the harness starts.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod harness;

@@ -1,0 +1,170 @@
+//! One broker process (KRaft, broker and controller in one) with a data folder of its own on free ports.
+
+use rdkafka::config::ClientConfig;
+use rdkafka::producer::{BaseProducer, Producer};
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a broker may take until it answers; a loaded machine needs some ten seconds.
+const START_SECONDS_MAX: u64 = 90;
+/// Another process may take a port between our looking and the broker's binding.
+const ATTEMPTS_MAX: u32 = 3;
+
+pub struct BrokerOptions {
+    /// Java heap.
+    pub heap: &'static str,
+    /// Starts faster and runs slower: for tests, not for benches.
+    pub quick_start: bool,
+    /// Further lines of `server.properties`.
+    pub properties: Vec<String>,
+}
+
+impl Default for BrokerOptions {
+    fn default() -> Self {
+        Self { heap: "512m", quick_start: true, properties: Vec::new() }
+    }
+}
+
+/// A running broker. Dropping it kills the process and removes its data.
+pub struct Broker {
+    /// `host:port`, for `bootstrap.servers`.
+    pub address: String,
+    /// A shell that waits for us: when this process lets go of its input, however it ends, the shell kills the
+    /// broker and removes the folder. That holds for a panic, `process::exit` and kill -9 too.
+    guard: Child,
+    folder: PathBuf,
+}
+
+impl Broker {
+    pub fn start(jars: &str, options: &BrokerOptions) -> Result<Self, String> {
+        let mut failures = String::new();
+        for _ in 0..ATTEMPTS_MAX {
+            let broker = Self::spawn(jars, options)?;
+            match broker.wait_until_ready() {
+                Ok(()) => return Ok(broker),
+                Err(failure) => failures.push_str(&failure),
+            }
+        }
+        Err(format!("Kafka did not start in {ATTEMPTS_MAX} attempts:\n{failures}"))
+    }
+
+    fn spawn(jars: &str, options: &BrokerOptions) -> Result<Self, String> {
+        let folder =
+            tempfile::Builder::new().prefix("shoal-kafka-").tempdir().map_err(words("temporary folder"))?.keep();
+        let (port, controller_port) = two_free_ports().map_err(words("free port"))?;
+        let properties = folder.join("server.properties");
+        let text = server_properties(&folder, port, controller_port, &options.properties);
+        fs::write(&properties, text).map_err(words("server.properties"))?;
+        let guard = Command::new("sh")
+            .arg("-c")
+            .arg(GUARD)
+            .arg("kafka-guard")
+            .args([
+                jars,
+                options.heap,
+                if options.quick_start { "-XX:TieredStopAtLevel=1" } else { "-XX:+TieredCompilation" },
+            ])
+            .arg(&folder)
+            .stdin(Stdio::piped())
+            .stdout(fs::File::create(folder.join("log")).map_err(words("log"))?)
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(words("sh"))?;
+        Ok(Self { address: format!("127.0.0.1:{port}"), guard, folder })
+    }
+
+    /// Asks for metadata until a broker answers.
+    fn wait_until_ready(&self) -> Result<(), String> {
+        let client: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &self.address)
+            .set("reconnect.backoff.max.ms", "200")
+            .set("log_level", "0")
+            .create()
+            .map_err(words("client"))?;
+        let deadline = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
+        while Instant::now() < deadline {
+            let metadata = client.client().fetch_metadata(None, Duration::from_millis(500));
+            if metadata.is_ok_and(|metadata| !metadata.brokers().is_empty()) {
+                return Ok(());
+            }
+            if self.folder.join("ended").exists() {
+                return Err(format!("the broker ended:\n{}", self.log()));
+            }
+        }
+        Err(format!("no answer from {} within {START_SECONDS_MAX} s:\n{}", self.address, self.log()))
+    }
+
+    /// What the broker wrote so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
+    }
+}
+
+/// Arguments: class path, heap, compiler flag, folder. Formats the storage, runs the broker, and waits until the input
+/// ends. The broker must not inherit that input, nor what a terminal sends.
+const GUARD: &str = r#"
+trap '' INT
+java="java -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true $3 -XX:+UseSerialGC"
+{
+  $java -Xmx64m -cp "$1" kafka.tools.StorageTool format -t c2hvYWwtdGVzdC1icm9rZQ -c "$4/server.properties" 2>&1 && {
+    $java -Xms"$2" -Xmx"$2" -cp "$1" kafka.Kafka "$4/server.properties" 2>&1 &
+    echo $! > "$4/pid"
+    wait $!
+    rm "$4/pid"
+  }
+  touch "$4/ended"
+} < /dev/null &
+cat > /dev/null
+until [ -f "$4/ended" ] || [ -f "$4/pid" ]; do sleep 0.1; done
+[ -f "$4/pid" ] && kill -9 "$(cat "$4/pid")"
+wait
+rm -rf "$4"
+"#;
+
+fn server_properties(folder: &Path, port: u16, controller_port: u16, more: &[String]) -> String {
+    let data = folder.join("data");
+    format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={}
+auto.create.topics.enable=false
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+log.cleaner.dedupe.buffer.size=8388608
+{}
+",
+        data.display(),
+        more.join("\n"),
+    )
+}
+
+fn two_free_ports() -> std::io::Result<(u16, u16)> {
+    let (one, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    Ok((one.local_addr()?.port(), other.local_addr()?.port()))
+}
+
+fn words<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> String {
+    move |error| format!("broker harness, {what}: {error}")
+}

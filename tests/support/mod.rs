@@ -1,0 +1,59 @@
+//! A real Apache Kafka for tests and benches: one process, started from its Maven artifacts.
+//!
+//! Used with `#[path = "../support/mod.rs"] mod support;`. A test asks for the broker that its whole binary shares:
+//!
+//! ```ignore
+//! let Some(broker) = support::broker() else { return };
+//! ```
+//!
+//! Without Java and Maven there is none: the test says loudly that it was skipped, or fails if `CI=true`.
+
+// Each test binary and bench uses a part of this.
+#![allow(dead_code, unused_imports)]
+
+mod broker;
+mod jars;
+mod topics;
+
+pub use broker::{Broker, BrokerOptions};
+pub use topics::{Produced, Received, send};
+
+use std::io::Write;
+use std::sync::OnceLock;
+
+/// The broker shared by all tests of this binary; started by the first that asks, stopped when the process ends.
+///
+/// # Panics
+/// With `CI=true` if there is no Java or Maven; always if they are there and the broker does not start.
+pub fn broker() -> Option<&'static Broker> {
+    static SHARED: OnceLock<Option<Broker>> = OnceLock::new();
+    let shared = SHARED.get_or_init(|| start(&BrokerOptions::default()));
+    if shared.is_none() {
+        say_skipped();
+    }
+    shared.as_ref()
+}
+
+/// A broker of the caller's own, stopped when dropped. `None` where the machine cannot run one.
+pub fn start(options: &BrokerOptions) -> Option<Broker> {
+    match jars::resolve() {
+        Ok(jars) => Some(Broker::start(&jars, options).unwrap_or_else(|error| panic!("{error}"))),
+        Err(reason) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
+            panic!("CI=true needs a real Kafka broker, and {reason}")
+        }
+        Err(reason) => {
+            say(&format!("no Kafka broker: {reason}"));
+            None
+        }
+    }
+}
+
+fn say_skipped() {
+    let test = std::thread::current().name().unwrap_or("?").to_owned();
+    say(&format!("SKIPPED {test}: it needs a real Kafka broker (install a Java runtime and Maven)"));
+}
+
+/// To stderr past the capture of the test runner: a skipped test must be seen.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "\n*** {line}");
+}

@@ -1,0 +1,186 @@
+//! What tests do to topics: make them, write to them, read them as a read-committed consumer sees them.
+
+use super::Broker;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Headers, Message};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::{Offset, TopicPartitionList};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A record to write. Without partition the key decides (murmur2); without timestamp it is the wall clock.
+#[derive(Clone, Copy, Default)]
+pub struct Produced<'a> {
+    pub partition: Option<i32>,
+    pub timestamp: Option<i64>,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+}
+
+/// A record as a read-committed consumer sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Received {
+    pub partition: i32,
+    pub offset: i64,
+    pub timestamp: Option<i64>,
+    pub key: Option<Vec<u8>>,
+    /// `None`: a tombstone.
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Broker {
+    /// Makes a topic; `settings` are pairs such as `("cleanup.policy", "compact")`.
+    pub fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("admin client");
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        let answers = block_on(admin.create_topics([&topic], &AdminOptions::new())).expect("create topics");
+        for answer in answers {
+            answer.unwrap_or_else(|(topic, error)| panic!("topic {topic} is not made: {error}"));
+        }
+    }
+
+    /// Writes records and waits until the broker has them all.
+    pub fn produce<'a>(&self, topic: &str, records: impl IntoIterator<Item = Produced<'a>>) {
+        let producer = self.producer();
+        for record in records {
+            send(&producer, topic, record);
+        }
+        producer.flush(PATIENCE).expect("flush");
+    }
+
+    /// A producer to keep, for tests that write in the background; see [`send`].
+    pub fn producer(&self) -> ThreadedProducer<DefaultProducerContext> {
+        let mut config = self.client();
+        config.set("partitioner", "murmur2_random").set("linger.ms", "5").set("compression.type", "lz4");
+        config.set("delivery.report.only.error", "true").create().expect("producer")
+    }
+
+    /// Everything committed in the topic now, by partition and offset. Transactions still open are waited for, since
+    /// their records stand before the end.
+    pub fn read_committed(&self, topic: &str) -> Vec<Received> {
+        let consumer = self.reader(&[("isolation.level", "read_committed")]);
+        let partitions = self.assign_all(&consumer, topic);
+        let mut ends: Vec<i64> = (0..partitions).map(|partition| self.end(topic, partition)).collect();
+        let mut received = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        while ends.iter().any(|&end| end > 0) {
+            assert!(Instant::now() < deadline, "{topic}: not read to its end within {PATIENCE:?}; left: {ends:?}");
+            match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => received.push(Received::from(&message)),
+                Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+                Some(Err(error)) => panic!("{topic}: {error}"),
+            }
+            // By position: the last thing in a partition may be a marker, which no consumer sees.
+            for element in consumer.position().expect("position").elements() {
+                let end = &mut ends[element.partition() as usize];
+                if matches!(element.offset(), Offset::Offset(offset) if offset >= *end) {
+                    *end = 0;
+                }
+            }
+        }
+        received.sort_by_key(|record| (record.partition, record.offset));
+        received
+    }
+
+    /// The uncommitted end of a partition.
+    pub fn end(&self, topic: &str, partition: i32) -> i64 {
+        // Asked as a read-uncommitted consumer: read-committed the answer is the last stable offset.
+        let consumer = self.reader(&[("isolation.level", "read_uncommitted")]);
+        consumer.fetch_watermarks(topic, partition, PATIENCE).expect("watermarks").1
+    }
+
+    /// Settings that every client of the harness has.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.address).set("log_level", "3");
+        config
+    }
+
+    fn reader(&self, settings: &[(&str, &str)]) -> BaseConsumer {
+        let mut config = self.client();
+        config.set("group.id", "shoal-test-reader").set("enable.auto.commit", "false");
+        config.set("enable.partition.eof", "true").set("fetch.queue.backoff.ms", "5");
+        for (key, value) in settings {
+            config.set(*key, *value);
+        }
+        config.create().expect("consumer")
+    }
+
+    fn assign_all(&self, consumer: &BaseConsumer, topic: &str) -> i32 {
+        let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
+        let partitions = metadata.topics()[0].partitions().len() as i32;
+        assert!(partitions > 0, "topic {topic} does not exist");
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            list.add_partition_offset(topic, partition, Offset::Beginning).expect("offset");
+        }
+        consumer.assign(&list).expect("assign");
+        partitions
+    }
+}
+
+impl Received {
+    fn from(message: &impl Message) -> Self {
+        let headers = message
+            .headers()
+            .map(|headers| headers.iter().map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect());
+        Self {
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: message.timestamp().to_millis(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: headers.unwrap_or_default(),
+        }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_slice())
+    }
+}
+
+/// Queues one record, waiting while the queue is full.
+pub fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, record: Produced<'_>) {
+    let mut base = BaseRecord::<[u8], [u8]>::to(topic);
+    base.partition = record.partition;
+    base.timestamp = record.timestamp;
+    base.key = record.key;
+    base.payload = record.value;
+    while let Err((error, again)) = producer.send(base) {
+        assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull), "{topic}: {error}");
+        producer.poll(Duration::from_millis(10));
+        base = again;
+    }
+}
+
+/// Waits for one future on this thread; the admin client has no other door.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
