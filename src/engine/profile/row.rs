@@ -1,0 +1,61 @@
+//! The hot part of a customer: two cache lines with all that most rules read.
+
+use crate::engine::event::Millis;
+
+/// Place of a customer's row in its shard; a removed customer's number is used again.
+pub type RowNumber = u32;
+
+/// A time that is not known yet: earlier than any.
+pub const NONE: Millis = Millis::MIN;
+
+/// A customer's row.
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+pub struct Row {
+    /// The latest of the accepted events' times and of the last change's `effective_at` (T2).
+    pub clock: Millis,
+    /// Time of the customer's entry in the wheel; [`crate::engine::event::NEVER`] if it has none.
+    pub armed: Millis,
+    /// Instant of the first evaluation (R8).
+    pub life: Millis,
+    /// Time of the earliest accepted event (C14).
+    pub first_event: Millis,
+    /// Latest activity (B4), or [`NONE`].
+    pub last_activity: Millis,
+    /// Latest browsing event (B2), or [`NONE`].
+    pub last_browsing: Millis,
+    /// Earliest order that counts (O4), or [`NONE`].
+    pub first_order: Millis,
+    /// Latest order that counts, or [`NONE`].
+    pub last_order: Millis,
+    /// Lifetime revenue in minor units: net amounts of orders that count, less refunds without an order (O7).
+    pub revenue: i64,
+    /// The cart is open while now is before this (C8); [`NONE`] while it is closed.
+    pub cart_until: Millis,
+    /// Orders that count, lifetime.
+    pub orders: u32,
+    /// Accepted purchases, lifetime.
+    pub placed: u32,
+    /// Number of changes published (R4).
+    pub sequence: u32,
+    /// Which of the customers made in this shard it is: salts hashes of event ids, so that an erasure forgets them.
+    pub incarnation: u32,
+    /// UTC day of the latest accepted event's time (C18).
+    pub last_event_day: u16,
+}
+
+/// The value of one target (segmentation or audience) for one customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Place of the segment; audiences: 0 out, 1 in; [`Held::NULL`]: no value.
+    pub value: u16,
+    /// Since when, by `effective_at`.
+    pub since: Millis,
+    /// Whether `min_dwell` holds it: not when it came from null (R5).
+    pub dwells: bool,
+}
+
+impl Held {
+    pub const NULL: u16 = u16::MAX;
+    pub const NONE: Self = Self { value: Self::NULL, since: 0, dwells: false };
+}
