@@ -2,6 +2,7 @@
 //!
 //! Modules in the order in which an event meets them.
 
+pub mod currency;
 pub mod decode;
 pub mod effects;
 pub mod event;
