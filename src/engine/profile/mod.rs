@@ -66,6 +66,14 @@ impl Profiles {
         None
     }
 
+    /// Asks the memory for a row by its number.
+    pub fn prefetch_number(&self, _row: RowNumber) {}
+
+    /// Whether a row of this number holds a living customer.
+    pub fn is_live(&self, _row: RowNumber) -> bool {
+        unimplemented!()
+    }
+
     /// Between second and third pass: asks the memory for the variable part of a row that is there by now.
     pub fn prefetch_blocks(&self, _row: RowNumber) {}
 

@@ -42,6 +42,10 @@ pub struct Row {
     pub incarnation: u32,
     /// UTC day of the latest accepted event's time (C18).
     pub last_event_day: u16,
+    /// The number of the rules the customer was last evaluated with, counted by the shard: tells who has yet to be swept (R6).
+    pub generation: u8,
+    /// Changes are not published yet (R11).
+    pub muted: bool,
 }
 
 /// The value of one target (segmentation or audience) for one customer.

@@ -57,6 +57,21 @@ impl Target {
         matches!(self.kind, Kind::Audience { .. })
     }
 
+    /// What a customer holds before the first evaluation: a segmentation null, an audience out (R3).
+    pub fn initial(&self, at: Millis) -> Held {
+        Held { value: if self.is_audience() { 0 } else { Held::NULL }, since: at, dwells: false }
+    }
+
+    /// The value of this name.
+    pub fn value_named(&self, name: &str) -> Option<u16> {
+        match &self.kind {
+            Kind::Segmentation { segments, .. } => {
+                segments.iter().position(|segment| segment.name == name).map(|place| place as u16)
+            }
+            Kind::Audience { .. } => ["out", "in"].iter().position(|&value| value == name).map(|place| place as u16),
+        }
+    }
+
     /// How long a value is held at least (R5).
     pub fn dwell(&self, value: u16) -> Millis {
         match self.kind {
