@@ -1,0 +1,349 @@
+//! Amounts from decimal text to minor units of the base currency: exact, rounded once, half away from zero (O1).
+//!
+//! An amount is an integer with at most six decimals, a rate another integer with its own: their product is exact in
+//! 256 bits and divided once. No amount goes through a float.
+
+use crate::engine::decode::json::number_length;
+use crate::engine::meaning::Currency;
+
+/// More minor units than this are refused (E1).
+pub const MINOR_UNITS_MAX: u64 = 1_000_000_000_000_000;
+/// Digits after the point that an amount may have, its exponent taken off.
+const DECIMALS_MAX: i64 = 6;
+/// From here on an amount is over the bound at any sane rate: at least 10^32 units.
+const DIGITS_END: u128 = 10_u128.pow(38);
+/// The largest power of ten in 64 bits.
+const POWER_MAX: u32 = 19;
+
+/// A decimal that is not negative, as written: `digits / 10^decimals`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amount {
+    /// Stays at the largest value when there are more than fit.
+    digits: u128,
+    decimals: u32,
+}
+
+impl Amount {
+    pub fn is_zero(self) -> bool {
+        self.digits == 0
+    }
+
+    /// Reads a decimal by JSON's number grammar; the error says what was expected.
+    #[inline]
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        match Self::parse_short(text.as_bytes()) {
+            Some(amount) => Ok(amount),
+            None => Self::parse_any(text.as_bytes()),
+        }
+    }
+
+    /// The common form, such as `39.90`; everything else is left to [`Self::parse_any`].
+    #[inline]
+    fn parse_short(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > 18 || bytes.first() == Some(&b'0') && bytes.get(1) != Some(&b'.') {
+            return None;
+        }
+        let mut digits = 0_u64;
+        let mut point = None;
+        for (place, byte) in bytes.iter().enumerate() {
+            match byte {
+                b'0'..=b'9' => digits = digits * 10 + u64::from(byte - b'0'),
+                b'.' if point.is_none() && place > 0 => point = Some(place),
+                _ => return None,
+            }
+        }
+        let decimals = point.map_or(0, |point| bytes.len() - 1 - point);
+        let well_formed = !bytes.is_empty() && (point.is_none() || (1..=6).contains(&decimals));
+        well_formed.then_some(Self { digits: u128::from(digits), decimals: decimals as u32 })
+    }
+
+    fn parse_any(bytes: &[u8]) -> Result<Self, &'static str> {
+        if number_length(bytes) != Ok(bytes.len()) {
+            return Err("a decimal as JSON writes numbers, such as 12.50");
+        }
+        let exponent_at = bytes.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(bytes.len());
+        let (mantissa, exponent) = bytes.split_at(exponent_at);
+        let point = mantissa.iter().position(|byte| *byte == b'.');
+        let fraction = point.map_or(0, |point| mantissa.len() - 1 - point) as i64;
+        let decimals = fraction.saturating_sub(exponent_value(exponent));
+        if decimals > DECIMALS_MAX {
+            return Err("at most 6 digits after the point");
+        }
+        let mut digits = 0_u128;
+        for byte in mantissa.iter().filter(|byte| byte.is_ascii_digit()) {
+            digits = digits.saturating_mul(10).saturating_add(u128::from(byte - b'0'));
+        }
+        if digits == 0 {
+            return Ok(Self { digits, decimals: 0 });
+        }
+        if bytes[0] == b'-' {
+            return Err("a decimal that is not negative");
+        }
+        if let Ok(decimals) = u32::try_from(decimals) {
+            return Ok(Self { digits, decimals });
+        }
+        let power = u32::try_from(-decimals).ok().and_then(|places| 10_u128.checked_pow(places)).unwrap_or(u128::MAX);
+        Ok(Self { digits: digits.saturating_mul(power), decimals: 0 })
+    }
+}
+
+/// The value of `e±NN`; of nothing, 0. What does not fit stays at the end of the range.
+fn exponent_value(exponent: &[u8]) -> i64 {
+    let negative = exponent.get(1) == Some(&b'-');
+    let mut value = 0_i64;
+    for byte in exponent.iter().filter(|byte| byte.is_ascii_digit()) {
+        value = value.saturating_mul(10).saturating_add(i64::from(byte - b'0'));
+    }
+    if negative { -value } else { value }
+}
+
+/// What one unit of a currency is worth: `digits / 10^scale` minor units of the base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    digits: u128,
+    scale: u32,
+}
+
+impl Rate {
+    fn new(mut digits: u128, mut scale: u32) -> Self {
+        while scale > 0 && digits.is_multiple_of(10) {
+            digits /= 10;
+            scale -= 1;
+        }
+        Self { digits, scale }
+    }
+
+    /// Minor units of the base for an amount; `None` if they are more than [`MINOR_UNITS_MAX`].
+    #[inline]
+    pub fn minor_units(self, amount: Amount) -> Option<i64> {
+        let power = amount.decimals + self.scale;
+        let product = amount.digits.checked_mul(self.digits).and_then(|product| u64::try_from(product).ok());
+        let units = match product {
+            Some(product) if product < u64::MAX / 2 && power < POWER_MAX => {
+                let divisor = 10_u64.pow(power);
+                (product + divisor / 2) / divisor
+            }
+            _ if amount.digits >= DIGITS_END => return None,
+            _ => divide_rounded(multiply(amount.digits, self.digits), power)?,
+        };
+        (units <= MINOR_UNITS_MAX).then_some(units as i64)
+    }
+}
+
+/// The base currency and the table of rates.
+pub struct Rates {
+    base: String,
+    base_rate: Rate,
+    others: Vec<(String, Rate)>,
+}
+
+impl Rates {
+    pub fn new(currency: &Currency) -> Self {
+        let minor = 10_u128.pow(currency.decimals);
+        let others = currency.rates.iter().map(|(code, rate)| {
+            let rate = rate.normalize();
+            (code.clone(), Rate::new(rate.mantissa().unsigned_abs() * minor, rate.scale()))
+        });
+        Self { base: currency.base.clone(), base_rate: Rate::new(minor, 0), others: others.collect() }
+    }
+
+    pub fn base(&self) -> Rate {
+        self.base_rate
+    }
+
+    /// The rate of a currency by its code; `None` if it is unknown.
+    pub fn rate(&self, code: &str) -> Option<Rate> {
+        if code == self.base {
+            return Some(self.base_rate);
+        }
+        self.others.iter().find(|(known, _)| known == code).map(|(_, rate)| *rate)
+    }
+
+    /// The codes that have a rate, for messages.
+    pub fn codes(&self) -> String {
+        let others = self.others.iter().map(|(code, _)| code.as_str());
+        std::iter::once(self.base.as_str()).chain(others).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The product in 256 bits, lowest part first.
+fn multiply(left: u128, right: u128) -> [u64; 4] {
+    let halves = |value: u128| [value as u64, (value >> 64) as u64];
+    let mut product = [0_u64; 4];
+    for (i, left) in halves(left).into_iter().enumerate() {
+        let mut carry = 0_u128;
+        for (j, right) in halves(right).into_iter().enumerate() {
+            carry += u128::from(left) * u128::from(right) + u128::from(product[i + j]);
+            product[i + j] = carry as u64;
+            carry >>= 64;
+        }
+        product[i + 2] = carry as u64;
+    }
+    product
+}
+
+/// `value / 10^power`, rounded half up (no value is negative); `None` if it does not fit in 64 bits.
+fn divide_rounded(mut value: [u64; 4], power: u32) -> Option<u64> {
+    let Some(power_before) = power.checked_sub(1) else { return narrow(value) };
+    // Half up is the same as one decimal more, plus 5, and that decimal cut: only the last division must see it.
+    let mut left = power_before;
+    while left > 0 {
+        let step = left.min(POWER_MAX);
+        divide(&mut value, 10_u64.pow(step));
+        left -= step;
+    }
+    let tenths = narrow(value)?;
+    Some(tenths / 10 + u64::from(tenths % 10 >= 5))
+}
+
+fn divide(value: &mut [u64; 4], divisor: u64) {
+    let mut remainder = 0_u128;
+    for part in value.iter_mut().rev() {
+        let dividend = remainder << 64 | u128::from(*part);
+        *part = (dividend / u128::from(divisor)) as u64;
+        remainder = dividend % u128::from(divisor);
+    }
+}
+
+fn narrow(value: [u64; 4]) -> Option<u64> {
+    (value[1..] == [0; 3]).then_some(value[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rust_decimal::{Decimal, RoundingStrategy};
+
+    fn rates(base: &str, decimals: u32, others: &[(&str, &str)]) -> Rates {
+        let rates = others.iter().map(|(code, rate)| ((*code).into(), rate.parse().unwrap())).collect();
+        Rates::new(&Currency { base: base.into(), decimals, rates })
+    }
+
+    #[track_caller]
+    fn check(rates: &Rates, code: &str, text: &str, expected: Option<i64>) {
+        let rate = rates.rate(code).unwrap();
+        assert_eq!(rate.minor_units(Amount::parse(text).unwrap()), expected, "{text} {code}");
+    }
+
+    #[test]
+    fn the_base_currency() {
+        let euro = rates("EUR", 2, &[]);
+        for (text, cents) in [
+            ("0", 0),
+            ("-0", 0),
+            ("-0.00e5", 0),
+            ("0e999999999999999999999", 0),
+            ("39.90", 3990),
+            ("39.9", 3990),
+            ("7", 700),
+            ("0.004", 0),
+            ("0.005", 1),
+            ("0.0049", 0),
+            ("0.004999", 0),
+            ("1.005", 101),
+            ("1.015000", 102),
+            ("1e3", 100_000),
+            ("1.5E+1", 1500),
+            ("150e-1", 1500),
+            ("0.00000000000000001e17", 100),
+            ("10000000000000", 1_000_000_000_000_000),
+            ("10000000000000.004", 1_000_000_000_000_000),
+            ("1e13", 1_000_000_000_000_000),
+        ] {
+            check(&euro, "EUR", text, Some(cents));
+        }
+    }
+
+    #[test]
+    fn over_the_bound() {
+        let euro = rates("EUR", 2, &[("XXA", "0.0000000000000000000000000001")]);
+        for text in ["10000000000000.005", "10000000000000.01", "1e14", "1e30", "1e40", "1e999999999999999999999"] {
+            check(&euro, "EUR", text, None);
+        }
+        check(&euro, "EUR", &"9".repeat(60), None);
+        check(&euro, "XXA", "1e28", Some(100));
+        check(&euro, "XXA", "12345678901234567890123456789012.345678", Some(123_457));
+    }
+
+    #[test]
+    fn other_numbers_of_decimals() {
+        let yen = rates("JPY", 0, &[("EUR", "163.25")]);
+        check(&yen, "JPY", "1200", Some(1200));
+        check(&yen, "JPY", "1200.5", Some(1201));
+        check(&yen, "JPY", "1200.499999", Some(1200));
+        check(&yen, "EUR", "10.10", Some(1649));
+        let dinar = rates("KWD", 3, &[("JPY", "0.00203")]);
+        check(&dinar, "KWD", "1.2345", Some(1235));
+        check(&dinar, "KWD", "1.2344", Some(1234));
+        check(&dinar, "JPY", "1000", Some(2030));
+        check(&dinar, "JPY", "1", Some(2));
+    }
+
+    #[test]
+    fn rates_round_once() {
+        let euro = rates("EUR", 2, &[("USD", "0.92"), ("GBP", "1.17"), ("XXB", "1.0000000000000000000000000001")]);
+        check(&euro, "USD", "10", Some(920));
+        check(&euro, "USD", "0.01", Some(1));
+        check(&euro, "USD", "10.99", Some(1011));
+        // 1.1658 x 117 cents = 136.3986; rounding the amount first would give 136.89.
+        check(&euro, "GBP", "1.1658", Some(136));
+        check(&euro, "XXB", "0.005", Some(1));
+        check(&euro, "XXB", "9999999999999.99", Some(999_999_999_999_999));
+    }
+
+    #[test]
+    fn unknown_currencies_have_no_rate() {
+        let euro = rates("EUR", 2, &[("USD", "0.92")]);
+        assert_eq!(euro.rate("usd"), None);
+        assert_eq!(euro.rate("CHF"), None);
+        assert_eq!(euro.codes(), "EUR, USD");
+    }
+
+    #[test]
+    fn texts_that_are_no_amounts() {
+        for text in [
+            "",
+            "-",
+            ".5",
+            "5.",
+            "05",
+            "00",
+            "+5",
+            "1,5",
+            " 1",
+            "1 ",
+            "0x10",
+            "1e",
+            "1e+",
+            "NaN",
+            "Infinity",
+            "1.2.3",
+            "-1",
+            "-0.01",
+            "0.0000001",
+            "1.0000000",
+            "1e-7",
+            "0e-7",
+            "1e-99999999999999999999",
+            "٣",
+        ] {
+            assert!(Amount::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        /// Where a product fits rust_decimal exactly, it gives the same minor units.
+        #[test]
+        fn agrees_with_rust_decimal(
+            digits in 0_u64..10_u64.pow(15), decimals in 0_u32..7, rate_digits in 1_u64..10_u64.pow(9), scale in 0_u32..9
+        ) {
+            let (amount, rate) = (Decimal::new(digits as i64, decimals), Decimal::new(rate_digits as i64, scale));
+            let euro = Rates::new(&Currency { base: "EUR".into(), decimals: 2, rates: vec![("USD".into(), rate)] });
+            let exact = (amount * rate * Decimal::from(100)).round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero);
+            let expected = i64::try_from(exact).ok().filter(|units| *units <= MINOR_UNITS_MAX as i64);
+            let parsed = Amount::parse(&amount.to_string()).unwrap();
+            prop_assert_eq!(euro.rate("USD").unwrap().minor_units(parsed), expected);
+        }
+    }
+}
