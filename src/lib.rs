@@ -5,6 +5,8 @@
 //! segments the customer is in now; the effects go back to the worker, which publishes them with the offsets and one
 //! journal record in one transaction. [`offline`] feeds the same door from files.
 
+pub mod cli;
+pub mod config;
 pub mod engine;
 pub mod kafka;
 pub mod offline;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The program; everything is in the library, where tests and benches reach it too.
+
+fn main() -> std::process::ExitCode {
+    shoal::cli::run()
+}

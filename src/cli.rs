@@ -1,0 +1,58 @@
+//! The command line: what was typed, and which part of Shoal does it.
+//!
+//! Statuses: 0 done, 1 failed, 2 typed wrongly, 78 (`EX_CONFIG`) something configured is wrong.
+
+mod convert;
+
+use crate::config::document::Mistakes;
+use clap::{Parser, Subcommand};
+use std::io;
+use std::process::ExitCode;
+
+const STATUS_CONFIGURATION: u8 = 78;
+
+/// A streaming, real-time behavioural customer segmenter: events in, exact segment changes out, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "shoal", version, max_term_width = 110)]
+#[command(
+    after_help = "Statuses: 0 done, 1 failed, 2 typed wrongly, 78 a mistake in a configuration, rules or mapping file."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Convert(convert::Convert),
+}
+
+/// Does what was typed; the process's status.
+pub fn run() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Convert(command) => command.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<Mistakes>() {
+            Some(mistakes) => {
+                eprintln!("{mistakes}");
+                ExitCode::from(STATUS_CONFIGURATION)
+            }
+            None => {
+                eprintln!("shoal: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+/// Whoever reads our output has seen enough (`shoal replay … | head`): no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        io.or(json) == Some(io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,3 @@
+//! Configuration files, read so that every mistake is found in one go.
+
+pub mod document;

@@ -1,0 +1,226 @@
+//! What the columns of an order export mean: the mapping file, read and checked once.
+
+use crate::config::document::{self, Mistake, Mistakes, Place};
+use anyhow::Context;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Every key of a mapping with its meaning; also the schema that mappings are checked against.
+pub const REFERENCE: &str = include_str!("../../../config/mappings/reference.toml");
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Mapping {
+    pub file: FileFormat,
+    pub customer: CustomerColumn,
+    pub order: OrderColumns,
+    pub time: TimeColumn,
+    pub amount: AmountColumns,
+    pub returns: Returns,
+    pub constants: Constants,
+    /// Attribute name to column.
+    pub attributes: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct FileFormat {
+    pub delimiter: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CustomerColumn {
+    pub column: String,
+    pub strip_prefix: String,
+    pub strip_suffix: String,
+    pub prefix: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct OrderColumns {
+    pub column: String,
+    pub lines: OrderLines,
+    pub category: Option<String>,
+    pub channel: Option<String>,
+    pub discount: Option<String>,
+}
+
+/// Where the lines of one order stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderLines {
+    #[default]
+    Anywhere,
+    Together,
+    /// Another word: a mistake, so never in a checked mapping.
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct TimeColumn {
+    pub column: String,
+    pub format: String,
+    pub zone: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct AmountColumns {
+    pub price: String,
+    pub quantity: Option<String>,
+    pub currency: Option<String>,
+    pub currency_column: Option<String>,
+    pub decimal_point: String,
+}
+
+/// How goods given back are recognised.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Returns {
+    pub order_prefix: Option<String>,
+    pub negative_quantity: bool,
+    pub order_column: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Constants {
+    pub channel: Option<String>,
+    pub campaign: Option<String>,
+}
+
+impl Default for FileFormat {
+    fn default() -> Self {
+        Self { delimiter: ",".into() }
+    }
+}
+
+impl Default for TimeColumn {
+    fn default() -> Self {
+        Self { column: String::new(), format: "rfc3339".into(), zone: "UTC".into() }
+    }
+}
+
+impl Default for AmountColumns {
+    fn default() -> Self {
+        let price = String::new();
+        Self { price, quantity: None, currency: None, currency_column: None, decimal_point: ".".into() }
+    }
+}
+
+/// How times are read.
+#[derive(Clone, Debug)]
+pub enum TimeFormat {
+    Rfc3339,
+    UnixSeconds,
+    UnixMillis,
+    /// A strftime format that has a zone or offset of its own.
+    Zoned(String),
+    /// One without, and the zone its times are in.
+    Local(String, TimeZone),
+}
+
+impl Mapping {
+    /// Reads and checks the file; all its mistakes come together as [`Mistakes`].
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read mapping {}", path.display()))?;
+        Ok(Self::parse(&path.display().to_string(), &text)?)
+    }
+
+    pub fn parse(file: &str, text: &str) -> Result<Self, Mistakes> {
+        let schema: toml::Table = REFERENCE.parse().expect("the reference mapping is TOML");
+        let (settings, mut mistakes) = document::read(file, text, &schema, &["attributes"]);
+        let place_of = |key: &str| {
+            let found = settings.iter().find(|setting| setting.path.join(".") == key);
+            found.map_or(Place::File(file.to_owned(), 1, 1), |setting| setting.place.clone())
+        };
+        if !mistakes.is_empty() {
+            return Err(Mistakes(mistakes));
+        }
+        let mapping: Self = toml::from_str(text).expect("keys and types were checked");
+        mistakes = mapping.mistakes(&place_of);
+        if mistakes.is_empty() { Ok(mapping) } else { Err(Mistakes(mistakes)) }
+    }
+
+    fn mistakes(&self, place_of: &dyn Fn(&str) -> Place) -> Vec<Mistake> {
+        let mut mistakes = Vec::new();
+        let mut mistake = |key: &str, words: String, hint: &str| {
+            mistakes.push(Mistake { place: place_of(key), words, hint: Some(hint.to_owned()) });
+        };
+        let required = [
+            ("customer.column", &self.customer.column),
+            ("order.column", &self.order.column),
+            ("time.column", &self.time.column),
+            ("amount.price", &self.amount.price),
+        ];
+        for (key, value) in required {
+            if value.is_empty() {
+                mistake(key, format!("`{key}` is missing"), "name the column as the export's header line does");
+            }
+        }
+        if self.order.lines == OrderLines::Unknown {
+            mistake(
+                "order.lines",
+                "expected \"anywhere\" or \"together\", found another word".into(),
+                "see config/mappings/reference.toml",
+            );
+        }
+        if self.file.delimiter.len() != 1 {
+            mistake(
+                "file.delimiter",
+                format!("expected one ASCII character, found {:?}", self.file.delimiter),
+                "\"\\t\" is a tab",
+            );
+        }
+        if ![".", ","].contains(&self.amount.decimal_point.as_str()) {
+            mistake(
+                "amount.decimal_point",
+                format!("expected \".\" or \",\", found {:?}", self.amount.decimal_point),
+                "thousands separators are not understood",
+            );
+        }
+        if self.amount.currency.is_some() && self.amount.currency_column.is_some() {
+            mistake("amount.currency_column", "both `currency` and `currency_column` are given".into(), "keep one");
+        }
+        if self.constants.channel.is_some() && self.order.channel.is_some() {
+            mistake("constants.channel", "the channel is a constant and a column".into(), "keep one");
+        }
+        if let Err(words) = self.time_format() {
+            let zone = TimeZoneDatabase::bundled().get(&self.time.zone).is_err();
+            mistake(if zone { "time.zone" } else { "time.format" }, words, "see config/mappings/reference.toml");
+        }
+        mistakes
+    }
+
+    /// The checked time format; the zone table is the one compiled in, so that every machine converts alike.
+    pub fn time_format(&self) -> Result<TimeFormat, String> {
+        let zone = TimeZoneDatabase::bundled()
+            .get(&self.time.zone)
+            .map_err(|_| format!("expected an IANA time zone such as Europe/London, found {:?}", self.time.zone))?;
+        match self.time.format.as_str() {
+            "rfc3339" => return Ok(TimeFormat::Rfc3339),
+            "unix_s" => return Ok(TimeFormat::UnixSeconds),
+            "unix_ms" => return Ok(TimeFormat::UnixMillis),
+            _ => {}
+        }
+        let format = self.time.format.clone();
+        let zoned = ["%z", "%:z", "%Q", "%:Q", "%s"].iter().any(|part| format.contains(part));
+        let moment = jiff::Zoned::new(jiff::Timestamp::UNIX_EPOCH, zone.clone());
+        let wrong = |error: jiff::Error| format!("expected a strftime format, found {format:?}: {error}");
+        let written = jiff::fmt::strtime::format(&format, &moment).map_err(wrong)?;
+        let read = jiff::fmt::strtime::parse(&format, &written).map_err(wrong)?;
+        if zoned {
+            read.to_timestamp().map_err(wrong)?;
+            Ok(TimeFormat::Zoned(format))
+        } else {
+            read.to_datetime().map_err(wrong)?;
+            Ok(TimeFormat::Local(format, zone))
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Files to read: plain, gzip or Zstandard, told apart by their first bytes, or standard input; with what was read so far.
+
+use anyhow::Context;
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+const ZSTANDARD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+const BUFFER_BYTES: usize = 1 << 18;
+
+/// Bytes read from the files as they stand on disk: what a progress bar shows.
+#[derive(Clone, Debug, Default)]
+pub struct BytesRead(Arc<AtomicU64>);
+
+impl BytesRead {
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct Counting<R> {
+    inner: R,
+    read: BytesRead,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.read.0.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Opens a file, or standard input for `-`, and unpacks it if it is packed.
+pub fn open(path: &Path, read: &BytesRead) -> anyhow::Result<Box<dyn Read + Send>> {
+    let raw: Box<dyn Read + Send> = if path.as_os_str() == "-" {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(path).with_context(|| format!("cannot open {}", path.display()))?)
+    };
+    unpack(Counting { inner: raw, read: read.clone() }).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The file's name without folders, `stdin` for standard input.
+pub fn short_name(path: &Path) -> String {
+    match path.file_name() {
+        _ if path.as_os_str() == "-" => "stdin".to_owned(),
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => path.display().to_string(),
+    }
+}
+
+/// Sum of the files' sizes on disk; `None` if one has none to tell, as standard input or a pipe.
+pub fn total_bytes(paths: &[std::path::PathBuf]) -> Option<u64> {
+    paths
+        .iter()
+        .map(|path| std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|file| file.len()))
+        .sum()
+}
+
+fn unpack(mut raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    let mut first = Vec::with_capacity(ZSTANDARD.len());
+    raw.by_ref().take(ZSTANDARD.len() as u64).read_to_end(&mut first)?;
+    let packed_as = first.clone();
+    let whole = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(first).chain(raw));
+    Ok(if packed_as.starts_with(&GZIP) {
+        Box::new(flate2::bufread::MultiGzDecoder::new(whole))
+    } else if packed_as == ZSTANDARD {
+        Box::new(zstd::stream::read::Decoder::with_buffer(whole)?)
+    } else {
+        Box::new(whole)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn unpacked(bytes: Vec<u8>) -> Vec<u8> {
+        let mut out = Vec::new();
+        unpack(Cursor::new(bytes)).unwrap().read_to_end(&mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn packing_is_told_by_the_first_bytes() {
+        let text = b"one\ntwo\n".repeat(1000);
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&text).unwrap();
+        assert_eq!(unpacked(gzip.finish().unwrap()), text);
+        assert_eq!(unpacked(zstd::encode_all(&text[..], 1).unwrap()), text);
+        assert_eq!(unpacked(text.clone()), text);
+        for short in [&b""[..], b"a", b"ab\n"] {
+            assert_eq!(unpacked(short.to_vec()), short);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Lines of a file that could not be used, as JSON lines: where, why, and the beginning of the line itself.
+
+use anyhow::Context;
+use serde::Serialize;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+/// Longest beginning of a line that is written.
+const VALUE_BYTES_MAX: usize = 1_024;
+
+/// The file given with `--rejected`, if one was given.
+pub struct RejectedLines {
+    file: Option<BufWriter<File>>,
+}
+
+#[derive(Serialize)]
+struct Rejected<'a> {
+    line: u64,
+    file: &'a str,
+    reason: &'a str,
+    error: &'a str,
+    value: &'a str,
+}
+
+impl RejectedLines {
+    pub fn create(path: Option<&Path>) -> anyhow::Result<Self> {
+        let create = |path: &Path| {
+            File::create(path).map(BufWriter::new).with_context(|| format!("cannot write {}", path.display()))
+        };
+        Ok(Self { file: path.map(create).transpose()? })
+    }
+
+    /// Writes one; `line` counts from 1.
+    pub fn write(&mut self, line: u64, file: &str, reason: &str, error: &str, value: &[u8]) -> anyhow::Result<()> {
+        let Some(out) = &mut self.file else { return Ok(()) };
+        let value = String::from_utf8_lossy(&value[..value.len().min(VALUE_BYTES_MAX)]);
+        serde_json::to_writer(&mut *out, &Rejected { line, file, reason, error, value: &value })?;
+        out.write_all(b"\n").context("cannot write the rejected lines")
+    }
+
+    pub fn finish(self) -> anyhow::Result<()> {
+        self.file.map_or(Ok(()), |mut out| out.flush()).context("cannot write the rejected lines")
+    }
+}
