@@ -1,1 +1,278 @@
+//! What comes out of the engine: changes of segment, rejected records, counts.
+//!
+//! Effects are plain values with all their text in one arena, so that an evaluation allocates nothing once the buffers
+//! have grown. They do not serialise: [`crate::worker::outbox`] owns the shape of what is published.
 
+use super::event::{Millis, Reason};
+use super::rule::{Truth, Value};
+
+/// A piece of text in [`Effects`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// A run of entries of one of the lists in [`Effects`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    start: u32,
+    end: u32,
+}
+
+impl Run {
+    /// The entries of `list` in this run.
+    pub fn of<T>(self, list: &[T]) -> &[T] {
+        &list[self.start as usize..self.end as usize]
+    }
+}
+
+/// Why a value changed (R3 to R7, R11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    Event,
+    Time,
+    Late,
+    CutPoints,
+    Rules,
+    Model,
+    Erase,
+    OptOut,
+    Forgotten,
+    Bootstrap,
+}
+
+impl Cause {
+    pub const ALL: [(Self, &'static str); 10] = [
+        (Self::Event, "event"),
+        (Self::Time, "time"),
+        (Self::Late, "late"),
+        (Self::CutPoints, "cut_points"),
+        (Self::Rules, "rules"),
+        (Self::Model, "model"),
+        (Self::Erase, "erase"),
+        (Self::OptOut, "opt_out"),
+        (Self::Forgotten, "forgotten"),
+        (Self::Bootstrap, "bootstrap"),
+    ];
+
+    /// Whether it ends all that is known of the customer.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Erase | Self::OptOut | Self::Forgotten)
+    }
+
+    /// The name in the change event.
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
+/// One change of one segmentation or audience of one customer.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    pub customer_id: Span,
+    /// Effective time of the customer's first evaluation (R8).
+    pub life: Millis,
+    /// Counts the customer's changes from 1 (R4).
+    pub sequence: u32,
+    pub segmentation: Span,
+    pub from: Option<Span>,
+    pub from_since: Option<Millis>,
+    pub to: Option<Span>,
+    pub cause: Cause,
+    pub effective_at: Millis,
+    /// The journalled wall clock.
+    pub detected_at: Millis,
+    pub trigger: Option<Trigger>,
+    /// Entries of [`Effects::because`].
+    pub because: Run,
+    pub next: Option<Next>,
+    /// Entries of [`Effects::features`].
+    pub features: Run,
+    pub rules_version: Span,
+}
+
+/// The event that caused a change.
+#[derive(Clone, Copy, Debug)]
+pub struct Trigger {
+    pub topic: u16,
+    pub partition: u32,
+    pub offset: i64,
+    pub event_id: Option<Span>,
+    pub event_type: Span,
+    pub time: Millis,
+}
+
+/// The first change in the same segmentation if nothing more happens (R9).
+#[derive(Clone, Copy, Debug)]
+pub struct Next {
+    pub to: Span,
+    pub at: Millis,
+}
+
+/// A comparison whose truth differs before and after (R9).
+#[derive(Clone, Copy, Debug)]
+pub struct Because {
+    pub rule: Span,
+    pub value: Scalar,
+    pub was: Truth,
+    pub now: Truth,
+}
+
+/// A feature with its value, as listed under `include`.
+#[derive(Clone, Copy, Debug)]
+pub struct Feature {
+    pub name: Span,
+    pub value: Scalar,
+}
+
+/// A [`Value`] that owns its text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scalar {
+    Null,
+    Integer(i64),
+    /// Minor units, and how many of their digits stand after the point.
+    Money(i64, u32),
+    Double(f64),
+    Text(Span),
+    Boolean(bool),
+    Time(Millis),
+}
+
+/// A customer whose values changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Touched {
+    pub customer_id: Span,
+    pub effective_at: Millis,
+    /// Entries of [`Effects::features`], as of then.
+    pub features: Run,
+}
+
+/// A record that could not be used.
+#[derive(Clone, Copy, Debug)]
+pub struct Rejected {
+    pub topic: u16,
+    pub partition: u32,
+    pub offset: i64,
+    pub reason: Reason,
+    pub words: Span,
+    /// Place of the record in the input that was applied.
+    pub record: u32,
+    pub detected_at: Millis,
+}
+
+/// What happened to the inputs, to be added up by whoever drives the shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub records: u64,
+    pub accepted: u64,
+    /// Accepted events before their customer's clock (T5).
+    pub late: u64,
+    /// Dropped: same event id (E3).
+    pub duplicates: u64,
+    /// Dropped: same order id (O2).
+    pub duplicate_orders: u64,
+    /// Dropped: not later than an erasure (R7).
+    pub erased: u64,
+    /// Dropped: the customer is opted out (R7).
+    pub opted_out: u64,
+    pub rejected: [u64; Reason::ALL.len()],
+    pub changes: [u64; Cause::ALL.len()],
+    /// Evaluations at deadlines, with or without a change.
+    pub fired: u64,
+    /// Customers forgotten at the bound of memory.
+    pub forgotten: u64,
+    pub overflow: super::profile::Overflow,
+}
+
+impl Counts {
+    /// Adds another count to this one.
+    pub fn add(&mut self, other: &Self) {
+        self.records += other.records;
+        self.accepted += other.accepted;
+        self.late += other.late;
+        self.duplicates += other.duplicates;
+        self.duplicate_orders += other.duplicate_orders;
+        self.erased += other.erased;
+        self.opted_out += other.opted_out;
+        for (sum, count) in self.rejected.iter_mut().zip(other.rejected) {
+            *sum += count;
+        }
+        for (sum, count) in self.changes.iter_mut().zip(other.changes) {
+            *sum += count;
+        }
+        self.fired += other.fired;
+        self.forgotten += other.forgotten;
+        self.overflow.add(&other.overflow);
+    }
+
+    /// Dropped events of all kinds.
+    pub fn dropped(&self) -> u64 {
+        self.duplicates + self.duplicate_orders + self.erased + self.opted_out
+    }
+}
+
+/// The effects of inputs since they were last cleared.
+#[derive(Debug, Default)]
+pub struct Effects {
+    text: Vec<u8>,
+    pub changes: Vec<Change>,
+    pub because: Vec<Because>,
+    pub features: Vec<Feature>,
+    pub rejected: Vec<Rejected>,
+    /// Customers whose membership is to be published (R12), possibly more than once.
+    pub touched: Vec<Touched>,
+    pub counts: Counts,
+}
+
+impl Effects {
+    /// Empties all lists and counts; their memory stays.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.changes.clear();
+        self.because.clear();
+        self.features.clear();
+        self.rejected.clear();
+        self.touched.clear();
+        self.counts = Counts::default();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.rejected.is_empty() && self.touched.is_empty()
+    }
+
+    /// The text of a span.
+    pub fn text(&self, span: Span) -> &str {
+        std::str::from_utf8(&self.text[span.start as usize..span.end as usize]).expect("spans are made of whole texts")
+    }
+
+    /// Keeps a text until the next [`Effects::clear`].
+    pub fn keep(&mut self, text: &str) -> Span {
+        let start = self.text.len() as u32;
+        self.text.extend_from_slice(text.as_bytes());
+        Span { start, end: self.text.len() as u32 }
+    }
+
+    /// Keeps a value with its text.
+    pub fn keep_value(&mut self, value: Value<'_>) -> Scalar {
+        match value {
+            Value::Null => Scalar::Null,
+            Value::Integer(number) => Scalar::Integer(number),
+            Value::Money(minor, decimals) => Scalar::Money(minor, decimals),
+            Value::Double(number) => Scalar::Double(number),
+            Value::Text(text) => Scalar::Text(self.keep(text)),
+            Value::Boolean(boolean) => Scalar::Boolean(boolean),
+            Value::Time(time) => Scalar::Time(time),
+        }
+    }
+
+    /// The run of `because` from `start` to its end.
+    pub(super) fn because_since(&self, start: usize) -> Run {
+        Run { start: start as u32, end: self.because.len() as u32 }
+    }
+
+    /// The run of `features` from `start` to its end.
+    pub(super) fn features_since(&self, start: usize) -> Run {
+        Run { start: start as u32, end: self.features.len() as u32 }
+    }
+}

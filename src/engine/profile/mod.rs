@@ -4,6 +4,7 @@
 //! It knows nothing of rules, time's passing or outputs: the shard moves the clock, the rules read.
 
 pub mod customer;
+pub mod dedup;
 pub mod order;
 pub mod row;
 
@@ -47,6 +48,10 @@ pub struct Bytes {
 /// All customers of one shard.
 #[derive(Default)]
 pub struct Profiles {}
+
+impl Overflow {
+    pub fn add(&mut self, _: &Self) {}
+}
 
 impl Profiles {
     pub fn new() -> Self {

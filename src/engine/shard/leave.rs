@@ -1,0 +1,63 @@
+//! The end of a customer: by an erasure, an opt-out, or at the bound of memory (R7).
+
+use super::evaluate::{Shift, name_of};
+use super::{Shard, trigger_of};
+use crate::engine::effects::{Cause, Effects, Trigger};
+use crate::engine::event::{Event, EventType, Millis, Record};
+use crate::engine::profile::{Held, RowNumber};
+
+impl Shard {
+    /// An `erase` or `opt_out` of a customer who exists: everything ends, and a mark stays.
+    pub(super) fn leave_by_event(
+        &mut self,
+        record: &Record<'_>,
+        event: &Event<'_>,
+        hash: u64,
+        row: RowNumber,
+        effects: &mut Effects,
+    ) {
+        let at = event.time.max(self.profiles.row(row).clock);
+        let trigger = trigger_of(record, event, &self.rules.clone(), effects);
+        if event.event_type == EventType::ERASE {
+            self.leave(row, at, Cause::Erase, Some(trigger), effects);
+            self.marks.erase(hash, at);
+        } else {
+            self.leave(row, at, Cause::OptOut, Some(trigger), effects);
+            self.marks.opt_out(hash, event.time, at);
+        }
+    }
+
+    /// Forgets the customer whose turn it is, to make room for another.
+    pub(super) fn forget_one(&mut self, effects: &mut Effects) {
+        let row = self.forget.next(&self.profiles);
+        self.catch_up(row, self.watermark, effects);
+        let at = self.profiles.row(row).clock.max(self.watermark);
+        effects.counts.forgotten += 1;
+        self.leave(row, at, Cause::Forgotten, None, effects);
+    }
+
+    /// Every segmentation goes to null and every audience to out; all that is known of the customer goes.
+    fn leave(&mut self, row: RowNumber, at: Millis, cause: Cause, trigger: Option<Trigger>, effects: &mut Effects) {
+        if !self.profiles.row(row).muted {
+            let rules = self.rules.clone();
+            let occasion = self.occasion(row, at, cause, trigger, effects);
+            self.profiles.held(row, &mut self.scratch.held);
+            for (target, place) in rules.targets.iter().zip(0..) {
+                let held = self.scratch.held[place];
+                let end = target.initial(at).value;
+                if held.value == end {
+                    continue;
+                }
+                let shift = Shift {
+                    segmentation: &target.name,
+                    from: name_of(target, held.value),
+                    from_since: (held.value != Held::NULL).then_some(held.since),
+                    to: name_of(target, end),
+                };
+                self.publish(row, occasion, &shift, None, effects.because.len(), effects);
+            }
+            effects.touched.push(occasion.touched());
+        }
+        self.profiles.remove(row);
+    }
+}

@@ -1,0 +1,171 @@
+//! What stays of customers who are gone: marks of erasure and opt-out (R7).
+
+use crate::engine::event::{Millis, REMEMBERED};
+use hashbrown::HashMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// How an event of a marked customer is treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Treatment {
+    /// No mark, or one that does not concern the event.
+    Accept,
+    /// The event is not later than the erasure, or earlier than the opt-in.
+    DropErased,
+    /// The customer is opted out.
+    DropOptedOut,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// Events at or before this are dropped.
+    dropped_until: Millis,
+    /// The mark is gone once the watermark is more than [`REMEMBERED`] past this.
+    counted_from: Millis,
+    /// The opt-out's own time while it holds.
+    opted_out_at: Option<Millis>,
+}
+
+/// Marks of one shard by the 64-bit hash of the customer's id.
+#[derive(Default)]
+pub struct Marks {
+    marks: HashMap<u64, Mark, BuildHasherDefault<AlreadyHashed>>,
+    /// When marks that do not hold for ever are gone: (counted from, hash).
+    expiring: BinaryHeap<Reverse<(Millis, u64)>>,
+}
+
+impl Marks {
+    /// How an event of `time` fares while the watermark stands at `watermark`.
+    pub fn treatment(&self, hash: u64, time: Millis, watermark: Millis) -> Treatment {
+        match self.marks.get(&hash) {
+            None => Treatment::Accept,
+            Some(mark) if mark.opted_out_at.is_some() => Treatment::DropOptedOut,
+            Some(mark) if watermark > mark.counted_from + REMEMBERED => Treatment::Accept,
+            Some(mark) if time <= mark.dropped_until => Treatment::DropErased,
+            Some(_) => Treatment::Accept,
+        }
+    }
+
+    /// Marks a customer as erased as of `effective_at`.
+    pub fn erase(&mut self, hash: u64, effective_at: Millis) {
+        self.set(hash, Mark { dropped_until: effective_at, counted_from: effective_at, opted_out_at: None });
+    }
+
+    /// Marks a customer as opted out by an event of `time`, as of `effective_at`.
+    pub fn opt_out(&mut self, hash: u64, time: Millis, effective_at: Millis) {
+        self.set(hash, Mark { dropped_until: effective_at, counted_from: effective_at, opted_out_at: Some(time) });
+    }
+
+    /// Lifts an opt-out by an opt-in of `time`, if it is later than the opt-out's own time.
+    pub fn opt_in(&mut self, hash: u64, time: Millis) -> bool {
+        let Some(mark) = self.marks.get(&hash).copied() else { return false };
+        if mark.opted_out_at.is_none_or(|opted_out_at| time <= opted_out_at) {
+            return false;
+        }
+        self.set(
+            hash,
+            Mark {
+                dropped_until: mark.dropped_until.max(time - 1),
+                counted_from: mark.counted_from.max(time),
+                opted_out_at: None,
+            },
+        );
+        true
+    }
+
+    /// Frees marks that concern nothing any more.
+    pub fn expire(&mut self, watermark: Millis) {
+        while let Some(&Reverse((counted_from, hash))) = self.expiring.peek()
+            && watermark > counted_from + REMEMBERED
+        {
+            self.expiring.pop();
+            if let Some(mark) = self.marks.get(&hash)
+                && mark.opted_out_at.is_none()
+                && mark.counted_from == counted_from
+            {
+                self.marks.remove(&hash);
+            }
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.marks.is_empty()
+    }
+
+    fn set(&mut self, hash: u64, mark: Mark) {
+        self.marks.insert(hash, mark);
+        if mark.opted_out_at.is_none() {
+            self.expiring.push(Reverse((mark.counted_from, hash)));
+        }
+    }
+}
+
+/// Keys are hashes already.
+#[derive(Default)]
+struct AlreadyHashed(u64);
+
+impl Hasher for AlreadyHashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only u64 keys are hashed")
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::event::DAY;
+
+    #[test]
+    fn an_erasure_drops_what_is_not_later_for_400_days() {
+        let mut marks = Marks::default();
+        marks.erase(7, 1_000);
+        assert_eq!(marks.treatment(7, 1_000, 1_000), Treatment::DropErased);
+        assert_eq!(marks.treatment(7, 1_001, 1_000), Treatment::Accept);
+        assert_eq!(marks.treatment(8, 1_000, 1_000), Treatment::Accept);
+        assert_eq!(marks.treatment(7, 1_000, 1_000 + 400 * DAY), Treatment::DropErased);
+        assert_eq!(marks.treatment(7, 1_000, 1_001 + 400 * DAY), Treatment::Accept);
+        marks.expire(1_000 + 400 * DAY);
+        assert_eq!(marks.len(), 1);
+        marks.expire(1_001 + 400 * DAY);
+        assert!(marks.is_empty());
+    }
+
+    #[test]
+    fn an_opt_out_holds_until_a_later_opt_in() {
+        let mut marks = Marks::default();
+        marks.opt_out(7, 500, 1_000);
+        marks.expire(i64::MAX / 2);
+        assert_eq!(marks.treatment(7, 5_000, i64::MAX / 2), Treatment::DropOptedOut);
+        assert!(!marks.opt_in(7, 500));
+        assert!(marks.opt_in(7, 2_000));
+        assert_eq!(marks.treatment(7, 1_999, 0), Treatment::DropErased);
+        assert_eq!(marks.treatment(7, 2_000, 0), Treatment::Accept);
+        marks.opt_out(7, 3_000, 3_000);
+        marks.erase(9, 10);
+        assert!(marks.opt_in(7, 3_001));
+        assert_eq!(marks.treatment(7, 3_000, 0), Treatment::DropErased);
+        assert_eq!(marks.treatment(7, 3_001, 0), Treatment::Accept);
+    }
+
+    #[test]
+    fn an_opt_in_before_the_end_of_a_late_opt_out_keeps_its_end() {
+        let mut marks = Marks::default();
+        marks.opt_out(7, 500, 1_000);
+        assert!(marks.opt_in(7, 600));
+        assert_eq!(marks.treatment(7, 1_000, 0), Treatment::DropErased);
+        assert_eq!(marks.treatment(7, 1_001, 0), Treatment::Accept);
+    }
+}

@@ -1,0 +1,319 @@
+//! A shard: partition *p* of every input topic with the state of the customers keyed to it.
+//!
+//! [`Shard::apply`] is the only way in; the same inputs in the same order give the same effects and the same digest,
+//! live, in recovery, in replay and in tests. This file holds the door, the three passes over a chunk of records and
+//! the firing of deadlines; an event's own path is in `admit`, evaluation in `evaluate`, new rules in `sweep`, the end
+//! of a customer in `leave`.
+
+mod admit;
+mod digest;
+mod evaluate;
+mod forget;
+mod leave;
+mod marks;
+mod sweep;
+
+use super::decode::{Decoder, Source};
+use super::effects::{Effects, Trigger};
+use super::event::{Event, EventType, HOUR, Millis, NEVER, Record, Rejection};
+use super::profile::dedup::DuplicateMemory;
+use super::profile::{Held, Profiles, RowNumber};
+use super::rule::{Decided, Rules, Scratch, Truths};
+use super::timer::Wheel;
+use digest::{Digest, Verdict};
+use std::sync::Arc;
+
+/// How a shard is told what it is; fixed for its life.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub source: Source,
+    /// Evaluations before this moment are neither published nor numbered (R11).
+    pub publish_from: Option<Millis>,
+    /// What is published at that moment.
+    pub bootstrap: Bootstrap,
+}
+
+/// What is published of every customer's values when publishing begins (R11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bootstrap {
+    Nothing,
+    Membership,
+    Changes,
+}
+
+/// Everything that can happen to a shard.
+pub enum Input<'a> {
+    /// Up to [`Shard::CHUNK`] records in their merged order (T7); `now` is the journalled wall clock.
+    Records { now: Millis, records: &'a [Record<'a>] },
+    /// The wall clock (T3).
+    Tick(Millis),
+    /// New rules (R6); taken only when the sweep of the ones before has ended.
+    Rules(Arc<Rules>),
+    /// Evaluates up to so many customers with new rules.
+    Sweep(u32),
+    /// Fires up to so many due deadlines.
+    Fire(u32),
+}
+
+/// The state machine of one shard.
+pub struct Shard {
+    settings: Settings,
+    rules: Arc<Rules>,
+    decoder: Decoder,
+    profiles: Profiles,
+    duplicates: DuplicateMemory,
+    marks: marks::Marks,
+    forget: forget::ForgetQueue,
+    wheel: Wheel,
+    watermark: Millis,
+    now: Millis,
+    latest_event: Millis,
+    customers_made: u32,
+    sweep: Option<sweep::Sweep>,
+    /// Counts rules taken; a row with another number has yet to be swept.
+    generation: u8,
+    digest: Digest,
+    scratch: Work,
+}
+
+/// Buffers of evaluations, kept to spare allocations.
+#[derive(Default)]
+struct Work {
+    before: Truths,
+    after: Truths,
+    decided: Vec<Decided>,
+    /// All values held before the evaluation, and after it.
+    held: Vec<Held>,
+    held_after: Vec<Held>,
+    forecast: Scratch,
+    due: Vec<(RowNumber, Millis)>,
+}
+
+impl Shard {
+    /// Records per pass: what fits the caches together with the rows it prefetches.
+    pub const CHUNK: usize = 256;
+    /// Wheel entries handled after each chunk, so that a mass of deadlines never stalls the records behind it.
+    const FIRED_PER_CHUNK: usize = 1_024;
+
+    /// A shard without customers, under its first rules.
+    pub fn new(settings: Settings, rules: Arc<Rules>) -> Self {
+        Self {
+            decoder: Decoder::new(&rules.meaning),
+            duplicates: DuplicateMemory::new(rules.meaning.dedup_horizon_hours, rules.meaning.dedup_max_ids),
+            settings,
+            rules,
+            profiles: Profiles::new(),
+            marks: marks::Marks::default(),
+            forget: forget::ForgetQueue::default(),
+            wheel: Wheel::new(0),
+            watermark: Millis::MIN,
+            now: Millis::MIN,
+            latest_event: Millis::MIN,
+            customers_made: 0,
+            sweep: None,
+            generation: 0,
+            digest: Digest::default(),
+            scratch: Work::default(),
+        }
+    }
+
+    /// Applies one input and adds what follows from it to `effects`.
+    ///
+    /// # Panics
+    /// If more than [`Shard::CHUNK`] records come at once, or new rules during a sweep: the caller is broken.
+    pub fn apply(&mut self, input: Input<'_>, effects: &mut Effects) {
+        match input {
+            Input::Records { now, records } => {
+                self.now = self.now.max(now);
+                self.apply_records(records, effects);
+                self.fire(Self::FIRED_PER_CHUNK, effects);
+            }
+            Input::Tick(wall_clock) => {
+                self.now = self.now.max(wall_clock);
+                self.raise_watermark(wall_clock);
+                self.digest.input(wall_clock, Verdict::Tick, self.watermark, 0);
+            }
+            Input::Rules(rules) => self.take_rules(rules),
+            Input::Sweep(customers) => self.sweep(customers, effects),
+            Input::Fire(deadlines) => self.fire(deadlines as usize, effects),
+        }
+    }
+
+    /// A hash of all inputs with their verdicts and of all outputs but for the time of their detection.
+    pub fn digest(&self) -> u64 {
+        self.digest.value()
+    }
+
+    /// Deadlines up to this moment may fire (T3); the smallest [`Millis`] before the first accepted event or tick.
+    pub fn watermark(&self) -> Millis {
+        self.watermark
+    }
+
+    /// The latest time of an accepted event, if there was one.
+    pub fn latest_event(&self) -> Option<Millis> {
+        (self.latest_event != Millis::MIN).then_some(self.latest_event)
+    }
+
+    /// A moment before which no deadline is due; `None` without any deadline.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.wheel.next_due()
+    }
+
+    /// Whether deadlines are due that have yet to fire ([`Input::Fire`]).
+    pub fn has_due(&self) -> bool {
+        self.next_deadline().is_some_and(|deadline| deadline <= self.watermark)
+    }
+
+    /// Whether customers have yet to be evaluated with the rules taken last ([`Input::Sweep`]).
+    pub fn sweeping(&self) -> bool {
+        self.sweep.is_some()
+    }
+
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// The customers' state, to read.
+    pub fn profiles(&self) -> &Profiles {
+        &self.profiles
+    }
+
+    /// The row of the customer of this id.
+    pub fn find(&self, id: &str) -> Option<RowNumber> {
+        self.profiles.find(Profiles::hash(id.as_bytes()), id)
+    }
+
+    /// How far back event ids are really remembered: less than the horizon when there are too many (E3).
+    pub fn duplicates(&self) -> &DuplicateMemory {
+        &self.duplicates
+    }
+
+    /// Three passes, so that the memory a record needs is on its way while others are worked on: decode and prefetch
+    /// the index; find the row and prefetch it; prefetch the row's variable parts; update.
+    fn apply_records(&mut self, records: &[Record<'_>], effects: &mut Effects) {
+        assert!(records.len() <= Self::CHUNK, "{} records in one chunk, at most {}", records.len(), Self::CHUNK);
+        let mut decoded = Vec::with_capacity(records.len());
+        for record in records {
+            let event = self.decoder.decode(record, &self.settings.source, self.now);
+            let hash = event.as_ref().map_or(0, |event| Profiles::hash(event.customer_id.as_bytes()));
+            self.profiles.prefetch_cell(hash);
+            decoded.push((event, hash, None));
+        }
+        for (_, hash, row) in &mut decoded {
+            *row = self.profiles.prefetch_row(*hash);
+        }
+        for (event, hash, row) in &decoded {
+            if let Some(row) = *row {
+                self.profiles.prefetch_blocks(row);
+                if let Some(id) = event.as_ref().ok().and_then(|event| event.event_id.as_deref()) {
+                    self.duplicates.prefetch(duplicate_hash(*hash, self.profiles.row(row).incarnation, id));
+                }
+            }
+        }
+        for (place, ((event, hash, _), record)) in decoded.into_iter().zip(records).enumerate() {
+            match event {
+                Ok(event) => self.admit(record, &event, hash, effects),
+                Err(rejection) => self.reject(record, place, &rejection, effects),
+            }
+        }
+        effects.counts.records += records.len() as u64;
+    }
+
+    fn reject(&mut self, record: &Record<'_>, place: usize, rejection: &Rejection, effects: &mut Effects) {
+        effects.counts.rejected[rejection.reason as usize] += 1;
+        let words = effects.keep(&rejection.words);
+        effects.rejected.push(super::effects::Rejected {
+            topic: record.topic,
+            partition: record.partition,
+            offset: record.offset,
+            reason: rejection.reason,
+            words,
+            record: place as u32,
+            detected_at: self.now,
+        });
+        self.digest.input(record.offset, Verdict::Rejected(rejection.reason), 0, 0);
+    }
+
+    /// Raises the watermark by an accepted event or tick at `moment` (T3).
+    fn raise_watermark(&mut self, moment: Millis) {
+        let candidate = moment - self.rules.meaning.grace;
+        if candidate <= self.watermark {
+            return;
+        }
+        let hour_before = self.watermark.div_euclid(HOUR);
+        self.watermark = candidate;
+        if candidate.div_euclid(HOUR) != hour_before {
+            self.duplicates.expire(candidate.div_euclid(HOUR));
+            self.marks.expire(candidate);
+        }
+    }
+
+    /// Handles up to `budget` entries of the wheel that are due.
+    fn fire(&mut self, budget: usize, effects: &mut Effects) {
+        let mut due = std::mem::take(&mut self.scratch.due);
+        due.clear();
+        self.wheel.advance(self.watermark, budget, &mut due);
+        for (ahead, &(row, at)) in due.iter().enumerate() {
+            if let Some(&(next, _)) = due.get(ahead + 8) {
+                self.profiles.prefetch_number(next);
+            }
+            if self.profiles.is_live(row) {
+                self.fire_entry(row, at, effects);
+            }
+        }
+        self.scratch.due = due;
+    }
+
+    /// An entry may be stale: the customer's deadline was handled or moved since. The one that is armed fires, and
+    /// whatever falls due by it up to the watermark.
+    fn fire_entry(&mut self, row: RowNumber, at: Millis, effects: &mut Effects) {
+        let armed = self.profiles.row(row).armed;
+        if armed <= self.watermark {
+            self.catch_up(row, self.watermark, effects);
+        } else if armed != NEVER && armed - at <= Wheel::ROUNDING_MAX {
+            self.wheel.insert(row, armed);
+        }
+    }
+
+    /// Fires a customer's deadlines up to `until`, each at its own instant, in order (T4, T6).
+    fn catch_up(&mut self, row: RowNumber, until: Millis, effects: &mut Effects) {
+        self.sweep_customer(row, effects);
+        while self.profiles.row(row).armed <= until {
+            self.fire_deadline(row, effects);
+        }
+    }
+
+    /// Moves a customer's deadline forward if `deadline` comes before the one that is armed. A later one needs nothing:
+    /// when the armed one fires, the next is computed afresh.
+    fn arm(&mut self, row: RowNumber, deadline: Millis) {
+        if deadline < self.profiles.row(row).armed {
+            self.profiles.row_mut(row).armed = deadline;
+            self.wheel.insert(row, deadline);
+        }
+    }
+}
+
+/// The hash under which an event id of a customer is remembered. The incarnation makes an erasure forget them (E3).
+fn duplicate_hash(customer: u64, incarnation: u32, event_id: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(
+        event_id.as_bytes(),
+        customer ^ (u64::from(incarnation) << 32 | u64::from(incarnation)),
+    )
+}
+
+/// The trigger of changes caused by an event.
+fn trigger_of(record: &Record<'_>, event: &Event<'_>, rules: &Rules, effects: &mut Effects) -> Trigger {
+    Trigger {
+        topic: record.topic,
+        partition: record.partition,
+        offset: record.offset,
+        event_id: event.event_id.as_deref().map(|id| effects.keep(id)),
+        event_type: effects.keep(rules.meaning.type_name(event.event_type)),
+        time: event.time,
+    }
+}
+
+/// Whether an event of this type tells only about the customer's right to be known (E3, R3).
+fn is_about_consent(event_type: EventType) -> bool {
+    matches!(event_type, EventType::ERASE | EventType::OPT_OUT | EventType::OPT_IN)
+}

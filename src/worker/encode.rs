@@ -1,0 +1,302 @@
+//! The shapes of what Shoal publishes, version 1: changes, memberships and rejected records as JSON.
+//!
+//! Written straight into a buffer: an output costs as much as several inputs, and its bytes are a contract with
+//! consumers, field by field in this order.
+
+use crate::engine::effects::{Change, Effects, Feature, Rejected, Scalar, Span, Trigger};
+use crate::engine::event::{DAY, HOUR, MINUTE, Millis, Record};
+use crate::engine::profile::Held;
+use crate::engine::rule::{Rules, Truth};
+use std::io::Write;
+
+/// Raw bytes of a rejected record that are kept.
+const REJECTED_BYTES_MAX: usize = 64 * 1024;
+
+/// The value of a change on the topic `changes`. `topics` are the input topics in their order.
+pub fn change(out: &mut Vec<u8>, change: &Change, detected_at: Millis, effects: &Effects, topics: &[String]) {
+    out.extend_from_slice(b"{\"schema\":1,\"customer_id\":");
+    string(out, effects.text(change.customer_id));
+    write!(out, ",\"life\":{},\"sequence\":{},\"segmentation\":", change.life, change.sequence).expect("memory");
+    string(out, effects.text(change.segmentation));
+    out.extend_from_slice(b",\"from\":");
+    optional_span(out, change.from, effects);
+    out.extend_from_slice(b",\"from_since\":");
+    match change.from_since {
+        Some(since) => moment(out, since),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"to\":");
+    optional_span(out, change.to, effects);
+    write!(out, ",\"cause\":\"{}\",\"effective_at\":", change.cause.name()).expect("memory");
+    moment(out, change.effective_at);
+    out.extend_from_slice(b",\"detected_at\":");
+    moment(out, detected_at);
+    out.extend_from_slice(b",\"trigger\":");
+    trigger(out, change.trigger.as_ref(), effects, topics);
+    out.extend_from_slice(b",\"because\":[");
+    because(out, change, effects);
+    out.extend_from_slice(b"],\"next\":");
+    match change.next {
+        Some(next) => {
+            out.extend_from_slice(b"{\"to\":");
+            string(out, effects.text(next.to));
+            out.extend_from_slice(b",\"at\":");
+            moment(out, next.at);
+            out.push(b'}');
+        }
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"features\":");
+    features(out, change.features.of(&effects.features), effects);
+    out.extend_from_slice(b",\"rules_version\":");
+    string(out, effects.text(change.rules_version));
+    out.extend_from_slice(b",\"cuts_version\":null}");
+}
+
+/// What a customer's membership record says besides its values.
+pub struct Membership<'a> {
+    pub customer_id: &'a str,
+    pub life: Millis,
+    pub sequence: u32,
+    pub effective_at: Millis,
+    /// The object of included features, encoded.
+    pub features: &'a [u8],
+}
+
+/// The value of a membership record (R12).
+pub fn membership(out: &mut Vec<u8>, customer: &Membership<'_>, held: &[Held], rules: &Rules) {
+    out.extend_from_slice(b"{\"customer_id\":");
+    string(out, customer.customer_id);
+    write!(out, ",\"life\":{},\"sequence\":{},\"effective_at\":", customer.life, customer.sequence).expect("memory");
+    moment(out, customer.effective_at);
+    out.extend_from_slice(b",\"rules_version\":");
+    string(out, &rules.version);
+    out.extend_from_slice(b",\"cuts_version\":null,\"segments\":{");
+    let targets = || rules.targets.iter().zip(held);
+    for (place, (target, held)) in targets().filter(|(target, _)| !target.is_audience()).enumerate() {
+        name_in_object(out, place, &target.name);
+        out.extend_from_slice(b"{\"value\":");
+        if held.value == Held::NULL {
+            out.extend_from_slice(b"null");
+        } else {
+            string(out, target.value_name(held.value));
+        }
+        out.extend_from_slice(b",\"since\":");
+        moment(out, held.since);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"},\"audiences\":{");
+    for (place, (target, held)) in targets().filter(|(target, _)| target.is_audience()).enumerate() {
+        name_in_object(out, place, &target.name);
+        write!(out, "{{\"in\":{},\"since\":", held.value == 1).expect("memory");
+        moment(out, held.since);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"},\"features\":");
+    out.extend_from_slice(customer.features);
+    out.push(b'}');
+}
+
+/// The value of a rejected record: why, where it stood, and its raw bytes.
+pub fn rejected(out: &mut Vec<u8>, rejected: &Rejected, words: &str, record: &Record<'_>, topics: &[String]) {
+    write!(out, "{{\"schema\":1,\"reason\":\"{}\",\"error\":", rejected.reason.name()).expect("memory");
+    string(out, words);
+    out.extend_from_slice(b",\"topic\":");
+    string(out, &topics[usize::from(rejected.topic)]);
+    write!(out, ",\"partition\":{},\"offset\":{},\"key\":", rejected.partition, rejected.offset).expect("memory");
+    match record.key {
+        Some(key) => base64(out, &key[..key.len().min(REJECTED_BYTES_MAX)]),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"value\":");
+    base64(out, &record.value[..record.value.len().min(REJECTED_BYTES_MAX)]);
+    write!(out, ",\"truncated\":{},\"detected_at\":", record.value.len() > REJECTED_BYTES_MAX).expect("memory");
+    moment(out, rejected.detected_at);
+    out.push(b'}');
+}
+
+/// The object of included features.
+pub fn features(out: &mut Vec<u8>, features: &[Feature], effects: &Effects) {
+    out.push(b'{');
+    for (place, feature) in features.iter().enumerate() {
+        name_in_object(out, place, effects.text(feature.name));
+        scalar(out, feature.value, effects);
+    }
+    out.push(b'}');
+}
+
+fn trigger(out: &mut Vec<u8>, trigger: Option<&Trigger>, effects: &Effects, topics: &[String]) {
+    let Some(trigger) = trigger else { return out.extend_from_slice(b"null") };
+    out.extend_from_slice(b"{\"topic\":");
+    string(out, &topics[usize::from(trigger.topic)]);
+    write!(out, ",\"partition\":{},\"offset\":{},\"event_id\":", trigger.partition, trigger.offset).expect("memory");
+    optional_span(out, trigger.event_id, effects);
+    out.extend_from_slice(b",\"type\":");
+    string(out, effects.text(trigger.event_type));
+    out.extend_from_slice(b",\"time\":");
+    moment(out, trigger.time);
+    out.push(b'}');
+}
+
+fn because(out: &mut Vec<u8>, change: &Change, effects: &Effects) {
+    for (place, because) in change.because.of(&effects.because).iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(b"{\"rule\":");
+        string(out, effects.text(because.rule));
+        out.extend_from_slice(b",\"value\":");
+        scalar(out, because.value, effects);
+        out.extend_from_slice(b",\"was\":");
+        out.extend_from_slice(truth(because.was));
+        out.extend_from_slice(b",\"now\":");
+        out.extend_from_slice(truth(because.now));
+        out.push(b'}');
+    }
+}
+
+fn truth(truth: Truth) -> &'static [u8] {
+    match truth {
+        Truth::True => b"true",
+        Truth::False => b"false",
+        Truth::Null => b"null",
+    }
+}
+
+fn scalar(out: &mut Vec<u8>, value: Scalar, effects: &Effects) {
+    match value {
+        Scalar::Null => out.extend_from_slice(b"null"),
+        Scalar::Integer(number) => write!(out, "{number}").expect("memory"),
+        Scalar::Money(minor, decimals) => money(out, minor, decimals),
+        Scalar::Double(number) => serde_json::to_writer(out, &number).expect("memory"),
+        Scalar::Text(span) => string(out, effects.text(span)),
+        Scalar::Boolean(boolean) => write!(out, "{boolean}").expect("memory"),
+        Scalar::Time(time) => moment(out, time),
+    }
+}
+
+/// Money as text in major units with all digits of the minor unit.
+fn money(out: &mut Vec<u8>, minor: i64, decimals: u32) {
+    let sign = if minor < 0 { "-" } else { "" };
+    let unit = 10_u64.pow(decimals);
+    let (major, rest) = (minor.unsigned_abs() / unit, minor.unsigned_abs() % unit);
+    match decimals {
+        0 => write!(out, "\"{sign}{major}\""),
+        _ => write!(out, "\"{sign}{major}.{rest:0width$}\"", width = decimals as usize),
+    }
+    .expect("memory");
+}
+
+fn optional_span(out: &mut Vec<u8>, span: Option<Span>, effects: &Effects) {
+    match span {
+        Some(span) => string(out, effects.text(span)),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+fn name_in_object(out: &mut Vec<u8>, place: usize, name: &str) {
+    if place > 0 {
+        out.push(b',');
+    }
+    string(out, name);
+    out.push(b':');
+}
+
+fn string(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("text is written to memory");
+}
+
+fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    out.push(b'"');
+    for group in bytes.chunks(3) {
+        let word = group.iter().fold(0_u32, |word, &byte| word << 8 | u32::from(byte)) << (8 * (3 - group.len()));
+        for digit in 0..4 {
+            let filled = digit <= group.len();
+            out.push(if filled { DIGITS[(word >> (18 - 6 * digit)) as usize & 63] } else { b'=' });
+        }
+    }
+    out.push(b'"');
+}
+
+/// A moment as quoted RFC 3339 text in UTC with milliseconds.
+pub fn moment(out: &mut Vec<u8>, time: Millis) {
+    out.push(b'"');
+    out.extend_from_slice(&moment_text(time));
+    out.push(b'"');
+}
+
+/// A moment as RFC 3339 text in UTC with milliseconds, for years 0 to 9999.
+///
+/// Days to a civil date by counting 400-year eras from 0000-03-01 (the proleptic Gregorian calendar's period).
+pub fn moment_text(time: Millis) -> [u8; 24] {
+    let (days, in_day) = (time.div_euclid(DAY), time.rem_euclid(DAY));
+    let since_era_zero = days + 719_468;
+    let era = since_era_zero.div_euclid(146_097);
+    let day_of_era = since_era_zero.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let mut put = |start: usize, digits: usize, mut number: i64| {
+        for place in (start..start + digits).rev() {
+            text[place] = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+    };
+    put(0, 4, year);
+    put(5, 2, month);
+    put(8, 2, day);
+    put(11, 2, in_day / HOUR);
+    put(14, 2, in_day / MINUTE % 60);
+    put(17, 2, in_day / 1_000 % 60);
+    put(20, 3, in_day % 1_000);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_those_of_jiff() {
+        let mut time = -2_208_988_800_123_i64;
+        while time < 4_102_444_800_000 {
+            let expected =
+                jiff::Timestamp::from_millisecond(time).unwrap().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
+            assert_eq!(std::str::from_utf8(&moment_text(time)).unwrap(), expected);
+            time += 86_399_000 * 3 + 777;
+        }
+    }
+
+    #[test]
+    fn money_keeps_all_digits() {
+        let text = |minor, decimals| {
+            let mut out = Vec::new();
+            money(&mut out, minor, decimals);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(text(41_250, 2), "\"412.50\"");
+        assert_eq!(text(-5, 2), "\"-0.05\"");
+        assert_eq!(text(-300, 2), "\"-3.00\"");
+        assert_eq!(text(7, 0), "\"7\"");
+        assert_eq!(text(1_234, 3), "\"1.234\"");
+    }
+
+    #[test]
+    fn base64_pads() {
+        let text = |bytes: &[u8]| {
+            let mut out = Vec::new();
+            base64(&mut out, bytes);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(text(b""), "\"\"");
+        assert_eq!(text(b"f"), "\"Zg==\"");
+        assert_eq!(text(b"fo"), "\"Zm8=\"");
+        assert_eq!(text(b"foo"), "\"Zm9v\"");
+        assert_eq!(text(&[0xff, 0xfe, 0xfd, 0xfc]), "\"//79/A==\"");
+    }
+}

@@ -1,0 +1,243 @@
+//! The outputs of one transaction, encoded as they come and kept in one buffer until they are published.
+//!
+//! Changes and rejected records are encoded at once; a customer's membership once per transaction, at its end (R12).
+
+use super::encode::{self, Membership};
+use crate::engine::effects::{Change, Effects};
+use crate::engine::event::{Millis, Record};
+use crate::engine::shard::Shard;
+use hashbrown::HashTable;
+use std::ops::Range;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+/// Which of Shoal's own topics an output is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    Changes,
+    Membership,
+    Rejected,
+}
+
+/// What stands under `detected_at`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detection {
+    /// The journalled wall clock.
+    WallClock,
+    /// In replay, where there is none: the change's `effective_at` (R8).
+    Effective,
+}
+
+/// One record to publish.
+#[derive(Clone, Copy, Debug)]
+pub struct Output<'a> {
+    pub topic: Topic,
+    pub key: &'a [u8],
+    /// `None`: a tombstone.
+    pub value: Option<&'a [u8]>,
+    headers: &'a [Header],
+    bytes: &'a [u8],
+}
+
+impl<'a> Output<'a> {
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &'a [u8])> {
+        let bytes = self.bytes;
+        self.headers.iter().map(move |header| (header.name, &bytes[header.value.clone()]))
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Header {
+    name: &'static str,
+    value: Range<usize>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    topic: Topic,
+    key: Range<usize>,
+    value: Option<Range<usize>>,
+    headers: Range<usize>,
+}
+
+/// A customer whose membership is due at the end of the transaction.
+struct Pending {
+    id: Range<usize>,
+    effective_at: Millis,
+    features: Range<usize>,
+}
+
+/// The outputs of one shard in one transaction.
+pub struct Outbox {
+    /// Names of the input topics in their order.
+    topics: Vec<String>,
+    /// `ce_source` of changes.
+    source: String,
+    detection: Detection,
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    headers: Vec<Header>,
+    pending: Vec<Pending>,
+    pending_by_id: HashTable<u32>,
+}
+
+impl Outbox {
+    pub fn new(topics: Vec<String>, source: String, detection: Detection) -> Self {
+        Self {
+            topics,
+            source,
+            detection,
+            bytes: Vec::new(),
+            entries: Vec::new(),
+            headers: Vec::new(),
+            pending: Vec::new(),
+            pending_by_id: HashTable::new(),
+        }
+    }
+
+    /// Encodes effects; `records` are those of the input they came from, empty if it was none of records.
+    pub fn take(&mut self, effects: &Effects, records: &[Record<'_>]) {
+        for rejected in &effects.rejected {
+            let record = &records[rejected.record as usize];
+            let key = self.put(|out| out.extend_from_slice(record.key.unwrap_or_default()));
+            let words = effects.text(rejected.words);
+            let start = self.bytes.len();
+            encode::rejected(&mut self.bytes, rejected, words, record, &self.topics);
+            self.enter(Topic::Rejected, key, Some(start..self.bytes.len()), self.headers.len());
+        }
+        for change in &effects.changes {
+            self.take_change(change, effects);
+        }
+        for touched in &effects.touched {
+            let id = self.put(|out| out.extend_from_slice(effects.text(touched.customer_id).as_bytes()));
+            let features = self.put(|out| encode::features(out, touched.features.of(&effects.features), effects));
+            self.touch(Pending { id, effective_at: touched.effective_at, features });
+        }
+    }
+
+    /// Adds the memberships of all customers that changed, as the transaction leaves them.
+    pub fn finish_transaction(&mut self, shard: &Shard) {
+        let mut held = Vec::new();
+        for pending in std::mem::take(&mut self.pending) {
+            let id = std::str::from_utf8(&self.bytes[pending.id.clone()]).expect("ids are text").to_owned();
+            let value = shard.find(&id).map(|row| {
+                let profile = shard.profiles().row(row);
+                shard.profiles().held(row, &mut held);
+                let features = self.bytes[pending.features.clone()].to_vec();
+                let customer = Membership {
+                    customer_id: &id,
+                    life: profile.life,
+                    sequence: profile.sequence,
+                    effective_at: pending.effective_at,
+                    features: &features,
+                };
+                self.put(|out| encode::membership(out, &customer, &held, shard.rules()))
+            });
+            self.enter(Topic::Membership, pending.id, value, self.headers.len());
+        }
+        self.pending_by_id.clear();
+    }
+
+    /// The outputs in the order in which they came.
+    pub fn outputs(&self) -> impl ExactSizeIterator<Item = Output<'_>> {
+        self.entries.iter().map(|entry| Output {
+            topic: entry.topic,
+            key: &self.bytes[entry.key.clone()],
+            value: entry.value.clone().map(|value| &self.bytes[value]),
+            headers: &self.headers[entry.headers.clone()],
+            bytes: &self.bytes,
+        })
+    }
+
+    /// Whether there is anything to publish, now or at the end of the transaction.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.pending.is_empty()
+    }
+
+    /// Bytes held, to bound a transaction.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Forgets all; the memory stays.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+        self.headers.clear();
+        self.pending.clear();
+        self.pending_by_id.clear();
+    }
+
+    fn take_change(&mut self, change: &Change, effects: &Effects) {
+        let detected_at = match self.detection {
+            Detection::WallClock => change.detected_at,
+            Detection::Effective => change.effective_at,
+        };
+        let key = self.put(|out| out.extend_from_slice(effects.text(change.customer_id).as_bytes()));
+        let start = self.bytes.len();
+        encode::change(&mut self.bytes, change, detected_at, effects, &self.topics);
+        let value = start..self.bytes.len();
+        let first_header = self.headers.len();
+        self.describe(change, key.clone(), effects);
+        self.enter(Topic::Changes, key, Some(value), first_header);
+    }
+
+    /// CloudEvents 1.0 attributes in Kafka's binary mode, and what lets a consumer filter without parsing.
+    fn describe(&mut self, change: &Change, subject: Range<usize>, effects: &Effects) {
+        let id = identity(change, effects);
+        self.header("ce_specversion", |out| out.extend_from_slice(b"1.0"));
+        self.header("ce_id", |out| out.extend_from_slice(format!("{id:032x}").as_bytes()));
+        self.header("ce_type", |out| out.extend_from_slice(b"shoal.segment.changed.v1"));
+        let source = self.source.clone();
+        self.header("ce_source", |out| out.extend_from_slice(source.as_bytes()));
+        self.headers.push(Header { name: "ce_subject", value: subject });
+        self.header("ce_time", |out| out.extend_from_slice(&encode::moment_text(change.effective_at)));
+        self.header("content-type", |out| out.extend_from_slice(b"application/json"));
+        self.header("ce_segmentation", |out| out.extend_from_slice(effects.text(change.segmentation).as_bytes()));
+        for (name, value) in [("ce_from", change.from), ("ce_to", change.to)] {
+            if let Some(value) = value {
+                self.header(name, |out| out.extend_from_slice(effects.text(value).as_bytes()));
+            }
+        }
+        self.header("ce_cause", |out| out.extend_from_slice(change.cause.name().as_bytes()));
+    }
+
+    fn header(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+        let value = self.put(write);
+        self.headers.push(Header { name, value });
+    }
+
+    fn put(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        start..self.bytes.len()
+    }
+
+    fn enter(&mut self, topic: Topic, key: Range<usize>, value: Option<Range<usize>>, first_header: usize) {
+        self.entries.push(Entry { topic, key, value, headers: first_header..self.headers.len() });
+    }
+
+    fn touch(&mut self, touched: Pending) {
+        let Self { bytes, pending, pending_by_id, .. } = self;
+        let id_hash = |place: &u32| xxh3_64(&bytes[pending[*place as usize].id.clone()]);
+        let id = &bytes[touched.id.clone()];
+        let same_id = |place: &u32| &bytes[pending[*place as usize].id.clone()] == id;
+        if let Some(&place) = pending_by_id.find(xxh3_64(id), same_id) {
+            pending[place as usize] = touched;
+            return;
+        }
+        pending_by_id.insert_unique(xxh3_64(id), pending.len() as u32, id_hash);
+        pending.push(touched);
+    }
+}
+
+/// `ce_id`: the same for the same change, whenever and by whomever it is published.
+fn identity(change: &Change, effects: &Effects) -> u128 {
+    let mut bytes = Vec::with_capacity(64);
+    for text in [change.customer_id, change.segmentation] {
+        bytes.extend_from_slice(effects.text(text).as_bytes());
+        bytes.push(0);
+    }
+    bytes.extend_from_slice(&change.life.to_be_bytes());
+    bytes.extend_from_slice(&change.sequence.to_be_bytes());
+    xxh3_128(&bytes)
+}
