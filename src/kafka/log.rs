@@ -1,0 +1,200 @@
+//! The seam: what a worker needs of a log, and nothing about how it is done.
+//!
+//! A *shard* is partition `p` of every input topic; a worker is assigned whole shards. Everything a worker knows of the
+//! outside comes through here, the clock too, so a simulation of the log controls all of it.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+/// A topic as a worker names it: the n-th input, or one of our own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Topic {
+    Input(u16),
+    Own(Own),
+}
+
+/// Topics that we write. All but [`Own::Control`] have as many partitions as the inputs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Own {
+    Changes,
+    Membership,
+    Rejected,
+    Journal,
+    Control,
+}
+
+impl Own {
+    pub const ALL: [Self; 5] = [Self::Changes, Self::Membership, Self::Rejected, Self::Journal, Self::Control];
+}
+
+/// One record, borrowed from a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Record<'a> {
+    pub offset: i64,
+    /// Milliseconds; `None` if the log has none.
+    pub timestamp: Option<i64>,
+    pub key: Option<&'a [u8]>,
+    /// `None`: a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Neighbours in a batch that come from one partition, in order of offset.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    pub topic: Topic,
+    pub partition: u32,
+    /// Places in the batch.
+    pub records: Range<usize>,
+}
+
+/// Records that a log handed over. They live in the log's own buffers until the batch is cleared or dropped.
+pub trait Batch: Default {
+    fn len(&self) -> usize;
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The partitions the records come from; together the runs cover the batch.
+    fn runs(&self) -> &[Run];
+    fn record(&self, place: usize) -> Record<'_>;
+    fn clear(&mut self);
+}
+
+/// What a poll brought besides records.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    Nothing,
+    /// These shards are the worker's from now on. Nothing is fetched before [`Log::start`].
+    Assigned(Vec<u32>),
+    /// All shards must be given up: commit (unless `lost`: then somebody else may own them already), then
+    /// [`Log::release`].
+    Revoked {
+        lost: bool,
+    },
+}
+
+/// Time as the log's machine tells it, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Since 1970 UTC; may jump.
+    pub wall: i64,
+    /// Since some start; never goes back.
+    pub monotonic: u64,
+}
+
+/// Next offset to read of an input partition, absolute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InputOffset {
+    pub topic: u16,
+    pub partition: u32,
+    pub offset: i64,
+}
+
+/// Where a shard with an empty journal begins to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartAt {
+    Earliest,
+    Latest,
+    /// The first record with a timestamp of at least so many milliseconds.
+    Time(i64),
+}
+
+pub struct Header<'a> {
+    pub name: &'a str,
+    pub value: &'a [u8],
+}
+
+/// One record to write, to an explicit partition.
+pub struct OutRecord<'a> {
+    pub topic: Own,
+    pub partition: u32,
+    pub key: Option<&'a [u8]>,
+    /// `None`: a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Places in [`Transaction::headers`].
+    pub headers: Range<usize>,
+}
+
+/// Everything that becomes visible together.
+#[derive(Default)]
+pub struct Transaction<'a> {
+    pub records: Vec<OutRecord<'a>>,
+    pub headers: Vec<Header<'a>>,
+    /// Of every input partition of every shard in the transaction, unchanged ones too: the check of the group's
+    /// generation, which fences a zombie, is skipped by the client when there is no offset.
+    pub offsets: Vec<InputOffset>,
+}
+
+/// What went wrong, by what the worker has to do. What can be tried again was tried again below the seam.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It is not known to be good how the transaction ended, or the producer is of no more use: rebuild the shards.
+    Rebuild(String),
+    /// Nothing that this process does will help: stop and say why.
+    Stop(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rebuild(words) | Self::Stop(words) => f.write_str(words),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A log of partitioned topics with transactions, as one worker sees it.
+pub trait Log {
+    type Batch: Batch;
+    type Reader: Reader<Batch = Self::Batch>;
+
+    fn now(&self) -> Moment;
+
+    /// The identity under which this worker writes; stable over restarts.
+    fn transactional_id(&self) -> &str;
+
+    /// Replaces the batch by the next records of the started partitions, waiting at most `wait` for the first of them.
+    /// With news the batch is empty.
+    fn poll(&mut self, wait: Duration, batch: &mut Self::Batch) -> Result<News, Failure>;
+
+    /// Whether every started input partition has been handed over up to its end as of its last fetch.
+    fn read_to_end(&self) -> bool;
+
+    /// Starts to fetch the inputs of the assigned shards from these positions, and `control` from `control_offset`.
+    fn start(&mut self, inputs: &[InputOffset], control_offset: i64) -> Result<(), Failure>;
+
+    /// The worker has let go of its shards after [`News::Revoked`].
+    fn release(&mut self);
+
+    /// Makes a new producer: transactions that an earlier holder of the identity left open are ended, and such a holder
+    /// can publish no more.
+    fn fence(&mut self) -> Result<(), Failure>;
+
+    /// Makes all of it visible, or nothing. After an error it is not known which.
+    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure>;
+
+    /// The group's stable offsets of the inputs of these shards; those without one are left out.
+    fn committed(&mut self, shards: &[u32]) -> Result<Vec<InputOffset>, Failure>;
+
+    /// Where an input partition begins for a shard with an empty journal.
+    fn first_offset(&mut self, topic: u16, partition: u32, start: StartAt) -> Result<i64, Failure>;
+
+    /// Reads a partition outside the group, committed records only.
+    fn reader(&mut self, topic: Topic, partition: u32, from: i64) -> Result<Self::Reader, Failure>;
+}
+
+/// Reads one partition from an offset on.
+pub trait Reader {
+    type Batch: Batch;
+
+    /// The end when the reader was made, transactions still open included.
+    fn end(&self) -> i64;
+
+    /// The next offset to be read; past markers, which no batch shows.
+    fn position(&self) -> i64;
+
+    /// Replaces the batch by the next records below `until`, at most `records_max`, waiting for transactions that are
+    /// still open. With an empty batch the position has reached `until`.
+    fn read(&mut self, until: i64, records_max: usize, batch: &mut Self::Batch) -> Result<(), Failure>;
+}

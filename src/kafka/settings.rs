@@ -1,0 +1,110 @@
+//! How to reach Kafka and which topics to use: section `[kafka]` of `shoal.toml`.
+
+use super::Own;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KafkaSettings {
+    /// `host:port`, separated by commas.
+    pub brokers: String,
+    /// The consumer group; also the first part of transactional ids.
+    pub group: String,
+    /// Name of this process within the group; stable over restarts, different in each process.
+    pub instance: String,
+    /// Input topics, in the order in which their records are merged.
+    pub inputs: Vec<String>,
+    /// How the inputs' producers choose the partition of a key: `murmur2`, `crc32` or `any`.
+    pub partitioner: String,
+    /// Where a shard with an empty journal begins.
+    pub start: Start,
+    pub topics: OwnTopics,
+    /// Replicas of topics that are made; -1 is the broker's default.
+    pub replication_factor: i32,
+    pub session_timeout_ms: u32,
+    /// How long a fetch waits on the broker for a record.
+    pub fetch_wait_ms: u32,
+    /// Further settings of every Kafka client, by their librdkafka names: security, mostly.
+    pub client: BTreeMap<String, String>,
+}
+
+/// Names of the topics that Shoal writes.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OwnTopics {
+    pub changes: String,
+    pub membership: String,
+    pub rejected: String,
+    pub journal: String,
+    pub control: String,
+    pub rejected_retention_days: u32,
+}
+
+/// `"earliest"`, `"latest"`, or a moment in milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Start {
+    Word(StartWord),
+    Time(i64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StartWord {
+    Earliest,
+    Latest,
+}
+
+impl Default for KafkaSettings {
+    fn default() -> Self {
+        Self {
+            brokers: "localhost:9092".into(),
+            group: "shoal".into(),
+            instance: "shoal-0".into(),
+            inputs: vec!["events".into()],
+            partitioner: "murmur2".into(),
+            start: Start::Word(StartWord::Earliest),
+            topics: OwnTopics::default(),
+            replication_factor: -1,
+            session_timeout_ms: 45_000,
+            fetch_wait_ms: 100,
+            client: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for OwnTopics {
+    fn default() -> Self {
+        Self {
+            changes: "shoal.changes".into(),
+            membership: "shoal.membership".into(),
+            rejected: "shoal.rejected".into(),
+            journal: "shoal.journal".into(),
+            control: "shoal.control".into(),
+            rejected_retention_days: 7,
+        }
+    }
+}
+
+impl OwnTopics {
+    pub fn name(&self, topic: Own) -> &str {
+        match topic {
+            Own::Changes => &self.changes,
+            Own::Membership => &self.membership,
+            Own::Rejected => &self.rejected,
+            Own::Journal => &self.journal,
+            Own::Control => &self.control,
+        }
+    }
+}
+
+impl From<&Start> for super::StartAt {
+    fn from(start: &Start) -> Self {
+        match start {
+            Start::Word(StartWord::Earliest) => Self::Earliest,
+            Start::Word(StartWord::Latest) => Self::Latest,
+            Start::Time(milliseconds) => Self::Time(*milliseconds),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Writing: one function sends a transaction, begin to commit, and knows only one good end.
+//!
+//! Any other end (an error, a time-out, an end slower than half of `socket.timeout.ms`, after which the client may have
+//! sent a request twice) is a [`Failure::Rebuild`]: the producer is thrown away, a new one with the same identity ends
+//! what the old one left open, and the shards are rebuilt from the journal, which alone knows what was committed.
+
+use super::client::{Logging, REQUEST_WAIT, config};
+use super::raw::{self, RawRecord};
+use super::{Failure, InputOffset, KafkaSettings, Own, Transaction};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
+use rdkafka::{Offset, TopicPartitionList};
+use std::ffi::CString;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Half of `socket.timeout.ms`.
+const GOOD_END_MAX: Duration = Duration::from_secs(5);
+const FLUSH_SLICE: Duration = Duration::from_millis(200);
+/// Below the session time-out of the group, so that a lost worker's transaction is over when its shards move.
+const TRANSACTION_TIMEOUT_MS: u32 = 10_000;
+
+/// A producer with an open door to the transaction coordinator.
+pub struct Publisher {
+    producer: BaseProducer<Deliveries>,
+    topics: [CString; Own::ALL.len()],
+}
+
+/// Keeps why a record could not be written: then the transaction cannot be committed.
+#[derive(Default)]
+struct Deliveries {
+    failure: Mutex<Option<String>>,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        Logging.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        Logging.error(error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            let mut failure = self.failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            failure.get_or_insert_with(|| error.to_string());
+        }
+    }
+}
+
+impl Publisher {
+    /// Makes the producer and fences every earlier one of the same identity.
+    pub fn open(settings: &KafkaSettings, transactional_id: &str) -> Result<Self, Failure> {
+        let mut config = config(settings);
+        config
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string())
+            .set("delivery.report.only.error", "true")
+            .set("linger.ms", "5")
+            .set("compression.type", "lz4")
+            .set("queue.buffering.max.messages", "1000000");
+        let producer: BaseProducer<Deliveries> = config
+            .create_with_context(Deliveries::default())
+            .map_err(|error| Failure::Stop(format!("the Kafka producer cannot be made: {error}")))?;
+        producer.init_transactions(REQUEST_WAIT).map_err(|error| {
+            Failure::Rebuild(format!("no transactions for `{transactional_id}` within {REQUEST_WAIT:?}: {error}"))
+        })?;
+        let topics = Own::ALL.map(|topic| {
+            CString::new(settings.topics.name(topic)).expect("topic names are checked when topics are made")
+        });
+        Ok(Self { producer, topics })
+    }
+
+    pub fn publish(
+        &mut self,
+        transaction: &Transaction<'_>,
+        inputs: &[String],
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), Failure> {
+        let started = Instant::now();
+        self.send(transaction, inputs, group).map_err(Failure::Rebuild)?;
+        // Serves what the client has to say: logs, errors.
+        self.producer.poll(Duration::ZERO);
+        match started.elapsed() {
+            elapsed if elapsed < GOOD_END_MAX => Ok(()),
+            elapsed => Err(Failure::Rebuild(format!("a transaction took {elapsed:?}, more than {GOOD_END_MAX:?}"))),
+        }
+    }
+
+    fn send(
+        &self,
+        transaction: &Transaction<'_>,
+        inputs: &[String],
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), String> {
+        let in_words = |what: &'static str| move |error: KafkaError| format!("{what}: {error}");
+        self.producer.begin_transaction().map_err(in_words("begin of a transaction"))?;
+        for record in &transaction.records {
+            let raw = RawRecord {
+                topic: &self.topics[record.topic as usize],
+                partition: record.partition,
+                key: record.key,
+                value: record.value,
+            };
+            let headers = transaction.headers[record.headers.clone()].iter().map(|header| (header.name, header.value));
+            raw::produce(&self.producer, &raw, headers).map_err(|code| format!("a record was refused: {code}"))?;
+        }
+        self.flush()?;
+        let offsets = offset_list(&transaction.offsets, inputs)?;
+        self.producer
+            .send_offsets_to_transaction(&offsets, group, REQUEST_WAIT)
+            .map_err(in_words("offsets of a transaction"))?;
+        raw::commit_transaction(&self.producer, REQUEST_WAIT)
+            .map_err(|words| format!("commit of a transaction: {words}"))
+    }
+}
+
+impl Publisher {
+    /// Waits until the broker has acknowledged every record. Failed ones are reported as events, which nobody serves
+    /// during the raw flush: so it is cut into slices.
+    fn flush(&self) -> Result<(), String> {
+        let deadline = Instant::now() + GOOD_END_MAX;
+        loop {
+            let flushed = raw::flush(&self.producer, FLUSH_SLICE);
+            if flushed.is_ok() {
+                return Ok(());
+            }
+            self.producer.poll(Duration::ZERO);
+            let failure = &self.producer.context().failure;
+            if let Some(words) = failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take() {
+                return Err(format!("a record was not written: {words}"));
+            }
+            if Instant::now() > deadline {
+                return flushed;
+            }
+        }
+    }
+}
+
+fn offset_list(offsets: &[InputOffset], inputs: &[String]) -> Result<TopicPartitionList, String> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for input in offsets {
+        list.add_partition_offset(
+            &inputs[usize::from(input.topic)],
+            input.partition as i32,
+            Offset::Offset(input.offset),
+        )
+        .map_err(|error| format!("offset {}: {error}", input.offset))?;
+    }
+    Ok(list)
+}
