@@ -1,13 +1,22 @@
 //! A read view of one customer: all that features may ask.
 
+use super::hours::{self, CategoryHour};
 use super::order::{Order, Refund, Totals};
 use super::row::Row;
+use super::section::Section;
+use super::{Profiles, attributes, cart};
 use crate::engine::event::{EventType, Millis};
 
-/// A customer, as of the latest applied event. An instant of evaluation is never before any accepted event, so windows need only their lower bound.
+/// A customer, as of the latest applied event.
+///
+/// An instant of evaluation is never before any accepted event, so windows need only their lower bound. Windows reach
+/// back at most 400 days.
 #[derive(Clone, Copy)]
 pub struct Customer<'a> {
-    id: &'a str,
+    pub(super) id: &'a str,
+    pub(super) row: &'a Row,
+    /// `None` if the customer is unknown.
+    pub(super) profiles: Option<&'a Profiles>,
 }
 
 /// Value of an attribute.
@@ -19,10 +28,12 @@ pub enum StoredValue<'a> {
     Time(Millis),
 }
 
+static NOBODY: Row = Row::EMPTY;
+
 impl<'a> Customer<'a> {
     /// A customer without events.
     pub fn unknown(id: &'a str) -> Self {
-        Self { id }
+        Self { id, row: &NOBODY, profiles: None }
     }
 
     pub fn id(&self) -> &'a str {
@@ -30,84 +41,118 @@ impl<'a> Customer<'a> {
     }
 
     pub fn row(&self) -> &'a Row {
-        unimplemented!()
+        self.row
     }
 
     /// Remembered orders by (time, arrival), cancelled ones included.
     pub fn orders(&self) -> &'a [Order] {
-        unimplemented!()
+        self.profiles.map_or(&[], |profiles| profiles.blocks.records(self.row.block, Section::Orders))
     }
 
     /// Refunds of the last 400 days by time.
     pub fn refunds(&self) -> &'a [Refund] {
-        unimplemented!()
+        self.profiles.map_or(&[], |profiles| profiles.blocks.records(self.row.block, Section::Refunds))
     }
 
     /// What orders no longer remembered left, and lifetime sums of refunds.
     pub fn totals(&self) -> &'a Totals {
-        unimplemented!()
+        let totals: Option<&[Totals]> =
+            self.profiles.map(|profiles| profiles.blocks.records(self.row.block, Section::Totals));
+        totals.and_then(<[Totals]>::first).unwrap_or(&Totals::EMPTY)
+    }
+
+    /// The hours of a type whose newest event is after `after`, latest first: that event's time, and number of events.
+    pub fn hours_after(&self, event_type: EventType, after: Millis) -> impl Iterator<Item = (Millis, u64)> + use<'a> {
+        let bytes = self.profiles.map_or(&[] as &[u8], |profiles| profiles.blocks.hours(self.row.block));
+        hours::after(bytes, event_type, after)
     }
 
     /// Events of the hours whose newest event of that type is after `after` (B1).
-    pub fn count_after(&self, _event_type: EventType, _after: Millis) -> u64 {
-        unimplemented!()
+    pub fn count_after(&self, event_type: EventType, after: Millis) -> u64 {
+        self.hours_after(event_type, after).map(|(_, events)| events).sum()
     }
 
     /// The smallest newest event of an hour after `after`: when it leaves the window, the count falls.
-    pub fn next_newest(&self, _event_type: EventType, _after: Millis) -> Option<Millis> {
-        unimplemented!()
+    pub fn next_newest(&self, event_type: EventType, after: Millis) -> Option<Millis> {
+        self.hours_after(event_type, after).last().map(|(newest, _)| newest)
     }
 
     /// The newest event of the hour that holds the n-th latest event (n from 1), if it is after `after`: when it leaves
     /// the window, fewer than n are left.
-    pub fn nth_latest(&self, _event_type: EventType, _after: Millis, _n: u64) -> Option<Millis> {
-        unimplemented!()
+    pub fn nth_latest(&self, event_type: EventType, after: Millis, n: u64) -> Option<Millis> {
+        let mut seen = 0;
+        let mut hours = self.hours_after(event_type, after);
+        hours
+            .find(|(_, events)| {
+                seen += events;
+                seen >= n
+            })
+            .map(|(newest, _)| newest)
     }
 
     /// Time of the latest event of the type, at least if it is of the last 400 days.
-    pub fn latest(&self, _event_type: EventType) -> Option<Millis> {
-        unimplemented!()
+    pub fn latest(&self, event_type: EventType) -> Option<Millis> {
+        match event_type {
+            EventType::PURCHASE => self.orders().last().map(Order::time),
+            EventType::REFUND | EventType::CANCEL | EventType::PROFILE => {
+                attributes::latest(&self.profiles?.blocks, self.row.block, event_type)
+            }
+            _ => self.hours_after(event_type, Millis::MIN).next().map(|(newest, _)| newest),
+        }
     }
 
     /// Like [`Self::count_after`], for views of a category (B5).
-    pub fn views_in_after(&self, _category: &str, _after: Millis) -> u64 {
-        unimplemented!()
+    pub fn views_in_after(&self, category: &str, after: Millis) -> u64 {
+        self.category_hours(category, after).map(|views| u64::from(views.events)).sum()
     }
 
     /// Like [`Self::next_newest`], for views of a category.
-    pub fn next_view_in(&self, _category: &str, _after: Millis) -> Option<Millis> {
-        unimplemented!()
+    pub fn next_view_in(&self, category: &str, after: Millis) -> Option<Millis> {
+        self.category_hours(category, after).map(|views| views.newest).min()
+    }
+
+    fn category_hours(&self, category: &str, after: Millis) -> impl Iterator<Item = &'a CategoryHour> + use<'a> {
+        let known = self.profiles.and_then(|profiles| Some((profiles, profiles.texts.find(category)?)));
+        let (views, reference): (&[CategoryHour], u32) = match known {
+            Some((profiles, reference)) => (profiles.blocks.records(self.row.block, Section::CategoryHours), reference),
+            None => (&[], 0),
+        };
+        views.iter().filter(move |views| views.category == reference && views.newest > after)
     }
 
     /// Value of a declared attribute by its place in the list of declared ones.
-    pub fn attribute(&self, _place: u8) -> Option<StoredValue<'a>> {
-        unimplemented!()
+    pub fn attribute(&self, place: u8) -> Option<StoredValue<'a>> {
+        let profiles = self.profiles?;
+        attributes::get(&profiles.blocks, &profiles.texts, self.row.block, place)
     }
 
-    pub fn cart_open(&self, _now: Millis) -> bool {
-        unimplemented!()
+    pub fn cart_open(&self, now: Millis) -> bool {
+        now < self.row.cart_until
     }
 
     /// Latest cart event of the open cart; means nothing while it is closed.
     pub fn cart_last(&self) -> Millis {
-        unimplemented!()
+        self.row.cart_until.saturating_sub(cart::OPEN)
     }
 
     /// Minor units in the open cart, if known; means nothing while it is closed.
     pub fn cart_value(&self) -> Option<i64> {
-        unimplemented!()
+        let profiles = self.profiles.filter(|_| self.row.cart_value_known)?;
+        profiles.blocks.section(self.row.block, Section::Cart).first().map(|&total| total as i64)
     }
 
     pub fn has_category(&self, order: &Order, category: &str) -> bool {
         self.categories(order).any(|known| known == category)
     }
 
-    /// The order's categories, at most eight.
-    pub fn categories(&self, _order: &Order) -> impl Iterator<Item = &'a str> {
-        std::iter::empty()
+    /// The order's categories, at most eight, in order of their bytes.
+    pub fn categories(&self, order: &Order) -> impl Iterator<Item = &'a str> + use<'a> {
+        let reference = order.categories;
+        self.profiles.into_iter().flat_map(move |profiles| profiles.texts.set(reference))
     }
 
-    pub fn channel(&self, _order: &Order) -> Option<&'a str> {
-        unimplemented!()
+    pub fn channel(&self, order: &Order) -> Option<&'a str> {
+        let profiles = self.profiles.filter(|_| order.channel != 0)?;
+        Some(profiles.texts.get(order.channel))
     }
 }

@@ -1,6 +1,9 @@
 //! Orders and refunds as they are remembered singly, and what is left of folded ones (O3-O8).
 
-use crate::engine::event::Millis;
+use crate::engine::event::{Event, Millis};
+
+/// Orders remembered singly per customer (O3), and refunds (C9).
+pub const REMEMBERED_MAX: usize = 4_096;
 
 /// A remembered order.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +22,39 @@ pub struct Order {
 }
 
 impl Order {
-    pub(super) const CANCELLED: i64 = 1;
-    pub(super) const RETURNED: i64 = 2;
-    pub(super) const DISCOUNTED: i64 = 4;
+    const CANCELLED: i64 = 1;
+    const RETURNED: i64 = 2;
+    const DISCOUNTED: i64 = 4;
+
+    /// The order that a purchase is, without texts.
+    pub(super) fn new(event: &Event<'_>) -> Self {
+        let flags = if event.discounted { Self::DISCOUNTED } else { 0 };
+        Self {
+            id: event.order_id.as_deref().map_or(0, id_hash),
+            time: event.time << 3 | flags,
+            amount: event.amount.unwrap_or(0),
+            given: 0,
+            categories: 0,
+            channel: 0,
+        }
+    }
+
+    /// Cancels it.
+    pub(super) fn cancel(&mut self) {
+        self.time |= Self::CANCELLED;
+    }
+
+    /// O5: gives back `amount`, or all that is left, and says how much it was.
+    pub(super) fn give_back(&mut self, amount: Option<i64>) -> i64 {
+        if self.cancelled() {
+            return 0;
+        }
+        let left = self.net();
+        let given = amount.map_or(left, |amount| amount.min(left));
+        self.given += given;
+        self.time |= Self::RETURNED;
+        given
+    }
 
     pub fn time(&self) -> Millis {
         self.time >> 3
@@ -74,6 +107,10 @@ pub struct Refund {
 }
 
 impl Refund {
+    pub(super) fn new(time: Millis, given: i64, unlinked: bool) -> Self {
+        Self { time: time << 1 | i64::from(unlinked), given }
+    }
+
     pub fn time(&self) -> Millis {
         self.time >> 1
     }
@@ -114,7 +151,46 @@ pub struct Totals {
     pub unlinked: i64,
 }
 
+/// A refund or cancellation whose order is not remembered (O6).
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct Waiting {
+    pub order: u64,
+    pub time: Millis,
+    /// What to give back; [`Waiting::ALL`] or [`Waiting::CANCEL`].
+    pub amount: i64,
+}
+
+impl Waiting {
+    pub const MAX: usize = 16;
+    pub const ALL: i64 = -1;
+    pub const CANCEL: i64 = -2;
+}
+
+/// Hash of an order id, never 0.
+pub(super) fn id_hash(id: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(id.as_bytes()).max(1)
+}
+
 impl Totals {
+    /// Takes an order in that is no longer remembered.
+    pub(super) fn fold(&mut self, order: &Order) {
+        self.placed += 1;
+        self.returned += u32::from(order.returned());
+        if !order.counts() {
+            return;
+        }
+        self.counting += 1;
+        self.discounted += u32::from(order.discounted());
+        self.net += order.net();
+        if self.first == super::row::NONE || order.time() < self.first {
+            self.first = order.time();
+        }
+        if order.time() >= self.last {
+            (self.last, self.last_value) = (order.time(), order.net());
+        }
+    }
+
     pub const EMPTY: Self = Self {
         counting: 0,
         placed: 0,

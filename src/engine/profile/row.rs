@@ -1,6 +1,7 @@
 //! The hot part of a customer: two cache lines with all that most rules read.
 
-use crate::engine::event::Millis;
+use super::blocks::Handle;
+use crate::engine::event::{Millis, NEVER};
 
 /// Place of a customer's row in its shard; a removed customer's number is used again.
 pub type RowNumber = u32;
@@ -46,6 +47,46 @@ pub struct Row {
     pub generation: u8,
     /// Changes are not published yet (R11).
     pub muted: bool,
+    /// Whether the latest `cart_total` belongs to the open cart.
+    pub(super) cart_value_known: bool,
+    pub(super) alive: bool,
+    /// Length of the id, less 1.
+    pub(super) id_length: u8,
+    /// The customer's variable part.
+    pub(super) block: Handle,
+    /// The id, if it has no more than 16 bytes; else it stands in the block.
+    pub(super) id: [u8; ID_INLINE],
+}
+
+/// Ids up to this length stand in the row.
+pub(super) const ID_INLINE: usize = 16;
+
+impl Row {
+    /// A row of nobody.
+    pub(super) const EMPTY: Self = Self {
+        clock: NONE,
+        armed: NEVER,
+        life: NONE,
+        first_event: NEVER,
+        last_activity: NONE,
+        last_browsing: NONE,
+        first_order: NONE,
+        last_order: NONE,
+        revenue: 0,
+        cart_until: NONE,
+        orders: 0,
+        placed: 0,
+        sequence: 0,
+        incarnation: 0,
+        last_event_day: 0,
+        generation: 0,
+        muted: false,
+        cart_value_known: false,
+        alive: false,
+        id_length: 0,
+        block: 0,
+        id: [0; ID_INLINE],
+    };
 }
 
 /// The value of one target (segmentation or audience) for one customer.
@@ -62,4 +103,15 @@ pub struct Held {
 impl Held {
     pub const NULL: u16 = u16::MAX;
     pub const NONE: Self = Self { value: Self::NULL, since: 0, dwells: false };
+
+    /// In one word: 8 bits of value, `dwells`, and the time.
+    pub(super) fn pack(self) -> u64 {
+        (self.since << 9) as u64 | u64::from(self.dwells) << 8 | u64::from(self.value.min(0xff))
+    }
+
+    pub(super) fn unpack(word: u64) -> Self {
+        let value = (word & 0xff) as u16;
+        let value = if value == 0xff { Self::NULL } else { value };
+        Self { value, since: word as i64 >> 9, dwells: word & 0x100 != 0 }
+    }
 }

@@ -1,0 +1,189 @@
+//! Memory for the variable parts of customers: blocks of 16-byte granules in large chunks, addressed by `u32`.
+//!
+//! Free blocks of up to 255 granules are kept in one list per size, threaded through the blocks themselves. Larger
+//! blocks (customers with thousands of orders or hours) are allocations of their own.
+//! The first word of a block starts with its owner's row, or with [`FREE`], so chunks can be walked from their start.
+
+#[cfg(test)]
+use super::row::RowNumber;
+
+/// Place of a block.
+pub(super) type Handle = u32;
+
+/// Words of a granule: 16 bytes.
+pub(super) const GRANULE: usize = 2;
+/// Granules of a chunk: 256 KiB.
+const CHUNK: usize = 1 << 14;
+/// Largest block inside a chunk.
+const GRANULES_MAX: usize = 255;
+/// Handles from here on are places in the list of large blocks.
+const LARGE: u32 = 1 << 31;
+/// Owner of a free block, and end of a list.
+const FREE: u32 = u32::MAX;
+
+pub(super) struct Blocks {
+    chunks: Vec<Box<[u64]>>,
+    large: Vec<Box<[u64]>>,
+    large_unused: Vec<u32>,
+    /// By number of granules, the first free block of that size or [`FREE`].
+    free: [Handle; GRANULES_MAX + 1],
+    /// Granules of the last chunk that were handed out.
+    handed_out: usize,
+    /// Granules in free lists.
+    free_granules: usize,
+}
+
+impl Blocks {
+    pub fn new() -> Self {
+        Self {
+            chunks: Vec::new(),
+            large: Vec::new(),
+            large_unused: Vec::new(),
+            free: [FREE; GRANULES_MAX + 1],
+            handed_out: CHUNK,
+            free_granules: 0,
+        }
+    }
+
+    /// The words from a block's start; past its end there is something else.
+    #[inline]
+    pub fn words(&self, handle: Handle) -> &[u64] {
+        if handle & LARGE != 0 {
+            return &self.large[(handle & !LARGE) as usize];
+        }
+        &self.chunks[handle as usize / CHUNK][handle as usize % CHUNK * GRANULE..]
+    }
+
+    #[inline]
+    pub fn words_mut(&mut self, handle: Handle) -> &mut [u64] {
+        if handle & LARGE != 0 {
+            return &mut self.large[(handle & !LARGE) as usize];
+        }
+        &mut self.chunks[handle as usize / CHUNK][handle as usize % CHUNK * GRANULE..]
+    }
+
+    /// A block with any content.
+    pub fn allocate(&mut self, granules: usize) -> Handle {
+        if granules > GRANULES_MAX {
+            return self.allocate_large(granules);
+        }
+        if self.free[granules] != FREE {
+            let handle = self.free[granules];
+            self.unlink(handle);
+            return handle;
+        }
+        if self.handed_out + granules > CHUNK {
+            self.add_chunk();
+        }
+        let handle = (self.chunks.len() - 1) * CHUNK + self.handed_out;
+        self.handed_out += granules;
+        handle as Handle
+    }
+
+    /// Gives a block of that many granules back.
+    pub fn release(&mut self, handle: Handle, granules: usize) {
+        if handle & LARGE != 0 {
+            self.large[(handle & !LARGE) as usize] = Box::default();
+            self.large_unused.push(handle & !LARGE);
+        } else {
+            self.link(handle, granules);
+        }
+    }
+
+    /// Another block with the first `words` words of this one.
+    pub fn reallocate(&mut self, handle: Handle, granules: usize, to_granules: usize, words: usize) -> Handle {
+        let target = self.allocate(to_granules);
+        if (handle | target) & LARGE == 0 && handle as usize / CHUNK == target as usize / CHUNK {
+            let chunk = &mut self.chunks[handle as usize / CHUNK];
+            let from = handle as usize % CHUNK * GRANULE;
+            chunk.copy_within(from..from + words, target as usize % CHUNK * GRANULE);
+        } else {
+            let mut place = std::mem::take(self.home(target));
+            let start = if target & LARGE != 0 { 0 } else { target as usize % CHUNK * GRANULE };
+            place[start..start + words].copy_from_slice(&self.words(handle)[..words]);
+            *self.home(target) = place;
+        }
+        self.release(handle, granules);
+        target
+    }
+
+    /// Bytes of all blocks, used or free, and of the free ones.
+    pub fn bytes(&self) -> (usize, usize) {
+        let granule = GRANULE * size_of::<u64>();
+        let large: usize = self.large.iter().map(|block| size_of_val(&**block)).sum();
+        let unused = if self.chunks.is_empty() { 0 } else { CHUNK - self.handed_out };
+        (self.chunks.len() * CHUNK * granule + large, (self.free_granules + unused) * granule)
+    }
+
+    /// The memory that a block lies in.
+    fn home(&mut self, handle: Handle) -> &mut Box<[u64]> {
+        if handle & LARGE != 0 {
+            &mut self.large[(handle & !LARGE) as usize]
+        } else {
+            &mut self.chunks[handle as usize / CHUNK]
+        }
+    }
+
+    fn allocate_large(&mut self, granules: usize) -> Handle {
+        let block = vec![0; granules * GRANULE].into_boxed_slice();
+        match self.large_unused.pop() {
+            Some(place) => {
+                self.large[place as usize] = block;
+                place | LARGE
+            }
+            None => {
+                self.large.push(block);
+                (self.large.len() - 1) as u32 | LARGE
+            }
+        }
+    }
+
+    /// A new chunk; what is left of the last one becomes a free block.
+    fn add_chunk(&mut self) {
+        let left = CHUNK - self.handed_out;
+        if left > 0 {
+            self.link(((self.chunks.len() - 1) * CHUNK + self.handed_out) as Handle, left);
+        }
+        assert!((self.chunks.len() + 1) * CHUNK <= LARGE as usize, "at most 32 GiB of customers' blocks per shard");
+        self.chunks.push(vec![0; CHUNK * GRANULE].into_boxed_slice());
+        self.handed_out = 0;
+    }
+
+    /// Puts a free block into its list: owner and size, then the neighbours in the list.
+    fn link(&mut self, handle: Handle, granules: usize) {
+        let first = self.free[granules];
+        let words = self.words_mut(handle);
+        words[0] = u64::from(FREE) | (granules as u64) << 32;
+        words[1] = u64::from(FREE) | u64::from(first) << 32;
+        if first != FREE {
+            let word = &mut self.words_mut(first)[1];
+            *word = *word & !u64::from(FREE) | u64::from(handle);
+        }
+        self.free[granules] = handle;
+        self.free_granules += granules;
+    }
+
+    /// Takes a free block out of its list.
+    fn unlink(&mut self, handle: Handle) {
+        let words = self.words(handle);
+        let (granules, before, after) = ((words[0] >> 32) as usize, words[1] as u32, (words[1] >> 32) as u32);
+        if before == FREE {
+            self.free[granules] = after;
+        } else {
+            let word = &mut self.words_mut(before)[1];
+            *word = *word & u64::from(FREE) | u64::from(after) << 32;
+        }
+        if after != FREE {
+            let word = &mut self.words_mut(after)[1];
+            *word = *word & !u64::from(FREE) | u64::from(before);
+        }
+        self.free_granules -= granules;
+    }
+}
+
+/// The owner of a block, from its first word.
+#[cfg(test)]
+pub(super) fn owner(word: u64) -> Option<RowNumber> {
+    let owner = word as u32;
+    (owner != FREE).then_some(owner)
+}

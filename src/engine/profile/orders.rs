@@ -1,0 +1,234 @@
+//! How purchases, refunds and cancellations change a customer (O2-O8).
+//!
+//! The row's lifetime aggregates are moved along with each change; only when the earliest or latest order that counted
+//! ceases to count are the orders looked through.
+
+use super::blocks::Blocks;
+use super::order::{Order, REMEMBERED_MAX, Refund, Totals, Waiting, id_hash};
+use super::row::{NONE, Row};
+use super::section::Section;
+use super::texts::Texts;
+use super::{Overflow, cart};
+use crate::engine::event::{Event, EventType, Millis, REMEMBERED};
+
+/// A customer while orders change.
+pub(super) struct Purchases<'p> {
+    pub row: &'p mut Row,
+    pub blocks: &'p mut Blocks,
+    pub texts: &'p mut Texts,
+    /// The later of the clock and the event's time.
+    pub at: Millis,
+    pub overflow: &'p mut Overflow,
+}
+
+/// Whether an order of that id is remembered as of `at` (O2).
+pub(super) fn is_remembered(row: &Row, blocks: &Blocks, order_id: &str, at: Millis) -> bool {
+    let id = id_hash(order_id);
+    let orders: &[Order] = blocks.records(row.block, Section::Orders);
+    orders.iter().any(|order| order.id() == id && at - order.time() <= REMEMBERED)
+}
+
+impl Purchases<'_> {
+    /// Applies a purchase, refund or cancellation.
+    pub fn apply(&mut self, event: &Event<'_>) {
+        self.fold_old();
+        let last_order = self.row.last_order;
+        match event.event_type {
+            EventType::PURCHASE => self.purchase(event),
+            EventType::REFUND if event.order_id.is_none() => self.unlinked_refund(event),
+            EventType::REFUND => self.return_order(event, event.amount.unwrap_or(Waiting::ALL)),
+            _ => self.return_order(event, Waiting::CANCEL),
+        }
+        if self.row.last_order != last_order {
+            cart::refresh(self.row, self.blocks);
+        }
+    }
+
+    fn orders(&self) -> &[Order] {
+        self.blocks.records(self.row.block, Section::Orders)
+    }
+
+    fn totals(&mut self) -> &mut Totals {
+        if self.blocks.count(self.row.block, Section::Totals) == 0 {
+            self.blocks.splice(&mut self.row.block, Section::Totals, 0, 0, 1);
+            self.blocks.records_mut(self.row.block, Section::Totals)[0] = Totals::EMPTY;
+        }
+        &mut self.blocks.records_mut(self.row.block, Section::Totals)[0]
+    }
+
+    /// Orders and refunds more than 400 days back are no longer remembered singly.
+    fn fold_old(&mut self) {
+        let at = self.at;
+        let old = self.orders().iter().take_while(|order| at - order.time() > REMEMBERED).count();
+        self.fold(old);
+    }
+
+    fn fold(&mut self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        for nth in 0..count {
+            let order = self.orders()[nth];
+            self.totals().fold(&order);
+            self.texts.release(order.categories);
+            self.texts.release(order.channel);
+        }
+        self.blocks.splice(&mut self.row.block, Section::Orders, 0, count, 0);
+    }
+
+    fn purchase(&mut self, event: &Event<'_>) {
+        let mut order = Order::new(event);
+        self.row.placed += 1;
+        self.begins_to_count(&order);
+        if self.at - event.time > REMEMBERED {
+            self.totals().fold(&order);
+            return;
+        }
+        order.categories = self.texts.take_set(event.categories.iter());
+        order.channel = event.channel.as_deref().map_or(0, |channel| self.texts.take(channel));
+        let place = self.orders().iter().rposition(|known| known.time() <= event.time).map_or(0, |place| place + 1);
+        self.blocks.splice(&mut self.row.block, Section::Orders, place, 0, 1);
+        self.blocks.records_mut(self.row.block, Section::Orders)[place] = order;
+        if order.id() != 0 {
+            self.apply_waiting(order.id(), place);
+        }
+        if self.orders().len() > REMEMBERED_MAX {
+            self.overflow.orders += 1;
+            self.fold(1);
+        }
+    }
+
+    fn begins_to_count(&mut self, order: &Order) {
+        let (row, time) = (&mut *self.row, order.time());
+        row.orders += 1;
+        row.revenue += order.net();
+        if row.first_order == NONE || time < row.first_order {
+            row.first_order = time;
+        }
+        row.last_order = row.last_order.max(time);
+    }
+
+    /// What waited for an order that came (O6), in order of arrival.
+    fn apply_waiting(&mut self, order: u64, place: usize) {
+        self.forget_waiting();
+        loop {
+            let waiting: &[Waiting] = self.blocks.records(self.row.block, Section::Waiting);
+            let Some(nth) = waiting.iter().position(|known| known.order == order) else { return };
+            let found = waiting[nth];
+            self.blocks.splice(&mut self.row.block, Section::Waiting, nth, 1, 0);
+            self.take_back(place, &found);
+        }
+    }
+
+    /// Waiting ones are remembered for 400 days, 400 itself included.
+    fn forget_waiting(&mut self) {
+        let at = self.at;
+        let waiting = |blocks: &Blocks, row: &Row| {
+            let waiting: &[Waiting] = blocks.records(row.block, Section::Waiting);
+            waiting.iter().position(|known| at - known.time > REMEMBERED)
+        };
+        while let Some(nth) = waiting(self.blocks, self.row) {
+            self.blocks.splice(&mut self.row.block, Section::Waiting, nth, 1, 0);
+        }
+    }
+
+    /// A refund or cancellation of an order: applied if the order is remembered, else it waits.
+    fn return_order(&mut self, event: &Event<'_>, amount: i64) {
+        let order = event.order_id.as_deref().map_or(0, id_hash);
+        let returned = Waiting { order, time: event.time, amount };
+        match self.orders().iter().rposition(|known| known.id() == order) {
+            Some(place) => self.take_back(place, &returned),
+            None => self.wait(returned),
+        }
+    }
+
+    fn wait(&mut self, returned: Waiting) {
+        if self.at - returned.time > REMEMBERED {
+            return;
+        }
+        self.forget_waiting();
+        let waiting: &[Waiting] = self.blocks.records(self.row.block, Section::Waiting);
+        let count = waiting.len();
+        if count == Waiting::MAX {
+            self.overflow.waiting += 1;
+            let (oldest, time) =
+                (0..count).map(|nth| (nth, waiting[nth].time)).min_by_key(|known| known.1).expect("16");
+            if returned.time < time {
+                return;
+            }
+            self.blocks.splice(&mut self.row.block, Section::Waiting, oldest, 1, 0);
+        }
+        let end = self.blocks.count(self.row.block, Section::Waiting);
+        self.blocks.splice(&mut self.row.block, Section::Waiting, end, 0, 1);
+        self.blocks.records_mut(self.row.block, Section::Waiting)[end] = returned;
+    }
+
+    /// Applies a refund or cancellation to the order at `place`.
+    fn take_back(&mut self, place: usize, returned: &Waiting) {
+        let order = &mut self.blocks.records_mut::<Order>(self.row.block, Section::Orders)[place];
+        let before = *order;
+        let mut given = 0;
+        match returned.amount {
+            Waiting::CANCEL => order.cancel(),
+            Waiting::ALL => given = order.give_back(None),
+            amount => {
+                given = order.give_back(Some(amount));
+                self.overflow.excess_refunds += u32::from(given < amount && !before.cancelled());
+            }
+        }
+        let after = *order;
+        if before.counts() {
+            self.row.revenue -= before.net();
+            if after.counts() {
+                self.row.revenue += after.net();
+            } else {
+                self.row.orders -= 1;
+                self.find_ends(before.time());
+            }
+        }
+        self.gave_back(Refund::new(returned.time, given, false));
+    }
+
+    fn unlinked_refund(&mut self, event: &Event<'_>) {
+        let given = event.amount.unwrap_or(0);
+        self.row.revenue -= given;
+        self.totals().unlinked += given;
+        self.gave_back(Refund::new(event.time, given, true));
+    }
+
+    /// Remembers a refund that gave something back (C9).
+    fn gave_back(&mut self, refund: Refund) {
+        if refund.given() == 0 {
+            return;
+        }
+        self.totals().refunded += refund.given();
+        let begin = self.at - REMEMBERED;
+        if refund.time() <= begin {
+            return;
+        }
+        let refunds: &[Refund] = self.blocks.records(self.row.block, Section::Refunds);
+        let place = refunds.iter().rposition(|known| known.time() <= refund.time()).map_or(0, |place| place + 1);
+        let old = refunds.iter().take_while(|known| known.time() <= begin).count();
+        let full = refunds.len() - old == REMEMBERED_MAX;
+        self.blocks.splice(&mut self.row.block, Section::Refunds, place, 0, 1);
+        self.blocks.records_mut(self.row.block, Section::Refunds)[place] = refund;
+        self.overflow.refunds += u32::from(full);
+        self.blocks.splice(&mut self.row.block, Section::Refunds, 0, old + usize::from(full), 0);
+    }
+
+    /// Finds the earliest and latest order anew after the one at `gone` ceased to count.
+    fn find_ends(&mut self, gone: Millis) {
+        if gone != self.row.first_order && gone != self.row.last_order {
+            return;
+        }
+        let totals = self.blocks.records::<Totals>(self.row.block, Section::Totals).first().unwrap_or(&Totals::EMPTY);
+        let mut counting = self.orders().iter().filter(|order| order.counts()).map(Order::time);
+        let earliest = counting.next().unwrap_or(NONE);
+        let latest = counting.next_back().unwrap_or(earliest).max(totals.last);
+        let first = match (totals.first, earliest) {
+            (NONE, time) | (time, NONE) => time,
+            (folded, remembered) => folded.min(remembered),
+        };
+        (self.row.first_order, self.row.last_order) = (first, latest);
+    }
+}

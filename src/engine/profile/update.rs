@@ -1,0 +1,106 @@
+//! Making, changing and removing customers.
+
+use super::orders::{self, Purchases};
+use super::row::{ID_INLINE, Row};
+use super::section::Section;
+use super::{Held, Order, Overflow, Profiles, RowNumber, attributes, browsing, cart, hours, memory};
+use crate::engine::event::{DAY, Event, EventType, Millis};
+use crate::engine::meaning::Meaning;
+
+impl Profiles {
+    /// A new customer (there must be none with this id) that holds `held` values, all [`Held::NONE`].
+    pub fn create(&mut self, hash: u64, id: &str, held: usize) -> RowNumber {
+        let number = self.slab.take();
+        self.index.insert(hash, number);
+        let row = self.slab.get_mut(number);
+        row.id_length = u8::try_from(id.len() - 1).expect("an id has 1 to 256 bytes");
+        row.block = self.blocks.make(number);
+        if id.len() <= ID_INLINE {
+            row.id[..id.len()].copy_from_slice(id.as_bytes());
+        } else {
+            self.blocks.splice(&mut row.block, Section::Id, 0, 0, id.len().div_ceil(8));
+            let words = self.blocks.section_mut(row.block, Section::Id);
+            memory::bytes_mut(words)[..id.len()].copy_from_slice(id.as_bytes());
+        }
+        self.blocks.splice(&mut row.block, Section::Held, 0, 0, held);
+        self.blocks.section_mut(row.block, Section::Held).fill(Held::NONE.pack());
+        number
+    }
+
+    /// Forgets all that is known of the customer.
+    pub fn remove(&mut self, row: RowNumber) {
+        let hash = Self::hash(self.id(row).as_bytes());
+        self.index.remove(hash, row);
+        let block = &mut self.slab.get_mut(row).block;
+        for order in self.blocks.records::<Order>(*block, Section::Orders) {
+            self.texts.release(order.categories);
+            self.texts.release(order.channel);
+        }
+        attributes::release(&self.blocks, &mut self.texts, *block);
+        browsing::release(&mut self.blocks, &mut self.texts, block);
+        self.blocks.destroy(*block);
+        self.slab.release(row);
+    }
+
+    /// Whether the event is a purchase whose order is remembered as of `at`, the later of clock and its time (O2).
+    pub fn is_duplicate_order(&self, row: RowNumber, event: &Event<'_>, at: Millis) -> bool {
+        let Some(order_id) = event.order_id.as_deref() else { return false };
+        event.event_type == EventType::PURCHASE && orders::is_remembered(self.row(row), &self.blocks, order_id, at)
+    }
+
+    /// Applies an accepted event as of `at`, the later of the clock and its time. Moves neither clock nor held values.
+    pub fn update(&mut self, row: RowNumber, event: &Event<'_>, at: Millis, meaning: &Meaning) -> Overflow {
+        let Self { slab, blocks, texts, .. } = self;
+        let row = slab.get_mut(row);
+        let (event_type, mut overflow) = (event.event_type, Overflow::default());
+        touch(row, event, meaning);
+        if meaning.is_counted(event_type) {
+            overflow.hours += hours::add(blocks, &mut row.block, event_type, event.time, at);
+        }
+        if meaning.is_browsing(event_type) {
+            overflow.hours += browsing::session(row, blocks, event.time, at);
+        }
+        if event_type == EventType::VIEW {
+            overflow.categories = browsing::views(blocks, texts, &mut row.block, event, at);
+        } else if cart::concerns(event_type) {
+            overflow.cart = cart::add(blocks, &mut row.block, event);
+            cart::refresh(row, blocks);
+        } else if matches!(event_type, EventType::PURCHASE | EventType::REFUND | EventType::CANCEL) {
+            Purchases { row, blocks, texts, at, overflow: &mut overflow }.apply(event);
+        }
+        attributes::note_latest(blocks, &mut row.block, event_type, event.time);
+        for (place, value) in &event.attributes {
+            attributes::set(blocks, texts, &mut row.block, event.time, *place, value);
+        }
+        overflow
+    }
+
+    /// Copies the customer's held values, one per target, into `into` (cleared before). They are packed in 8 bytes each,
+    /// so no slice is lent.
+    pub fn held(&self, row: RowNumber, into: &mut Vec<Held>) {
+        into.clear();
+        into.extend(self.blocks.section(self.row(row).block, Section::Held).iter().map(|&word| Held::unpack(word)));
+    }
+
+    /// Sets the held values; another number of them than before is fine (new rules).
+    pub fn set_held(&mut self, row: RowNumber, held: &[Held]) {
+        let block = &mut self.slab.get_mut(row).block;
+        let known = self.blocks.count(*block, Section::Held);
+        if known != held.len() {
+            self.blocks.splice(block, Section::Held, 0, known, held.len());
+        }
+        let words = self.blocks.section_mut(*block, Section::Held);
+        for (word, value) in words.iter_mut().zip(held) {
+            *word = value.pack();
+        }
+    }
+}
+
+/// What every event changes.
+fn touch(row: &mut Row, event: &Event<'_>, meaning: &Meaning) {
+    row.first_event = row.first_event.min(event.time);
+    row.last_event_day = row.last_event_day.max((event.time / DAY) as u16);
+    if meaning.is_activity(event.event_type) {
+        row.last_activity = row.last_activity.max(event.time);
+    }
+}
