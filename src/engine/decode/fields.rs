@@ -3,177 +3,209 @@
 //! The table is the one under "Events" in the semantics. A field that means nothing for the type of the event is never
 //! looked at, so it may hold anything (E2).
 
-use super::json::{Fault, Member, ONCE, Scanner, Value};
+use super::json::{Entries, Kind, ONCE, Reading, Value, expect_end, fault};
 use super::names::NameSet;
 use super::reject;
 use crate::engine::event::{Categories, Reason, Rejection, Text};
-use std::borrow::Cow;
 
 /// Bytes of a text that has no other limit.
 pub const TEXT_BYTES_MAX: usize = 128;
 
-/// The known fields of a record as they stand there; null is kept apart from absence only to find names that come twice.
-pub struct Fields<'a> {
-    pub event_id: Value<'a>,
-    pub customer_id: Value<'a>,
-    pub event_type: Value<'a>,
-    pub time: Value<'a>,
-    pub order_id: Value<'a>,
-    pub amount: Value<'a>,
-    pub currency: Value<'a>,
-    pub discount: Value<'a>,
-    pub cart_total: Value<'a>,
-    pub category: Value<'a>,
-    pub items: Value<'a>,
-    pub channel: Value<'a>,
-    pub campaign: Value<'a>,
-    pub cost: Value<'a>,
-    pub attributes: Value<'a>,
+/// The known fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    EventId,
+    CustomerId,
+    Type,
+    Time,
+    OrderId,
+    Amount,
+    Currency,
+    Discount,
+    CartTotal,
+    Category,
+    Items,
+    Channel,
+    Campaign,
+    Cost,
+    Attributes,
 }
 
-impl<'a> Fields<'a> {
-    const NONE: Self = Self {
-        event_id: Value::Absent,
-        customer_id: Value::Absent,
-        event_type: Value::Absent,
-        time: Value::Absent,
-        order_id: Value::Absent,
-        amount: Value::Absent,
-        currency: Value::Absent,
-        discount: Value::Absent,
-        cart_total: Value::Absent,
-        category: Value::Absent,
-        items: Value::Absent,
-        channel: Value::Absent,
-        campaign: Value::Absent,
-        cost: Value::Absent,
-        attributes: Value::Absent,
-    };
-
-    /// Checks that the text is one JSON object as E1 asks for (`decode`) and keeps what is known in it.
-    pub fn scan(text: &'a str) -> Result<Self, Fault> {
-        let mut fields = Self::NONE;
-        let mut unknown = NameSet::default();
-        let mut scanner = Scanner::new(text);
-        scanner.open(b'{', "one JSON object")?;
-        let mut first = true;
-        while let Some(member) = scanner.next_member(&mut first)? {
-            if !fields.keep(&member, &mut unknown) {
-                return Err(Fault { at: member.at, expected: ONCE });
-            }
-        }
-        scanner.finish()?;
-        Ok(fields)
-    }
-
-    /// False if the name was there before.
-    #[inline]
-    fn keep(&mut self, member: &Member<'a>, unknown: &mut NameSet<'a>) -> bool {
-        let slot = if member.name.escaped { self.slot(&member.name.text()) } else { self.slot(member.name.raw) };
-        match slot {
-            Some(slot) if *slot == Value::Absent => {
-                *slot = member.value;
-                true
-            }
-            Some(_) => false,
-            None => unknown.insert(member.name),
-        }
-    }
+impl Field {
+    const COUNT: usize = 15;
 
     #[inline]
-    fn slot(&mut self, name: &str) -> Option<&mut Value<'a>> {
-        Some(match name.as_bytes() {
-            b"event_id" => &mut self.event_id,
-            b"customer_id" => &mut self.customer_id,
-            b"type" => &mut self.event_type,
-            b"time" => &mut self.time,
-            b"order_id" => &mut self.order_id,
-            b"amount" => &mut self.amount,
-            b"currency" => &mut self.currency,
-            b"discount" => &mut self.discount,
-            b"cart_total" => &mut self.cart_total,
-            b"category" => &mut self.category,
-            b"items" => &mut self.items,
-            b"channel" => &mut self.channel,
-            b"campaign" => &mut self.campaign,
-            b"cost" => &mut self.cost,
-            b"attributes" => &mut self.attributes,
+    fn of(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"event_id" => Self::EventId,
+            b"customer_id" => Self::CustomerId,
+            b"type" => Self::Type,
+            b"time" => Self::Time,
+            b"order_id" => Self::OrderId,
+            b"amount" => Self::Amount,
+            b"currency" => Self::Currency,
+            b"discount" => Self::Discount,
+            b"cart_total" => Self::CartTotal,
+            b"category" => Self::Category,
+            b"items" => Self::Items,
+            b"channel" => Self::Channel,
+            b"campaign" => Self::Campaign,
+            b"cost" => Self::Cost,
+            b"attributes" => Self::Attributes,
             _ => return None,
         })
     }
-}
 
-/// A text of 1 to 128 bytes, or nothing.
-#[inline]
-pub fn text<'a>(field: &str, value: Value<'a>) -> Result<Option<Text<'a>>, Rejection> {
-    match value {
-        Value::Absent | Value::Null => Ok(None),
-        Value::Text(quoted) => {
-            let text = quoted.text();
-            if (1..=TEXT_BYTES_MAX).contains(&text.len()) {
-                Ok(Some(text))
-            } else {
-                Err(unfit(field, "a text of 1 to 128 bytes", &format!("{} bytes", text.len())))
-            }
-        }
-        other => Err(unfit(field, "a text of 1 to 128 bytes", other.kind())),
-    }
-}
-
-/// A decimal as it was written, in a text or as a number; whether it is one is not decided here.
-#[inline]
-pub fn decimal<'a>(field: &str, value: Value<'a>) -> Result<Option<Text<'a>>, Rejection> {
-    match value {
-        Value::Number(number) => Ok(Some(Cow::Borrowed(number))),
-        Value::Absent | Value::Null | Value::Text(_) => text(field, value),
-        other => Err(unfit(field, "a decimal in a text or as a number", other.kind())),
-    }
-}
-
-/// The event's category, then those of its items.
-#[inline]
-pub fn categories<'a>(category: Value<'a>, items: Value<'a>) -> Result<Categories<'a>, Rejection> {
-    let mut categories = Categories::default();
-    if let Some(category) = text("category", category)? {
-        categories.add(category);
-    }
-    match items {
-        Value::Absent | Value::Null => {}
-        Value::Array(array) => item_categories(array, &mut categories)?,
-        other => return Err(unfit("items", "an array of objects", other.kind())),
-    }
-    Ok(categories)
-}
-
-fn item_categories<'a>(array: &'a str, categories: &mut Categories<'a>) -> Result<(), Rejection> {
-    let mut scanner = Scanner::new(array);
-    let mut first = true;
-    scanner.open(b'[', "`[`").expect(CHECKED);
-    while let Some(item) = scanner.next_element(&mut first).expect(CHECKED) {
-        let Value::Object(object) = item else {
-            return Err(unfit("items", "only objects in the array", item.kind()));
-        };
-        for member in members(object).filter(|member| member.name.text() == "category") {
-            if let Some(category) = text("category of an item", member.value)? {
-                categories.add(category);
-            }
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EventId => "event_id",
+            Self::CustomerId => "customer_id",
+            Self::Type => "type",
+            Self::Time => "time",
+            Self::OrderId => "order_id",
+            Self::Amount => "amount",
+            Self::Currency => "currency",
+            Self::Discount => "discount",
+            Self::CartTotal => "cart_total",
+            Self::Category => "category",
+            Self::Items => "items",
+            Self::Channel => "channel",
+            Self::Campaign => "campaign",
+            Self::Cost => "cost",
+            Self::Attributes => "attributes",
         }
     }
-    Ok(())
 }
 
-/// The members of an object that a scan has checked already.
-pub fn members<'a>(object: &'a str) -> impl Iterator<Item = Member<'a>> {
-    let mut scanner = Scanner::new(object);
-    let mut first = true;
-    scanner.open(b'{', "`{`").expect(CHECKED);
-    std::iter::from_fn(move || scanner.next_member(&mut first).expect(CHECKED))
+/// A record's text and where the known fields stand in it.
+pub struct Fields<'a> {
+    pub text: &'a str,
+    values: [Value; Field::COUNT],
 }
 
-const CHECKED: &str = "the record was scanned as a whole before";
+impl<'a> Fields<'a> {
+    /// Checks that the text is one JSON object as E1 asks for (`decode`) and notes what is known in it.
+    pub fn scan(text: &'a str) -> Reading<Self> {
+        let mut fields = Self { text, values: [Value::ABSENT; Field::COUNT] };
+        let mut unknown = None;
+        let mut entries = Entries::of_object(text, 0, 0)?;
+        while let Some(member) = entries.next_member()? {
+            let field = match member.name.kind() {
+                Kind::EscapedText => Field::of(member.name.text(text).as_bytes()),
+                _ => Field::of(member.name.bytes(text)),
+            };
+            let is_new = match field {
+                Some(field) => {
+                    let before = std::mem::replace(&mut fields.values[field as usize], member.value);
+                    before.is(Kind::Absent)
+                }
+                None => unknown.get_or_insert_with(NameSet::default).insert(text, member.name),
+            };
+            if !is_new {
+                return Err(fault(member.name.start(), ONCE));
+            }
+        }
+        expect_end(text, entries.end())?;
+        Ok(fields)
+    }
+
+    #[inline]
+    pub fn value(&self, field: Field) -> Value {
+        self.values[field as usize]
+    }
+
+    /// A text of 1 to 128 bytes, or nothing.
+    #[inline(always)]
+    pub fn text(&self, field: Field) -> Result<Option<Text<'a>>, Rejection> {
+        text(self.text, self.value(field), field.name())
+    }
+
+    /// A decimal as it was written, in a text or as a number; whether it is one is not decided here.
+    #[inline(always)]
+    pub fn decimal(&self, field: Field) -> Result<Value, Rejection> {
+        let value = self.value(field);
+        match value.kind() {
+            Kind::Absent | Kind::Null | Kind::Number => {}
+            Kind::Text | Kind::EscapedText => _ = self.text(field)?,
+            _ => return Err(unfit(field.name(), "a decimal in a text or as a number", value.description())),
+        }
+        Ok(value)
+    }
+
+    /// The code of a currency, whether it is known or not.
+    #[inline(always)]
+    pub fn currency(&self) -> Result<Value, Rejection> {
+        self.text(Field::Currency).map(|_| self.value(Field::Currency))
+    }
+
+    /// The event's category, then those of its items.
+    #[inline(always)]
+    pub fn categories(&self) -> Result<Categories<'a>, Rejection> {
+        let mut categories = Categories { first: self.text(Field::Category)?, others: Vec::new() };
+        let items = self.value(Field::Items);
+        match items.kind() {
+            Kind::Absent | Kind::Null => {}
+            Kind::Array => self.item_categories(items, &mut categories)?,
+            _ => return Err(unfit("items", "an array of objects", items.description())),
+        }
+        Ok(categories)
+    }
+
+    fn item_categories(&self, items: Value, categories: &mut Categories<'a>) -> Result<(), Rejection> {
+        let mut items = Entries::of_array(self.text, items.start(), 0).expect(CHECKED);
+        while let Some(item) = items.next_object().expect(CHECKED) {
+            let mut entries = item.map_err(|other| unfit("items", "only objects in the array", other.description()))?;
+            while let Some(member) = entries.next_member().expect(CHECKED) {
+                if member.name.text(self.text) == "category" {
+                    let category = text(self.text, member.value, "category of an item")?;
+                    category.into_iter().for_each(|category| categories.add(category));
+                }
+            }
+            items.resume_after(&entries);
+        }
+        Ok(())
+    }
+
+    /// The members of an object that the scan has checked already.
+    pub fn members(&self, object: Value) -> Entries<'a> {
+        Entries::of_object(self.text, object.start(), 0).expect(CHECKED)
+    }
+}
+
+/// Why reading a part again cannot fail.
+pub const CHECKED: &str = "the record was scanned as a whole before";
+
+/// A text of 1 to 128 bytes, or nothing. Inlined, so that the common cases stay in registers.
+#[inline(always)]
+pub fn text<'a>(record: &'a str, value: Value, name: &str) -> Result<Option<Text<'a>>, Rejection> {
+    if value.is_absent() {
+        return Ok(None);
+    }
+    if value.is(Kind::Text) {
+        let raw = value.raw(record);
+        if (1..=TEXT_BYTES_MAX).contains(&raw.len()) {
+            return Ok(Some(Text::Borrowed(raw)));
+        }
+    }
+    unusual_text(record, value, name).map(Some)
+}
+
+#[cold]
+fn unusual_text<'a>(record: &'a str, value: Value, name: &str) -> Result<Text<'a>, Rejection> {
+    const EXPECTED: &str = "a text of 1 to 128 bytes";
+    if !value.is_text() {
+        return Err(unfit(name, EXPECTED, value.description()));
+    }
+    let text = value.text(record);
+    if (1..=TEXT_BYTES_MAX).contains(&text.len()) {
+        Ok(text)
+    } else {
+        Err(unfit(name, EXPECTED, &format!("{} bytes", text.len())))
+    }
+}
 
 /// A `schema` rejection.
 #[cold]
-pub fn unfit(field: &str, expected: &str, found: &str) -> Rejection {
-    reject(Reason::Schema, format!("`{field}`: expected {expected}, found {found}"))
+pub fn unfit(name: &str, expected: &str, found: &str) -> Rejection {
+    reject(Reason::Schema, format!("`{name}`: expected {expected}, found {found}"))
 }

@@ -1,318 +1,282 @@
-//! A scanner of JSON text that hands out borrowed pieces of it.
+//! A scanner of JSON text that says where things stand in it.
 //!
 //! Written by hand because the rules of E1 need what libraries do not report together: a name twice in an object at any
 //! depth, also inside values that nobody reads, a depth over 64, lone surrogates, and the digits of a number as they
 //! were written. One pass checks the whole text; nothing is allocated unless an object has many names or escaped ones.
+//! Positions go in and out by value and results fit in two registers: that made it twice as fast.
 
 use super::names::NameSet;
+use super::string;
 use std::borrow::Cow;
 
 /// The outermost object is at depth 1; deeper than this is refused.
 pub const DEPTH_MAX: u32 = 64;
 
-/// One JSON value: a scalar, or the text of an object or array.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value<'a> {
-    /// There was no such field.
-    Absent,
-    Null,
-    Boolean(bool),
-    /// As written, by JSON's number grammar.
-    Number(&'a str),
-    Text(Quoted<'a>),
-    Object(&'a str),
-    Array(&'a str),
-}
-
-impl Value<'_> {
-    /// What it is, for messages.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Value::Absent => "nothing",
-            Value::Null => "null",
-            Value::Boolean(_) => "a boolean",
-            Value::Number(_) => "a number",
-            Value::Text(_) => "a text",
-            Value::Object(_) => "an object",
-            Value::Array(_) => "an array",
-        }
-    }
-}
-
-/// The inside of a JSON string as it was written.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Quoted<'a> {
-    pub raw: &'a str,
-    pub escaped: bool,
-}
-
-impl<'a> Quoted<'a> {
-    /// The text it means: borrowed unless there are escapes.
-    pub fn text(self) -> Cow<'a, str> {
-        if self.escaped { Cow::Owned(unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
-    }
-}
-
-/// Where a text stops being what E1 asks for, and what was expected there.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Where a text stops being what E1 asks for, and what was expected there. Boxed to keep the results of reading small.
+#[derive(Debug, PartialEq)]
 pub struct Fault {
     pub at: usize,
     pub expected: &'static str,
 }
 
-/// One name and its value in an object.
-#[derive(Clone, Copy, Debug)]
-pub struct Member<'a> {
-    pub name: Quoted<'a>,
-    pub value: Value<'a>,
-    /// Where the name begins.
-    pub at: usize,
+pub type Reading<T> = Result<T, Box<Fault>>;
+
+/// A value in a text: what it is and where, in one register. Of a text the place is that between the quotes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Value(u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// There was no such field.
+    Absent,
+    Null,
+    True,
+    False,
+    Number,
+    Text,
+    /// A text with escapes.
+    EscapedText,
+    Object,
+    Array,
 }
 
-/// A position in a text, moving forwards.
-pub struct Scanner<'a> {
+const KINDS: [Kind; 9] = [
+    Kind::Absent,
+    Kind::Null,
+    Kind::True,
+    Kind::False,
+    Kind::Number,
+    Kind::Text,
+    Kind::EscapedText,
+    Kind::Object,
+    Kind::Array,
+];
+
+impl Value {
+    pub const ABSENT: Self = Self(0);
+    /// Bits of a place; records are much smaller.
+    const PLACE_BITS: u32 = 28;
+
+    #[inline]
+    pub fn new(kind: Kind, start: usize, end: usize) -> Self {
+        Self((kind as u64) << (2 * Self::PLACE_BITS) | (start as u64) << Self::PLACE_BITS | end as u64)
+    }
+
+    #[inline]
+    pub fn kind(self) -> Kind {
+        KINDS[(self.0 >> (2 * Self::PLACE_BITS)) as usize]
+    }
+
+    /// Without the table of [`Self::kind`]: a load would hold up the scan.
+    #[inline]
+    pub fn is(self, kind: Kind) -> bool {
+        self.0 >> (2 * Self::PLACE_BITS) == kind as u64
+    }
+
+    /// No field, or null (E2).
+    #[inline]
+    pub fn is_absent(self) -> bool {
+        self.is(Kind::Absent) || self.is(Kind::Null)
+    }
+
+    #[inline]
+    pub fn is_text(self) -> bool {
+        self.is(Kind::Text) || self.is(Kind::EscapedText)
+    }
+
+    /// As it stands in the text it was read from.
+    #[inline]
+    pub fn raw(self, text: &str) -> &str {
+        &text[self.start()..self.end()]
+    }
+
+    #[inline]
+    pub fn bytes(self, text: &str) -> &[u8] {
+        &text.as_bytes()[self.start()..self.end()]
+    }
+
+    /// What a text means, or the digits of a number: borrowed unless there are escapes.
+    #[inline]
+    pub fn text(self, text: &str) -> Cow<'_, str> {
+        let raw = self.raw(text);
+        if self.is(Kind::EscapedText) { Cow::Owned(string::unescape(raw)) } else { Cow::Borrowed(raw) }
+    }
+
+    /// Where it begins.
+    #[inline]
+    pub fn start(self) -> usize {
+        (self.0 >> Self::PLACE_BITS) as usize & ((1 << Self::PLACE_BITS) - 1)
+    }
+
+    #[inline]
+    fn end(self) -> usize {
+        self.0 as usize & ((1 << Self::PLACE_BITS) - 1)
+    }
+
+    /// Where the text goes on after it.
+    #[inline]
+    fn after(self) -> usize {
+        self.end() + usize::from(self.is_text())
+    }
+
+    /// What it is, for messages.
+    pub fn description(self) -> &'static str {
+        match self.kind() {
+            Kind::Absent => "nothing",
+            Kind::Null => "null",
+            Kind::True | Kind::False => "a boolean",
+            Kind::Number => "a number",
+            Kind::Text | Kind::EscapedText => "a text",
+            Kind::Object => "an object",
+            Kind::Array => "an array",
+        }
+    }
+}
+
+/// One name and its value in an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    pub name: Value,
+    pub value: Value,
+}
+
+/// The entries of an object or array, one after the other.
+pub struct Entries<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
+    first: bool,
 }
 
-impl<'a> Scanner<'a> {
-    pub fn new(text: &'a str) -> Self {
-        Self { text, at: 0, depth: 0 }
+impl<'a> Entries<'a> {
+    /// Steps into the object that begins at a place. `depth` is that of what it stands in: 0 outside of everything.
+    #[inline]
+    pub fn of_object(text: &'a str, at: usize, depth: u32) -> Reading<Self> {
+        Self::open(text, at, depth, b'{', "one JSON object")
     }
 
-    /// Steps into an object or array: `open` is its first character.
-    pub fn open(&mut self, open: u8, expected: &'static str) -> Result<(), Fault> {
-        self.space();
-        self.take(open, expected)?;
-        self.depth += 1;
-        if self.depth > DEPTH_MAX { Err(self.fault("at most 64 levels of nesting")) } else { Ok(()) }
+    #[inline]
+    pub fn of_array(text: &'a str, at: usize, depth: u32) -> Reading<Self> {
+        Self::open(text, at, depth, b'[', "an array")
     }
 
-    /// The next member of the object that the scanner is in; `None` at its end. `first` is true before the first one.
-    pub fn next_member(&mut self, first: &mut bool) -> Result<Option<Member<'a>>, Fault> {
-        if !self.next_entry(b'}', first, "`,` or `}`")? {
+    #[inline]
+    fn open(text: &'a str, at: usize, depth: u32, open: u8, expected: &'static str) -> Reading<Self> {
+        let at = take(text, space(text, at), open, expected)?;
+        if depth == DEPTH_MAX { Err(fault(at - 1, DEEP)) } else { Ok(Self { text, at, depth: depth + 1, first: true }) }
+    }
+
+    /// The next member of an object; `None` at its end.
+    #[inline(always)]
+    pub fn next_member(&mut self) -> Reading<Option<Member>> {
+        if !self.next_entry(b'}', "`,` or `}`")? {
             return Ok(None);
         }
-        let at = self.at;
-        self.take(b'"', "a name in quotes")?;
-        let name = self.quoted()?;
-        self.space();
-        self.take(b':', "`:` after the name")?;
-        self.space();
-        let value = self.value()?;
-        Ok(Some(Member { name, value, at }))
+        let name = string::quoted(self.text, take(self.text, self.at, b'"', "a name in quotes")?)?;
+        let colon = take(self.text, space(self.text, name.end() + 1), b':', "`:` after the name")?;
+        let value = value(self.text, space(self.text, colon), self.depth)?;
+        self.at = value.after();
+        Ok(Some(Member { name, value }))
     }
 
-    /// The next element of the array that the scanner is in; `None` at its end. `first` is true before the first one.
-    pub fn next_element(&mut self, first: &mut bool) -> Result<Option<Value<'a>>, Fault> {
-        if !self.next_entry(b']', first, "`,` or `]`")? {
+    /// The next element of an array; `None` at its end.
+    #[inline(always)]
+    pub fn next_element(&mut self) -> Reading<Option<Value>> {
+        if !self.next_entry(b']', "`,` or `]`")? {
             return Ok(None);
         }
-        self.value().map(Some)
+        let value = value(self.text, self.at, self.depth)?;
+        self.at = value.after();
+        Ok(Some(value))
     }
 
-    /// Nothing but white space may follow.
-    pub fn finish(&mut self) -> Result<(), Fault> {
-        self.space();
-        if self.at == self.text.len() { Ok(()) } else { Err(self.fault("the end after one object")) }
+    /// Steps into the next element, or gives it back if it is not an object; `None` at the end. To be followed by
+    /// [`Self::resume_after`].
+    pub fn next_object(&mut self) -> Reading<Option<Result<Self, Value>>> {
+        if !self.next_entry(b']', "`,` or `]`")? {
+            return Ok(None);
+        }
+        if peek(self.text, self.at) == b'{' {
+            return Ok(Some(Ok(Self::of_object(self.text, self.at, self.depth)?)));
+        }
+        Ok(Some(Err(value(self.text, self.at, self.depth)?)))
+    }
+
+    /// Goes on after an element that was read to its end.
+    pub fn resume_after(&mut self, element: &Self) {
+        self.at = element.at;
+    }
+
+    /// Where the text goes on after the last entry was taken.
+    #[inline]
+    pub fn end(&self) -> usize {
+        self.at
     }
 
     /// Moves to the next entry; false when the closing character was there instead.
-    #[inline]
-    fn next_entry(&mut self, close: u8, first: &mut bool, expected: &'static str) -> Result<bool, Fault> {
-        self.space();
-        if self.peek() == close {
+    #[inline(always)]
+    fn next_entry(&mut self, close: u8, expected: &'static str) -> Reading<bool> {
+        self.at = space(self.text, self.at);
+        if peek(self.text, self.at) == close {
             self.at += 1;
-            self.depth -= 1;
             return Ok(false);
         }
-        if *first {
-            *first = false;
-        } else {
-            self.take(b',', expected)?;
-            self.space();
+        if !std::mem::take(&mut self.first) {
+            self.at = space(self.text, take(self.text, self.at, b',', expected)?);
         }
         Ok(true)
     }
+}
 
-    #[inline]
-    fn value(&mut self) -> Result<Value<'a>, Fault> {
-        let start = self.at;
-        match self.peek() {
-            b'"' => {
-                self.at += 1;
-                Ok(Value::Text(self.quoted()?))
-            }
-            b'-' | b'0'..=b'9' => self.number(),
-            b'{' => {
-                self.skip_object()?;
-                Ok(Value::Object(&self.text[start..self.at]))
-            }
-            b'[' => {
-                self.skip_array()?;
-                Ok(Value::Array(&self.text[start..self.at]))
-            }
-            _ => self.literal(),
-        }
-    }
+/// Nothing but white space may stand from here on.
+pub fn expect_end(text: &str, at: usize) -> Reading<()> {
+    let at = space(text, at);
+    if at == text.len() { Ok(()) } else { Err(fault(at, "the end after one object")) }
+}
 
-    fn literal(&mut self) -> Result<Value<'a>, Fault> {
-        let rest = &self.text.as_bytes()[self.at..];
-        let (length, value) = if rest.starts_with(b"null") {
-            (4, Value::Null)
-        } else if rest.starts_with(b"true") {
-            (4, Value::Boolean(true))
-        } else if rest.starts_with(b"false") {
-            (5, Value::Boolean(false))
-        } else {
-            return Err(self.fault("a JSON value"));
-        };
-        self.at += length;
-        Ok(value)
-    }
-
-    /// A value that is read later, if at all: it is checked all the same.
-    fn skip_object(&mut self) -> Result<(), Fault> {
-        self.open(b'{', "`{`")?;
-        let mut names = NameSet::default();
-        let mut first = true;
-        while let Some(member) = self.next_member(&mut first)? {
-            if !names.insert(member.name) {
-                return Err(Fault { at: member.at, expected: ONCE });
-            }
-        }
-        Ok(())
-    }
-
-    fn skip_array(&mut self) -> Result<(), Fault> {
-        self.open(b'[', "`[`")?;
-        let mut first = true;
-        while self.next_element(&mut first)?.is_some() {}
-        Ok(())
-    }
-
-    fn number(&mut self) -> Result<Value<'a>, Fault> {
-        let start = self.at;
-        match number_length(&self.text.as_bytes()[start..]) {
-            Ok(length) => {
-                self.at += length;
-                Ok(Value::Number(&self.text[start..self.at]))
-            }
-            Err(length) => Err(Fault { at: start + length, expected: "a digit" }),
-        }
-    }
-
-    /// The rest of a string whose opening quote was taken.
-    #[inline]
-    fn quoted(&mut self) -> Result<Quoted<'a>, Fault> {
-        let start = self.at;
-        let mut escaped = false;
-        loop {
-            self.skip_plain();
-            match self.peek() {
-                b'"' => {
-                    let raw = &self.text[start..self.at];
-                    self.at += 1;
-                    return Ok(Quoted { raw, escaped });
-                }
-                b'\\' => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                _ if self.at == self.text.len() => return Err(self.fault("`\"` at the end of the text")),
-                _ => return Err(self.fault("control characters written as \\u00XX")),
-            }
-        }
-    }
-
-    /// To the next quote, backslash or control character, eight bytes at a time.
-    #[inline]
-    fn skip_plain(&mut self) {
-        let bytes = self.text.as_bytes();
-        while let Some(chunk) = bytes[self.at..].first_chunk::<8>() {
-            let special = special_bytes(u64::from_le_bytes(*chunk));
-            if special != 0 {
-                self.at += (special.trailing_zeros() / 8) as usize;
-                return;
-            }
-            self.at += 8;
-        }
-        while self.at < bytes.len() && !matches!(bytes[self.at], b'"' | b'\\' | 0..0x20) {
-            self.at += 1;
-        }
-    }
-
-    #[cold]
-    fn escape(&mut self) -> Result<(), Fault> {
-        self.at += 1;
-        match self.peek() {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {
-                self.at += 1;
-                return Ok(());
-            }
-            b'u' => self.at += 1,
-            _ => return Err(self.fault("one of \"\\/bfnrtu after a backslash")),
-        }
-        let unit = self.hexadecimal()?;
-        match unit {
-            0xD800..=0xDBFF => {
-                self.take(b'\\', LOW)?;
-                self.take(b'u', LOW)?;
-                if !(0xDC00..=0xDFFF).contains(&self.hexadecimal()?) { Err(self.fault(LOW)) } else { Ok(()) }
-            }
-            0xDC00..=0xDFFF => Err(self.fault("a high surrogate before a low one")),
-            _ => Ok(()),
-        }
-    }
-
-    fn hexadecimal(&mut self) -> Result<u32, Fault> {
-        let digits = self.text.as_bytes().get(self.at..self.at + 4).and_then(hexadecimal);
-        let unit = digits.ok_or_else(|| self.fault("four hexadecimal digits after \\u"))?;
-        self.at += 4;
-        Ok(unit)
-    }
-
-    /// The byte here; 0, which no JSON has outside of strings, at the end.
-    #[inline]
-    fn peek(&self) -> u8 {
-        self.text.as_bytes().get(self.at).copied().unwrap_or(0)
-    }
-
-    #[inline]
-    fn space(&mut self) {
-        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
-            self.at += 1;
-        }
-    }
-
-    #[inline]
-    fn take(&mut self, byte: u8, expected: &'static str) -> Result<(), Fault> {
-        if self.peek() == byte {
-            self.at += 1;
-            Ok(())
-        } else {
-            Err(self.fault(expected))
-        }
-    }
-
-    #[cold]
-    fn fault(&self, expected: &'static str) -> Fault {
-        Fault { at: self.at, expected }
+#[inline]
+fn value(text: &str, at: usize, depth: u32) -> Reading<Value> {
+    match peek(text, at) {
+        b'"' => string::quoted(text, at + 1),
+        b'-' | b'0'..=b'9' => number(text, at),
+        b'{' => skip_object(text, at, depth),
+        b'[' => skip_array(text, at, depth),
+        _ => literal(text, at),
     }
 }
 
-/// What is expected where a name comes again.
-pub const ONCE: &str = "each name once in an object";
-const LOW: &str = "a low surrogate after a high one";
+/// A value that is read later, if at all: it is checked all the same.
+fn skip_object(text: &str, at: usize, depth: u32) -> Reading<Value> {
+    let mut entries = Entries::of_object(text, at, depth)?;
+    let mut names = NameSet::default();
+    while let Some(member) = entries.next_member()? {
+        if !names.insert(text, member.name) {
+            return Err(fault(member.name.start(), ONCE));
+        }
+    }
+    Ok(Value::new(Kind::Object, at, entries.end()))
+}
 
-/// A bit for each byte that is a quote, a backslash or below 0x20; exact up to and including the lowest one.
-#[inline]
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (zero_bytes(word ^ (ONES * 0x22)) | zero_bytes(word ^ (ONES * 0x5C)) | control) & (ONES * 0x80)
+fn skip_array(text: &str, at: usize, depth: u32) -> Reading<Value> {
+    let mut entries = Entries::of_array(text, at, depth)?;
+    while entries.next_element()?.is_some() {}
+    Ok(Value::new(Kind::Array, at, entries.end()))
+}
+
+fn literal(text: &str, at: usize) -> Reading<Value> {
+    let rest = &text.as_bytes()[at..];
+    let known = [(b"null" as &[u8], Kind::Null), (b"true", Kind::True), (b"false", Kind::False)];
+    match known.into_iter().find(|(word, _)| rest.starts_with(word)) {
+        Some((word, kind)) => Ok(Value::new(kind, at, at + word.len())),
+        None => Err(fault(at, "a JSON value")),
+    }
+}
+
+fn number(text: &str, at: usize) -> Reading<Value> {
+    match number_length(&text.as_bytes()[at..]) {
+        Ok(length) => Ok(Value::new(Kind::Number, at, at + length)),
+        Err(length) => Err(fault(at + length, "a digit")),
+    }
 }
 
 /// The length of the JSON number at the start, or where a digit is missing.
@@ -342,47 +306,31 @@ pub fn number_length(bytes: &[u8]) -> Result<usize, usize> {
     Ok(at)
 }
 
-fn hexadecimal(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |unit, digit| Some(unit * 16 + char::from(*digit).to_digit(16)?))
+/// The byte at a place; 0, which no JSON has outside of strings, at the end.
+#[inline]
+pub fn peek(text: &str, at: usize) -> u8 {
+    text.as_bytes().get(at).copied().unwrap_or(0)
 }
 
-/// The text that a checked string with escapes means.
+#[inline]
+fn space(text: &str, mut at: usize) -> usize {
+    while matches!(peek(text, at), b' ' | b'\n' | b'\r' | b'\t') {
+        at += 1;
+    }
+    at
+}
+
+/// Steps over one expected character.
+#[inline]
+pub fn take(text: &str, at: usize, byte: u8, expected: &'static str) -> Reading<usize> {
+    if peek(text, at) == byte { Ok(at + 1) } else { Err(fault(at, expected)) }
+}
+
 #[cold]
-fn unescape(raw: &str) -> String {
-    let mut text = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(at) = rest.find('\\') {
-        text.push_str(&rest[..at]);
-        let (character, length) = escaped_character(&rest[at + 1..]);
-        text.push(character);
-        rest = &rest[at + 1 + length..];
-    }
-    text.push_str(rest);
-    text
+pub fn fault(at: usize, expected: &'static str) -> Box<Fault> {
+    Box::new(Fault { at, expected })
 }
 
-/// The character that a checked escape means, and its length after the backslash.
-fn escaped_character(escape: &str) -> (char, usize) {
-    let bytes = escape.as_bytes();
-    let character = match bytes[0] {
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'u' => return unicode_escape(bytes),
-        other => char::from(other),
-    };
-    (character, 1)
-}
-
-fn unicode_escape(bytes: &[u8]) -> (char, usize) {
-    let unit = |from: usize| hexadecimal(&bytes[from..from + 4]).expect("the scanner checked the digits");
-    let high = unit(1);
-    if (0xD800..0xDC00).contains(&high) {
-        let point = 0x1_0000 + ((high - 0xD800) << 10) + (unit(7) - 0xDC00);
-        (char::from_u32(point).expect("a surrogate pair is a character"), 11)
-    } else {
-        (char::from_u32(high).expect("the scanner refused lone surrogates"), 5)
-    }
-}
+/// What is expected where a name comes again.
+pub const ONCE: &str = "each name once in an object";
+const DEEP: &str = "at most 64 levels of nesting";
