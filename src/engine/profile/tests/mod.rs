@@ -1,5 +1,10 @@
 //! Tests of profiles against naive models.
 
+mod bounds;
+mod naive;
+mod whole;
+
+use crate::engine::event::{Event, EventType, Millis};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Numbers from a seed that is printed, so that a failing run can be repeated with `SHOAL_SEED`.
@@ -24,5 +29,24 @@ impl Random {
 
     pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
+    }
+}
+
+/// An event of a type with nothing in it.
+fn event(event_type: EventType, time: Millis) -> Event<'static> {
+    Event {
+        event_type,
+        time,
+        customer_id: "c".into(),
+        event_id: None,
+        order_id: None,
+        amount: None,
+        discounted: false,
+        cart_total: None,
+        cost: None,
+        categories: Default::default(),
+        channel: None,
+        campaign: None,
+        attributes: Vec::new(),
     }
 }

@@ -1,0 +1,165 @@
+//! What happens at the bounds, and what a customer costs.
+
+use super::event;
+use crate::engine::event::{DAY, EventType, HOUR};
+use crate::engine::meaning::Meaning;
+use crate::engine::profile::hours::CategoryHour;
+use crate::engine::profile::order::Waiting;
+use crate::engine::profile::row::NONE;
+use crate::engine::profile::section::Section;
+use crate::engine::profile::{Held, Order, Profiles, Refund, Row, RowNumber, Totals};
+
+/// The start of an hour and of no day.
+const START: i64 = 472_222 * HOUR;
+
+impl Profiles {
+    /// The categories of the pairs of a customer: for tests.
+    pub(super) fn category_hours(&self, row: RowNumber) -> impl Iterator<Item = &str> {
+        let pairs: &[CategoryHour] = self.blocks.records(self.row(row).block, Section::CategoryHours);
+        pairs.iter().map(|pair| self.texts.get(pair.category))
+    }
+}
+
+fn one() -> (Profiles, RowNumber, Meaning) {
+    let mut profiles = Profiles::new();
+    let row = profiles.create(Profiles::hash(b"c"), "c", 3);
+    (profiles, row, Meaning::default())
+}
+
+#[test]
+fn the_oldest_of_4097_orders_is_folded() {
+    let (mut profiles, row, meaning) = one();
+    let mut folded = 0;
+    for n in 0..5_000 {
+        let mut purchase = event(EventType::PURCHASE, START + n * 1_000);
+        purchase.amount = Some(100);
+        purchase.order_id = Some(n.to_string().into());
+        folded += profiles.update(row, &purchase, purchase.time, &meaning).orders;
+    }
+    let customer = profiles.customer(row);
+    assert_eq!((folded, customer.orders().len(), customer.totals().placed), (904, 4_096, 904));
+    assert_eq!((customer.row().orders, customer.row().revenue), (5_000, 500_000));
+    assert_eq!((customer.row().first_order, customer.orders()[0].time()), (START, START + 904_000));
+    profiles.remove(row);
+    let bytes = profiles.bytes();
+    assert_eq!(bytes.blocks, bytes.blocks_free);
+}
+
+#[test]
+fn the_oldest_of_4097_refunds_goes() {
+    let (mut profiles, row, meaning) = one();
+    let mut cut = 0;
+    for n in 0..5_000 {
+        let mut refund = event(EventType::REFUND, START + n);
+        refund.amount = Some(1);
+        cut += profiles.update(row, &refund, refund.time, &meaning).refunds;
+    }
+    let customer = profiles.customer(row);
+    assert_eq!((cut, customer.refunds().len(), customer.refunds()[0].time()), (904, 4_096, START + 904));
+    assert_eq!((customer.totals().refunded, customer.row().revenue), (5_000, -5_000));
+}
+
+#[test]
+fn the_oldest_of_2049_hours_goes() {
+    let (mut profiles, row, meaning) = one();
+    let mut cut = 0;
+    for n in 0..3_000 {
+        for event_type in [EventType::VIEW, EventType::OPEN] {
+            let time = START + n * HOUR;
+            if event_type == EventType::VIEW || n % 2 == 0 {
+                cut += profiles.update(row, &event(event_type, time), time, &meaning).hours;
+            }
+        }
+    }
+    let customer = profiles.customer(row);
+    let kept = |event_type| customer.count_after(event_type, i64::MIN);
+    assert_eq!((kept(EventType::VIEW), kept(EventType::SESSION), kept(EventType::OPEN)), (2_048, 2_048, 1_500));
+    assert_eq!(cut, 2 * (3_000 - 2_048));
+    assert_eq!(customer.next_newest(EventType::VIEW, i64::MIN), Some(START + (3_000 - 2_048) * HOUR));
+    assert_eq!(customer.next_newest(EventType::OPEN, i64::MIN), Some(START));
+    let late = event(EventType::VIEW, START);
+    assert_eq!(profiles.update(row, &late, START + 3_000 * HOUR, &meaning).hours, 1);
+    assert_eq!(profiles.customer(row).count_after(EventType::VIEW, i64::MIN), 2_048);
+}
+
+#[test]
+fn hours_that_no_window_reaches_are_forgotten() {
+    let (mut profiles, row, meaning) = one();
+    for n in 0..4_000 {
+        let time = START + n * DAY;
+        profiles.update(row, &event(EventType::VIEW, time), time, &meaning);
+    }
+    let kept = profiles.customer(row).count_after(EventType::VIEW, i64::MIN);
+    assert!((400..=411).contains(&kept), "{kept} days");
+}
+
+#[test]
+fn many_events_of_one_hour_are_counted() {
+    let (mut profiles, row, meaning) = one();
+    for n in 1..=70_000u64 {
+        let time = START + (n % 60_000) as i64;
+        profiles.update(row, &event(EventType::CLICK, time), time, &meaning);
+        assert_eq!(profiles.customer(row).count_after(EventType::CLICK, 0), n);
+    }
+}
+
+#[test]
+fn of_65_category_hours_the_oldest_and_smallest_goes() {
+    let (mut profiles, row, meaning) = one();
+    for n in 0..64 {
+        let mut view = event(EventType::VIEW, START + n / 2 * HOUR);
+        view.categories.add(format!("{}", 1 - n % 2).into());
+        assert_eq!(profiles.update(row, &view, view.time, &meaning).categories, 0);
+    }
+    let mut view = event(EventType::VIEW, START + 100 * HOUR);
+    view.categories.add("2".into());
+    assert_eq!(profiles.update(row, &view, view.time, &meaning).categories, 1);
+    let customer = profiles.customer(row);
+    let count = |category| customer.views_in_after(category, 0);
+    assert_eq!((count("0"), count("1"), count("2")), (31, 32, 1));
+}
+
+#[test]
+fn the_oldest_of_65_cart_events_goes() {
+    let (mut profiles, row, meaning) = one();
+    let mut cut = 0;
+    for n in 0..100 {
+        let add = event(EventType::CART_ADD, START + n * 1_000);
+        cut += profiles.update(row, &add, add.time, &meaning).cart;
+    }
+    assert_eq!((cut, profiles.customer(row).cart_last()), (36, START + 99_000));
+}
+
+#[test]
+fn held_values_are_kept() {
+    let (mut profiles, row, _) = one();
+    let mut held = Vec::new();
+    profiles.held(row, &mut held);
+    assert_eq!(held, [Held::NONE; 3]);
+    let values = [
+        Held { value: 249, since: START, dwells: true },
+        Held { value: 0, since: 5_000_000_000_000, dwells: false },
+        Held::NONE,
+        Held { value: 1, since: -1, dwells: true },
+    ];
+    profiles.set_held(row, &values);
+    profiles.held(row, &mut held);
+    assert_eq!(held, values);
+}
+
+#[test]
+fn a_customer_that_is_not_known_has_nothing() {
+    let nobody = crate::engine::profile::Customer::unknown("x");
+    assert_eq!((nobody.id(), nobody.row().orders, nobody.row().last_order), ("x", 0, NONE));
+    assert!(nobody.orders().is_empty() && nobody.refunds().is_empty() && !nobody.cart_open(START));
+    assert_eq!((nobody.totals(), nobody.cart_value(), nobody.attribute(0)), (&Totals::EMPTY, None, None));
+    assert_eq!((nobody.count_after(EventType::VIEW, 0), nobody.latest(EventType::REFUND)), (0, None));
+    assert_eq!(nobody.views_in_after("a", 0), 0);
+}
+
+#[test]
+fn parts_cost_what_the_table_says() {
+    assert_eq!((size_of::<Row>(), align_of::<Row>()), (128, 64));
+    assert_eq!((size_of::<Order>(), size_of::<Refund>(), size_of::<Totals>()), (40, 16, 64));
+    assert_eq!((size_of::<Waiting>(), size_of::<CategoryHour>()), (24, 16));
+}

@@ -1,0 +1,200 @@
+//! One customer by the letter of the semantics: all events are kept, and every question walks over them.
+
+use crate::engine::event::{AttributeValue, DAY, Event, EventType, HOUR, MINUTE, Millis, REMEMBERED};
+use crate::engine::meaning::Meaning;
+
+#[derive(Clone, Debug)]
+pub struct NaiveOrder {
+    pub id: Option<String>,
+    pub time: Millis,
+    pub amount: i64,
+    pub given: i64,
+    pub cancelled: bool,
+    pub returned: bool,
+    pub discounted: bool,
+    pub categories: Vec<String>,
+    pub channel: Option<String>,
+}
+
+impl NaiveOrder {
+    pub fn counts(&self) -> bool {
+        !self.cancelled && (self.amount == 0 || self.amount - self.given > 0)
+    }
+}
+
+/// A refund or cancellation that waits: order, time, `None` for a cancellation, else the amount.
+type NaiveWaiting = (String, Millis, Option<Option<i64>>);
+
+#[derive(Default)]
+pub struct Naive {
+    pub events: Vec<Event<'static>>,
+    /// In order of arrival; those too old when they came are among them, but can be found by nobody.
+    pub orders: Vec<NaiveOrder>,
+    /// Time, given, without an order.
+    pub refunds: Vec<(Millis, i64, bool)>,
+    waiting: Vec<NaiveWaiting>,
+    pub sessions: Vec<Millis>,
+}
+
+impl Naive {
+    pub fn add(&mut self, event: &Event<'static>, at: Millis, meaning: &Meaning) {
+        if meaning.is_browsing(event.event_type) {
+            let browsing = self.events.iter().filter(|known| meaning.is_browsing(known.event_type));
+            if browsing.map(|known| known.time).max().is_none_or(|latest| event.time - latest > 30 * MINUTE) {
+                self.sessions.push(event.time);
+            }
+        }
+        self.events.push(event.clone());
+        let order_id = event.order_id.as_ref().map(|id| id.to_string());
+        match event.event_type {
+            EventType::PURCHASE => self.purchase(event, at),
+            EventType::CANCEL => self.take_back(&order_id.unwrap(), event.time, None, at),
+            EventType::REFUND => match order_id {
+                Some(id) => self.take_back(&id, event.time, Some(event.amount), at),
+                None => self.refunds.push((event.time, event.amount.unwrap(), true)),
+            },
+            _ => {}
+        }
+    }
+
+    pub fn is_duplicate(&self, event: &Event<'_>, at: Millis) -> bool {
+        event.order_id.as_deref().is_some_and(|id| self.place(id, at).is_some())
+    }
+
+    fn place(&self, id: &str, at: Millis) -> Option<usize> {
+        self.orders.iter().position(|order| order.id.as_deref() == Some(id) && at - order.time <= REMEMBERED)
+    }
+
+    fn purchase(&mut self, event: &Event<'_>, at: Millis) {
+        let id = event.order_id.as_ref().map(|id| id.to_string());
+        self.orders.push(NaiveOrder {
+            id: id.clone(),
+            time: event.time,
+            amount: event.amount.unwrap(),
+            given: 0,
+            cancelled: false,
+            returned: false,
+            discounted: event.discounted,
+            categories: event.categories.iter().map(String::from).collect(),
+            channel: event.channel.as_ref().map(|channel| channel.to_string()),
+        });
+        let Some(id) = id.filter(|_| at - event.time <= REMEMBERED) else { return };
+        self.waiting.retain(|known| at - known.1 <= REMEMBERED);
+        let (mine, others) = std::mem::take(&mut self.waiting).into_iter().partition(|known| known.0 == id);
+        self.waiting = others;
+        for (id, time, amount) in Vec::<NaiveWaiting>::from(mine) {
+            self.take_back(&id, time, amount, at);
+        }
+    }
+
+    fn take_back(&mut self, id: &str, time: Millis, amount: Option<Option<i64>>, at: Millis) {
+        let Some(place) = self.place(id, at) else {
+            self.waiting.push((id.into(), time, amount));
+            self.waiting.retain(|known| at - known.1 <= REMEMBERED);
+            if self.waiting.len() > 16 {
+                let oldest = self.waiting.iter().map(|known| known.1).min().unwrap();
+                let nth = self.waiting.iter().position(|known| known.1 == oldest).unwrap();
+                self.waiting.remove(nth);
+            }
+            return;
+        };
+        let order = &mut self.orders[place];
+        match amount {
+            None => order.cancelled = true,
+            Some(_) if order.cancelled => {}
+            Some(amount) => {
+                let left = order.amount - order.given;
+                let given = amount.unwrap_or(left).min(left);
+                order.given += given;
+                order.returned = true;
+                self.refunds.push((time, given, false));
+            }
+        }
+    }
+
+    /// Orders by (time, arrival).
+    pub fn sorted(&self) -> Vec<&NaiveOrder> {
+        let mut orders: Vec<_> = self.orders.iter().collect();
+        orders.sort_by_key(|order| order.time);
+        orders
+    }
+
+    fn times(&self, event_type: EventType) -> Vec<Millis> {
+        if event_type == EventType::SESSION {
+            return self.sessions.clone();
+        }
+        self.events.iter().filter(|known| known.event_type == event_type).map(|known| known.time).collect()
+    }
+
+    pub fn latest(&self, event_type: EventType) -> Option<Millis> {
+        self.times(event_type).into_iter().max()
+    }
+
+    /// Hours of some times: newest and number, latest first, if the newest is after `after`.
+    fn hours(times: &[Millis], after: Millis) -> Vec<(Millis, u64)> {
+        let mut hours = std::collections::BTreeMap::<i64, (Millis, u64)>::new();
+        for &time in times {
+            let hour = hours.entry(time / HOUR).or_insert((time, 0));
+            *hour = (hour.0.max(time), hour.1 + 1);
+        }
+        hours.into_values().rev().filter(|hour| hour.0 > after).collect()
+    }
+
+    pub fn hours_after(&self, event_type: EventType, after: Millis) -> Vec<(Millis, u64)> {
+        Self::hours(&self.times(event_type), after)
+    }
+
+    pub fn views_in(&self, category: &str, after: Millis) -> Vec<(Millis, u64)> {
+        let views = self.events.iter().filter(|known| {
+            known.event_type == EventType::VIEW && known.categories.iter().any(|known| known == category)
+        });
+        Self::hours(&views.map(|known| known.time).collect::<Vec<_>>(), after)
+    }
+
+    pub fn attribute(&self, place: u8) -> Option<AttributeValue<'static>> {
+        let mut best: Option<(Millis, AttributeValue<'static>)> = None;
+        for event in &self.events {
+            for (known, value) in &event.attributes {
+                if *known == place && best.as_ref().is_none_or(|best| event.time >= best.0) {
+                    best = Some((event.time, value.clone()));
+                }
+            }
+        }
+        best.map(|best| best.1).filter(|value| *value != AttributeValue::Removed)
+    }
+
+    /// Cart events by (time, arrival).
+    fn cart(&self) -> Vec<&Event<'static>> {
+        let is_cart = |kind| matches!(kind, EventType::CART_ADD | EventType::CART_REMOVE | EventType::CHECKOUT);
+        let mut events: Vec<_> = self.events.iter().filter(|known| is_cart(known.event_type)).collect();
+        events.sort_by_key(|event| event.time);
+        events
+    }
+
+    /// The latest event reached from the nth cart event, if the cart is open from it to `now` (C8).
+    fn open_from(&self, cart: &[&Event<'static>], nth: usize, now: Millis) -> Option<Millis> {
+        let add = cart[nth];
+        let ordered = self.orders.iter().any(|order| order.counts() && order.time >= add.time);
+        let emptied = cart[nth..].iter().any(|event| event.cart_total == Some(0));
+        let mut reached = add.time;
+        for event in &cart[nth..] {
+            if event.time - reached >= 30 * DAY {
+                break;
+            }
+            reached = event.time;
+        }
+        let is_add = add.event_type == EventType::CART_ADD;
+        (is_add && !ordered && !emptied && now - reached < 30 * DAY).then_some(reached)
+    }
+
+    /// The open cart's latest event, and its value if known.
+    pub fn open_cart(&self, now: Millis) -> Option<(Millis, Option<i64>)> {
+        let cart = self.cart();
+        let latest_add = cart.iter().rposition(|event| event.event_type == EventType::CART_ADD)?;
+        let reached = self.open_from(&cart, latest_add, now)?;
+        let opening = (0..cart.len()).find(|&nth| self.open_from(&cart, nth, now).is_some())?;
+        let value =
+            cart[opening..].iter().rev().filter(|event| event.time <= reached).find_map(|event| event.cart_total);
+        Some((reached, value))
+    }
+}
