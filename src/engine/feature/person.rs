@@ -1,0 +1,54 @@
+//! Features of the customer as a person: how long known, how long silent, attributes, and its place in a split.
+
+use super::{Arguments, Value};
+use crate::engine::event::{Millis, NEVER, REMEMBERED};
+use crate::engine::profile::row::NONE;
+use crate::engine::profile::{Customer, StoredValue};
+use xxhash_rust::xxh64::Xxh64;
+
+fn known(moment: Millis) -> Option<Millis> {
+    (moment != NONE).then_some(moment)
+}
+
+pub fn last_activity(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<Millis> {
+    known(customer.row().last_activity)
+}
+
+pub fn first_event(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<Millis> {
+    known(customer.row().first_event)
+}
+
+/// The latest event of the type, if it is of the last 400 days (C5).
+pub fn latest_of_type(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<Millis> {
+    customer.latest(arguments.event_type).filter(|latest| *latest > now - REMEMBERED)
+}
+
+pub fn latest_is_forgotten(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Millis {
+    latest_of_type(arguments, customer, now).map_or(NEVER, |latest| latest + REMEMBERED)
+}
+
+pub fn moment_in_attribute(arguments: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<Millis> {
+    match customer.attribute(arguments.attribute) {
+        Some(StoredValue::Time(moment)) => Some(moment),
+        _ => None,
+    }
+}
+
+pub fn attribute<'a>(arguments: &'a Arguments, customer: &Customer<'a>, _: Millis) -> Value<'a> {
+    match customer.attribute(arguments.attribute) {
+        None => Value::Null,
+        Some(StoredValue::Text(text)) => Value::Text(text),
+        Some(StoredValue::Number(number)) => Value::Double(number),
+        Some(StoredValue::Boolean(boolean)) => Value::Boolean(boolean),
+        Some(StoredValue::Time(moment)) => Value::Time(moment),
+    }
+}
+
+/// C21: the hash of salt, a zero byte and id, modulo n.
+pub fn bucket(arguments: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<i64> {
+    let mut hash = Xxh64::new(0);
+    hash.update(arguments.text.as_bytes());
+    hash.update(&[0]);
+    hash.update(customer.id().as_bytes());
+    Some((hash.digest() % u64::from(arguments.modulus)) as i64)
+}

@@ -1,0 +1,391 @@
+//! The table of features, and finding one by what a rule wrote.
+
+use super::{AffectedBy, Feature, Parameters, Read, Steps, Unit, WINDOW_MAX, WINDOW_MIN, browsing, orders, person};
+use crate::engine::event::{DAY, EventType, HOUR, Millis};
+
+/// A feature of orders whose value only orders, refunds and cancellations change.
+const fn of_orders(name: &'static str, unit: Unit, read: Read, steps: Steps, meaning: &'static str) -> Feature {
+    Feature {
+        name,
+        parameters: Parameters::OptionalWindow,
+        unit,
+        meaning,
+        affected_by: AffectedBy::Orders,
+        read,
+        steps,
+    }
+}
+
+/// A count of hours' events in a window (B1).
+const fn counted(name: &'static str, meaning: &'static str) -> Feature {
+    Feature {
+        name,
+        parameters: Parameters::Window,
+        unit: Unit::Count,
+        meaning,
+        affected_by: AffectedBy::ItsType,
+        read: Read::Whole(browsing::count),
+        steps: Steps::Falls(browsing::fewer),
+    }
+}
+
+/// All features, in the order of the documentation.
+pub static FEATURES: &[Feature] = &[
+    of_orders(
+        "orders",
+        Unit::Count,
+        Read::Whole(orders::orders),
+        Steps::Falls(orders::fewer_orders),
+        "Number of orders that count: not cancelled and not wholly refunded.",
+    ),
+    of_orders(
+        "orders_placed",
+        Unit::Count,
+        Read::Whole(orders::placed),
+        Steps::Falls(orders::fewer_placed),
+        "Number of all accepted purchases, by order time.",
+    ),
+    of_orders(
+        "orders_returned",
+        Unit::Count,
+        Read::Whole(orders::returned),
+        Steps::Falls(orders::fewer_returned),
+        "Number of purchases that were cancelled or had a refund, by order time.",
+    ),
+    of_orders(
+        "discounted_orders",
+        Unit::Count,
+        Read::Whole(orders::discounted),
+        Steps::Falls(orders::fewer_discounted),
+        "Number of orders that count and had a discount above 0.",
+    ),
+    Feature {
+        parameters: Parameters::None,
+        ..of_orders(
+            "last_order_value",
+            Unit::Money,
+            Read::Whole(orders::last_value),
+            Steps::Never,
+            "Net amount of the latest order; NULL if none.",
+        )
+    },
+    of_orders(
+        "revenue",
+        Unit::Money,
+        Read::Whole(orders::revenue),
+        Steps::At(orders::revenue_steps),
+        "Net amounts of the orders that count, less refunds without an order. Can be negative.",
+    ),
+    of_orders(
+        "avg_order_value",
+        Unit::Number,
+        Read::Value(orders::average_value),
+        Steps::At(orders::order_leaves),
+        "Net amounts of the orders that count by their number; NULL if none.",
+    ),
+    of_orders(
+        "refunded",
+        Unit::Money,
+        Read::Whole(orders::refunded),
+        Steps::At(orders::refund_leaves),
+        "What refunds gave back, by the time of the refund.",
+    ),
+    Feature {
+        parameters: Parameters::None,
+        ..of_orders(
+            "recency_days",
+            Unit::Days,
+            Read::Since(orders::latest),
+            Steps::Never,
+            "Days since the latest order that counts; NULL if none.",
+        )
+    },
+    Feature {
+        name: "inactive_days",
+        parameters: Parameters::None,
+        unit: Unit::Days,
+        meaning: "Days since the latest activity: a purchase, browsing, a click, or a declared type of kind browsing or \
+                  activity; NULL if none.",
+        affected_by: AffectedBy::Activity,
+        read: Read::Since(person::last_activity),
+        steps: Steps::Never,
+    },
+    Feature {
+        name: "since",
+        parameters: Parameters::AnyType,
+        unit: Unit::Days,
+        meaning: "Days since the latest event of that type, built in or declared; NULL if none in the last 400 days.",
+        affected_by: AffectedBy::ItsType,
+        read: Read::Since(person::latest_of_type),
+        steps: Steps::At(person::latest_is_forgotten),
+    },
+    Feature {
+        name: "days_since",
+        parameters: Parameters::TimeAttribute,
+        unit: Unit::Days,
+        meaning: "Days since the moment in an attribute of type time; negative before it, NULL without it.",
+        affected_by: AffectedBy::Profile,
+        read: Read::Since(person::moment_in_attribute),
+        steps: Steps::Never,
+    },
+    Feature {
+        name: "tenure_days",
+        parameters: Parameters::None,
+        unit: Unit::Days,
+        meaning: "Days since the earliest accepted event of any type.",
+        affected_by: AffectedBy::Any,
+        read: Read::Since(person::first_event),
+        steps: Steps::Never,
+    },
+    Feature {
+        parameters: Parameters::None,
+        ..of_orders(
+            "gap_days",
+            Unit::Number,
+            Read::Value(orders::gap),
+            Steps::Never,
+            "Mean days between orders that count; NULL below two.",
+        )
+    },
+    Feature {
+        parameters: Parameters::None,
+        ..of_orders(
+            "overdue_ratio",
+            Unit::Ratio,
+            Read::Value(orders::overdue),
+            Steps::Never,
+            "recency_days by gap_days: 1 when the next order is due; NULL if the gap is NULL or 0.",
+        )
+    },
+    counted("views", "Number of views."),
+    counted("searches", "Number of searches."),
+    counted("cart_adds", "Number of times something was put into the cart."),
+    counted("cart_removes", "Number of times something was taken out of the cart."),
+    counted("checkouts", "Number of checkouts begun."),
+    Feature {
+        affected_by: AffectedBy::Browsing,
+        ..counted("sessions", "Number of sessions: browsing more than 30 minutes after the latest browsing before it.")
+    },
+    counted("opens", "Number of mails opened."),
+    counted("clicks", "Number of clicks in mails or advertisements."),
+    counted("exposures", "Number of times a campaign was shown."),
+    Feature {
+        parameters: Parameters::CountedTypeAndDays,
+        ..counted("events", "Number of events of a browsing, engagement or declared type in the last days.")
+    },
+    Feature {
+        name: "cart_open",
+        parameters: Parameters::None,
+        unit: Unit::Boolean,
+        meaning: "Whether the cart is open: from a cart_add until an order, a cart_total of 0, or 30 days without a cart event.",
+        affected_by: AffectedBy::Cart,
+        read: Read::Value(browsing::cart_open),
+        steps: Steps::At(browsing::cart_closes),
+    },
+    Feature {
+        name: "cart_idle_minutes",
+        parameters: Parameters::None,
+        unit: Unit::Minutes,
+        meaning: "Minutes since the latest cart event while the cart is open, else NULL.",
+        affected_by: AffectedBy::Cart,
+        read: Read::Since(browsing::cart_idle),
+        steps: Steps::At(browsing::cart_closes),
+    },
+    Feature {
+        name: "cart_value",
+        parameters: Parameters::None,
+        unit: Unit::Money,
+        meaning: "The latest cart_total of the open cart; NULL if unknown or closed.",
+        affected_by: AffectedBy::Cart,
+        read: Read::Whole(browsing::cart_value),
+        steps: Steps::At(browsing::cart_closes),
+    },
+    Feature {
+        parameters: Parameters::TextAndDays,
+        ..of_orders(
+            "orders_in",
+            Unit::Count,
+            Read::Whole(orders::in_category),
+            Steps::Falls(orders::fewer_in_category),
+            "Number of orders that count with the category, in the last days.",
+        )
+    },
+    Feature {
+        name: "views_in",
+        parameters: Parameters::TextAndDays,
+        unit: Unit::Count,
+        meaning: "Number of views with the category, in the last days.",
+        affected_by: AffectedBy::ItsType,
+        read: Read::Whole(browsing::views_in),
+        steps: Steps::At(browsing::view_in_leaves),
+    },
+    Feature {
+        parameters: Parameters::TextAndDays,
+        ..of_orders(
+            "orders_via",
+            Unit::Count,
+            Read::Whole(orders::via_channel),
+            Steps::Falls(orders::fewer_via_channel),
+            "Number of orders that count through the channel, in the last days.",
+        )
+    },
+    Feature {
+        name: "segment",
+        parameters: Parameters::Segmentation,
+        unit: Unit::Text,
+        meaning: "The segment of another segmentation at the same evaluation.",
+        affected_by: AffectedBy::Targets,
+        read: Read::Target,
+        steps: Steps::Never,
+    },
+    Feature {
+        name: "audience",
+        parameters: Parameters::Audience,
+        unit: Unit::Boolean,
+        meaning: "Whether the customer is in another audience at the same evaluation.",
+        affected_by: AffectedBy::Targets,
+        read: Read::Target,
+        steps: Steps::Never,
+    },
+    Feature {
+        name: "bucket",
+        parameters: Parameters::SaltAndCount,
+        unit: Unit::Count,
+        meaning: "A number from 0 to n - 1, fixed for the customer: xxh64 of salt, a zero byte and id, modulo n.",
+        affected_by: AffectedBy::Nothing,
+        read: Read::Whole(person::bucket),
+        steps: Steps::Never,
+    },
+    Feature {
+        parameters: Parameters::None,
+        ..of_orders(
+            "top_category",
+            Unit::Text,
+            Read::Value(orders::top_category),
+            Steps::At(orders::remembered_order_leaves),
+            "The category of most orders of the last 400 days; ties: the latest order, then the smallest bytes; NULL if none.",
+        )
+    },
+    Feature {
+        parameters: Parameters::None,
+        ..of_orders(
+            "top_channel",
+            Unit::Text,
+            Read::Value(orders::top_channel),
+            Steps::At(orders::remembered_order_leaves),
+            "The channel of most orders of the last 400 days; ties: the latest order, then the smallest bytes; NULL if none.",
+        )
+    },
+    Feature {
+        name: "attribute",
+        parameters: Parameters::Attribute,
+        unit: Unit::Text,
+        meaning: "The value of a declared attribute, by the attribute's name; of type time only for days_since() and IS NULL.",
+        affected_by: AffectedBy::Profile,
+        read: Read::Value(person::attribute),
+        steps: Steps::Never,
+    },
+];
+
+/// The place of scores and models (S1-S7), which a later release computes: refused by name until then.
+pub static LATER: &[&str] = &[
+    "r_score",
+    "f_score",
+    "m_score",
+    "rfm",
+    "r_percentile",
+    "f_percentile",
+    "m_percentile",
+    "p_alive",
+    "expected_orders",
+    "clv",
+    "cluster",
+];
+
+/// Types by the names of their counts.
+static COUNTS: &[(&str, EventType)] = &[
+    ("views", EventType::VIEW),
+    ("searches", EventType::SEARCH),
+    ("cart_adds", EventType::CART_ADD),
+    ("cart_removes", EventType::CART_REMOVE),
+    ("checkouts", EventType::CHECKOUT),
+    ("sessions", EventType::SESSION),
+    ("opens", EventType::OPEN),
+    ("clicks", EventType::CLICK),
+    ("exposures", EventType::EXPOSURE),
+    ("views_in", EventType::VIEW),
+];
+
+/// What a name written without parentheses means.
+#[derive(Debug)]
+pub enum Found {
+    Feature(&'static Feature, Option<Millis>),
+    /// A window is missing.
+    NeedsWindow(&'static Feature),
+    /// It takes none.
+    TakesNoWindow(&'static Feature),
+    /// The window is not from 1 h to 400 d.
+    WindowOutOfBounds(&'static Feature),
+    /// It is written with parentheses.
+    Function(&'static Feature),
+    Later,
+    Unknown,
+}
+
+/// Finds a feature by its name in lower case, the window's suffix included.
+pub fn find(name: &str) -> Found {
+    if let Some(feature) = by_name(name) {
+        return match feature.parameters {
+            Parameters::None | Parameters::OptionalWindow => Found::Feature(feature, None),
+            Parameters::Window => Found::NeedsWindow(feature),
+            _ => Found::Function(feature),
+        };
+    }
+    let (base, window) = match split_window(name) {
+        Some((base, window)) => (base, Some(window)),
+        None => (name, None),
+    };
+    if LATER.contains(&base) {
+        return Found::Later;
+    }
+    match (by_name(base), window) {
+        (Some(feature), Some(window)) => match (feature.parameters, window) {
+            (Parameters::Window | Parameters::OptionalWindow, Some(window)) => Found::Feature(feature, Some(window)),
+            (Parameters::Window | Parameters::OptionalWindow, None) => Found::WindowOutOfBounds(feature),
+            (Parameters::None, _) => Found::TakesNoWindow(feature),
+            _ => Found::Function(feature),
+        },
+        _ => Found::Unknown,
+    }
+}
+
+/// Finds a feature by its name without window; the attributes' entry has no name of its own.
+pub fn by_name(name: &str) -> Option<&'static Feature> {
+    FEATURES.iter().find(|feature| feature.name == name && feature.parameters != Parameters::Attribute)
+}
+
+/// The entry that all declared attributes share.
+pub fn attribute() -> &'static Feature {
+    FEATURES.iter().find(|feature| feature.parameters == Parameters::Attribute).expect("the table has it")
+}
+
+/// The type that a count by this name counts.
+pub fn counted_type(name: &str) -> Option<EventType> {
+    COUNTS.iter().find(|(count, _)| *count == name).map(|(_, event_type)| *event_type)
+}
+
+/// Splits `orders_30d` into `orders` and the window; the window is `None` inside if it is out of bounds.
+fn split_window(name: &str) -> Option<(&str, Option<Millis>)> {
+    let (base, suffix) = name.rsplit_once('_')?;
+    let unit = match suffix.as_bytes().last()? {
+        b'h' => HOUR,
+        b'd' => DAY,
+        _ => return None,
+    };
+    let digits = &suffix[..suffix.len() - 1];
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let window = digits.parse::<Millis>().ok().and_then(|count| count.checked_mul(unit));
+    Some((base, window.filter(|window| (WINDOW_MIN..=WINDOW_MAX).contains(window))))
+}

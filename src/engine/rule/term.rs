@@ -1,0 +1,419 @@
+//! From parsed SQL to scalars: literals, features with their windows and arguments, arithmetic, COALESCE.
+
+use super::check::Checker;
+use super::mistake::{nearest, one_of};
+use super::scalar::{Decimal, Operator, Scalar};
+use crate::engine::event::{DAY, EventType, Millis};
+use crate::engine::feature::table::{self, FEATURES, Found};
+use crate::engine::feature::{Arguments, Call, Feature, Parameters, Unit, WINDOW_DAYS_MAX, attribute_unit};
+use crate::engine::meaning::AttributeType;
+use sqlparser::ast::{
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectNamePart,
+    UnaryOperator, Value,
+};
+
+/// Bytes of a text literal at most: no text of an event is longer than 128, and a pattern may hold both ends.
+const TEXT_MAX: usize = 256;
+/// What bucket() divides into at most.
+const BUCKETS_MAX: i64 = 1_000_000;
+
+/// A checked scalar and what it compares with.
+pub struct Term {
+    pub scalar: Scalar,
+    pub kind: Kind,
+}
+
+/// Values of one kind compare with each other; NULL with all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Null,
+    Number,
+    Text,
+    Boolean,
+    Time,
+}
+
+impl Kind {
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Null => "NULL",
+            Self::Number => "a number",
+            Self::Text => "text",
+            Self::Boolean => "a boolean",
+            Self::Time => "a moment",
+        }
+    }
+
+    fn of(unit: Unit) -> Self {
+        match unit {
+            Unit::Text => Self::Text,
+            Unit::Boolean => Self::Boolean,
+            Unit::Time => Self::Time,
+            _ => Self::Number,
+        }
+    }
+}
+
+impl Checker<'_, '_> {
+    /// A scalar; `None` after a mistake.
+    pub fn term(&mut self, expression: &Expr) -> Option<Term> {
+        match expression {
+            Expr::Nested(of) => self.term(of),
+            Expr::Value(value) => self.literal(&value.value, expression),
+            Expr::Identifier(name) => self.name(name, expression),
+            Expr::Function(function) => self.function(function, expression),
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+                let of = self.number(expr)?;
+                let scalar = match of {
+                    Scalar::Decimal(decimal) => Scalar::Decimal(decimal.negative()),
+                    of => Scalar::Negative(Box::new(of)),
+                };
+                Some(Term { scalar, kind: Kind::Number })
+            }
+            Expr::UnaryOp { op: UnaryOperator::Plus, expr } => {
+                Some(Term { scalar: self.number(expr)?, kind: Kind::Number })
+            }
+            Expr::BinaryOp { left, op, right } => self.arithmetic(left, op, right, expression),
+            _ => {
+                let what = format!("expected a feature, a literal or arithmetic, found `{expression}`");
+                self.refuse(expression, what, None)
+            }
+        }
+    }
+
+    fn number(&mut self, expression: &Expr) -> Option<Scalar> {
+        let term = self.term(expression)?;
+        self.expect(&term, expression, Kind::Number, "a number for arithmetic")?;
+        Some(term.scalar)
+    }
+
+    fn arithmetic(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr, whole: &Expr) -> Option<Term> {
+        let operator = match op {
+            BinaryOperator::Plus => Operator::Plus,
+            BinaryOperator::Minus => Operator::Minus,
+            BinaryOperator::Multiply => Operator::Times,
+            BinaryOperator::Divide => Operator::By,
+            _ => {
+                let what = format!("expected a value made with + - * or /, found `{whole}`");
+                return self.refuse(whole, what, None);
+            }
+        };
+        let (left, right) = (self.number(left), self.number(right));
+        let scalar = Scalar::Arithmetic(operator, Box::new(left?), Box::new(right?));
+        Some(Term { scalar, kind: Kind::Number })
+    }
+
+    fn literal(&mut self, value: &Value, expression: &Expr) -> Option<Term> {
+        match value {
+            Value::Null => Some(Term { scalar: Scalar::Null, kind: Kind::Null }),
+            Value::Boolean(boolean) => Some(Term { scalar: Scalar::Boolean(*boolean), kind: Kind::Boolean }),
+            Value::Number(text, false) => match Decimal::parse(text) {
+                Some(decimal) => Some(Term { scalar: Scalar::Decimal(decimal), kind: Kind::Number }),
+                None => {
+                    let what = format!("expected a number of at most {} digits, found `{text}`", Decimal::DIGITS_MAX);
+                    self.refuse(expression, what, None)
+                }
+            },
+            Value::SingleQuotedString(text) if text.len() <= TEXT_MAX => {
+                Some(Term { scalar: Scalar::Text(text.as_str().into()), kind: Kind::Text })
+            }
+            Value::SingleQuotedString(text) => {
+                let what = format!("expected text of at most {TEXT_MAX} bytes, found {}", text.len());
+                self.refuse(expression, what, None)
+            }
+            _ => {
+                let what = format!(
+                    "expected a number, text in single quotes, TRUE, FALSE or NULL, found the literal `{expression}`"
+                );
+                self.refuse(expression, what, None)
+            }
+        }
+    }
+
+    /// A feature without parentheses, or an attribute.
+    fn name(&mut self, name: &Ident, expression: &Expr) -> Option<Term> {
+        if name.quote_style.is_some() {
+            let what = format!("expected the name of a feature, found `{name}` in quotes");
+            return self.refuse(expression, what, Some(format!("text is written in single quotes: '{}'", name.value)));
+        }
+        let lower = name.value.to_lowercase();
+        if let Some(term) = self.attribute(&lower) {
+            return Some(term);
+        }
+        let (what, hint) = match table::find(&lower) {
+            Found::Feature(feature, window) => {
+                let mut arguments = self.arguments();
+                arguments.window = window;
+                arguments.event_type = table::counted_type(feature.name).unwrap_or(arguments.event_type);
+                return Some(feature_term(feature, arguments));
+            }
+            Found::NeedsWindow(feature) => (
+                format!("expected `{}` with a window, found `{}` without", feature.name, name.value),
+                Some(format!("write `{}_7d` or `{}_24h`", feature.name, feature.name)),
+            ),
+            Found::TakesNoWindow(feature) => (
+                format!("expected `{}` without a window, found `{}`", feature.name, name.value),
+                Some(format!("write `{}`", feature.name)),
+            ),
+            Found::WindowOutOfBounds(_) => (format!("expected a window from 1h to 400d, found `{}`", name.value), None),
+            Found::Function(feature) => (
+                format!("expected `{}` with arguments, found `{}` without", feature.name, name.value),
+                Some(format!("write `{}`", example(feature))),
+            ),
+            Found::Later => later(&name.value),
+            Found::Unknown => (
+                format!("expected a feature or a declared attribute, found `{}`", name.value),
+                self.nearest_feature(&lower),
+            ),
+        };
+        self.refuse(expression, what, hint)
+    }
+
+    fn attribute(&self, name: &str) -> Option<Term> {
+        let place = self.meaning.attributes.iter().position(|attribute| attribute.name == name)?;
+        let mut arguments = self.arguments();
+        arguments.attribute = place as u8;
+        let unit = attribute_unit(self.meaning.attributes[place].kind);
+        let call = Call::new(table::attribute(), unit, arguments);
+        Some(Term { scalar: Scalar::Feature(Box::new(call)), kind: Kind::of(unit) })
+    }
+
+    /// Nothing given yet.
+    fn arguments(&self) -> Arguments {
+        Arguments {
+            window: None,
+            event_type: EventType::PURCHASE,
+            text: "".into(),
+            attribute: 0,
+            modulus: 1,
+            decimals: self.meaning.currency.decimals,
+        }
+    }
+
+    /// The nearest name, the written window kept.
+    fn nearest_feature(&self, written: &str) -> Option<String> {
+        let attributes = self.meaning.attributes.iter().map(|attribute| attribute.name.as_str());
+        let names = FEATURES.iter().filter(|feature| feature.parameters != Parameters::Attribute);
+        if let Some((base, suffix)) = written.rsplit_once('_')
+            && suffix.starts_with(|digit: char| digit.is_ascii_digit())
+        {
+            let windowed = |parameters| matches!(parameters, Parameters::Window | Parameters::OptionalWindow);
+            let spellings: Vec<_> = names
+                .filter(|feature| windowed(feature.parameters))
+                .map(|feature| (feature.name, format!("{}_{suffix}", feature.name)))
+                .collect();
+            let near = nearest(base, spellings.iter().map(|(name, _)| *name))?;
+            let (name, spelling) = spellings.iter().find(|(name, _)| near.contains(&format!("`{name}`")))?;
+            return Some(near.replace(name, spelling));
+        }
+        nearest(written, names.map(|feature| feature.name).chain(attributes))
+    }
+
+    fn function(&mut self, function: &Function, expression: &Expr) -> Option<Term> {
+        let name = match &function.name.0[..] {
+            [ObjectNamePart::Identifier(name)] if name.quote_style.is_none() => name.value.to_lowercase(),
+            _ => String::new(),
+        };
+        let Some(arguments) = arguments(function) else {
+            let what = format!("expected a function with plain arguments, found `{expression}`");
+            return self.refuse(expression, what, None);
+        };
+        if name == "coalesce" {
+            return self.coalesce(&arguments, expression);
+        }
+        if name == "expected_orders" || table::LATER.contains(&&*name) {
+            let (what, hint) = later(&name);
+            return self.refuse(expression, what, hint);
+        }
+        let functions = || FEATURES.iter().filter(|feature| is_function(feature.parameters));
+        match functions().find(|feature| feature.name == name) {
+            Some(feature) => self.call(feature, &arguments, expression),
+            None => {
+                let what = format!("expected a function of the rule language, found `{}`", function.name);
+                let plain =
+                    table::by_name(&name).map(|feature| format!("`{}` is written without parentheses", feature.name));
+                let hint = plain
+                    .or_else(|| nearest(&name, functions().map(|feature| feature.name).chain(["coalesce"])))
+                    .unwrap_or_else(|| {
+                        format!("functions are {}", one_of(functions().map(|feature| feature.name).chain(["coalesce"])))
+                    });
+                self.refuse(expression, what, Some(hint))
+            }
+        }
+    }
+
+    fn coalesce(&mut self, arguments: &[&Expr], expression: &Expr) -> Option<Term> {
+        let terms: Vec<_> = arguments.iter().map(|argument| self.term(argument)).collect();
+        let terms = terms.into_iter().collect::<Option<Vec<_>>>()?;
+        if terms.is_empty() {
+            return self.refuse(expression, "expected values within COALESCE, found none".into(), None);
+        }
+        let kind = terms.iter().map(|term| term.kind).find(|kind| *kind != Kind::Null).unwrap_or(Kind::Null);
+        for (term, argument) in terms.iter().zip(arguments) {
+            self.expect(term, argument, kind, &format!("{} like the values before it in COALESCE", kind.words()))?;
+        }
+        Some(Term { scalar: Scalar::Coalesce(terms.into_iter().map(|term| term.scalar).collect()), kind })
+    }
+
+    fn call(&mut self, feature: &'static Feature, given: &[&Expr], expression: &Expr) -> Option<Term> {
+        let mut arguments = self.arguments();
+        arguments.event_type = table::counted_type(feature.name).unwrap_or(arguments.event_type);
+        match (feature.parameters, given) {
+            (Parameters::AnyType, [event_type]) => arguments.event_type = self.event_type(event_type, false)?,
+            (Parameters::CountedTypeAndDays, [event_type, days]) => {
+                let (event_type, days) = (self.event_type(event_type, true), self.days(days));
+                arguments.event_type = event_type?;
+                arguments.window = Some(days?);
+            }
+            (Parameters::TextAndDays, [text, days]) => {
+                let (text, days) = (self.text(text, "a category or channel in single quotes"), self.days(days));
+                arguments.text = text?;
+                arguments.window = Some(days?);
+            }
+            (Parameters::SaltAndCount, [salt, count]) => {
+                let salt = self.text(salt, "a salt in single quotes");
+                let count = self.integer(count, BUCKETS_MAX, "the number of buckets");
+                arguments.text = salt?;
+                arguments.modulus = count? as u32;
+            }
+            (Parameters::TimeAttribute, [attribute]) => arguments.attribute = self.time_attribute(attribute)?,
+            (Parameters::Segmentation | Parameters::Audience, [name]) => return self.target(feature, name),
+            _ => {
+                let what = format!("expected `{}`, found `{expression}`", example(feature));
+                return self.refuse(expression, what, None);
+            }
+        }
+        Some(feature_term(feature, arguments))
+    }
+
+    fn text(&mut self, expression: &Expr, expected: &str) -> Option<Box<str>> {
+        match self.term(expression)?.scalar {
+            Scalar::Text(text) => Some(text),
+            _ => self.refuse(expression, format!("expected {expected}, found `{expression}`"), None),
+        }
+    }
+
+    fn integer(&mut self, expression: &Expr, max: i64, expected: &str) -> Option<i64> {
+        match self.term(expression)?.scalar {
+            Scalar::Decimal(Decimal { digits, decimals: 0, .. }) if (1..=max).contains(&digits) => Some(digits),
+            _ => {
+                let what = format!("expected {expected} from 1 to {max}, found `{expression}`");
+                self.refuse(expression, what, None)
+            }
+        }
+    }
+
+    fn days(&mut self, expression: &Expr) -> Option<Millis> {
+        Some(self.integer(expression, WINDOW_DAYS_MAX, "a number of days")? * DAY)
+    }
+
+    /// A type of events that leave something (C5), or one that is counted (C7).
+    fn event_type(&mut self, expression: &Expr, counted: bool) -> Option<EventType> {
+        let text = self.text(expression, "a type of events in single quotes")?;
+        let built_in = EventType::BUILT_IN.iter().map(|(name, event_type)| (*name, *event_type));
+        let meaning = self.meaning;
+        let declared = meaning.events.iter().enumerate().map(|(n, event)| (&*event.name, EventType::declared(n)));
+        let marks = [EventType::ERASE, EventType::OPT_OUT, EventType::OPT_IN];
+        let known: Vec<_> = built_in
+            .chain(declared)
+            .filter(
+                |(_, event_type)| if counted { meaning.is_counted(*event_type) } else { !marks.contains(event_type) },
+            )
+            .collect();
+        match known.iter().find(|(name, _)| *name == &*text) {
+            Some((_, event_type)) => Some(*event_type),
+            None => {
+                let what = format!("expected a type of events, found {}", super::document::quoted(&text));
+                let names = || known.iter().map(|(name, _)| *name);
+                let hint = nearest(&text, names()).unwrap_or_else(|| format!("types here are {}", one_of(names())));
+                self.refuse(expression, what, Some(hint))
+            }
+        }
+    }
+
+    fn time_attribute(&mut self, expression: &Expr) -> Option<u8> {
+        let Expr::Identifier(name) = expression else {
+            let what = format!("expected the name of an attribute of type time, found `{expression}`");
+            return self.refuse(expression, what, None);
+        };
+        let lower = name.value.to_lowercase();
+        let meaning = self.meaning;
+        match meaning.attributes.iter().position(|attribute| attribute.name == lower) {
+            Some(place) if meaning.attributes[place].kind == AttributeType::Time => Some(place as u8),
+            Some(_) => {
+                let what = format!("expected an attribute of type time, found `{lower}` of another type");
+                self.refuse(expression, what, None)
+            }
+            None => {
+                let what = format!("expected an attribute of type time, found `{}`", name.value);
+                let moments = meaning.attributes.iter().filter(|attribute| attribute.kind == AttributeType::Time);
+                let hint = nearest(&lower, moments.map(|attribute| attribute.name.as_str()));
+                self.refuse(expression, what, hint.or(Some("declare it under [attributes]".into())))
+            }
+        }
+    }
+
+    fn target(&mut self, feature: &'static Feature, expression: &Expr) -> Option<Term> {
+        let is_audience = feature.parameters == Parameters::Audience;
+        let (kind, expected) = if is_audience { (Kind::Boolean, "audience") } else { (Kind::Text, "segmentation") };
+        let text = self.text(expression, &format!("the name of {expected} in single quotes"))?;
+        let names = self.names;
+        match names.iter().position(|name| *name.name == *text) {
+            Some(place) if names[place].segments.is_none() == is_audience => {
+                Some(Term { scalar: Scalar::Target { place: place as u16, is_audience }, kind })
+            }
+            Some(_) => {
+                let (is, other) = if is_audience { ("segmentation", "segment") } else { ("audience", "audience") };
+                let what = format!("expected the name of a declared {expected}, found the {is} {text:?}");
+                self.refuse(expression, what, Some(format!("write {other}('{text}')")))
+            }
+            None => {
+                let what =
+                    format!("expected the name of a declared {expected}, found {}", super::document::quoted(&text));
+                let known = names.iter().filter(|name| name.segments.is_none() == is_audience);
+                self.refuse(expression, what, nearest(&text, known.map(|name| name.name.as_str())))
+            }
+        }
+    }
+}
+
+/// The plain arguments of a function; `None` if it has anything beside them.
+pub fn arguments(function: &Function) -> Option<Vec<&Expr>> {
+    let plain = !function.uses_odbc_syntax
+        && matches!(function.parameters, FunctionArguments::None)
+        && function.within_group.is_empty()
+        && function.filter.is_none()
+        && function.null_treatment.is_none()
+        && function.over.is_none();
+    match &function.args {
+        FunctionArguments::List(list) if plain && list.duplicate_treatment.is_none() && list.clauses.is_empty() => {
+            let arguments = list.args.iter().map(|argument| match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => Some(expression),
+                _ => None,
+            });
+            arguments.collect()
+        }
+        _ => None,
+    }
+}
+
+fn feature_term(feature: &'static Feature, arguments: Arguments) -> Term {
+    let call = Call::new(feature, feature.unit, arguments);
+    Term { kind: Kind::of(feature.unit), scalar: Scalar::Feature(Box::new(call)) }
+}
+
+fn is_function(parameters: Parameters) -> bool {
+    !matches!(parameters, Parameters::None | Parameters::Window | Parameters::OptionalWindow | Parameters::Attribute)
+}
+
+fn later(name: &str) -> (String, Option<String>) {
+    (
+        format!("expected a feature of this release, found `{name}`"),
+        Some("scores and models come in a later release".into()),
+    )
+}
+
+/// How a function is written.
+fn example(feature: &Feature) -> String {
+    crate::engine::feature::print::spellings(feature).join("` or `")
+}
