@@ -6,16 +6,14 @@ use crate::engine::profile::row::NONE;
 use crate::engine::profile::{Customer, StoredValue};
 use xxhash_rust::xxh64::Xxh64;
 
-fn known(moment: Millis) -> Option<Millis> {
-    (moment != NONE).then_some(moment)
-}
-
 pub fn last_activity(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<Millis> {
-    known(customer.row().last_activity)
+    let last = customer.row().last_activity;
+    (last != NONE).then_some(last)
 }
 
 pub fn first_event(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<Millis> {
-    known(customer.row().first_event)
+    let first = customer.row().first_event;
+    (first != NEVER).then_some(first)
 }
 
 /// The latest event of the type, if it is of the last 400 days (C5).

@@ -52,6 +52,7 @@ impl<'a> Values<'a> {
 impl Rules {
     /// Fills the comparisons on segment() and audience() from held values.
     pub fn read_held(&self, held: &[Held], truths: &mut Truths) {
+        truths.resize(self.comparisons.len());
         self.read_targets(&self.on_targets, Values::Held(self, held), truths);
     }
 
@@ -72,6 +73,7 @@ impl Rules {
         obey_dwell: bool,
         decided: &mut Vec<Decided>,
     ) {
+        truths.resize(self.comparisons.len());
         decided.clear();
         decided.resize(self.targets.len(), Decided { value: Held::NULL, waits_until: NEVER });
         for target in &self.order {

@@ -22,6 +22,8 @@ mod settings;
 mod sql;
 mod target;
 mod term;
+#[cfg(test)]
+mod tests;
 pub mod truth;
 mod turn;
 
@@ -35,7 +37,7 @@ pub use truth::{Truth, Truths};
 
 use crate::engine::event::{EventType, Millis, NEVER};
 use crate::engine::meaning::Meaning;
-use crate::engine::profile::Customer;
+use crate::engine::profile::{Customer, Held};
 use compare::Comparison;
 use condition::Condition;
 use scalar::Scalar;
@@ -128,7 +130,7 @@ impl Target {
 
     /// What a customer holds before the first evaluation: a segmentation null, an audience out (R3).
     pub fn initial(&self, at: Millis) -> Held {
-        Held { value: if self.is_audience() { 0 } else { Held::NULL }, since: at, dwells: false }
+        Held { value: if self.is_audience() { decide::OUT } else { Held::NULL }, since: at, dwells: false }
     }
 
     /// The value of this name.
@@ -186,6 +188,7 @@ impl Rules {
 
     /// Reads the truth of the given comparisons at `now` into `truths`.
     pub fn read(&self, which: &[u16], customer: &Customer<'_>, now: Millis, truths: &mut Truths) {
+        truths.resize(self.comparisons.len());
         for place in which {
             truths.set(*place, self.comparisons[usize::from(*place)].truth(customer, now));
         }
