@@ -6,7 +6,7 @@
 //! The worker never waits for the control thread.
 
 use super::client::{REQUEST_WAIT, consumer_config, log, stop};
-use super::raw::{PrivateQueue, QueueEvent};
+use super::raw::{PrivateQueue, QueueEvent, RawRun};
 use super::reader::KafkaBatch;
 use super::{Batch, Failure, InputOffset, KafkaSettings, News, Own, Topic};
 use rdkafka::client::ClientContext;
@@ -196,25 +196,30 @@ impl GroupConsumer {
         let control = names.len() as u16 - 1;
         let mut mark = |topic: u16, partition: u32, end: bool| {
             if let Some(known) = ended.get_mut(&(topic, partition)) {
-                match (*known, end) {
-                    (true, false) => *partitions_behind += 1,
-                    (false, true) => *partitions_behind -= 1,
-                    _ => {}
-                }
+                *partitions_behind = *partitions_behind + usize::from(*known) - usize::from(end);
                 *known = end;
             }
         };
-        // Ends first: a message that follows an end in this very batch only costs a poll more.
         let mut ends = Vec::new();
         let taken = queue.take(wait, count_max, &mut batch.messages, &mut |event| match event {
-            QueueEvent::End { topic, partition, .. } => ends.push((topic, partition)),
+            QueueEvent::End { topic, partition, offset } => ends.push((topic, partition, offset)),
             QueueEvent::Error { code, words } => note_error(code, words, failed),
         });
+        // The client tells an end only when a later fetch comes back empty, so what it knows already is asked for. It
+        // still matters where a partition ends in markers.
         for run in &batch.messages.runs()[runs_before.saturating_sub(1)..] {
-            mark(run.topic, run.partition, false);
+            let last = batch.messages.get(run.messages.end - 1).offset;
+            mark(
+                run.topic,
+                run.partition,
+                queue.known_end(run.topic, run.partition).is_some_and(|end| last + 1 >= end),
+            );
         }
-        for (topic, partition) in ends {
-            mark(topic, partition, true);
+        for (topic, partition, end) in ends {
+            let same = |run: &&RawRun| (run.topic, run.partition) == (topic, partition);
+            let last =
+                batch.messages.runs().iter().rfind(same).map(|run| batch.messages.get(run.messages.end - 1).offset);
+            mark(topic, partition, last.is_none_or(|last| last < end));
         }
         batch.name_runs(|topic| if topic == control { Topic::Own(Own::Control) } else { Topic::Input(topic) });
         taken

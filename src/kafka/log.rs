@@ -194,7 +194,7 @@ pub trait Reader {
     /// The next offset to be read; past markers, which no batch shows.
     fn position(&self) -> i64;
 
-    /// Replaces the batch by the next records below `until`, at most `records_max`, waiting for transactions that are
-    /// still open. With an empty batch the position has reached `until`.
+    /// Replaces the batch by the next `records_max` records, or fewer if the position has reached `until`: never past it.
+    /// Waits for transactions that are still open.
     fn read(&mut self, until: i64, records_max: usize, batch: &mut Self::Batch) -> Result<(), Failure>;
 }

@@ -360,12 +360,12 @@ impl Reader for MemoryReader {
     fn read(&mut self, until: i64, records_max: usize, batch: &mut MemoryBatch) -> Result<(), Failure> {
         batch.clear();
         let fetched = self.cluster.lock().fetch(self.place, self.position, until, records_max, batch);
-        if fetched == 0 && self.position < until {
+        self.position += fetched as i64;
+        if fetched < records_max && self.position < until {
             let (topic, partition) = self.place;
             let position = self.position;
             return Err(Failure::Stop(format!("{topic:?}[{partition}] ends at {position}; {until} was expected")));
         }
-        self.position += fetched as i64;
         Ok(())
     }
 }

@@ -27,6 +27,7 @@ pub struct PrivateQueue<C: ConsumerContext + 'static> {
     queue: NonNull<sys::rd_kafka_queue_t>,
     /// Topics by name; their place is what messages are told apart by.
     names: Vec<String>,
+    c_names: Vec<CString>,
     /// Topic handles met so far, with the place of their name.
     handles: Vec<(*mut sys::rd_kafka_topic_t, u16)>,
     /// Forwarded partitions: undone before the queue goes.
@@ -67,12 +68,13 @@ impl<C: ConsumerContext + 'static> PrivateQueue<C> {
         // SAFETY: the client is alive; the queue is destroyed in `drop`, before our share of the client.
         let queue = unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) };
         let queue = NonNull::new(queue).expect("rd_kafka_queue_new returns a queue");
-        Self { queue, names, handles: Vec::new(), forwarded: Vec::new(), consumer }
+        let c_names = names.iter().map(|name| CString::new(name.as_str()).expect("a topic name without NUL")).collect();
+        Self { queue, names, c_names, handles: Vec::new(), forwarded: Vec::new(), consumer }
     }
 
     /// Sends the partition's messages here from now on; to be called before it is assigned.
     pub fn forward(&mut self, topic: u16, partition: u32) {
-        let name = CString::new(self.names[usize::from(topic)].as_str()).expect("a topic name without NUL");
+        let name = &self.c_names[usize::from(topic)];
         let client = self.consumer.client().native_ptr();
         // SAFETY: client, name and our queue are alive; the partition's queue is held until `unforward`.
         unsafe {
@@ -93,6 +95,18 @@ impl<C: ConsumerContext + 'static> PrivateQueue<C> {
                 sys::rd_kafka_queue_destroy(partition_queue.as_ptr());
             }
         }
+    }
+
+    /// The end of a partition as the last fetch showed it, markers and open transactions included.
+    pub fn known_end(&self, topic: u16, partition: u32) -> Option<i64> {
+        let name = &self.c_names[usize::from(topic)];
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: client and name are alive; the call only reads what is cached.
+        let code = unsafe {
+            let client = self.consumer.client().native_ptr();
+            sys::rd_kafka_get_watermark_offsets(client, name.as_ptr(), partition as i32, &mut low, &mut high)
+        };
+        (code == Code::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
     }
 
     /// Appends at most `count_max` messages, waiting until so many are there or `wait` is over (whole milliseconds).

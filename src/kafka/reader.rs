@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// Without any progress for so long a read fails. Longer than a transaction of somebody else may stay open.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Messages taken from the queue at once.
+const FETCH_MAX: usize = 1_024;
+
 /// Messages of one poll or read; they stand in librdkafka's fetch buffers.
 #[derive(Default)]
 pub struct KafkaBatch {
@@ -60,7 +63,9 @@ pub struct KafkaReader {
     partition: u32,
     position: i64,
     end: i64,
-    /// Messages past the `until` of the read that brought them.
+    /// Past the last message or end that the queue gave.
+    fetched: i64,
+    /// Messages past what the read that brought them was to give.
     ahead: Messages,
 }
 
@@ -83,24 +88,36 @@ impl KafkaReader {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(name, partition as i32, Offset::Offset(from)).map_err(stop("start position"))?;
         consumer.assign(&list).map_err(stop("reading a partition again"))?;
-        Ok(Self { queue, topic, name: name.to_owned(), partition, position: from, end, ahead: Messages::default() })
+        Ok(Self {
+            queue,
+            topic,
+            name: name.to_owned(),
+            partition,
+            position: from,
+            end,
+            fetched: from,
+            ahead: Messages::default(),
+        })
     }
 
-    fn fetch(&mut self, records_max: usize, batch: &mut KafkaBatch) -> Result<(), Failure> {
+    /// Appends what is there, or waits a little for a message; an end moves the position.
+    fn fetch(&mut self, batch: &mut KafkaBatch) -> Result<(), Failure> {
         let mut failure = None;
-        let mut position = self.position;
-        self.queue.take(Duration::ZERO, records_max, &mut batch.messages, &mut |event| match event {
-            QueueEvent::End { offset, .. } => position = position.max(offset),
-            QueueEvent::Error { words, .. } => failure = Some(words),
-        });
-        if batch.messages.len() == 0 && failure.is_none() {
-            // Nothing there: wait for one message or event.
-            self.queue.take(Duration::from_millis(100), 1, &mut batch.messages, &mut |event| match event {
+        let mut position = self.fetched;
+        let before = batch.messages.len();
+        for (wait, count_max) in [(Duration::ZERO, FETCH_MAX), (Duration::from_millis(100), 1)] {
+            if batch.messages.len() > before || position > self.fetched || failure.is_some() {
+                break;
+            }
+            self.queue.take(wait, count_max, &mut batch.messages, &mut |event| match event {
                 QueueEvent::End { offset, .. } => position = position.max(offset),
                 QueueEvent::Error { words, .. } => failure = Some(words),
             });
         }
-        self.position = position;
+        if let Some(last) = batch.messages.len().checked_sub(1) {
+            position = position.max(batch.messages.get(last).offset + 1);
+        }
+        self.fetched = position;
         match failure {
             Some(words) if is_passing(&words) => Ok(()),
             Some(words) => Err(Failure::Stop(format!("reading {}[{}] again: {words}", self.name, self.partition))),
@@ -129,27 +146,24 @@ impl Reader for KafkaReader {
         batch.clear();
         std::mem::swap(&mut batch.messages, &mut self.ahead);
         let mut last_progress = Instant::now();
-        while batch.messages.len() == 0 && self.position < until {
-            let before = self.position;
-            self.fetch(records_max, batch)?;
-            if self.position > before {
+        while batch.messages.len() < records_max && self.fetched < until {
+            let before = self.fetched;
+            self.fetch(batch)?;
+            if self.fetched > before {
                 last_progress = Instant::now();
-            }
-            if last_progress.elapsed() > PATIENCE {
+            } else if last_progress.elapsed() > PATIENCE {
                 return Err(Failure::Rebuild(format!(
-                    "{}[{}]: no record and no end between {} and {until} within {PATIENCE:?}; is its leader away, or a \
-                     transaction open?",
-                    self.name, self.partition, self.position
+                    "{}[{}]: no record and no end between {before} and {until} within {PATIENCE:?}; is its leader away, or \
+                     a transaction open?",
+                    self.name, self.partition
                 )));
             }
         }
-        let inside = (0..batch.messages.len()).take_while(|&place| batch.messages.get(place).offset < until).count();
-        batch.messages.move_tail(inside.min(records_max), &mut self.ahead);
-        if let Some(last) = batch.messages.len().checked_sub(1) {
-            self.position = batch.messages.get(last).offset + 1;
-        } else if self.ahead.len() > 0 {
-            self.position = self.position.max(until);
-        }
+        let offset = |place| batch.messages.get(place).offset;
+        let wanted = (0..batch.messages.len().min(records_max)).take_while(|&place| offset(place) < until).count();
+        let next = (wanted < batch.messages.len()).then(|| offset(wanted));
+        self.position = if wanted == records_max { offset(wanted - 1) + 1 } else { next.unwrap_or(self.fetched) };
+        batch.messages.move_tail(wanted, &mut self.ahead);
         let topic = self.topic;
         batch.name_runs(|_| topic);
         Ok(())

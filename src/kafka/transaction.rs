@@ -103,6 +103,7 @@ impl Publisher {
     ) -> Result<(), String> {
         let in_words = |what: &'static str| move |error: KafkaError| format!("{what}: {error}");
         self.producer.begin_transaction().map_err(in_words("begin of a transaction"))?;
+        tracing::trace!(target: "shoal::transaction", records = transaction.records.len(), "begun");
         for record in &transaction.records {
             let raw = RawRecord {
                 topic: &self.topics[record.topic as usize],
@@ -114,6 +115,7 @@ impl Publisher {
             raw::produce(&self.producer, &raw, headers).map_err(|code| format!("a record was refused: {code}"))?;
         }
         self.flush()?;
+        tracing::trace!(target: "shoal::transaction", "written");
         let offsets = offset_list(&transaction.offsets, inputs)?;
         self.producer
             .send_offsets_to_transaction(&offsets, group, REQUEST_WAIT)

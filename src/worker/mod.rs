@@ -1,4 +1,22 @@
 //! What surrounds the engine: encoding its effects and, on a log, the loop of reading, applying and publishing.
+//!
+//! In the order in which a batch meets them: `work` (the loop), `held` (a shard and its share of the open transaction),
+//! `outbox` and `encode` (effects to bytes), `journal` (what was done, to do it again), `publish` (all of it in one
+//! transaction); then `recovery`, `control`, `lifecycle`, and `run`, which starts it all.
 
+pub mod control;
 pub mod encode;
+mod held;
+pub mod journal;
+mod lifecycle;
 pub mod outbox;
+mod publish;
+mod recovery;
+mod run;
+mod settings;
+mod work;
+
+pub use held::HeldShard;
+pub use run::{run, stop_on_signal};
+pub use settings::{RunSettings, WorkerSettings};
+pub use work::{Job, Worker};

@@ -1,0 +1,131 @@
+//! The control topic: what gives a shard its meaning travels through it by value, so that replay sees what was seen live.
+//!
+//! One partition, read from its beginning. Keys say what a record is: `inputs` (the ordered input topics and their number of
+//! partitions, as JSON) once and first, `rules/<version>` (the bytes of a rules file). The owner of shard 0 writes them.
+
+use crate::engine::rule::{self, Rules};
+use crate::kafka::{Batch, Failure, Log, Own, Reader, Topic};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const INPUTS_KEY: &[u8] = b"inputs";
+const RULES_KEY: &str = "rules/";
+
+/// The inputs a log was started with; they are fixed for the life of the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    pub topics: Vec<String>,
+    pub partitions: u32,
+}
+
+/// A record to be written to the control topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlRecord {
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+}
+
+/// Everything in the control topic up to a position.
+#[derive(Default)]
+pub struct Control {
+    inputs: Option<Inputs>,
+    rules: BTreeMap<i64, Arc<Rules>>,
+    next: i64,
+}
+
+impl Control {
+    /// Reads on to the end as it stands now.
+    pub fn read_to_end<L: Log>(&mut self, log: &mut L) -> Result<(), Failure> {
+        let mut reader = log.reader(Topic::Own(Own::Control), 0, self.next)?;
+        let end = reader.end();
+        let mut batch = L::Batch::default();
+        while reader.position() < end {
+            reader.read(end, 64, &mut batch)?;
+            self.take(&batch, 0..batch.len())?;
+        }
+        self.next = self.next.max(end);
+        Ok(())
+    }
+
+    /// Takes records that came live; those known already are passed over.
+    pub fn take(&mut self, batch: &impl Batch, places: std::ops::Range<usize>) -> Result<(), Failure> {
+        for place in places {
+            let record = batch.record(place);
+            if record.offset < self.next {
+                continue;
+            }
+            self.next = record.offset + 1;
+            self.enter(record.offset, record.key.unwrap_or_default(), record.value.unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, offset: i64, key: &[u8], value: &[u8]) -> Result<(), Failure> {
+        if key == INPUTS_KEY {
+            let inputs = serde_json::from_slice(value);
+            self.inputs =
+                Some(inputs.map_err(|error| Failure::Stop(format!("control record {offset}, inputs: {error}")))?);
+        } else if key.starts_with(RULES_KEY.as_bytes()) {
+            let rules = read_rules(value).map_err(|words| {
+                Failure::Stop(format!("control record {offset} holds rules that this version cannot read: {words}"))
+            })?;
+            self.rules.insert(offset, rules);
+        } else {
+            let key = String::from_utf8_lossy(key);
+            return Err(Failure::Stop(format!(
+                "control record {offset} is of unknown kind {key:?}; written by a later version?"
+            )));
+        }
+        Ok(())
+    }
+
+    pub fn next(&self) -> i64 {
+        self.next
+    }
+
+    pub fn rules_at(&self, offset: i64) -> Option<&Arc<Rules>> {
+        self.rules.get(&offset)
+    }
+
+    /// The first rules at or after an offset, with theirs.
+    pub fn rules_from(&self, offset: i64) -> Option<(i64, &Arc<Rules>)> {
+        self.rules.range(offset..).next().map(|(&offset, rules)| (offset, rules))
+    }
+
+    /// What has to be published at the start.
+    ///
+    /// # Errors
+    /// If the log was started with other inputs.
+    pub fn missing(&self, inputs: &Inputs, rules: &Rules) -> Result<Vec<ControlRecord>, Failure> {
+        let mut missing = Vec::new();
+        match &self.inputs {
+            None => missing.push(ControlRecord {
+                key: INPUTS_KEY.to_vec(),
+                value: serde_json::to_vec(inputs).expect("plain data"),
+            }),
+            Some(known) if known == inputs => {}
+            Some(known) => {
+                return Err(Failure::Stop(format!(
+                    "the journal is of the inputs {:?} with {} partitions; configured are {:?} with {}. Use other topics of \
+                     our own for other inputs",
+                    known.topics, known.partitions, inputs.topics, inputs.partitions
+                )));
+            }
+        }
+        if !self.rules.values().any(|known| known.version == rules.version) {
+            let key = format!("{RULES_KEY}{}", rules.version).into_bytes();
+            missing.push(ControlRecord { key, value: rules.bytes.clone() });
+        }
+        Ok(missing)
+    }
+}
+
+/// Rules from the bytes of a file, or all mistakes in words.
+pub fn read_rules(bytes: &[u8]) -> Result<Arc<Rules>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8: {error}"))?;
+    rule::read(text).map_err(|mistakes| {
+        let words = mistakes.iter().map(|mistake| format!("line {}: {}", mistake.line, mistake.what));
+        words.collect::<Vec<_>>().join("; ")
+    })
+}

@@ -1,0 +1,309 @@
+//! A shard that a worker holds: the engine's shard, where it reads on, and what of the open transaction is its own.
+//!
+//! Whatever is done to it is done through [`HeldShard::apply`], live and in recovery alike. Live each operation is
+//! journalled and its effects go to the outbox; in recovery they are muted.
+
+use super::journal::{Frame, Operation, Operations, StepHash, StepPart};
+use super::lifecycle::Phase;
+use super::outbox::{Detection, Outbox};
+use crate::engine::effects::{Counts, Effects};
+use crate::engine::event::{MINUTE, Millis, Record};
+use crate::engine::meaning::Clock;
+use crate::engine::rule::Rules;
+use crate::engine::shard::{Input, Settings, Shard};
+use crate::kafka::{Batch, InputOffset};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Deadlines and customers handled between two batches.
+const FIRE_SLICE: u32 = 4_096;
+const SWEEP_SLICE: u32 = 1_024;
+/// Bytes of outputs after which a transaction ends.
+const OUTPUT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+pub struct HeldShard {
+    number: u32,
+    phase: Phase,
+    settings: Settings,
+    /// There is none before its first rules.
+    shard: Option<Shard>,
+    /// Next offset of each input topic.
+    positions: Vec<i64>,
+    /// Next control record to take.
+    control_next: i64,
+    now: Millis,
+    ticked: Millis,
+    /// Numbers of the last committed transaction and output.
+    transaction: u64,
+    outputs: u64,
+    operations: Operations,
+    outbox: Outbox,
+    effects: Effects,
+    counts: Counts,
+    /// The group's offsets are behind the journal: they go with the next transaction, even if nothing else does.
+    offsets_behind: bool,
+}
+
+impl HeldShard {
+    pub fn new(number: u32, settings: Settings, inputs: &[String], source: &str) -> Self {
+        Self {
+            number,
+            phase: Phase::Assigned,
+            settings,
+            shard: None,
+            positions: vec![0; inputs.len()],
+            control_next: 0,
+            now: Millis::MIN,
+            ticked: Millis::MIN,
+            transaction: 0,
+            outputs: 0,
+            operations: Operations::default(),
+            outbox: Outbox::new(inputs.to_vec(), source.to_owned(), Detection::WallClock),
+            effects: Effects::default(),
+            counts: Counts::default(),
+            offsets_behind: false,
+        }
+    }
+
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Moves on in its life; what follows recovery depends on whether there are rules.
+    pub fn become_next(&mut self, next: Phase) {
+        self.phase.become_next(next);
+    }
+
+    pub fn shard(&self) -> Option<&Shard> {
+        self.shard.as_ref()
+    }
+
+    /// What happened to its inputs since it is held, recovery included.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    pub fn transaction(&self) -> u64 {
+        self.transaction
+    }
+
+    pub fn outputs(&self) -> u64 {
+        self.outputs
+    }
+
+    pub fn positions(&self) -> &[i64] {
+        &self.positions
+    }
+
+    pub fn set_position(&mut self, topic: u16, position: i64) {
+        self.positions[usize::from(topic)] = position;
+    }
+
+    pub fn control_next(&self) -> i64 {
+        self.control_next
+    }
+
+    pub fn mark_offsets_behind(&mut self) {
+        self.offsets_behind = true;
+    }
+
+    /// Next offsets of all its inputs, moved or not.
+    pub fn input_offsets(&self) -> impl Iterator<Item = InputOffset> {
+        let partition = self.number;
+        let positions = self.positions.iter().enumerate();
+        positions.map(move |(topic, &offset)| InputOffset { topic: topic as u16, partition, offset })
+    }
+
+    /// Whether it has anything for a transaction.
+    pub fn moved(&self) -> bool {
+        !self.operations.is_empty() || self.offsets_behind
+    }
+
+    pub fn has_outputs(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// Whether the open transaction must end before anything else is done.
+    pub fn is_full(&self) -> bool {
+        self.operations.is_full() || self.outbox.bytes() > OUTPUT_BYTES_MAX
+    }
+
+    /// Whether deadlines or customers wait for a slice.
+    pub fn has_slices(&self) -> bool {
+        self.shard.as_ref().is_some_and(|shard| shard.has_due() || shard.sweeping())
+    }
+
+    /// Applies the records of one run of a batch, in chunks counted from its start.
+    pub fn step(&mut self, now: Millis, topic: u16, batch: &impl Batch, records: Range<usize>) {
+        let now = self.now.max(now);
+        let part = self.apply_part(now, topic, batch, records, Effect::Published, &mut StepHash::default());
+        self.operations.push(&Operation::Step { now, parts: vec![part] });
+    }
+
+    /// Does what lies between batches: one slice each of a sweep and of due deadlines, else a tick if one is due.
+    /// `quiet` says that the inputs are read to their end.
+    pub fn between_batches(&mut self, wall: Millis, quiet: bool) {
+        let Some(shard) = &self.shard else { return };
+        let (sweeping, due) = (shard.sweeping(), shard.has_due());
+        if sweeping {
+            self.live(Operation::Sweep(SWEEP_SLICE), None);
+        }
+        if due {
+            self.live(Operation::Fire(FIRE_SLICE), None);
+        }
+        if !sweeping && !due && quiet && self.tick_is_due(wall) {
+            self.live(Operation::Tick(wall), None);
+        }
+    }
+
+    /// Takes the control record at `offset`, which the caller has found to hold these rules.
+    pub fn take_rules(&mut self, offset: i64, rules: &Arc<Rules>) {
+        self.live(Operation::Control(offset), Some(rules));
+    }
+
+    /// Whether a control record can be taken now: only when the sweep of the one before has ended.
+    pub fn takes_control(&self) -> bool {
+        self.shard.as_ref().is_none_or(|shard| !shard.sweeping())
+    }
+
+    /// When the wall clock makes a tick due, if there are ticks.
+    pub fn next_tick(&self) -> Option<Millis> {
+        let shard = self.shard.as_ref()?;
+        let meaning = &shard.rules().meaning;
+        if meaning.clock == Clock::Events {
+            return None;
+        }
+        let by_deadline = shard.next_deadline().map_or(Millis::MAX, |deadline| deadline.saturating_add(meaning.grace));
+        Some(by_deadline.min(self.ticked.saturating_add(MINUTE)))
+    }
+
+    fn tick_is_due(&self, wall: Millis) -> bool {
+        wall > self.ticked && self.next_tick().is_some_and(|due| due <= wall)
+    }
+
+    fn live(&mut self, operation: Operation, rules: Option<&Arc<Rules>>) {
+        self.apply(&operation, rules, Effect::Published);
+        self.operations.push(&operation);
+    }
+
+    /// Does an operation that needs no records. `rules` are those of a control operation.
+    pub fn apply(&mut self, operation: &Operation, rules: Option<&Arc<Rules>>, effect: Effect) {
+        let input = match (operation, rules) {
+            (Operation::Control(offset), Some(rules)) => {
+                self.control_next = offset + 1;
+                if self.shard.is_none() {
+                    self.shard = Some(Shard::new(self.settings.clone(), Arc::clone(rules)));
+                    return;
+                }
+                Input::Rules(Arc::clone(rules))
+            }
+            (Operation::Tick(moment), _) => {
+                self.now = self.now.max(*moment);
+                self.ticked = *moment;
+                Input::Tick(*moment)
+            }
+            (Operation::Sweep(customers), _) => Input::Sweep(*customers),
+            (Operation::Fire(deadlines), _) => Input::Fire(*deadlines),
+            _ => unreachable!("{operation:?} is not applied this way"),
+        };
+        self.apply_input(input, &[], effect);
+    }
+
+    /// Applies records of one topic, in chunks counted from the first; tells what the journal has to know of them. The
+    /// hash goes on over several calls.
+    pub fn apply_part(
+        &mut self,
+        now: Millis,
+        topic: u16,
+        batch: &impl Batch,
+        records: Range<usize>,
+        effect: Effect,
+        hash: &mut StepHash,
+    ) -> StepPart {
+        self.now = now;
+        let from = self.positions[usize::from(topic)];
+        let mut part = StepPart { topic, from, to: from, records: records.len() as u32, hash: 0 };
+        for start in records.clone().step_by(Shard::CHUNK) {
+            let places = start..records.end.min(start + Shard::CHUNK);
+            let mut chunk = Vec::with_capacity(places.len());
+            for place in places {
+                let record = batch.record(place);
+                hash.add(record.offset, record.key, record.value);
+                part.to = record.offset + 1;
+                chunk.push(Record {
+                    topic,
+                    partition: self.number,
+                    offset: record.offset,
+                    arrival: record.timestamp,
+                    key: record.key,
+                    value: record.value.unwrap_or_default(),
+                });
+            }
+            self.apply_input(Input::Records { now, records: &chunk }, &chunk, effect);
+        }
+        part.hash = hash.value();
+        self.positions[usize::from(topic)] = part.to;
+        part
+    }
+
+    fn apply_input(&mut self, input: Input<'_>, records: &[Record<'_>], effect: Effect) {
+        let shard = self.shard.as_mut().expect("nothing is applied before the first rules");
+        shard.apply(input, &mut self.effects);
+        self.counts.add(&self.effects.counts);
+        if effect == Effect::Published {
+            self.outbox.take(&self.effects, records);
+        }
+        self.effects.clear();
+    }
+
+    /// Completes the outputs of the open transaction and writes its journal record.
+    pub fn seal(&mut self, transactional_id: &str) -> Vec<u8> {
+        if let Some(shard) = &self.shard {
+            self.outbox.finish_transaction(shard);
+        }
+        self.operations.record(&Frame {
+            shard: self.number,
+            transaction: self.transaction + 1,
+            transactional_id,
+            outputs_before: self.outputs,
+            outputs: self.outbox.outputs().len() as u64,
+            digest: self.digest(),
+            positions: &self.positions,
+        })
+    }
+
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// The state's digest; 0 before the first rules.
+    pub fn digest(&self) -> u64 {
+        self.shard.as_ref().map_or(0, Shard::digest)
+    }
+
+    /// The open transaction is committed.
+    pub fn committed(&mut self) {
+        let outputs = self.outbox.outputs().len() as u64;
+        self.end_transaction(outputs);
+        self.operations.clear();
+        self.outbox.clear();
+        self.offsets_behind = false;
+    }
+
+    /// A transaction with so many outputs is over; in recovery one that was committed long ago.
+    pub fn end_transaction(&mut self, outputs: u64) {
+        self.transaction += 1;
+        self.outputs += outputs;
+    }
+}
+
+/// Whether effects are published, or muted because they were before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Published,
+    Muted,
+}

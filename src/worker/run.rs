@@ -1,0 +1,93 @@
+//! `shoal run`: checks the topics, starts the workers, and ends them together.
+
+use super::control::read_rules;
+use super::settings::RunSettings;
+use super::work::{Job, Worker};
+use crate::engine::decode::{Partitioner, Source};
+use crate::engine::shard::{Bootstrap, Settings};
+use crate::kafka::{Failure, KafkaLog, KafkaSettings, StartAt, create_or_check_topics, input_partitions};
+use anyhow::{Context, bail};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+/// A flag that the first SIGTERM or SIGINT sets; the second ends the process at once.
+pub fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // In this order: the first signal finds the flag unset, and sets it.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+/// Runs the service until `stop`. Every worker finishes its open transaction.
+pub fn run(settings: &RunSettings, stop: &AtomicBool) -> anyhow::Result<()> {
+    let job = job(settings)?;
+    create_or_check_topics(&settings.kafka, job.partitions)?;
+    let ended = AtomicBool::new(false);
+    let workers = settings.worker.workers.max(1) as usize;
+    tracing::info!(workers, shards = job.partitions, rules = job.rules.version, "running");
+    thread::scope(|scope| {
+        let handles: Vec<_> = (0..workers)
+            .map(|number| {
+                let (job, kafka, ended) = (job.clone(), &settings.kafka, &ended);
+                let worker = move || {
+                    let done = work(kafka, job, number, stop, ended);
+                    ended.store(true, Ordering::Relaxed);
+                    done
+                };
+                thread::Builder::new().name(format!("worker-{number}")).spawn_scoped(scope, worker)
+            })
+            .collect();
+        let mut outcome = Ok(());
+        for handle in handles {
+            let done = match handle.context("a worker thread cannot be started")?.join() {
+                Ok(done) => done.map_err(anyhow::Error::from),
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            outcome = outcome.and(done);
+        }
+        outcome
+    })
+}
+
+fn work(kafka: &KafkaSettings, job: Job, number: usize, stop: &AtomicBool, ended: &AtomicBool) -> Result<(), Failure> {
+    let mut worker = Worker::new(KafkaLog::join(kafka, number)?, job);
+    while !stop.load(Ordering::Relaxed) && !ended.load(Ordering::Relaxed) {
+        worker.turn()?;
+    }
+    worker.finish()
+}
+
+fn job(settings: &RunSettings) -> anyhow::Result<Job> {
+    let file = settings.rules.display();
+    let bytes = std::fs::read(&settings.rules).with_context(|| format!("the rules file {file} cannot be read"))?;
+    let rules = read_rules(&bytes).map_err(|words| anyhow::anyhow!("{file}: {words}"))?;
+    let kafka = &settings.kafka;
+    if kafka.inputs.is_empty() || kafka.inputs.len() > super::journal::TOPICS_MAX {
+        bail!("`inputs` of [kafka]: expected 1 to {} topics, found {}", super::journal::TOPICS_MAX, kafka.inputs.len());
+    }
+    let partitions = input_partitions(kafka)?;
+    let source = Source::Kafka { partitioner: partitioner(&kafka.partitioner)?, partitions };
+    Ok(Job {
+        inputs: kafka.inputs.clone(),
+        partitions,
+        shard: Settings { source, publish_from: None, bootstrap: Bootstrap::Nothing },
+        source: format!("/shoal/{}", kafka.group),
+        start: StartAt::from(&kafka.start),
+        rules,
+        commit_interval_ms: settings.worker.commit_interval_ms,
+    })
+}
+
+fn partitioner(name: &str) -> anyhow::Result<Partitioner> {
+    Ok(match name {
+        "murmur2" => Partitioner::Murmur2,
+        "crc32" => Partitioner::Crc32,
+        "any" => Partitioner::Any,
+        other => bail!("`partitioner` of [kafka]: expected murmur2, crc32 or any, found {other:?}"),
+    })
+}

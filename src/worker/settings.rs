@@ -1,0 +1,29 @@
+//! How workers run: section `[worker]` of `shoal.toml`.
+
+use crate::kafka::KafkaSettings;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerSettings {
+    /// Threads, each with a consumer, a producer and a share of the shards.
+    pub workers: u32,
+    /// Under load a transaction ends so long after its first output; sooner when the inputs are read to their end.
+    pub commit_interval_ms: u64,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self { workers: 1, commit_interval_ms: 50 }
+    }
+}
+
+/// All that [`super::run`] needs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunSettings {
+    pub kafka: KafkaSettings,
+    pub worker: WorkerSettings,
+    /// The rules file.
+    pub rules: PathBuf,
+}
