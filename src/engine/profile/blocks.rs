@@ -2,9 +2,11 @@
 //!
 //! Free blocks of up to 255 granules are kept in one list per size, threaded through the blocks themselves. Larger
 //! blocks (customers with thousands of orders or hours) are allocations of their own.
-//! The first word of a block starts with its owner's row, or with [`FREE`], so chunks can be walked from their start.
+//!
+//! Customers that grow alike would leave ever more free blocks of sizes nobody needs again. So when more than a
+//! sixteenth is free, a chunk with much free space is cleared: its blocks move elsewhere. For that the first word of a
+//! block starts with its owner's row, or with [`FREE`], and chunks can be walked from their start.
 
-#[cfg(test)]
 use super::row::RowNumber;
 
 /// Place of a block.
@@ -12,8 +14,12 @@ pub(super) type Handle = u32;
 
 /// Words of a granule: 16 bytes.
 pub(super) const GRANULE: usize = 2;
-/// Granules of a chunk: 256 KiB.
-const CHUNK: usize = 1 << 14;
+/// Granules of a chunk: 64 KiB, cleared in some 20 µs.
+const CHUNK: usize = 1 << 12;
+/// So many chunks are looked at for the one to clear.
+const CANDIDATES: usize = 64;
+/// Of so many granules one may be free.
+const FREE_SHARE: usize = 16;
 /// Largest block inside a chunk.
 const GRANULES_MAX: usize = 255;
 /// Handles from here on are places in the list of large blocks.
@@ -27,10 +33,16 @@ pub(super) struct Blocks {
     large_unused: Vec<u32>,
     /// By number of granules, the first free block of that size or [`FREE`].
     free: [Handle; GRANULES_MAX + 1],
-    /// Granules of the last chunk that were handed out.
+    /// The chunk that new blocks come from, and how many of its granules were handed out.
+    current: usize,
     handed_out: usize,
-    /// Granules in free lists.
+    /// Chunks without blocks.
+    empty: Vec<u32>,
+    /// Granules in free lists, by chunk.
+    free_in_chunk: Vec<u16>,
     free_granules: usize,
+    /// Where to look for a chunk to clear.
+    cursor: usize,
 }
 
 impl Blocks {
@@ -40,8 +52,12 @@ impl Blocks {
             large: Vec::new(),
             large_unused: Vec::new(),
             free: [FREE; GRANULES_MAX + 1],
+            current: 0,
             handed_out: CHUNK,
+            empty: Vec::new(),
+            free_in_chunk: Vec::new(),
             free_granules: 0,
+            cursor: 0,
         }
     }
 
@@ -73,9 +89,9 @@ impl Blocks {
             return handle;
         }
         if self.handed_out + granules > CHUNK {
-            self.add_chunk();
+            self.next_chunk();
         }
-        let handle = (self.chunks.len() - 1) * CHUNK + self.handed_out;
+        let handle = self.current * CHUNK + self.handed_out;
         self.handed_out += granules;
         handle as Handle
     }
@@ -90,8 +106,14 @@ impl Blocks {
         }
     }
 
-    /// Another block with the first `words` words of this one.
+    /// Another block with the first `words` words of this one, which is given back.
     pub fn reallocate(&mut self, handle: Handle, granules: usize, to_granules: usize, words: usize) -> Handle {
+        let target = self.copy(handle, to_granules, words);
+        self.release(handle, granules);
+        target
+    }
+
+    fn copy(&mut self, handle: Handle, to_granules: usize, words: usize) -> Handle {
         let target = self.allocate(to_granules);
         if (handle | target) & LARGE == 0 && handle as usize / CHUNK == target as usize / CHUNK {
             let chunk = &mut self.chunks[handle as usize / CHUNK];
@@ -103,7 +125,6 @@ impl Blocks {
             place[start..start + words].copy_from_slice(&self.words(handle)[..words]);
             *self.home(target) = place;
         }
-        self.release(handle, granules);
         target
     }
 
@@ -111,8 +132,56 @@ impl Blocks {
     pub fn bytes(&self) -> (usize, usize) {
         let granule = GRANULE * size_of::<u64>();
         let large: usize = self.large.iter().map(|block| size_of_val(&**block)).sum();
-        let unused = if self.chunks.is_empty() { 0 } else { CHUNK - self.handed_out };
+        let unused = CHUNK - self.handed_out + self.empty.len() * CHUNK;
         (self.chunks.len() * CHUNK * granule + large, (self.free_granules + unused) * granule)
+    }
+
+    /// A chunk to clear, if too much is free. Its free blocks are taken out of the lists; its other blocks, found by
+    /// [`Self::owners`], must move, and [`Self::cleared`] follows.
+    pub fn chunk_to_clear(&mut self) -> Option<usize> {
+        if self.free_granules * FREE_SHARE <= self.chunks.len() * CHUNK {
+            return None;
+        }
+        let candidates = (0..CANDIDATES).map(|step| (self.cursor + step) % self.chunks.len());
+        let chunk = candidates.filter(|&chunk| chunk != self.current).max_by_key(|&chunk| self.free_in_chunk[chunk])?;
+        self.cursor = (self.cursor + CANDIDATES) % self.chunks.len();
+        if self.free_in_chunk[chunk] == 0 {
+            return None;
+        }
+        let (mut place, end) = (chunk * CHUNK, (chunk + 1) * CHUNK);
+        while place < end {
+            let word = self.words(place as Handle)[0];
+            place += match owner(word) {
+                Some(_) => super::section::size(self.words(place as Handle)),
+                None => {
+                    self.unlink(place as Handle);
+                    (word >> 32) as usize
+                }
+            };
+        }
+        Some(chunk)
+    }
+
+    /// The owners of a chunk's blocks.
+    pub fn owners(&self, chunk: usize, into: &mut Vec<RowNumber>) {
+        into.clear();
+        let (mut place, end) = (chunk * CHUNK, (chunk + 1) * CHUNK);
+        while place < end {
+            let words = self.words(place as Handle);
+            into.extend(owner(words[0]));
+            place += owner(words[0]).map_or((words[0] >> 32) as usize, |_| super::section::size(words));
+        }
+    }
+
+    /// Moves a block out of a chunk that is cleared.
+    pub fn move_away(&mut self, handle: Handle) -> Handle {
+        let granules = super::section::size(self.words(handle));
+        self.copy(handle, granules, granules * GRANULE)
+    }
+
+    /// All blocks of the chunk were moved.
+    pub fn cleared(&mut self, chunk: usize) {
+        self.empty.push(chunk as u32);
     }
 
     /// The memory that a block lies in.
@@ -138,14 +207,18 @@ impl Blocks {
         }
     }
 
-    /// A new chunk; what is left of the last one becomes a free block.
-    fn add_chunk(&mut self) {
+    /// An empty chunk to take blocks from; what is left of the last one becomes a free block.
+    fn next_chunk(&mut self) {
         let left = CHUNK - self.handed_out;
         if left > 0 {
-            self.link(((self.chunks.len() - 1) * CHUNK + self.handed_out) as Handle, left);
+            self.link((self.current * CHUNK + self.handed_out) as Handle, left);
         }
-        assert!((self.chunks.len() + 1) * CHUNK <= LARGE as usize, "at most 32 GiB of customers' blocks per shard");
-        self.chunks.push(vec![0; CHUNK * GRANULE].into_boxed_slice());
+        self.current = self.empty.pop().map_or(self.chunks.len(), |chunk| chunk as usize);
+        if self.current == self.chunks.len() {
+            assert!((self.chunks.len() + 1) * CHUNK <= LARGE as usize, "at most 32 GiB of customers' blocks per shard");
+            self.chunks.push(vec![0; CHUNK * GRANULE].into_boxed_slice());
+            self.free_in_chunk.push(0);
+        }
         self.handed_out = 0;
     }
 
@@ -161,6 +234,7 @@ impl Blocks {
         }
         self.free[granules] = handle;
         self.free_granules += granules;
+        self.free_in_chunk[handle as usize / CHUNK] += granules as u16;
     }
 
     /// Takes a free block out of its list.
@@ -178,11 +252,11 @@ impl Blocks {
             *word = *word & !u64::from(FREE) | u64::from(before);
         }
         self.free_granules -= granules;
+        self.free_in_chunk[handle as usize / CHUNK] -= granules as u16;
     }
 }
 
 /// The owner of a block, from its first word.
-#[cfg(test)]
 pub(super) fn owner(word: u64) -> Option<RowNumber> {
     let owner = word as u32;
     (owner != FREE).then_some(owner)

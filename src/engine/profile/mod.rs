@@ -92,6 +92,8 @@ pub struct Profiles {
     index: Index,
     blocks: Blocks,
     texts: Texts,
+    /// Room for the owners of blocks that move.
+    owners: Vec<RowNumber>,
 }
 
 impl Overflow {
@@ -115,7 +117,7 @@ impl Default for Profiles {
 
 impl Profiles {
     pub fn new() -> Self {
-        Self { slab: Slab::new(), index: Index::new(), blocks: Blocks::new(), texts: Texts::new() }
+        Self { slab: Slab::new(), index: Index::new(), blocks: Blocks::new(), texts: Texts::new(), owners: Vec::new() }
     }
 
     /// The hash that [`Self::find`] and [`Self::create`] expect.

@@ -90,6 +90,11 @@ fn granules(words: usize) -> usize {
     granules.next_multiple_of(step)
 }
 
+/// Granules of a customer's block.
+pub(super) fn size(words: &[u64]) -> usize {
+    granules(used(words))
+}
+
 /// The words of a section; for hours, words that hold all its bytes.
 fn range(words: &[u64], section: Section) -> Range<usize> {
     let start = start(words, section);
@@ -110,7 +115,7 @@ impl Blocks {
 
     /// Gives back a block that [`Self::make`] made.
     pub fn destroy(&mut self, handle: Handle) {
-        let granules = granules(used(self.words(handle)));
+        let granules = size(self.words(handle));
         self.release(handle, granules);
     }
 

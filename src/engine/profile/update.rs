@@ -24,6 +24,7 @@ impl Profiles {
         }
         self.blocks.splice(&mut row.block, Section::Held, 0, 0, held);
         self.blocks.section_mut(row.block, Section::Held).fill(Held::NONE.pack());
+        self.compact();
         number
     }
 
@@ -40,6 +41,7 @@ impl Profiles {
         browsing::release(&mut self.blocks, &mut self.texts, block);
         self.blocks.destroy(*block);
         self.slab.release(row);
+        self.compact();
     }
 
     /// Whether the event is a purchase whose order is remembered as of `at`, the later of clock and its time (O2).
@@ -72,7 +74,22 @@ impl Profiles {
         for (place, value) in &event.attributes {
             attributes::set(blocks, texts, &mut row.block, event.time, *place, value);
         }
+        self.compact();
         overflow
+    }
+
+    /// Clears a chunk of blocks if too much of their memory is free.
+    fn compact(&mut self) {
+        let Some(chunk) = self.blocks.chunk_to_clear() else { return };
+        self.blocks.owners(chunk, &mut self.owners);
+        for &owner in &self.owners {
+            memory::prefetch(self.slab.get(owner));
+        }
+        for &owner in &self.owners {
+            let block = &mut self.slab.get_mut(owner).block;
+            *block = self.blocks.move_away(*block);
+        }
+        self.blocks.cleared(chunk);
     }
 
     /// Copies the customer's held values, one per target, into `into` (cleared before). They are packed in 8 bytes each,

@@ -80,9 +80,10 @@ impl Naive {
         });
         let Some(id) = id.filter(|_| at - event.time <= REMEMBERED) else { return };
         self.waiting.retain(|known| at - known.1 <= REMEMBERED);
-        let (mine, others) = std::mem::take(&mut self.waiting).into_iter().partition(|known| known.0 == id);
+        let (mine, others): (Vec<_>, _) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|known| known.0 == id);
         self.waiting = others;
-        for (id, time, amount) in Vec::<NaiveWaiting>::from(mine) {
+        for (id, time, amount) in mine {
             self.take_back(&id, time, amount, at);
         }
     }

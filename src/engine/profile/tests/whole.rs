@@ -268,3 +268,39 @@ fn customers_agree_with_the_naive_model() {
         assert_eq!(bytes.blocks, bytes.blocks_free);
     }
 }
+
+#[test]
+fn blocks_that_move_lose_nothing() {
+    let mut random = Random::seeded();
+    let (mut profiles, meaning) = (Profiles::new(), meaning());
+    let id = |who: usize| format!("{}{who}", "long ".repeat(who % 7));
+    let mut naive = vec![(0u64, 0usize, START); 1_500];
+    for who in 0..naive.len() {
+        profiles.create(Profiles::hash(id(who).as_bytes()), &id(who), 2);
+    }
+    for _ in 0..60_000 {
+        let who = random.below(naive.len() as u64) as usize;
+        let (views, orders, clock) = &mut naive[who];
+        let row = profiles.find(Profiles::hash(id(who).as_bytes()), &id(who)).expect("a known customer");
+        if random.below(200) == 0 {
+            profiles.remove(row);
+            profiles.create(Profiles::hash(id(who).as_bytes()), &id(who), 2);
+            (*views, *orders) = (0, 0);
+            continue;
+        }
+        *clock += random.below(6 * HOUR as u64) as i64;
+        let is_view = random.below(5) > 0;
+        let mut event = event(if is_view { EventType::VIEW } else { EventType::PURCHASE }, *clock);
+        event.amount = Some(5);
+        profiles.update(row, &event, *clock, &meaning);
+        *views += u64::from(is_view);
+        *orders += usize::from(!is_view);
+    }
+    for (who, (views, orders, _)) in naive.iter().enumerate() {
+        let row = profiles.find(Profiles::hash(id(who).as_bytes()), &id(who)).expect("a known customer");
+        let customer = profiles.customer(row);
+        assert_eq!((customer.count_after(EventType::VIEW, 0), customer.orders().len()), (*views, *orders));
+    }
+    let bytes = profiles.bytes();
+    assert!(bytes.blocks_free * 10 < bytes.blocks, "{bytes:?}");
+}
