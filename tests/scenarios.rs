@@ -1,0 +1,111 @@
+//! Scenarios: what happens and what must be published, as plain text in `tests/scenarios/*.txt`.
+//!
+//! Every scenario has one expected answer and is played straight, one record at a time, in several batch sizes, over
+//! several partitions, and with a crash and recovery after each of its steps. How to write one: CONTRIBUTING.md.
+//! `SHOAL_REFRESH=1 cargo test --test scenarios straight` rewrites the expected parts: read the difference before
+//! you commit it.
+
+#[path = "scenarios/runner/mod.rs"]
+mod runner;
+
+use runner::{Answer, Scenario, Way, play};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Plays all scenarios in the ways that `ways` gives for each, and compares with the expected answers.
+fn check(ways: impl Fn(&Scenario) -> Vec<Way>) {
+    let mut failures = String::new();
+    for scenario in scenarios() {
+        let failure = ways(&scenario).into_iter().find_map(|way| {
+            let played = play(&scenario, way).and_then(|answer| scenario.expected.agrees(&answer));
+            played.err().map(|error| format!("\n{} ({way:?}):\n{error}", scenario.path.display()))
+        });
+        failures.push_str(&failure.unwrap_or_default());
+    }
+    assert!(failures.is_empty(), "{failures}\nSHOAL_REFRESH=1 rewrites the expected answers");
+}
+
+fn scenarios() -> Vec<Scenario> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let entries = std::fs::read_dir(&folder).expect("the folder of scenarios");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("entry").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    paths.sort();
+    let read = |path: &Path| Scenario::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    paths.iter().map(|path| read(path)).collect()
+}
+
+#[test]
+fn straight() {
+    if std::env::var("SHOAL_REFRESH").is_ok_and(|value| value == "1") {
+        scenarios().iter().for_each(refresh);
+    }
+    check(|_| vec![Way::STRAIGHT]);
+}
+
+#[test]
+fn one_record_at_a_time() {
+    check(|_| [true, false].map(|at_once| Way { batch: 1, at_once, ..Way::STRAIGHT }).to_vec());
+}
+
+#[test]
+fn in_batches() {
+    check(|_| [2, 3, 7].map(|batch| Way { batch, at_once: batch > 2, ..Way::STRAIGHT }).to_vec());
+}
+
+#[test]
+fn over_partitions() {
+    check(|scenario| match scenario.one_shard {
+        Some(_) => Vec::new(),
+        None => [(2, 256), (3, 1), (8, 2)]
+            .map(|(partitions, batch)| Way { partitions, batch, at_once: batch > 1, ..Way::STRAIGHT })
+            .to_vec(),
+    });
+}
+
+#[test]
+fn with_a_crash_in_the_middle() {
+    check(|scenario| {
+        let crash =
+            |after| Way { crash_after: Some(after), batch: 1 + after % 3, at_once: after % 2 == 0, ..Way::STRAIGHT };
+        (1..=scenario.steps.len()).map(crash).collect()
+    });
+}
+
+/// Every rule with behaviour is shown by some scenario.
+#[test]
+fn every_rule_is_cited() {
+    let cited: BTreeSet<String> = scenarios().into_iter().flat_map(|scenario| scenario.cites).collect();
+    let numbered = [("T", 1..=8), ("E", 1..=4), ("O", 1..=8), ("B", 1..=7), ("F", 1..=3), ("R", 1..=12)];
+    let all = numbered.into_iter().flat_map(|(letter, numbers)| numbers.map(move |number| format!("{letter}{number}")));
+    let missing: Vec<String> = all.filter(|rule| !cited.contains(rule)).collect();
+    assert!(missing.is_empty(), "no scenario cites {missing:?}");
+}
+
+fn refresh(scenario: &Scenario) {
+    let answer = play(scenario, Way::STRAIGHT).unwrap_or_else(|error| panic!("{}: {error}", scenario.path.display()));
+    let text = format!("{}{}", scenario.head, answer.render(&scenario.expected));
+    std::fs::write(&scenario.path, text).expect("scenario is written");
+}
+
+impl Answer {
+    /// Whether what was published is what was expected; if not, both.
+    fn agrees(&self, published: &Answer) -> Result<(), String> {
+        let same = self.changes == published.changes
+            && self.rejected == published.rejected
+            && self.membership.iter().all(|members| Some(members) == published.membership.as_ref())
+            && self.counts.iter().all(|counts| Some(counts) == published.counts.as_ref());
+        if same {
+            return Ok(());
+        }
+        let (expected, found) = (self.render(self), published.render(self));
+        let mut words = String::new();
+        for line in expected.lines().filter(|line| !found.lines().any(|other| other == *line)) {
+            words.push_str(&format!("- {line}\n"));
+        }
+        for line in found.lines().filter(|line| !expected.lines().any(|other| other == *line)) {
+            words.push_str(&format!("+ {line}\n"));
+        }
+        Err(format!("expected (-), published (+):\n{words}all that was published:\n{found}"))
+    }
+}

@@ -1,0 +1,92 @@
+//! What a play published, as a consumer of the topics sees it, and what must hold of it in every scenario.
+
+use serde_json::Value;
+use shoal::engine::effects::Counts;
+use shoal::worker::outbox::Topic;
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+pub struct Outcome {
+    /// Values of the change topic, in order for each customer.
+    pub changes: Vec<Value>,
+    /// The membership topic compacted: the latest value by key, `None` for a tombstone.
+    pub members: BTreeMap<String, Option<Value>>,
+    pub counts: Counts,
+}
+
+impl Outcome {
+    pub fn add(&mut self, topic: Topic, key: &[u8], value: Option<&[u8]>) {
+        let json = value.map(|value| serde_json::from_slice::<Value>(value).expect("outputs are JSON"));
+        let key = String::from_utf8_lossy(key).into_owned();
+        match (topic, json) {
+            (Topic::Changes, Some(change)) => {
+                assert_eq!(change["customer_id"].as_str(), Some(key.as_str()), "the key is the customer's id");
+                self.changes.push(change);
+            }
+            (Topic::Membership, value) => {
+                self.members.insert(key, value);
+            }
+            (Topic::Rejected, Some(_)) => {}
+            (topic, None) => panic!("a tombstone on {topic:?}"),
+        }
+    }
+
+    /// What was dropped or late, by kind; zeros are left out.
+    pub fn named_counts(&self) -> BTreeMap<String, u64> {
+        let counts = &self.counts;
+        let named = [
+            ("late", counts.late),
+            ("duplicate", counts.duplicates),
+            ("duplicate_order", counts.duplicate_orders),
+            ("erased", counts.erased),
+            ("opted_out", counts.opted_out),
+            ("forgotten", counts.forgotten),
+        ];
+        named.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count)).collect()
+    }
+}
+
+/// Sequences have no gap, `effective_at` never falls, each change begins where the one before ended, and what the
+/// membership topic holds is what the changes add up to (R4, R8, R12).
+pub fn check_membership(outcome: &Outcome) {
+    let mut known: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for change in &outcome.changes {
+        let customer = change["customer_id"].as_str().expect("text");
+        let earlier = known.entry(customer).or_default();
+        if earlier.first().is_some_and(|first| first["life"] != change["life"]) {
+            earlier.clear();
+        }
+        assert_eq!(change["sequence"].as_u64(), Some(earlier.len() as u64 + 1), "sequence: {change}");
+        if let Some(last) = earlier.last() {
+            assert!(last["effective_at"].as_str() <= change["effective_at"].as_str(), "effective_at falls: {change}");
+        }
+        let same = earlier.iter().rev().find(|before| before["segmentation"] == change["segmentation"]);
+        if let Some(before) = same {
+            assert_eq!(before["to"], change["from"], "does not begin where the one before ended: {change}");
+        }
+        earlier.push(change);
+    }
+    for (customer, changes) in &known {
+        let last = changes.last().expect("not empty");
+        let Some(value) = &outcome.members[*customer] else {
+            let cause = last["cause"].as_str().expect("text");
+            assert!(["erase", "opt_out", "forgotten"].contains(&cause), "{customer} has a tombstone after {last}");
+            continue;
+        };
+        for field in ["life", "sequence", "effective_at", "rules_version"] {
+            assert_eq!(value[field], last[field], "membership of {customer}: {field}");
+        }
+        for change in changes {
+            let target = change["segmentation"].as_str().expect("text");
+            let latest = changes.iter().rev().find(|change| change["segmentation"] == target).expect("it is there");
+            let (value, wanted) = match (&value["segments"][target], &value["audiences"][target]) {
+                (Value::Null, Value::Null) => continue,
+                (Value::Null, audience) => (audience, Value::Bool(latest["to"] == "in")),
+                (segment, _) => (segment, latest["to"].clone()),
+            };
+            let held = value.get("value").or(value.get("in"));
+            assert_eq!(held, Some(&wanted), "membership of {customer}: {target}");
+            assert_eq!(value["since"], latest["effective_at"], "membership of {customer}: {target}");
+        }
+    }
+}
