@@ -15,6 +15,10 @@ mod string;
 mod time;
 
 #[cfg(test)]
+mod agreement;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;
 
 pub use customer::CUSTOMER_ID_BYTES_MAX;
