@@ -88,6 +88,14 @@ impl Cluster {
         self.lock().partitions.get(&(topic, partition)).cloned().unwrap_or_default()
     }
 
+    /// Gives a record another value, as no log ever should.
+    pub fn replace(&self, topic: Topic, partition: u32, offset: i64, value: &[u8]) {
+        if let Some(records) = self.lock().partitions.get_mut(&(topic, partition)) {
+            let stored = Arc::make_mut(&mut records[offset as usize]);
+            stored.value = Some(value.to_vec());
+        }
+    }
+
     /// Takes the last records of a partition away again: what a broker that lost data does.
     pub fn truncate(&self, topic: Topic, partition: u32, end: i64) {
         if let Some(records) = self.lock().partitions.get_mut(&(topic, partition)) {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// Deadlines and customers handled between two batches.
 const FIRE_SLICE: u32 = 4_096;
-const SWEEP_SLICE: u32 = 1_024;
+const SWEEP_SLICE: u32 = 256;
 /// Bytes of outputs after which a transaction ends.
 const OUTPUT_BYTES_MAX: usize = 8 * 1024 * 1024;
 

@@ -79,14 +79,21 @@ impl<L: Log> Worker<L> {
         self.finish()
     }
 
-    /// Ends the open transaction.
+    /// Ends the open transaction. If its end is not known, the next start finds out.
     pub fn finish(&mut self) -> Result<(), Failure> {
-        self.commit()
+        let done = self.commit();
+        self.note_rebuild(done)
     }
 
     /// One round of the loop.
     pub fn turn(&mut self) -> Result<(), Failure> {
-        match self.try_turn() {
+        let done = self.try_turn();
+        self.note_rebuild(done)
+    }
+
+    /// Drops all state if it must be rebuilt.
+    fn note_rebuild(&mut self, done: Result<(), Failure>) -> Result<(), Failure> {
+        match done {
             Err(Failure::Rebuild(words)) => {
                 let numbers = self.shards.keys().copied().collect();
                 self.drop_shards();

@@ -12,8 +12,11 @@
 #![allow(dead_code, unused_imports)]
 
 mod broker;
+pub mod events;
 mod jars;
+pub mod memory;
 mod topics;
+pub mod views;
 
 pub use broker::{Broker, BrokerOptions};
 pub use topics::{Produced, Received, send};

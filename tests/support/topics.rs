@@ -103,6 +103,21 @@ impl Broker {
         consumer.fetch_watermarks(topic, partition, PATIENCE).expect("watermarks").1
     }
 
+    /// The offsets of a group on a topic; -1 where it has none.
+    pub fn committed(&self, group: &str, topic: &str, partitions: i32) -> Vec<i64> {
+        let consumer = self.reader(&[("group.id", group)]);
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            list.add_partition(topic, partition);
+        }
+        let answer = consumer.committed_offsets(list, PATIENCE).expect("committed offsets");
+        answer
+            .elements()
+            .iter()
+            .map(|element| element.offset().to_raw().filter(|&raw| raw >= 0).unwrap_or(-1))
+            .collect()
+    }
+
     /// Settings that every client of the harness has.
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();

@@ -1,0 +1,83 @@
+//! The worker on the memory log: the answer that everything else is compared with.
+
+use super::events::{DAY, Line, OPENING};
+use super::views::Views;
+use shoal::engine::decode::{Partitioner, Source};
+use shoal::engine::shard::{Bootstrap, Settings};
+use shoal::kafka::memory::{Cluster, MemoryLog, Stored};
+use shoal::kafka::{Failure, Own, StartAt, Topic};
+use shoal::worker::{Job, Worker, control};
+use std::sync::Arc;
+
+/// The identity of the worker of [`worker`].
+pub const ID: &str = "shoal-test-0";
+
+pub fn job(input: &str, shards: u32, rules: &str) -> Job {
+    Job {
+        inputs: vec![input.into()],
+        partitions: shards,
+        shard: Settings {
+            source: Source::Kafka { partitioner: Partitioner::Murmur2, partitions: shards },
+            publish_from: None,
+            bootstrap: Bootstrap::Nothing,
+        },
+        source: "/shoal/test".into(),
+        start: StartAt::Earliest,
+        rules: control::read_rules(rules.as_bytes()).expect("rules"),
+        commit_interval_ms: 0,
+    }
+}
+
+/// A cluster that holds these records, in which it is long after them.
+pub fn cluster_of(lines: &[Line], shards: u32) -> Cluster {
+    let cluster = Cluster::new(1, shards);
+    cluster.set_clock(OPENING + 400 * DAY);
+    lines.iter().for_each(|line| append(&cluster, line, shards));
+    cluster
+}
+
+pub fn append(cluster: &Cluster, line: &Line, shards: u32) {
+    cluster.append(0, line.partition(shards), Some(line.time), line.key.as_deref(), line.value.as_deref());
+}
+
+/// A worker of all shards.
+pub fn worker(cluster: &Cluster, batch_max: usize, job: Job) -> Worker<MemoryLog> {
+    let shards = (0..job.partitions).collect();
+    Worker::new(cluster.worker(ID, shards).with_batch_max(batch_max), job)
+}
+
+/// Works until all inputs are read and everything is published.
+pub fn run_to_end(worker: &mut Worker<MemoryLog>) -> Result<(), Failure> {
+    for _ in 0..1_000_000 {
+        worker.turn()?;
+        if worker.is_idle() {
+            return Ok(());
+        }
+        if !worker.shards().any(|held| held.has_slices()) {
+            worker.finish()?;
+        }
+    }
+    panic!("the worker does not come to an end");
+}
+
+/// What consumers see after all of these records.
+pub fn expected(lines: &[Line], input: &str, shards: u32, rules: &str) -> Views {
+    let cluster = cluster_of(lines, shards);
+    run_to_end(&mut worker(&cluster, 4_096, job(input, shards, rules))).expect("nothing fails in memory");
+    views(&cluster, shards)
+}
+
+pub fn views(cluster: &Cluster, shards: u32) -> Views {
+    let [changes, membership, rejected] =
+        [Own::Changes, Own::Membership, Own::Rejected].map(|own| all(cluster, own, shards));
+    Views::new(pairs(&changes), pairs(&membership), pairs(&rejected))
+}
+
+/// Everything in a topic, partition by partition.
+pub fn all(cluster: &Cluster, own: Own, shards: u32) -> Vec<Arc<Stored>> {
+    (0..shards).flat_map(|shard| cluster.records(Topic::Own(own), shard)).collect()
+}
+
+fn pairs(stored: &[Arc<Stored>]) -> impl Iterator<Item = super::views::Record<'_>> {
+    stored.iter().map(|stored| (stored.key.as_deref(), stored.value.as_deref()))
+}
