@@ -1,6 +1,8 @@
 //! Tests of rules: what a file may say, what conditions mean, when they turn, what follows and why.
 
 mod evaluate;
+mod random;
+mod turns;
 
 use super::{Rules, read};
 use crate::engine::event::{AttributeValue, Event, EventType, Millis};
