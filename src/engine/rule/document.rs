@@ -18,17 +18,36 @@ pub struct Section<'d> {
     /// Place of its header or opening bracket.
     pub place: usize,
     asked: Vec<&'static str>,
+    /// Keys of later releases: known, but not offered.
+    later: Vec<&'static str>,
 }
 
 impl<'d> Section<'d> {
     pub fn new(name: impl Into<String>, table: &'d DeTable<'d>, place: usize) -> Self {
-        Self { name: name.into(), table, place, asked: Vec::new() }
+        Self { name: name.into(), table, place, asked: Vec::new(), later: Vec::new() }
     }
 
     /// The value of a key, if it is there.
     pub fn get(&mut self, key: &'static str) -> Option<&'d Item<'d>> {
-        self.asked.push(key);
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
         self.table.get(key)
+    }
+
+    /// Refuses a key that a later release takes; whether it is there.
+    pub fn refuse_later(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        what_comes: &str,
+        mistakes: &mut Mistakes<'_>,
+    ) -> bool {
+        self.later.push(key);
+        let Some((_, place, _)) = self.entries().into_iter().find(|(known, _, _)| *known == key) else { return false };
+        let hint = format!("{what_comes} come in a later release");
+        mistakes.add(place, format!("expected {expected}, found `{key}`"), Some(hint));
+        true
     }
 
     /// A sub-table, if it is there.
@@ -89,7 +108,7 @@ impl<'d> Section<'d> {
     /// Keys that were not asked for are mistakes.
     pub fn finish(self, mistakes: &mut Mistakes<'_>) {
         for (key, place, _) in self.entries() {
-            if !self.asked.contains(&key) {
+            if !self.asked.contains(&key) && !self.later.contains(&key) {
                 let known = self.asked.iter().copied();
                 let what =
                     format!("expected {} in {}, found the unknown key `{key}`", one_of(known.clone()), self.name);

@@ -42,11 +42,8 @@ pub fn read(file: &str) -> Result<Arc<Rules>, Vec<Mistake>> {
     let meaning = settings::read(&mut root, &mut mistakes);
     let targets = target::read(&mut root, &mut mistakes);
     let include = root.get("include");
-    for (key, later) in [("alert", "alerts"), ("scores", "scores"), ("fixed", "scores")] {
-        if let Some(item) = root.get(key) {
-            let what = format!("expected sections of this release, found `{key}`");
-            mistakes.add(item.span().start, what, Some(format!("{later} come in a later release")));
-        }
+    for (key, comes) in [("alert", "alerts"), ("scores", "scores")] {
+        root.refuse_later(key, "sections of this release", comes, &mut mistakes);
     }
     root.finish(&mut mistakes);
 

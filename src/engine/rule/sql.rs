@@ -78,23 +78,33 @@ impl<'t> SqlText<'t> {
 
     fn report(&self, error: &ParserError, mistakes: &mut Mistakes<'_>) {
         let message = match error {
-            ParserError::RecursionLimitExceeded => "expected fewer parentheses within each other".into(),
-            ParserError::ParserError(message) | ParserError::TokenizerError(message) => message.replacen('E', "e", 1),
+            ParserError::RecursionLimitExceeded => {
+                let what = "in SQL: expected fewer parentheses within each other, found more";
+                mistakes.add(self.start(), what, None);
+                return;
+            }
+            ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
         };
-        let (what, location) = split_location(&message);
+        let (what, location) = split_location(message);
         // At the end of the text the parser names no place.
         let place = location.map_or(self.places[self.places.len() - 1], |location| self.place(location));
-        mistakes.add(place, format!("in SQL: {}", what.replace("EOF", "the end")), None);
+        let words = what.strip_prefix("Expected: ").and_then(|what| what.split_once(", found: "));
+        let what = match words {
+            Some((expected, "EOF")) => format!("in SQL: expected {expected}, found the end"),
+            Some((expected, found)) => format!("in SQL: expected {expected}, found `{found}`"),
+            None => format!("in SQL: {what}"),
+        };
+        mistakes.add(place, what, None);
     }
 }
 
-/// Whether SQL reads a word as a name.
+/// Whether SQL reads a word as a name, wherever it stands.
 pub fn is_name(word: &str) -> bool {
-    let parsed = Parser::new(&GenericDialect {}).try_with_sql(word).and_then(|mut parser| {
-        let expression = parser.parse_expr()?;
-        parser.expect_token(&Token::EOF).map(|_| expression)
-    });
-    matches!(parsed, Ok(Expr::Identifier(_)))
+    let parse =
+        |sql: &str| Parser::new(&GenericDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());
+    let is_word = |side: &Expr| matches!(side, Expr::Identifier(_));
+    let both = parse(&format!("{word} = {word}"));
+    matches!(both, Ok(Expr::BinaryOp { left, right, .. }) if is_word(&left) && is_word(&right))
 }
 
 /// Splits " at Line: 1, Column: 5" off a message of the parser.

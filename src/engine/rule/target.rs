@@ -71,7 +71,7 @@ pub fn read<'d>(file: &mut Section<'d>, mistakes: &mut Mistakes<'_>) -> Vec<RawT
             names::check(name, place, "an audience", mistakes);
             if targets.iter().any(|known| known.name == name) {
                 let what = format!("expected a name that no segmentation has, found `{name}` again");
-                mistakes.add(place, what, Some("changes name segmentations and audiences in one field".into()));
+                mistakes.add(place, what, Some("a change names both in the same field".into()));
             }
             if let Some(section) = document::section(item, &format!("[audience.{name}]"), mistakes) {
                 targets.push(audience(name, place, section, mistakes));
@@ -96,15 +96,14 @@ fn segmentation<'d>(
     mut section: Section<'d>,
     mistakes: &mut Mistakes<'_>,
 ) -> RawTarget<'d> {
-    let scored = ["map", "unscored"].map(|key| section.get(key).map(|item| (key, item)));
-    for (key, item) in scored.iter().flatten() {
-        let what = format!("expected `segments`, found `{key}`");
-        mistakes.add(item.span().start, what, Some("scores come in a later release".into()));
+    let mut scored = false;
+    for key in ["map", "unscored"] {
+        scored |= section.refuse_later(key, "`segments`", "scores", mistakes);
     }
     let segments = match section.get("segments") {
         Some(item) => segments(item, mistakes),
         None => {
-            if scored.iter().flatten().next().is_none() {
+            if !scored {
                 let what = format!("expected `segments` in [segmentation.{name}], found none");
                 mistakes.add(
                     place,

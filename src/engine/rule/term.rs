@@ -197,6 +197,9 @@ impl Checker<'_, '_> {
         if let Some((base, suffix)) = written.rsplit_once('_')
             && suffix.starts_with(|digit: char| digit.is_ascii_digit())
         {
+            if table::by_name(base).is_some() {
+                return Some("windows are hours or days, such as `24h` or `30d`".into());
+            }
             let windowed = |parameters| matches!(parameters, Parameters::Window | Parameters::OptionalWindow);
             let spellings: Vec<_> = names
                 .filter(|feature| windowed(feature.parameters))
@@ -233,9 +236,9 @@ impl Checker<'_, '_> {
                 let plain =
                     table::by_name(&name).map(|feature| format!("`{}` is written without parentheses", feature.name));
                 let hint = plain
-                    .or_else(|| nearest(&name, functions().map(|feature| feature.name).chain(["coalesce"])))
+                    .or_else(|| nearest(&name, functions().map(|feature| feature.name).chain(["COALESCE"])))
                     .unwrap_or_else(|| {
-                        format!("functions are {}", one_of(functions().map(|feature| feature.name).chain(["coalesce"])))
+                        format!("functions are {}", one_of(functions().map(|feature| feature.name).chain(["COALESCE"])))
                     });
                 self.refuse(expression, what, Some(hint))
             }
