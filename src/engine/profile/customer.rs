@@ -138,7 +138,7 @@ impl<'a> Customer<'a> {
     /// Minor units in the open cart, if known; means nothing while it is closed.
     pub fn cart_value(&self) -> Option<i64> {
         let profiles = self.profiles.filter(|_| self.row.cart_value_known)?;
-        profiles.blocks.section(self.row.block, Section::Cart).first().map(|&total| total as i64)
+        cart::total(&profiles.blocks, self.row.block)
     }
 
     pub fn has_category(&self, order: &Order, category: &str) -> bool {
@@ -147,12 +147,12 @@ impl<'a> Customer<'a> {
 
     /// The order's categories, at most eight, in order of their bytes.
     pub fn categories(&self, order: &Order) -> impl Iterator<Item = &'a str> + use<'a> {
-        let reference = order.categories;
+        let reference = order.categories();
         self.profiles.into_iter().flat_map(move |profiles| profiles.texts.set(reference))
     }
 
     pub fn channel(&self, order: &Order) -> Option<&'a str> {
-        let profiles = self.profiles.filter(|_| order.channel != 0)?;
-        Some(profiles.texts.get(order.channel))
+        let profiles = self.profiles.filter(|_| order.channel() != 0)?;
+        Some(profiles.texts.get(order.channel()))
     }
 }

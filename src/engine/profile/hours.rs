@@ -7,8 +7,11 @@
 //! entry (3 bytes) per common type of the hour: newest event's ms within the hour (22 bits), events - 1 (2 bits)
 //! item (6 bytes) per declared type, or common one with over four events: ms (22), type (6), events (20)
 //! 1 byte with the number of items, if there are any
-//! trailer (4 bytes): which common types have an entry (9 bits), whether there are items (1), hours since 1970 (21)
+//! trailer (4 bytes): which common types have an entry (9 bits), whether there are items (1), hours since 1970 (21),
+//!     whether there is one session that has no entry because it stands at the earliest of the entries' times (1)
 //! ```
+//!
+//! The last is the rule where somebody comes, looks around once and leaves: a session costs nothing there.
 
 use super::blocks::{Blocks, Handle};
 use crate::engine::event::{EventType, HOUR, Millis, REMEMBERED};
@@ -24,8 +27,11 @@ const TRAILER: usize = 4;
 const GROUP_BYTES_MAX: usize = 9 * ITEM + 32 * ITEM + 1 + TRAILER;
 const NEWEST: u64 = (1 << 22) - 1;
 const ITEM_EVENTS_MAX: u64 = (1 << 20) - 1;
+const SESSION: u32 = 8;
 const COMMON_TYPES: u32 = (1 << 9) - 1;
 const HAS_ITEMS: u32 = 1 << 9;
+const HOUR_SHIFT: u32 = 10;
+const SESSION_AT_EARLIEST: u32 = 1 << 31;
 /// Hours of the past are looked for once in so many hours of the customer's time.
 const TIDY_HOURS: i64 = 240;
 
@@ -63,7 +69,7 @@ struct Group<'a> {
 /// Place of a type in the trailer, unless it is a declared one.
 fn common(event_type: EventType) -> Option<u32> {
     match event_type {
-        EventType::SESSION => Some(8),
+        EventType::SESSION => Some(SESSION),
         _ if event_type < EventType::VIEW || event_type > EventType::EXPOSURE => None,
         _ => Some(u32::from(event_type.0 - EventType::VIEW.0)),
     }
@@ -91,58 +97,51 @@ fn group_before(bytes: &[u8], end: usize) -> Option<Group<'_>> {
 
 impl Group<'_> {
     fn hour(&self) -> i64 {
-        i64::from(self.trailer >> 10)
+        i64::from((self.trailer & !SESSION_AT_EARLIEST) >> HOUR_SHIFT)
     }
 
-    /// Place of the type's entry among the entries.
-    fn entry_place(&self, bit: u32) -> usize {
-        (self.trailer & ((1 << bit) - 1)).count_ones() as usize * ENTRY
-    }
-
-    fn item_place(&self, event_type: EventType) -> Option<usize> {
-        let mut items = self.items.chunks_exact(ITEM);
-        items.position(|item| item_type(little_endian(item)) == event_type).map(|nth| nth * ITEM)
-    }
-
-    /// Time of the newest event of a type, and number of events.
+    /// Ms within the hour of the newest event of a type, and number of events.
     #[inline]
-    fn read(&self, event_type: EventType) -> Option<(Millis, u64)> {
+    fn read(&self, event_type: EventType) -> Option<(u64, u64)> {
         if let Some(bit) = common(event_type)
             && self.trailer & 1 << bit != 0
         {
-            let place = self.entry_place(bit);
+            let place = (self.trailer & ((1 << bit) - 1)).count_ones() as usize * ENTRY;
             let entry = little_endian(&self.entries[place..place + ENTRY]);
-            return Some((self.hour() * HOUR + (entry & NEWEST) as i64, (entry >> 22) + 1));
+            return Some((entry & NEWEST, (entry >> 22) + 1));
         }
-        let place = self.item_place(event_type)?;
-        let item = little_endian(&self.items[place..place + ITEM]);
-        Some((self.hour() * HOUR + (item & NEWEST) as i64, item >> 28))
+        if event_type == EventType::SESSION && self.trailer & SESSION_AT_EARLIEST != 0 {
+            return Some((earliest(self.entries), 1));
+        }
+        let item = self.items.chunks_exact(ITEM).map(little_endian).find(|&item| item_type(item) == event_type)?;
+        Some((item & NEWEST, item >> 28))
     }
 
-    /// Writes the hour with another number of events of one type; 0 removes the type.
+    /// Writes the hour with other events of one type; none of them removes the type.
     fn rewrite(&self, event_type: EventType, newest: u64, events: u64, into: &mut Buffer) {
-        let mut trailer = self.trailer & !HAS_ITEMS;
-        let (mut before, mut after) = (self.entries, &[] as &[u8]);
-        let mut entry = None;
-        if let Some(bit) = common(event_type) {
-            let (place, there) = (self.entry_place(bit), usize::from(self.trailer & 1 << bit != 0));
-            (before, after) = (&self.entries[..place], &self.entries[place + there * ENTRY..]);
-            trailer &= !(1 << bit);
-            if (1..=4).contains(&events) {
+        let changed = |of: EventType| if of == event_type { Some((newest, events)) } else { self.read(of) };
+        let mut trailer = (self.hour() as u32) << HOUR_SHIFT;
+        for bit in 0..SESSION {
+            if let Some((newest, events @ 1..=4)) = changed(EventType(EventType::VIEW.0 + bit as u8)) {
                 trailer |= 1 << bit;
-                entry = Some(newest | (events - 1) << 22);
+                into.push(&(newest | (events - 1) << 22).to_le_bytes()[..ENTRY]);
             }
         }
-        into.push(before);
-        if let Some(entry) = entry {
-            into.push(&entry.to_le_bytes()[..ENTRY]);
+        match changed(EventType::SESSION) {
+            Some((newest, 1)) if trailer & COMMON_TYPES != 0 && newest == earliest(&into.bytes[..into.length]) => {
+                trailer |= SESSION_AT_EARLIEST;
+            }
+            Some((newest, events @ 1..=4)) => {
+                trailer |= 1 << SESSION;
+                into.push(&(newest | (events - 1) << 22).to_le_bytes()[..ENTRY]);
+            }
+            _ => {}
         }
-        into.push(after);
         let items_start = into.length;
         for item in self.items.chunks_exact(ITEM).filter(|item| item_type(little_endian(item)) != event_type) {
             into.push(item);
         }
-        if entry.is_none() && events > 0 {
+        if events > if common(event_type).is_some() { 4 } else { 0 } {
             let item = newest | u64::from(event_type.0) << 22 | events.min(ITEM_EVENTS_MAX) << 28;
             into.push(&item.to_le_bytes()[..ITEM]);
         }
@@ -155,6 +154,11 @@ impl Group<'_> {
             into.push(&trailer.to_le_bytes());
         }
     }
+}
+
+/// The earliest of the entries' times.
+fn earliest(entries: &[u8]) -> u64 {
+    entries.chunks_exact(ENTRY).map(|entry| little_endian(entry) & NEWEST).min().expect("an entry")
 }
 
 fn item_type(item: u64) -> EventType {
@@ -184,10 +188,11 @@ pub(super) fn after(bytes: &[u8], event_type: EventType, after: Millis) -> impl 
                 break;
             }
             end = group.start;
-            if let Some(found) = group.read(event_type)
-                && found.0 > after
-            {
-                return Some(found);
+            if let Some((newest, events)) = group.read(event_type) {
+                let newest = group.hour() * HOUR + newest as Millis;
+                if newest > after {
+                    return Some((newest, events));
+                }
             }
         }
         end = 0;
@@ -210,7 +215,7 @@ pub(super) fn add(blocks: &mut Blocks, handle: &mut Handle, event_type: EventTyp
         end = group.start;
         found = group_before(bytes, end);
     }
-    let fresh = Group { start: end, end, trailer: (hour as u32) << 10, entries: &[], items: &[] };
+    let fresh = Group { start: end, end, trailer: (hour as u32) << HOUR_SHIFT, entries: &[], items: &[] };
     let is_newest = end == bytes.len();
     let (before, group) = match found {
         Some(group) if group.hour() == hour => (group.hour(), group),
@@ -218,9 +223,10 @@ pub(super) fn add(blocks: &mut Blocks, handle: &mut Handle, event_type: EventTyp
         None => (hour, fresh),
     };
     let known = group.read(event_type);
+    let time = (time - hour * HOUR) as u64;
     let (newest, events) = known.map_or((time, 1), |(newest, events)| (newest.max(time), events + 1));
     let mut buffer = Buffer { bytes: [0; GROUP_BYTES_MAX], length: 0 };
-    group.rewrite(event_type, (newest - hour * HOUR) as u64, events, &mut buffer);
+    group.rewrite(event_type, newest, events, &mut buffer);
     let range = group.start..group.end;
     blocks.splice_hours(handle, range, &buffer.bytes[..buffer.length]);
     if is_newest && before / TIDY_HOURS != hour / TIDY_HOURS {

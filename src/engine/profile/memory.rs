@@ -6,7 +6,7 @@
 /// The type is `repr(C)`, has the alignment of `u64`, no padding, and consists of integers only.
 pub(super) unsafe trait Plain: Copy {}
 
-// SAFETY: repr(C): u64, three i64, two u32: 40 bytes without padding (checked by a test beside the type).
+// SAFETY: repr(C): four u64.
 unsafe impl Plain for super::order::Order {}
 // SAFETY: repr(C): two i64.
 unsafe impl Plain for super::order::Refund {}

@@ -12,7 +12,7 @@
 //! | block header | 16 |
 //! | id over 16 bytes | its length, to the next 8 |
 //! | held value, per target | 8 |
-//! | order | 40 |
+//! | order | 32 |
 //! | refund | 16 |
 //! | folded orders and refunds, once | 64 |
 //! | waiting refund or cancellation | 24 |
@@ -20,7 +20,7 @@
 //! | type in an hour, up to four events of a built-in type | 3 |
 //! | type in an hour, other | 6, and once 1 |
 //! | category in an hour | 16 |
-//! | cart | 8, and 8 per event that may matter |
+//! | cart | 8 per event that may matter and is not the newest `cart_add` of its hour, 8 for the latest total |
 //! | attribute | 16 |
 //! | latest refund, cancellation, profile event | 8 |
 //! | end of the block | to the next 16, over 256 the next 32, over 512 the next 64, … |

@@ -1,47 +1,53 @@
 //! Orders and refunds as they are remembered singly, and what is left of folded ones (O3-O8).
 
+use super::texts::TextReference;
 use crate::engine::event::{Event, Millis};
 
 /// Orders remembered singly per customer (O3), and refunds (C9).
 pub const REMEMBERED_MAX: usize = 4_096;
 
-/// A remembered order.
+/// A remembered order, in four words.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Order {
-    /// Hash of the order id; 0 without one.
+    /// Hash of the order id (51 bits), 0 without one; lower part of the channel (13 bits).
     id: u64,
-    /// Time times 8 plus flags.
-    time: i64,
-    amount: i64,
-    given: i64,
-    /// Interned set of categories, 0 if none.
-    pub(super) categories: u32,
-    /// Interned channel, 0 if none.
-    pub(super) channel: u32,
+    /// Time (42 bits), flags (3), upper part of the channel (15).
+    time: u64,
+    /// Minor units as ordered (50 bits), lower part of the categories (14).
+    amount: u64,
+    /// Minor units given back (50 bits), upper part of the categories (14).
+    given: u64,
+}
+
+const CANCELLED: u64 = 1 << 15;
+const RETURNED: u64 = 1 << 16;
+const DISCOUNTED: u64 = 1 << 17;
+const TIME_SHIFT: u32 = 18;
+const ID_SHIFT: u32 = 13;
+const AMOUNT_SHIFT: u32 = 14;
+
+/// The lowest `count` bits.
+const fn low(word: u64, count: u32) -> u64 {
+    word & ((1 << count) - 1)
 }
 
 impl Order {
-    const CANCELLED: i64 = 1;
-    const RETURNED: i64 = 2;
-    const DISCOUNTED: i64 = 4;
-
-    /// The order that a purchase is, without texts.
-    pub(super) fn new(event: &Event<'_>) -> Self {
-        let flags = if event.discounted { Self::DISCOUNTED } else { 0 };
+    /// The order that a purchase is, with its interned texts.
+    pub(super) fn new(event: &Event<'_>, categories: TextReference, channel: TextReference) -> Self {
+        let (categories, channel) = (u64::from(categories), u64::from(channel));
+        let flags = if event.discounted { DISCOUNTED } else { 0 };
         Self {
-            id: event.order_id.as_deref().map_or(0, id_hash),
-            time: event.time << 3 | flags,
-            amount: event.amount.unwrap_or(0),
-            given: 0,
-            categories: 0,
-            channel: 0,
+            id: event.order_id.as_deref().map_or(0, id_hash) << ID_SHIFT | low(channel, ID_SHIFT),
+            time: (event.time as u64) << TIME_SHIFT | flags | channel >> ID_SHIFT,
+            amount: (event.amount.unwrap_or(0) as u64) << AMOUNT_SHIFT | low(categories, AMOUNT_SHIFT),
+            given: categories >> AMOUNT_SHIFT,
         }
     }
 
     /// Cancels it.
     pub(super) fn cancel(&mut self) {
-        self.time |= Self::CANCELLED;
+        self.time |= CANCELLED;
     }
 
     /// O5: gives back `amount`, or all that is left, and says how much it was.
@@ -51,49 +57,68 @@ impl Order {
         }
         let left = self.net();
         let given = amount.map_or(left, |amount| amount.min(left));
-        self.given += given;
-        self.time |= Self::RETURNED;
+        self.given += (given as u64) << AMOUNT_SHIFT;
+        self.time |= RETURNED;
         given
     }
 
+    #[inline]
     pub fn time(&self) -> Millis {
-        self.time >> 3
+        (self.time >> TIME_SHIFT) as Millis
     }
 
     /// Minor units as ordered.
+    #[inline]
     pub fn amount(&self) -> i64 {
-        self.amount
+        (self.amount >> AMOUNT_SHIFT) as i64
     }
 
     /// Minor units that refunds gave back (O5).
+    #[inline]
     pub fn given(&self) -> i64 {
-        self.given
+        (self.given >> AMOUNT_SHIFT) as i64
     }
 
+    #[inline]
     pub fn net(&self) -> i64 {
-        self.amount - self.given
+        self.amount() - self.given()
     }
 
+    #[inline]
     pub fn cancelled(&self) -> bool {
-        self.time & Self::CANCELLED != 0
+        self.time & CANCELLED != 0
     }
 
+    #[inline]
     pub fn discounted(&self) -> bool {
-        self.time & Self::DISCOUNTED != 0
+        self.time & DISCOUNTED != 0
     }
 
     /// Cancelled, or a refund was applied to it (C6).
+    #[inline]
     pub fn returned(&self) -> bool {
-        self.time & (Self::CANCELLED | Self::RETURNED) != 0
+        self.time & (CANCELLED | RETURNED) != 0
     }
 
     /// O4: not cancelled, and something of it is left unless it was free.
+    #[inline]
     pub fn counts(&self) -> bool {
-        !self.cancelled() && (self.amount == 0 || self.net() > 0)
+        !self.cancelled() && (self.amount() == 0 || self.net() > 0)
     }
 
+    #[inline]
     pub(super) fn id(&self) -> u64 {
-        self.id
+        self.id >> ID_SHIFT
+    }
+
+    /// Interned set of categories, 0 if none.
+    pub(super) fn categories(&self) -> TextReference {
+        (low(self.amount, AMOUNT_SHIFT) | low(self.given, AMOUNT_SHIFT) << AMOUNT_SHIFT) as TextReference
+    }
+
+    /// Interned channel, 0 if none.
+    pub(super) fn channel(&self) -> TextReference {
+        (low(self.id, ID_SHIFT) | low(self.time, 15) << ID_SHIFT) as TextReference
     }
 }
 
@@ -167,9 +192,9 @@ impl Waiting {
     pub const CANCEL: i64 = -2;
 }
 
-/// Hash of an order id, never 0.
+/// Hash of an order id in 51 bits, never 0.
 pub(super) fn id_hash(id: &str) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(id.as_bytes()).max(1)
+    (xxhash_rust::xxh3::xxh3_64(id.as_bytes()) >> ID_SHIFT).max(1)
 }
 
 impl Totals {
@@ -203,4 +228,30 @@ impl Totals {
         refunded: 0,
         unlinked: 0,
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::event::EventType;
+    use crate::engine::profile::tests::event;
+
+    #[test]
+    fn an_order_holds_the_largest_values() {
+        let mut purchase = event(EventType::PURCHASE, 4_102_444_799_999);
+        purchase.amount = Some(1_000_000_000_000_000);
+        purchase.order_id = Some("x".into());
+        purchase.discounted = true;
+        let mut order = Order::new(&purchase, (1 << 28) - 1, (1 << 28) - 2);
+        let texts = |order: &Order| (order.categories(), order.channel(), order.id());
+        let before = texts(&order);
+        assert_eq!(before, ((1 << 28) - 1, (1 << 28) - 2, id_hash("x")));
+        assert_eq!(order.give_back(Some(999_999_999_999_999)), 999_999_999_999_999);
+        assert_eq!((order.net(), order.counts(), order.returned()), (1, true, true));
+        assert_eq!(order.give_back(None), 1);
+        assert_eq!((order.given(), order.counts(), order.cancelled()), (order.amount(), false, false));
+        order.cancel();
+        assert_eq!((order.time(), order.cancelled(), order.discounted()), (purchase.time, true, true));
+        assert_eq!(texts(&order), before);
+    }
 }

@@ -70,22 +70,24 @@ impl Purchases<'_> {
         for nth in 0..count {
             let order = self.orders()[nth];
             self.totals().fold(&order);
-            self.texts.release(order.categories);
-            self.texts.release(order.channel);
+            self.texts.release(order.categories());
+            self.texts.release(order.channel());
         }
         self.blocks.splice(&mut self.row.block, Section::Orders, 0, count, 0);
     }
 
     fn purchase(&mut self, event: &Event<'_>) {
-        let mut order = Order::new(event);
         self.row.placed += 1;
-        self.begins_to_count(&order);
         if self.at - event.time > REMEMBERED {
+            let order = Order::new(event, 0, 0);
+            self.begins_to_count(&order);
             self.totals().fold(&order);
             return;
         }
-        order.categories = self.texts.take_set(event.categories.iter());
-        order.channel = event.channel.as_deref().map_or(0, |channel| self.texts.take(channel));
+        let categories = self.texts.take_set(event.categories.iter());
+        let channel = event.channel.as_deref().map_or(0, |channel| self.texts.take(channel));
+        let order = Order::new(event, categories, channel);
+        self.begins_to_count(&order);
         let place = self.orders().iter().rposition(|known| known.time() <= event.time).map_or(0, |place| place + 1);
         self.blocks.splice(&mut self.row.block, Section::Orders, place, 0, 1);
         self.blocks.records_mut(self.row.block, Section::Orders)[place] = order;

@@ -23,7 +23,7 @@ pub(super) enum Section {
     Orders,
     Refunds,
     CategoryHours,
-    /// One word for the value, then one per event.
+    /// In words.
     Cart,
     /// In bytes.
     Hours,
@@ -49,7 +49,7 @@ const PLACES: [Place; 11] = [
     place(1, 57, 2, 1),
     place(1, 45, 7, 2),
     place(1, 52, 5, 3),
-    place(0, 32, 13, 5),
+    place(0, 32, 13, 4),
     place(0, 45, 13, 2),
     place(1, 38, 7, 2),
     place(1, 31, 7, 1),

@@ -9,6 +9,9 @@ use hashbrown::HashTable;
 /// Place of a text, 0 for none.
 pub type TextReference = u32;
 
+/// Different texts of a shard: references have 28 bits in orders.
+const TEXTS_MAX: usize = 1 << 28;
+
 pub(super) struct Texts {
     /// The first stands for no text and is never used.
     entries: Vec<Entry>,
@@ -64,7 +67,8 @@ impl Texts {
             }
             None => {
                 self.entries.push(entry);
-                TextReference::try_from(self.entries.len() - 1).expect("fewer than 2^32 texts")
+                assert!(self.entries.len() <= TEXTS_MAX, "at most {TEXTS_MAX} different texts per shard");
+                (self.entries.len() - 1) as TextReference
             }
         };
         self.by_bytes.insert_unique(hash(text), reference, |&known| hash(&self.entries[known as usize].text));

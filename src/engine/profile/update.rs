@@ -34,8 +34,8 @@ impl Profiles {
         self.index.remove(hash, row);
         let block = &mut self.slab.get_mut(row).block;
         for order in self.blocks.records::<Order>(*block, Section::Orders) {
-            self.texts.release(order.categories);
-            self.texts.release(order.channel);
+            self.texts.release(order.categories());
+            self.texts.release(order.channel());
         }
         attributes::release(&self.blocks, &mut self.texts, *block);
         browsing::release(&mut self.blocks, &mut self.texts, block);
@@ -56,6 +56,7 @@ impl Profiles {
         let row = slab.get_mut(row);
         let (event_type, mut overflow) = (event.event_type, Overflow::default());
         touch(row, event, meaning);
+        let cart = cart::concerns(event_type).then(|| cart::Events::read(blocks, row.block));
         if meaning.is_counted(event_type) {
             overflow.hours += hours::add(blocks, &mut row.block, event_type, event.time, at);
         }
@@ -64,8 +65,8 @@ impl Profiles {
         }
         if event_type == EventType::VIEW {
             overflow.categories = browsing::views(blocks, texts, &mut row.block, event, at);
-        } else if cart::concerns(event_type) {
-            overflow.cart = cart::add(blocks, &mut row.block, event);
+        } else if let Some(events) = cart {
+            overflow.cart = cart::add(events, blocks, &mut row.block, event);
             cart::refresh(row, blocks);
         } else if matches!(event_type, EventType::PURCHASE | EventType::REFUND | EventType::CANCEL) {
             Purchases { row, blocks, texts, at, overflow: &mut overflow }.apply(event);

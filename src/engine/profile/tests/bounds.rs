@@ -160,6 +160,6 @@ fn a_customer_that_is_not_known_has_nothing() {
 #[test]
 fn parts_cost_what_the_table_says() {
     assert_eq!((size_of::<Row>(), align_of::<Row>()), (128, 64));
-    assert_eq!((size_of::<Order>(), size_of::<Refund>(), size_of::<Totals>()), (40, 16, 64));
+    assert_eq!((size_of::<Order>(), size_of::<Refund>(), size_of::<Totals>()), (32, 16, 64));
     assert_eq!((size_of::<Waiting>(), size_of::<CategoryHour>()), (24, 16));
 }

@@ -33,7 +33,7 @@ impl Random {
 }
 
 /// An event of a type with nothing in it.
-fn event(event_type: EventType, time: Millis) -> Event<'static> {
+pub(super) fn event(event_type: EventType, time: Millis) -> Event<'static> {
     Event {
         event_type,
         time,

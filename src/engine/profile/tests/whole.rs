@@ -302,5 +302,6 @@ fn blocks_that_move_lose_nothing() {
         assert_eq!((customer.count_after(EventType::VIEW, 0), customer.orders().len()), (*views, *orders));
     }
     let bytes = profiles.bytes();
-    assert!(bytes.blocks_free * 10 < bytes.blocks, "{bytes:?}");
+    let whole_chunks = 2 * 65_536;
+    assert!(bytes.blocks_free < bytes.blocks / 10 + whole_chunks, "{bytes:?}");
 }
