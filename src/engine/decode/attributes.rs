@@ -1,8 +1,8 @@
 //! The attributes of a profile event (B6): only declared ones are looked at.
 
 use super::fields::{CHECKED, Field, Fields, text, unfit};
-use super::json::{Kind, Value};
 use super::time;
+use super::value::{Kind, Value};
 use crate::engine::event::{AttributeValue, Millis, Rejection};
 use crate::engine::meaning::{Attribute, AttributeType};
 

@@ -3,9 +3,10 @@
 //! The table is the one under "Events" in the semantics. A field that means nothing for the type of the event is never
 //! looked at, so it may hold anything (E2).
 
-use super::json::{Entries, Kind, ONCE, Reading, Value, expect_end, fault};
+use super::json::{Entries, ONCE, Reading, expect_end, fault};
 use super::names::NameSet;
 use super::reject;
+use super::value::{Kind, Value};
 use crate::engine::event::{Categories, Reason, Rejection, Text};
 
 /// Bytes of a text that has no other limit.
@@ -90,9 +91,10 @@ impl<'a> Fields<'a> {
         let mut unknown = None;
         let mut entries = Entries::of_object(text, 0, 0)?;
         while let Some(member) = entries.next_member()? {
-            let field = match member.name.kind() {
-                Kind::EscapedText => Field::of(member.name.text(text).as_bytes()),
-                _ => Field::of(member.name.bytes(text)),
+            let field = if member.name.is(Kind::Text) {
+                Field::of(member.name.bytes(text))
+            } else {
+                Field::of(member.name.text(text).as_bytes())
             };
             let is_new = match field {
                 Some(field) => {

@@ -13,6 +13,7 @@ mod names;
 mod partition;
 mod string;
 mod time;
+mod value;
 
 #[cfg(test)]
 mod agreement;
@@ -28,10 +29,10 @@ use super::event::{AttributeValue, Categories, Event, EventType, Millis, Reason,
 use super::meaning::{Attribute, Meaning};
 use customer::{check_partition, customer};
 use fields::{Field, Fields, unfit};
-use json::{Kind, Value};
 use money::{Amount, Rate, Rates};
 use std::borrow::Cow;
 use std::str::Utf8Error;
+use value::{Kind, Value};
 
 /// A larger record is refused.
 pub const RECORD_BYTES_MAX: usize = 64 * 1024;

@@ -3,7 +3,7 @@
 //! A few plain names are compared one by one, without allocation. Many names, or names with escapes (`"\u0061"` is
 //! `"a"`), go to an ordered set, so that an object made to be slow costs n log n.
 
-use super::json::{Kind, Value};
+use super::value::{Kind, Value};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 

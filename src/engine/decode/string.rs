@@ -1,6 +1,7 @@
 //! Strings of JSON: where they end, that their escapes are right, and what they mean.
 
-use super::json::{Kind, Reading, Value, fault, peek, take};
+use super::json::{Reading, fault, peek, take};
+use super::value::{Kind, Value};
 
 const LOW: &str = "a low surrogate after a high one";
 

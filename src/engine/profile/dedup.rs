@@ -8,11 +8,14 @@
 //! Memory per id: a cell of 10 bytes in a table 0.53 to 0.8 full (13 to 19 bytes), and 8 in its batch's list, up to 16
 //! in that of the current hour.
 
-use super::memory::prefetch;
-use std::collections::VecDeque;
+mod table;
 
-const EMPTY: u64 = 0;
-const CELLS_MIN: usize = 64;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use table::{EMPTY, Table};
+
 /// Cells of forgotten batches that are removed with each insertion.
 const REMOVALS_PER_INSERTION: usize = 4;
 
@@ -65,7 +68,7 @@ impl DuplicateMemory {
     /// Asks the memory for the cell of an id that will be looked up soon.
     #[inline]
     pub fn prefetch(&self, hash: u64) {
-        prefetch(&self.table.cells[self.table.home(stored(hash))]);
+        self.table.prefetch(stored(hash));
     }
 
     #[inline]
@@ -178,220 +181,4 @@ fn is_from(batch: u16, oldest: u16) -> bool {
 /// A hash as cells hold it: never [`EMPTY`].
 fn stored(hash: u64) -> u64 {
     if hash == EMPTY { 1 } else { hash }
-}
-
-/// Cells in nearly the order of their hashes, so that growing reads and writes from front to end.
-struct Table {
-    cells: Vec<u64>,
-    batches: Vec<u16>,
-    len: usize,
-}
-
-impl Table {
-    fn new() -> Self {
-        Self { cells: vec![EMPTY; CELLS_MIN], batches: vec![0; CELLS_MIN], len: 0 }
-    }
-
-    #[inline]
-    fn home(&self, id: u64) -> usize {
-        ((u128::from(id) * self.cells.len() as u128) >> 64) as usize
-    }
-
-    #[inline]
-    fn next(&self, place: usize) -> usize {
-        if place + 1 == self.cells.len() { 0 } else { place + 1 }
-    }
-
-    /// The batches of all cells with this id.
-    #[inline]
-    fn batches_of(&self, id: u64) -> impl Iterator<Item = u16> {
-        let mut place = self.home(id);
-        std::iter::from_fn(move || {
-            while self.cells[place] != EMPTY {
-                let here = place;
-                place = self.next(place);
-                if self.cells[here] == id {
-                    return Some(self.batches[here]);
-                }
-            }
-            None
-        })
-    }
-
-    fn insert(&mut self, id: u64, batch: u16) {
-        if (self.len + 1) * 5 > self.cells.len() * 4 {
-            self.grow();
-        }
-        self.place(id, batch);
-        self.len += 1;
-    }
-
-    fn place(&mut self, id: u64, batch: u16) {
-        let mut place = self.home(id);
-        while self.cells[place] != EMPTY {
-            place = self.next(place);
-        }
-        self.cells[place] = id;
-        self.batches[place] = batch;
-    }
-
-    fn grow(&mut self) {
-        let cells = self.cells.len() / 2 * 3;
-        let old_cells = std::mem::replace(&mut self.cells, vec![EMPTY; cells]);
-        let old_batches = std::mem::replace(&mut self.batches, vec![0; cells]);
-        for (id, batch) in old_cells.into_iter().zip(old_batches).filter(|(id, _)| *id != EMPTY) {
-            self.place(id, batch);
-        }
-    }
-
-    /// Removes one cell with this id and batch, which is there, and closes the gap.
-    fn remove(&mut self, id: u64, batch: u16) {
-        let mut gap = self.home(id);
-        while self.cells[gap] != id || self.batches[gap] != batch {
-            assert!(self.cells[gap] != EMPTY, "a forgotten id has its cell");
-            gap = self.next(gap);
-        }
-        let mut place = gap;
-        loop {
-            place = self.next(place);
-            if self.cells[place] == EMPTY {
-                break;
-            }
-            if self.may_move(place, gap) {
-                self.cells[gap] = self.cells[place];
-                self.batches[gap] = self.batches[place];
-                gap = place;
-            }
-        }
-        self.cells[gap] = EMPTY;
-        self.len -= 1;
-    }
-
-    /// Whether the cell at `place` may stand in the gap before it: its home is not between them.
-    fn may_move(&self, place: usize, gap: usize) -> bool {
-        let cells = self.cells.len();
-        let distance = |from: usize| if place >= from { place - from } else { place + cells - from };
-        distance(self.home(self.cells[place])) >= distance(gap)
-    }
-
-    fn bytes(&self) -> usize {
-        self.cells.capacity() * size_of::<u64>() + self.batches.capacity() * size_of::<u16>()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeMap;
-
-    fn id(n: u64) -> u64 {
-        xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes())
-    }
-
-    #[test]
-    fn remembered_until_past_the_horizon() {
-        let mut memory = DuplicateMemory::new(24, 100);
-        memory.insert(id(1), 1_000);
-        memory.insert(0, 1_000);
-        memory.expire(1_024);
-        assert!(memory.contains(id(1)) && memory.contains(0) && !memory.contains(id(2)));
-        memory.expire(1_025);
-        assert!(!memory.contains(id(1)) && !memory.contains(0));
-        assert_eq!((memory.len(), memory.lost(), memory.horizon_held()), (0, 0, 24));
-    }
-
-    #[test]
-    fn at_the_bound_the_whole_oldest_hour_goes() {
-        let mut memory = DuplicateMemory::new(24, 4);
-        for (n, hour) in [(1, 10), (2, 10), (3, 11), (4, 12), (5, 12)] {
-            memory.insert(id(n), hour);
-        }
-        assert_eq!([1, 2, 3, 4, 5].map(|n| memory.contains(id(n))), [false, false, true, true, true]);
-        assert_eq!((memory.len(), memory.lost(), memory.horizon_held()), (3, 2, 1));
-        memory.expire(30);
-        assert_eq!(memory.horizon_held(), 19);
-    }
-
-    #[test]
-    fn an_id_accepted_again_counts_from_the_later_hour() {
-        let mut memory = DuplicateMemory::new(2, 100);
-        memory.insert(id(1), 10);
-        memory.insert(id(1), 12);
-        memory.expire(13);
-        memory.insert(id(2), 13);
-        assert!(memory.contains(id(1)));
-        memory.expire(15);
-        assert!(!memory.contains(id(1)));
-    }
-
-    #[test]
-    fn memory_per_id() {
-        let mut memory = DuplicateMemory::new(24, 1_000_000);
-        for n in 0..500_000 {
-            memory.insert(id(n), (n / 20_000) as i64);
-        }
-        let per_id = memory.bytes() as f64 / memory.len() as f64;
-        assert!((18.0..36.0).contains(&per_id), "{per_id} bytes");
-    }
-
-    /// Ids and hours as the rule tells it.
-    struct Naive {
-        horizon: i64,
-        max_ids: usize,
-        ids: BTreeMap<u64, i64>,
-        lost: u64,
-    }
-
-    impl Naive {
-        fn insert(&mut self, id: u64, hour: i64) {
-            while !self.ids.is_empty() && self.ids.len() >= self.max_ids {
-                let oldest = *self.ids.values().min().unwrap();
-                let before = self.ids.len();
-                self.ids.retain(|_, hour| *hour != oldest);
-                self.lost += (before - self.ids.len()) as u64;
-            }
-            self.ids.insert(id, hour);
-        }
-
-        fn expire(&mut self, watermark_hour: i64) {
-            self.ids.retain(|_, hour| watermark_hour <= *hour + self.horizon);
-        }
-    }
-
-    /// Few distinct home cells, so that probes run long and wrap round the end of the table.
-    fn crowded(random: u64) -> u64 {
-        let top = [0, 0xFFFF_FFFF_FFFF_F000, 0x8000_0000_0000_0000][(random % 3) as usize];
-        top + (random >> 8) % 300
-    }
-
-    #[test]
-    fn agrees_with_a_map() {
-        let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
-        println!("seed {seed}");
-        for round in 0..40 {
-            let mut state = seed.wrapping_add(round << 32);
-            let mut random = move || {
-                state = state.wrapping_add(1);
-                id(state)
-            };
-            let (horizon, max_ids) = (random() % 5, 1 + random() % 600);
-            let mut memory = DuplicateMemory::new(horizon as u32, max_ids as u32);
-            let mut naive = Naive { horizon: horizon as i64, max_ids: max_ids as usize, ids: BTreeMap::new(), lost: 0 };
-            let mut hour = -3;
-            for _ in 0..3_000 {
-                let id = if round % 2 == 0 { crowded(random()) } else { id(random() % 2_000) };
-                assert_eq!(memory.contains(id), naive.ids.contains_key(&stored(id)), "seed {seed} round {round}");
-                if !memory.contains(id) {
-                    memory.insert(id, hour);
-                    naive.insert(stored(id), hour);
-                }
-                if random() % 100 == 0 {
-                    hour += (random() % 4) as i64;
-                    memory.expire(hour);
-                    naive.expire(hour);
-                }
-                assert_eq!((memory.len(), memory.lost()), (naive.ids.len(), naive.lost), "seed {seed} round {round}");
-            }
-        }
-    }
 }
