@@ -85,9 +85,15 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// A record's text before its scan.
+    #[inline]
+    pub fn none(text: &'a str) -> Self {
+        Self { text, values: [Value::ABSENT; Field::COUNT] }
+    }
+
     /// Checks that the text is one JSON object as E1 asks for (`decode`) and notes what is known in it.
-    pub fn scan(text: &'a str) -> Reading<Self> {
-        let mut fields = Self { text, values: [Value::ABSENT; Field::COUNT] };
+    pub fn scan(&mut self) -> Reading<()> {
+        let text = self.text;
         let mut unknown = None;
         let mut entries = Entries::of_object(text, 0, 0)?;
         while let Some(member) = entries.next_member()? {
@@ -98,7 +104,7 @@ impl<'a> Fields<'a> {
             };
             let is_new = match field {
                 Some(field) => {
-                    let before = std::mem::replace(&mut fields.values[field as usize], member.value);
+                    let before = std::mem::replace(&mut self.values[field as usize], member.value);
                     before.is(Kind::Absent)
                 }
                 None => unknown.get_or_insert_with(NameSet::default).insert(text, member.name),
@@ -107,8 +113,7 @@ impl<'a> Fields<'a> {
                 return Err(fault(member.name.start(), ONCE));
             }
         }
-        expect_end(text, entries.end())?;
-        Ok(fields)
+        expect_end(text, entries.end())
     }
 
     #[inline]

@@ -69,7 +69,8 @@ impl Decoder {
 
     /// The event of a record, or the first reason in the order of E1 why there is none. `now` caps the arrival.
     pub fn decode<'a>(&self, record: &Record<'a>, source: &Source, now: Millis) -> Result<Event<'a>, Rejection> {
-        let fields = scan(record.value)?;
+        let mut fields = Fields::none(text(record.value)?);
+        scan(&mut fields)?;
         let customer_id = customer(record.key, source, &fields)?;
         check_partition(record, source)?;
         let event_type = self.event_type(&fields)?;
@@ -203,7 +204,8 @@ impl Decoder {
 
 /// The customer id of a line, if it decodes that far: to which shard of a replay it goes.
 pub fn customer_id(line: &[u8]) -> Option<String> {
-    let fields = scan(line).ok()?;
+    let mut fields = Fields::none(text(line).ok()?);
+    scan(&mut fields).ok()?;
     customer(None, &Source::File, &fields).ok().map(Cow::into_owned)
 }
 
@@ -231,18 +233,23 @@ struct Money {
     cost: Option<i64>,
 }
 
-/// `too_large` and `decode`.
+/// `too_large`, and of `decode` that it is UTF-8.
 #[inline]
-fn scan(value: &[u8]) -> Result<Fields<'_>, Rejection> {
+fn text(value: &[u8]) -> Result<&str, Rejection> {
     if value.len() > RECORD_BYTES_MAX {
         let words = format!("expected a record of at most {RECORD_BYTES_MAX} bytes, found {}", value.len());
         return Err(reject(Reason::TooLarge, words));
     }
-    let text = utf8(value).map_err(|error| {
+    utf8(value).map_err(|error| {
         reject(Reason::Decode, format!("expected UTF-8, found another byte at {}", error.valid_up_to()))
-    })?;
-    Fields::scan(text).map_err(|fault| {
-        let found = match text.get(fault.at..).and_then(|rest| rest.chars().next()) {
+    })
+}
+
+/// The rest of `decode`.
+#[inline]
+fn scan(fields: &mut Fields<'_>) -> Result<(), Rejection> {
+    fields.scan().map_err(|fault| {
+        let found = match fields.text.get(fault.at..).and_then(|rest| rest.chars().next()) {
             Some(character) => format!("{character:?}"),
             None => "the end".into(),
         };
