@@ -116,18 +116,18 @@ impl Shard {
         late: bool,
         effects: &mut Effects,
     ) {
-        let at = event.time.max(self.profiles.row(row).clock);
-        let rules = self.rules.clone();
+        let Self { rules, profiles, scratch, .. } = self;
+        let at = event.time.max(profiles.row(row).clock);
         let affected = rules.affected(event.event_type);
-        rules.read(affected, &self.profiles.customer(row), at, &mut self.scratch.before);
-        let overflow = self.profiles.update(row, event, at, &rules.meaning);
-        effects.counts.overflow.add(&overflow);
-        self.profiles.row_mut(row).clock = at;
-        let customer = self.profiles.customer(row);
-        rules.read(affected, &customer, at, &mut self.scratch.after);
-        let turn = rules.next_turn(affected, &customer, at, &self.scratch.after);
-        if !rules.same(affected, &self.scratch.before, &self.scratch.after) && self.evaluate(row, at) {
-            self.scratch.before.complete(&self.scratch.after, affected);
+        rules.read(affected, &profiles.customer(row), at, &mut scratch.before);
+        effects.counts.overflow.add(&profiles.update(row, event, at, &rules.meaning));
+        profiles.row_mut(row).clock = at;
+        let customer = profiles.customer(row);
+        rules.read(affected, &customer, at, &mut scratch.after);
+        let turn = rules.next_turn(affected, &customer, at, &scratch.after);
+        if !rules.same(affected, &scratch.before, &scratch.after) && self.evaluate(row, at) {
+            let rules = self.rules.clone();
+            self.scratch.before.complete(&self.scratch.after, rules.affected(event.event_type));
             let cause = if late { Cause::Late } else { Cause::Event };
             let trigger = trigger_of(record, event, &rules, effects);
             self.announce(row, at, cause, Some(trigger), effects);

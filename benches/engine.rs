@@ -1,0 +1,189 @@
+//! `cargo bench --bench engine`: decode and apply, without a broker.
+//!
+//! Prints, each with its target: CPU per event at growing numbers of customers with a hash of the results; resident
+//! bytes per customer in a fresh process; the cost of explaining a change. Under `cargo test` everything runs tiny.
+
+#[path = "support/cpu.rs"]
+mod cpu;
+#[path = "support/stream.rs"]
+mod stream;
+
+use shoal::engine::decode::Source;
+use shoal::engine::effects::Effects;
+use shoal::engine::event::{DAY, Millis, Record};
+use shoal::engine::rule::{self, Change, Rules, Scratch};
+use shoal::engine::shard::{Bootstrap, Input, Settings, Shard};
+use std::sync::Arc;
+use std::time::Instant;
+use stream::Stream;
+
+const RULES: &str = include_str!("rules.toml");
+/// Any moment after all events.
+const NOW: Millis = 4_000_000_000_000;
+
+/// How much a run does.
+struct Size {
+    customers: &'static [u64],
+    events: u64,
+    customers_for_bytes: u64,
+}
+
+const FULL: Size = Size { customers: &[100_000, 1_000_000, 10_000_000], events: 3_000_000, customers_for_bytes: 1_000_000 };
+const TINY: Size = Size { customers: &[300, 1_000], events: 5_000, customers_for_bytes: 2_000 };
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(place) = arguments.iter().position(|argument| argument == "--bytes-of") {
+        return print_resident_bytes(arguments[place + 1].parse().expect("a number of customers"));
+    }
+    let size = if arguments.iter().any(|argument| argument == "--bench") { FULL } else { TINY };
+    let speeds: Vec<f64> = size.customers.iter().map(|&customers| speed(customers, size.events)).collect();
+    if let (Some(first), Some(last)) = (speeds.first(), speeds.last()) {
+        let (few, many) = (size.customers[0], size.customers[size.customers.len() - 1]);
+        println!("speed at {many} customers / speed at {few}: {:.2} (target 0.75)", first / last);
+    }
+    bytes_per_customer(size.customers_for_bytes);
+    explanations(size.customers[0], size.events);
+}
+
+fn rules() -> Arc<Rules> {
+    rule::read(RULES).expect("the bench's rules are right")
+}
+
+fn shard(rules: Arc<Rules>) -> Shard {
+    Shard::new(Settings { source: Source::File, publish_from: None, bootstrap: Bootstrap::Changes }, rules)
+}
+
+/// Applies events in chunks; gives CPU nanoseconds spent inside of the engine.
+fn drive(shard: &mut Shard, stream: &mut Stream, events: u64, effects: &mut Effects, mut after: impl FnMut(&Shard, &Effects)) -> f64 {
+    const PREPARED: u64 = 65_536;
+    let mut nanoseconds = 0.0;
+    let mut left = events;
+    while left > 0 {
+        let lines = stream.prepare(left.min(PREPARED) as usize);
+        left -= lines.len() as u64;
+        let records: Vec<Record<'_>> = lines
+            .iter()
+            .map(|line| Record { topic: 0, partition: 0, offset: 0, arrival: None, key: None, value: line })
+            .collect();
+        let start = cpu::nanoseconds();
+        for chunk in records.chunks(Shard::CHUNK) {
+            effects.clear();
+            shard.apply(Input::Records { now: NOW, records: chunk }, effects);
+            after(shard, effects);
+        }
+        while shard.has_due() {
+            effects.clear();
+            shard.apply(Input::Fire(1_024), effects);
+            after(shard, effects);
+        }
+        nanoseconds += cpu::nanoseconds() - start;
+    }
+    nanoseconds
+}
+
+/// CPU nanoseconds per event with so many customers, once all exist.
+fn speed(customers: u64, events: u64) -> f64 {
+    let mut shard = shard(rules());
+    let mut effects = Effects::default();
+    let mut stream = Stream::new(customers);
+    stream.introduce_all();
+    drive(&mut shard, &mut stream, customers, &mut effects, |_, _| {});
+    stream.mix();
+    // Customers have some history before anything is measured.
+    drive(&mut shard, &mut stream, events, &mut effects, |_, _| {});
+    let (mut changes, mut fired, mut accepted) = (0, 0, 0);
+    let nanoseconds = drive(&mut shard, &mut stream, events, &mut effects, |_, effects| {
+        changes += effects.changes.len();
+        fired += effects.counts.fired;
+        accepted += effects.counts.accepted;
+    });
+    let per_event = nanoseconds / events as f64;
+    println!(
+        "{customers:>9} customers: {per_event:6.1} ns of CPU per event{}; changes {:.2} % of events, deadlines fired {:.2} %, accepted {:.2} %; {:.0} bytes per line; hash {:016x}",
+        if customers == 1_000_000 { " (target 450)" } else { "" },
+        100.0 * changes as f64 / events as f64,
+        100.0 * fired as f64 / events as f64,
+        100.0 * accepted as f64 / events as f64,
+        stream.mean_line_bytes(),
+        shard.digest(),
+    );
+    per_event
+}
+
+/// Resident memory per customer, measured in a process that does nothing else.
+fn bytes_per_customer(customers: u64) {
+    let program = std::env::current_exe().expect("this program has a path");
+    let output = std::process::Command::new(program).args(["--bytes-of", &customers.to_string()]).output();
+    let output = output.expect("this program can be started again");
+    assert!(output.status.success(), "the fresh process failed: {}", String::from_utf8_lossy(&output.stderr));
+    print!("{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// Customers with ids of 16 bytes, 2 orders in 2 categories and 10 hours with a view, a search, a cart_add and a session.
+fn print_resident_bytes(customers: u64) {
+    let mut shard = shard(rules());
+    let mut effects = Effects::default();
+    let mut stream = Stream::new(customers);
+    stream.prepare(1_000);
+    let before = cpu::resident_bytes();
+    for round in 0..stream::HISTORY_EVENTS {
+        for customer in (0..customers).step_by(Shard::CHUNK) {
+            let until = customers.min(customer + Shard::CHUNK as u64);
+            let lines = stream.history(round, customer..until);
+            let records: Vec<Record<'_>> = lines
+                .iter()
+                .map(|line| Record { topic: 0, partition: 0, offset: 0, arrival: None, key: None, value: line })
+                .collect();
+            effects.clear();
+            shard.apply(Input::Records { now: NOW, records: &records }, &mut effects);
+        }
+    }
+    let held = cpu::resident_bytes() - before;
+    println!(
+        "{customers} customers with 2 orders and 10 hours: {:.0} bytes resident each (target 448, goal 320); {:?}",
+        held as f64 / customers as f64,
+        shard.profiles().bytes(),
+    );
+}
+
+/// What `because` and `next` cost per change.
+fn explanations(customers: u64, events: u64) {
+    let rules = rules();
+    let mut shard = shard(rules.clone());
+    let mut effects = Effects::default();
+    let mut stream = Stream::new(customers);
+    stream.introduce_all();
+    drive(&mut shard, &mut stream, customers, &mut effects, |_, _| {});
+    stream.mix();
+    let mut costs: Vec<u64> = Vec::new();
+    let (mut before, mut after) = (rules.truths(), rules.truths());
+    let (mut held, mut decided, mut scratch) = (Vec::new(), Vec::new(), Scratch::default());
+    drive(&mut shard, &mut stream, events, &mut effects, |shard, effects| {
+        for change in &effects.changes {
+            let Some(row) = shard.find(effects.text(change.customer_id)) else { continue };
+            let Some(target) = rules.targets.iter().position(|target| target.name == effects.text(change.segmentation)) else { continue };
+            let customer = shard.profiles().customer(row);
+            shard.profiles().held(row, &mut held);
+            let at = change.effective_at.max(shard.profiles().row(row).clock);
+            rules.read(rules.all(), &customer, at - DAY, &mut before);
+            rules.read(rules.all(), &customer, at, &mut after);
+            rules.decide(&mut after, &held, at, true, &mut decided);
+            let start = Instant::now();
+            let told = Change { target, from: held[target].value, to: decided[target].value, by_time: false, before: &before, after: &after, held: &held, decided: &decided };
+            let mut listed = 0;
+            rules.because(&told, &customer, at, |_, _, _, _| listed += 1);
+            std::hint::black_box((listed, rules.forecast(target, &customer, &held, at, &mut scratch)));
+            costs.push(start.elapsed().as_nanos() as u64);
+        }
+    });
+    costs.sort_unstable();
+    let sum: u64 = costs.iter().sum();
+    println!(
+        "because + next of {} changes: mean {} ns, 99th percentile {} ns, longest {} ns",
+        costs.len(),
+        sum / costs.len().max(1) as u64,
+        costs.get(costs.len() * 99 / 100).copied().unwrap_or(0),
+        costs.last().copied().unwrap_or(0),
+    );
+}

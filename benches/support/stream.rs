@@ -1,0 +1,138 @@
+//! A stream of events for benches: customers drawn uniformly, mostly browsing, about three purchases in a hundred events.
+
+use shoal::engine::event::{HOUR, MINUTE, Millis};
+use std::fmt::Write;
+use std::ops::Range;
+
+/// 2025-01-01T00:00:00Z.
+const START: Millis = 1_735_689_600_000;
+/// Events per customer of [`Stream::history`]: 10 hours of three, then two orders.
+pub const HISTORY_EVENTS: u64 = 32;
+const CATEGORIES: [&str; 8] = ["shoes", "books", "garden", "toys", "audio", "kitchen", "sport", "travel"];
+
+/// Makes lines; the same sequence for the same number of customers.
+pub struct Stream {
+    customers: u64,
+    random: u64,
+    /// The moment of the next event and the time between two.
+    time: Millis,
+    events: u64,
+    bytes: u64,
+    introducing: Option<u64>,
+    lines: Vec<Vec<u8>>,
+}
+
+impl Stream {
+    pub fn new(customers: u64) -> Self {
+        Self { customers, random: 0x5eed, time: START, events: 0, bytes: 0, introducing: None, lines: Vec::new() }
+    }
+
+    /// From now on each customer comes once, in turn.
+    pub fn introduce_all(&mut self) {
+        self.introducing = Some(0);
+    }
+
+    /// From now on customers are drawn.
+    pub fn mix(&mut self) {
+        self.introducing = None;
+        (self.events, self.bytes) = (0, 0);
+    }
+
+    /// Makes the next lines.
+    pub fn prepare(&mut self, count: usize) -> &[Vec<u8>] {
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.resize_with(count.max(lines.len()), Vec::new);
+        for line in &mut lines[..count] {
+            line.clear();
+            self.write_line(line);
+        }
+        self.lines = lines;
+        &self.lines[..count]
+    }
+
+    /// The `round`-th event of each of these customers: 10 hours with a search, a view and a cart_add, then two orders.
+    #[allow(dead_code, reason = "each bench includes this file and uses what it needs")]
+    pub fn history(&mut self, round: u64, customers: Range<u64>) -> &[Vec<u8>] {
+        let count = (customers.end - customers.start) as usize;
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.resize_with(count.max(lines.len()), Vec::new);
+        for (line, customer) in lines.iter_mut().zip(customers) {
+            line.clear();
+            let jitter = (self.next() % 600_000) as i64;
+            let hour = (round.min(29) / 3) as i64;
+            let (event_type, minutes) = match round {
+                30 | 31 => ("purchase", 9 * 50 * 60 + (round as i64 - 29) * 60),
+                _ => (["search", "view", "cart_add"][(round % 3) as usize], hour * 50 * 60 + (round % 3) as i64 * 11),
+            };
+            self.write_event(line, customer, event_type, START + minutes * MINUTE + jitter, round as usize % 2);
+        }
+        self.lines = lines;
+        &self.lines[..count]
+    }
+
+    #[allow(dead_code, reason = "each bench includes this file and uses what it needs")]
+    pub fn mean_line_bytes(&self) -> f64 {
+        self.bytes as f64 / self.events.max(1) as f64
+    }
+
+    fn write_line(&mut self, line: &mut Vec<u8>) {
+        let customer = match &mut self.introducing {
+            Some(next) => {
+                *next += 1;
+                *next - 1
+            }
+            None => self.next() % self.customers,
+        };
+        // The stream spans the same simulated time whatever the number of customers: a million events last three days.
+        self.time += (72 * HOUR * 2 / 1_000_000) * (self.next() % 1_000) as i64 / 1_000;
+        let event_type = match self.next() % 100 {
+            0..3 => "purchase",
+            3..63 => "view",
+            63..78 => "search",
+            78..88 => "cart_add",
+            88..91 => "cart_remove",
+            91..95 => "checkout",
+            95..98 => "open",
+            98 => "click",
+            _ => "profile",
+        };
+        let category = self.next() as usize;
+        self.write_event(line, customer, event_type, self.time, category);
+        self.events += 1;
+        self.bytes += line.len() as u64;
+    }
+
+    fn write_event(&mut self, line: &mut Vec<u8>, customer: u64, event_type: &str, time: Millis, category: usize) {
+        let mut text = String::from_utf8(std::mem::take(line)).expect("lines are text");
+        let event_id = self.next();
+        let moment = jiff::Timestamp::from_millisecond(time).expect("a moment of our time");
+        write!(text, r#"{{"event_id":"{event_id:016x}","customer_id":"customer-{customer:07}","type":"{event_type}","time":"{moment:.3}""#)
+            .expect("memory");
+        match event_type {
+            "purchase" => {
+                let (order, category) = (event_id >> 20, CATEGORIES[category % CATEGORIES.len()]);
+                let cents = 500 + event_id % 20_000;
+                write!(
+                    text,
+                    r#","order_id":"o-{order}","amount":"{}.{:02}","currency":"EUR","category":"{category}","channel":"web""#,
+                    cents / 100,
+                    cents % 100
+                )
+            }
+            "profile" => write!(text, r#","attributes":{{"country":"PT"}}"#),
+            _ => write!(text, r#","channel":"app","page":"/products/{}","device":"phone""#, event_id % 100_000),
+        }
+        .expect("memory");
+        text.push('}');
+        *line = text.into_bytes();
+    }
+
+    /// Splitmix64 (Steele, Lea, Flood 2014).
+    fn next(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
