@@ -8,12 +8,12 @@
 #[path = "scenarios/runner/mod.rs"]
 mod runner;
 
-use runner::{Answer, Scenario, Way, play};
+use runner::{Answer, Memory, Scenario, Way, play, play_in};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Plays all scenarios in the ways that `ways` gives for each, and compares with the expected answers.
-fn check(ways: impl Fn(&Scenario) -> Vec<Way>) {
+fn check(play: impl Fn(&Scenario, Way) -> Result<Answer, String>, ways: impl Fn(&Scenario) -> Vec<Way>) {
     let mut failures = String::new();
     for scenario in scenarios() {
         let failure = ways(&scenario).into_iter().find_map(|way| {
@@ -40,22 +40,22 @@ fn straight() {
     if std::env::var("SHOAL_REFRESH").is_ok_and(|value| value == "1") {
         scenarios().iter().for_each(refresh);
     }
-    check(|_| vec![Way::STRAIGHT]);
+    check(play, |_| vec![Way::STRAIGHT]);
 }
 
 #[test]
 fn one_record_at_a_time() {
-    check(|_| [true, false].map(|at_once| Way { batch: 1, at_once, ..Way::STRAIGHT }).to_vec());
+    check(play, |_| [true, false].map(|at_once| Way { batch: 1, at_once, ..Way::STRAIGHT }).to_vec());
 }
 
 #[test]
 fn in_batches() {
-    check(|_| [2, 3, 7].map(|batch| Way { batch, at_once: batch > 2, ..Way::STRAIGHT }).to_vec());
+    check(play, |_| [2, 3, 7].map(|batch| Way { batch, at_once: batch > 2, ..Way::STRAIGHT }).to_vec());
 }
 
 #[test]
 fn over_partitions() {
-    check(|scenario| match scenario.one_shard {
+    check(play, |scenario| match scenario.one_shard {
         Some(_) => Vec::new(),
         None => [(2, 256), (3, 1), (8, 2)]
             .map(|(partitions, batch)| Way { partitions, batch, at_once: batch > 1, ..Way::STRAIGHT })
@@ -65,9 +65,36 @@ fn over_partitions() {
 
 #[test]
 fn with_a_crash_in_the_middle() {
-    check(|scenario| {
+    check(play, |scenario| {
         let crash =
             |after| Way { crash_after: Some(after), batch: 1 + after % 3, at_once: after % 2 == 0, ..Way::STRAIGHT };
+        (1..=scenario.steps.len()).map(crash).collect()
+    });
+}
+
+fn in_memory(scenario: &Scenario, way: Way) -> Result<Answer, String> {
+    play_in(scenario, way, Memory::new(way.partitions))
+}
+
+#[test]
+fn through_the_worker() {
+    check(in_memory, |_| {
+        [(256, true), (1, true), (3, false)].map(|(batch, at_once)| Way { batch, at_once, ..Way::STRAIGHT }).to_vec()
+    });
+}
+
+#[test]
+fn through_the_worker_over_partitions() {
+    check(in_memory, |scenario| match scenario.one_shard {
+        Some(_) => Vec::new(),
+        None => [2, 5].map(|partitions| Way { partitions, batch: 2, ..Way::STRAIGHT }).to_vec(),
+    });
+}
+
+#[test]
+fn through_the_worker_with_a_crash_in_the_middle() {
+    check(in_memory, |scenario| {
+        let crash = |after| Way { crash_after: Some(after), batch: 1 + after % 3, ..Way::STRAIGHT };
         (1..=scenario.steps.len()).map(crash).collect()
     });
 }

@@ -1,9 +1,13 @@
 //! What a play published, as a consumer of the topics sees it, and what must hold of it in every scenario.
 
+use super::answer::{Answer, ChangeWriter, member};
+use super::script::Scenario;
 use serde_json::Value;
 use shoal::engine::effects::Counts;
+use shoal::engine::rule::Rules;
 use shoal::worker::outbox::Topic;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[derive(Default)]
 pub struct Outcome {
@@ -11,6 +15,8 @@ pub struct Outcome {
     pub changes: Vec<Value>,
     /// The membership topic compacted: the latest value by key, `None` for a tombstone.
     pub members: BTreeMap<String, Option<Value>>,
+    /// Partition, offset and reason of rejected records.
+    pub rejected: Vec<(u64, i64, String)>,
     pub counts: Counts,
 }
 
@@ -26,13 +32,40 @@ impl Outcome {
             (Topic::Membership, value) => {
                 self.members.insert(key, value);
             }
-            (Topic::Rejected, Some(_)) => {}
+            (Topic::Rejected, Some(rejected)) => {
+                let number = |name: &str| rejected[name].as_i64().expect("a number");
+                let reason = rejected["reason"].as_str().expect("text").to_owned();
+                self.rejected.push((number("partition") as u64, number("offset"), reason));
+            }
             (topic, None) => panic!("a tombstone on {topic:?}"),
         }
     }
 
+    /// Puts all into the words of scenario files. `number` tells which record stood at an offset of a partition, `rules`
+    /// are those that were played.
+    pub fn answer(&self, scenario: &Scenario, rules: &[Arc<Rules>], number: &dyn Fn(u64, i64) -> usize) -> Answer {
+        if scenario.publish_from.is_none() {
+            check_membership(self);
+        }
+        let names = scenario.rules.iter().map(|(name, _)| name.clone());
+        let versions: Vec<_> = names.zip(rules.iter().map(|rules| rules.version.clone())).collect();
+        let times = &scenario.times;
+        let mut writer = ChangeWriter { times, number, rules: &versions, lives: BTreeMap::new() };
+        let mut answer = Answer::default();
+        for change in &self.changes {
+            let (customer, block) = writer.block(change);
+            answer.changes.entry(customer).or_default().push(block);
+        }
+        let rejected = self.rejected.iter();
+        answer.rejected = rejected.map(|(place, offset, reason)| (number(*place, *offset), reason.clone())).collect();
+        let members = self.members.iter().map(|(key, value)| (key.clone(), member(value.as_ref(), times)));
+        answer.membership = Some(members.collect());
+        answer.counts = Some(self.named_counts());
+        answer
+    }
+
     /// What was dropped or late, by kind; zeros are left out.
-    pub fn named_counts(&self) -> BTreeMap<String, u64> {
+    fn named_counts(&self) -> BTreeMap<String, u64> {
         let counts = &self.counts;
         let named = [
             ("late", counts.late),
@@ -48,7 +81,7 @@ impl Outcome {
 
 /// Sequences have no gap, `effective_at` never falls, each change begins where the one before ended, and what the
 /// membership topic holds is what the changes add up to (R4, R8, R12).
-pub fn check_membership(outcome: &Outcome) {
+fn check_membership(outcome: &Outcome) {
     let mut known: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for change in &outcome.changes {
         let customer = change["customer_id"].as_str().expect("text");

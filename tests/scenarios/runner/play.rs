@@ -1,8 +1,8 @@
 //! Plays a scenario on shards driven directly: in batches of any size, over any number of partitions, with deadlines and
 //! sweeps taken at once or item by item, and with a crash and recovery after any step.
 
-use super::answer::{Answer, ChangeWriter, member};
-use super::outcome::{Outcome, check_membership};
+use super::answer::Answer;
+use super::outcome::Outcome;
 use super::script::{Record, Scenario, Step};
 use shoal::engine::decode::{Partitioner, Source, partition_of};
 use shoal::engine::effects::Effects;
@@ -10,7 +10,6 @@ use shoal::engine::event::{self, Millis};
 use shoal::engine::rule::{self, Rules};
 use shoal::engine::shard::{Input, Settings, Shard};
 use shoal::worker::outbox::{Detection, Outbox};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One way to play a scenario.
@@ -46,7 +45,6 @@ struct Player<'a> {
     shards: Vec<Driven>,
     now: Millis,
     outcome: Outcome,
-    rejected: BTreeMap<usize, String>,
 }
 
 /// A shard with its waiting records and all it was given so far.
@@ -66,8 +64,7 @@ pub fn play(scenario: &Scenario, way: Way) -> Result<Answer, String> {
     let rules: Vec<Arc<Rules>> = read_rules(scenario)?;
     let shards = (0..way.partitions).map(|partition| Driven::new(scenario, partition, way, &rules[0])).collect();
     let now = scenario.now.unwrap_or(Millis::MIN);
-    let mut player =
-        Player { scenario, way, rules, shards, now, outcome: Outcome::default(), rejected: BTreeMap::new() };
+    let mut player = Player { scenario, way, rules, shards, now, outcome: Outcome::default() };
     let mut number = 0;
     for (place, step) in scenario.steps.iter().enumerate() {
         match step {
@@ -196,31 +193,12 @@ impl Player<'_> {
             self.outcome.add(output.topic, output.key, output.value);
         }
         driven.outbox.clear();
-        for rejected in &driven.effects.rejected {
-            let number = driven.numbers[rejected.offset as usize];
-            self.rejected.insert(number, rejected.reason.name().to_owned());
-        }
         self.outcome.counts.add(&driven.effects.counts);
     }
 
     fn answer(self) -> Answer {
-        let versions: Vec<_> = self.scenario.rules.iter().map(|(name, _)| name.clone()).collect();
-        let versions: Vec<_> = versions.into_iter().zip(self.rules.iter().map(|rules| rules.version.clone())).collect();
-        if self.scenario.publish_from.is_none() {
-            check_membership(&self.outcome);
-        }
         let number = |partition: u64, offset: i64| self.shards[partition as usize].numbers[offset as usize];
-        let times = &self.scenario.times;
-        let mut writer = ChangeWriter { times, number: &number, rules: &versions, lives: BTreeMap::new() };
-        let mut answer = Answer { rejected: self.rejected, ..Answer::default() };
-        for change in &self.outcome.changes {
-            let (customer, block) = writer.block(change);
-            answer.changes.entry(customer).or_default().push(block);
-        }
-        let members = self.outcome.members.iter().map(|(key, value)| (key.clone(), member(value.as_ref(), times)));
-        answer.membership = Some(members.collect());
-        answer.counts = Some(self.outcome.named_counts());
-        answer
+        self.outcome.answer(self.scenario, &self.rules, &number)
     }
 }
 
@@ -238,7 +216,8 @@ impl Driven {
     }
 }
 
-fn settings(scenario: &Scenario, way: Way) -> Settings {
+/// How the shards of a scenario are told what they are.
+pub fn settings(scenario: &Scenario, way: Way) -> Settings {
     Settings {
         source: Source::Kafka { partitioner: Partitioner::Murmur2, partitions: way.partitions },
         publish_from: scenario.publish_from,

@@ -7,8 +7,8 @@ use shoal::engine::event::Millis;
 use shoal::engine::shard::Bootstrap;
 use std::path::{Path, PathBuf};
 
-/// A scenario without a `start` counts from here.
-const START: &str = "2026-01-01T00:00:00Z";
+/// Moments such as `60d` count from here: a whole day, and long enough ago for a real broker's clock.
+const START: &str = "2020-01-01T00:00:00Z";
 
 pub struct Scenario {
     pub path: PathBuf,
