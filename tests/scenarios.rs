@@ -7,21 +7,29 @@
 
 #[path = "scenarios/runner/mod.rs"]
 mod runner;
+#[path = "support/mod.rs"]
+mod support;
 
-use runner::{Answer, Memory, Scenario, Way, play, play_in};
+use runner::{Answer, Memory, OnBroker, Scenario, Way, play, play_in};
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 use std::path::Path;
 
-/// Plays all scenarios in the ways that `ways` gives for each, and compares with the expected answers.
-fn check(play: impl Fn(&Scenario, Way) -> Result<Answer, String>, ways: impl Fn(&Scenario) -> Vec<Way>) {
-    let mut failures = String::new();
-    for scenario in scenarios() {
-        let failure = ways(&scenario).into_iter().find_map(|way| {
-            let played = play(&scenario, way).and_then(|answer| scenario.expected.agrees(&answer));
+/// Plays all scenarios in the ways that `ways` gives for each, and compares with the expected answers. Scenarios are
+/// played side by side: on a broker most of the time is waiting.
+fn check(play: impl Fn(&Scenario, Way) -> Result<Answer, String> + Sync, ways: impl Fn(&Scenario) -> Vec<Way> + Sync) {
+    let failure_of = |scenario: &Scenario| {
+        ways(scenario).into_iter().find_map(|way| {
+            let played = play(scenario, way).and_then(|answer| scenario.expected.agrees(&answer));
             played.err().map(|error| format!("\n{} ({way:?}):\n{error}", scenario.path.display()))
-        });
-        failures.push_str(&failure.unwrap_or_default());
-    }
+        })
+    };
+    let scenarios = scenarios();
+    let failures: String = std::thread::scope(|scope| {
+        let played: Vec<_> = scenarios.iter().map(|scenario| scope.spawn(|| failure_of(scenario))).collect();
+        let failures = played.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        failures.flatten().collect()
+    });
     assert!(failures.is_empty(), "{failures}\nSHOAL_REFRESH=1 rewrites the expected answers");
 }
 
@@ -96,6 +104,23 @@ fn through_the_worker_with_a_crash_in_the_middle() {
     check(in_memory, |scenario| {
         let crash = |after| Way { crash_after: Some(after), batch: 1 + after % 3, ..Way::STRAIGHT };
         (1..=scenario.steps.len()).map(crash).collect()
+    });
+}
+
+#[test]
+fn on_a_real_broker() {
+    let Some(broker) = support::broker() else { return };
+    let play = |scenario: &Scenario, way: Way| {
+        let name = scenario.path.file_stem().expect("a file").to_string_lossy();
+        let world = OnBroker::new(broker, &format!("{name}-{}", way.partitions), way.partitions);
+        play_in(scenario, way, world)
+    };
+    check(play, |scenario| match scenario.on_kafka {
+        false => Vec::new(),
+        true => {
+            let middle = Some(scenario.steps.len() / 2);
+            vec![Way::STRAIGHT, Way { partitions: 3, batch: 2, crash_after: middle, ..Way::STRAIGHT }]
+        }
     });
 }
 

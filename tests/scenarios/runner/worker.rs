@@ -11,9 +11,10 @@ use shoal::engine::rule::{self, Rules};
 use shoal::kafka::{Log, Own, StartAt};
 use shoal::worker::{HeldShard, Job, Worker, outbox};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// More turns of the loop than any scenario needs.
-const TURNS_MAX: u32 = 1_000_000;
+/// How long the worker may take for what it was given.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where a worker runs.
 pub trait World {
@@ -132,7 +133,8 @@ impl<W: World> Player<'_, W> {
     /// Lets the worker run until it has nothing left to do.
     fn run(&mut self) {
         self.waiting = 0;
-        for _ in 0..TURNS_MAX {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
             self.worker.turn().unwrap_or_else(|failure| panic!("{}: {failure}", self.scenario.path.display()));
             if self.worker.is_idle() && self.has_read_all() {
                 return;
@@ -141,7 +143,7 @@ impl<W: World> Player<'_, W> {
                 self.worker.finish().unwrap_or_else(|failure| panic!("{}: {failure}", self.scenario.path.display()));
             }
         }
-        panic!("{}: the worker does not come to an end", self.scenario.path.display());
+        panic!("{}: the worker does not come to an end within {PATIENCE:?}", self.scenario.path.display());
     }
 
     fn has_read_all(&self) -> bool {

@@ -1,0 +1,342 @@
+//! The rules of the house, as tests: what the engine must not touch, which way imports run, where unsafe code may stand,
+//! and what no file may hold. Each failure says what to do instead.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines of one source file at most.
+const LINES_MAX: usize = 500;
+
+/// The only files with unsafe code: raw calls of the Kafka client, and prefetching and plain bytes of customers' blocks.
+const UNSAFE: [&str; 2] = ["src/kafka/raw.rs", "src/engine/profile/memory.rs"];
+
+/// What makes a result depend on anything but the inputs, or tells somebody of it on the way.
+const IMPURE: [(&str, &str); 34] = [
+    ("std::time", "time is an input"),
+    ("Instant::", "time is an input"),
+    ("SystemTime", "time is an input"),
+    ("Timestamp::now", "time is an input"),
+    ("std::io", "effects are values, the worker does I/O"),
+    ("std::fs", "effects are values, the worker does I/O"),
+    ("std::net", "effects are values, the worker does I/O"),
+    ("std::env", "settings are passed"),
+    ("std::process", "a broken invariant is a panic"),
+    ("std::thread", "a shard belongs to one thread"),
+    ("thread_local!", "a shard belongs to one thread"),
+    ("Mutex", "a shard belongs to one thread"),
+    ("RwLock", "a shard belongs to one thread"),
+    ("Condvar", "a shard belongs to one thread"),
+    ("std::sync::atomic", "a shard belongs to one thread"),
+    ("static mut", "state belongs to the shard"),
+    ("rand::", "the same inputs give the same effects"),
+    ("getrandom", "the same inputs give the same effects"),
+    ("RandomState", "a hasher with a fixed seed: the same inputs give the same effects"),
+    ("DefaultHasher", "a hasher with a fixed seed: the same inputs give the same effects"),
+    ("tracing::", "count it in `Counts`; the worker tells of it"),
+    ("log::", "count it in `Counts`; the worker tells of it"),
+    ("eprint!", "count it in `Counts`; the worker tells of it"),
+    ("eprintln!", "count it in `Counts`; the worker tells of it"),
+    ("print!", "count it in `Counts`; the worker tells of it"),
+    ("println!", "count it in `Counts`; the worker tells of it"),
+    ("dbg!", "count it in `Counts`; the worker tells of it"),
+    ("prometheus", "count it in `Counts`; the worker tells of it"),
+    ("rdkafka", "the engine has never heard of a log"),
+    (".exp()", TRANSCENDENTAL),
+    (".powf(", TRANSCENDENTAL),
+    (".powi(", TRANSCENDENTAL),
+    (".sin()", TRANSCENDENTAL),
+    (".cos()", TRANSCENDENTAL),
+];
+const TRANSCENDENTAL: &str = "its last digit differs between machines: take it from a pure Rust libm";
+
+/// Parts of the crate with the parts they may import.
+const PARTS: [(&str, &[&str]); 5] = [
+    ("engine", &["engine"]),
+    ("kafka", &["kafka"]),
+    ("config", &["config", "engine", "kafka", "worker"]),
+    ("worker", &["worker", "engine", "kafka", "config"]),
+    ("offline", &["offline", "worker", "engine", "kafka", "config"]),
+];
+
+/// Parts of the engine with the parts they may import, besides themselves. `effects` is what comes out: it knows rules'
+/// values and nothing of a shard.
+const ENGINE: [(&str, &[&str]); 10] = [
+    ("event", &[]),
+    ("currency", &[]),
+    ("meaning", &["event", "currency"]),
+    ("decode", &["event", "currency", "meaning"]),
+    ("profile", &["event", "meaning"]),
+    ("feature", &["event", "meaning", "profile"]),
+    ("rule", &["event", "currency", "meaning", "decode", "profile", "feature"]),
+    ("timer", &["event", "profile"]),
+    ("effects", &["event", "profile", "rule"]),
+    ("shard", &["event", "meaning", "decode", "profile", "rule", "timer", "effects"]),
+];
+
+/// Hosts that texts of the repository may name.
+const HOSTS: [&str; 9] = [
+    "maven.apache.org",
+    "www.apache.org",
+    "kafka.apache.org",
+    "creativecommons.org",
+    "doi.org",
+    "github.com",
+    "keepachangelog.com",
+    "semver.org",
+    "cloudevents.io",
+];
+
+/// A source file with its path from the root.
+struct Source {
+    path: String,
+    text: String,
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files under a folder whose name ends so, in order.
+fn files(folder: &str, ending: &str) -> Vec<Source> {
+    let mut found = Vec::new();
+    collect(&root().join(folder), ending, &mut found);
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+fn collect(folder: &Path, ending: &str, found: &mut Vec<Source>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            collect(&path, ending, found);
+        } else if path.to_string_lossy().ends_with(ending)
+            && let Ok(text) = fs::read_to_string(&path)
+        {
+            let path = path.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned();
+            found.push(Source { path, text });
+        }
+    }
+}
+
+/// Rust sources of everything.
+fn all_sources() -> Vec<Source> {
+    ["src", "tests", "benches"].into_iter().flat_map(|folder| files(folder, ".rs")).collect()
+}
+
+/// Sources of the product: without test modules and without comments.
+fn production(folder: &str) -> Vec<Source> {
+    let sources = files(folder, ".rs");
+    let is_test = |path: &str| path.ends_with("/tests.rs") || path.contains("/tests/");
+    let production = sources.into_iter().filter(|source| !is_test(&source.path));
+    production.map(|source| Source { text: without_tests(&source.text), ..source }).collect()
+}
+
+/// Code up to the test module, without comments and without what stands in quotes.
+fn without_tests(text: &str) -> String {
+    let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let code = code.replace("'\"'", "").replace("\\\"", "");
+    let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default());
+    lines.flat_map(|line| line.split('"').step_by(2).chain(["\n"])).collect()
+}
+
+/// Whether the pattern stands in the text other than as the end of a longer word.
+fn stands_in(text: &str, pattern: &str) -> bool {
+    text.match_indices(pattern).any(|(place, _)| {
+        let before = text[..place].chars().next_back();
+        pattern.starts_with('.') || !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+    })
+}
+
+fn expect_none(faults: &[String]) {
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+#[test]
+fn the_engine_is_pure() {
+    let mut faults = Vec::new();
+    for source in production("src/engine") {
+        let logarithms =
+            [".ln()", ".ln_1p()", ".log10()", ".log2()", ".log(", ".tan()", ".cbrt()", ".hypot(", ".exp2()"];
+        let patterns = IMPURE.into_iter().chain(logarithms.map(|name| (name, TRANSCENDENTAL)));
+        for (pattern, instead) in patterns.filter(|(pattern, _)| stands_in(&source.text, pattern)) {
+            faults.push(format!("{}: `{pattern}` has no place in the engine: {instead}", source.path));
+        }
+        let uses_std_map = source.text.split(';').any(|statement| {
+            let standard = statement.contains("std::collections");
+            standard && (statement.contains("HashMap") || statement.contains("HashSet"))
+        });
+        if uses_std_map {
+            let instead = "a hashbrown map with a hasher of fixed seed, or a BTreeMap";
+            faults.push(format!("{}: the standard hash map is seeded at random: {instead}", source.path));
+        }
+    }
+    expect_none(&faults);
+}
+
+#[test]
+fn imports_run_one_way() {
+    let mut faults = Vec::new();
+    for (part, allowed) in PARTS {
+        for source in production("src").iter().filter(|source| is_of(&source.path, &format!("src/{part}"))) {
+            for imported in first_names(&source.text, "crate::").into_iter().filter(|name| name != "engine") {
+                if !allowed.contains(&imported.as_str()) {
+                    faults.push(format!("{}: {part} must not know {imported}", source.path));
+                }
+            }
+            if source.text.contains("crate::engine") && !allowed.contains(&"engine") {
+                faults.push(format!("{}: {part} must not know the engine", source.path));
+            }
+        }
+    }
+    for (part, allowed) in ENGINE {
+        for source in production("src").iter().filter(|source| is_of(&source.path, &format!("src/engine/{part}"))) {
+            let mut imported = first_names(&source.text, "crate::engine::");
+            // `super` of a part's own file is the engine.
+            if source.path == format!("src/engine/{part}.rs") || source.path == format!("src/engine/{part}/mod.rs") {
+                imported.extend(first_names(&source.text, "super::").into_iter().filter(|name| is_part(name)));
+            }
+            for name in imported.iter().filter(|name| *name != part && !allowed.contains(&name.as_str())) {
+                faults.push(format!("{}: {part} must not know {name}", source.path));
+            }
+        }
+    }
+    expect_none(&faults);
+}
+
+fn is_of(path: &str, part: &str) -> bool {
+    path == format!("{part}.rs") || path.starts_with(&format!("{part}/"))
+}
+
+fn is_part(name: &str) -> bool {
+    ENGINE.iter().any(|(part, _)| *part == name)
+}
+
+/// The names that follow a prefix, also in braces: `crate::{a, b::c}` gives a and b.
+fn first_names(text: &str, prefix: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (place, _) in text.match_indices(prefix) {
+        let before = text[..place].chars().next_back();
+        let rest = &text[place + prefix.len()..];
+        if before.is_some_and(|c| c.is_alphanumeric() || c == ':' || c == '_') {
+            continue;
+        }
+        let Some(group) = rest.strip_prefix('{') else {
+            names.push(word_of(rest));
+            continue;
+        };
+        let mut depth = 1;
+        let mut start = 0;
+        for (end, c) in group.char_indices() {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            if depth == 0 || (depth == 1 && c == ',') {
+                names.push(word_of(group[start..end].trim_start()));
+                start = end + 1;
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+fn word_of(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+#[test]
+fn unsafe_code_stands_in_named_files_only() {
+    let faults: Vec<String> = production("src")
+        .into_iter()
+        .filter(|source| !UNSAFE.contains(&source.path.as_str()))
+        .filter(|source| ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|word| stands_in(&source.text, word)))
+        .map(|source| {
+            format!("{}: unsafe code; if it must be, name the file in tests/house.rs and say why", source.path)
+        })
+        .collect();
+    expect_none(&faults);
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    let mut faults = Vec::new();
+    for source in all_sources() {
+        let lines = source.text.lines().count();
+        if lines > LINES_MAX {
+            faults.push(format!("{}: {lines} lines, at most {LINES_MAX}: two things that can part?", source.path));
+        }
+        if !source.text.starts_with("//!") {
+            faults.push(format!("{}: begins without `//!` lines that say what it is and why", source.path));
+        }
+    }
+    expect_none(&faults);
+}
+
+#[test]
+fn tests_run_and_do_not_wait() {
+    let banned = [
+        ("#[ignore", "a test that does not run says nothing"),
+        ("thread::sleep", "wait for what you wait for, with a bound"),
+        ("todo!", "finish it or leave it out"),
+        ("unimplemented!", "finish it or leave it out"),
+    ];
+    let mut faults = Vec::new();
+    for source in all_sources().into_iter().filter(|source| source.path != "tests/house.rs") {
+        let is_product = source.path.starts_with("src/");
+        for (pattern, why) in banned {
+            // The product may pace itself (the demo does); its tests stand behind what is cut off here.
+            let paces = is_product && pattern == "thread::sleep" && stands_in(&without_tests(&source.text), pattern);
+            if !paces && stands_in(&source.text, pattern) {
+                faults.push(format!("{}: `{pattern}`: {why}", source.path));
+            }
+        }
+    }
+    expect_none(&faults);
+}
+
+#[test]
+fn no_text_names_a_machine() {
+    let mut texts = all_sources();
+    for folder in ["config", "deploy", "docs", ".ci", "src", "tests", "benches"] {
+        texts.extend(files(folder, "").into_iter().filter(|file| !file.path.ends_with(".rs")));
+    }
+    for name in
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "Cargo.toml", "Cargo.lock", "LICENSE"]
+    {
+        let text = fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        texts.push(Source { path: name.to_owned(), text });
+    }
+    let mut faults = Vec::new();
+    for file in texts.iter().filter(|file| file.path != "tests/house.rs") {
+        for folder in ["/root/", "/home/", "/work/", "/Users/"] {
+            if file.text.contains(folder) {
+                faults.push(format!("{}: `{folder}` is a place on one machine", file.path));
+            }
+        }
+        for (place, _) in file.text.match_indices("://") {
+            let host: String =
+                file.text[place + 3..].chars().take_while(|c| c.is_alphanumeric() || ".-".contains(*c)).collect();
+            let is_local = host.is_empty() || host == "localhost" || host.starts_with("127.") || !host.contains('.');
+            if !is_local && !HOSTS.contains(&host.as_str()) && !host.ends_with(".example") {
+                faults.push(format!("{}: {host} is not among the hosts that tests/house.rs knows", file.path));
+            }
+        }
+    }
+    expect_none(&faults);
+}
+
+#[test]
+fn the_guard_sees() {
+    let code = without_tests(
+        "use x;\nfn f() { a(\"std::io\") } // std::fs\nlet q = '\"'; std::net\n#[cfg(test)]\nmod tests { std::env }",
+    );
+    assert!(stands_in(&code, "std::net"));
+    for cut in ["std::io", "std::fs", "std::env"] {
+        assert!(!stands_in(&code, cut), "{cut} is in {code}");
+    }
+    assert!(stands_in("x.exp()", ".exp()") && stands_in("(tracing::info!())", "tracing::"));
+    assert!(!stands_in("catalog::x", "log::") && !stands_in("eprint!", "print!"));
+    assert_eq!(first_names("use crate::{a::{b, c}, d}; crate::e::f; xcrate::g", "crate::"), ["a", "d", "e"]);
+}
