@@ -3,11 +3,13 @@
 use super::client::{Logging, REQUEST_WAIT, block_on, config, stop};
 use super::{Failure, KafkaSettings, Own};
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::metadata::Metadata;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 const DAY_MS: i64 = 86_400_000;
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The number of partitions of the inputs, which is the number of shards.
 ///
@@ -57,7 +59,34 @@ pub fn create_or_check_topics(settings: &KafkaSettings, shards: u32) -> Result<(
             }
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(Failure::Stop(wrong.join("\n"))) }
+    if !wrong.is_empty() {
+        return Err(Failure::Stop(wrong.join("\n")));
+    }
+    wait_for_leaders(&admin, &names)
+}
+
+/// A topic that was just made is not known to all brokers at once, and who reads it then is told that it does not exist.
+fn wait_for_leaders(admin: &AdminClient<Logging>, names: &[&str]) -> Result<(), Failure> {
+    let deadline = Instant::now() + REQUEST_WAIT;
+    for name in names {
+        let what = format!("Kafka does not answer about the topic {name}");
+        loop {
+            let metadata = admin.inner().fetch_metadata(Some(name), REQUEST_WAIT).map_err(stop(&what))?;
+            let has_leaders = |topic: &MetadataTopic| {
+                !topic.partitions().is_empty() && topic.partitions().iter().all(|partition| partition.leader() >= 0)
+            };
+            if metadata.topics().iter().any(|topic| topic.name() == *name && has_leaders(topic)) {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(Failure::Stop(format!(
+                    "the topic {name} has partitions without leader after {REQUEST_WAIT:?}"
+                )));
+            }
+            std::thread::sleep(ASK_AGAIN);
+        }
+    }
+    Ok(())
 }
 
 fn partitions_of(own: Own, shards: u32) -> u32 {
