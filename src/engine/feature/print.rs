@@ -4,17 +4,26 @@ use super::table::FEATURES;
 use super::{Feature, Parameters, Unit};
 use std::fmt::Write;
 
+const HEAD: &str = "\
+# Features
+
+What rules can say about a customer. This page is printed from the table in `src/engine/feature/table.rs`; a test keeps
+it current. `shoal check --features` prints the same.
+
+* `<w>` is a window, a number of hours or days such as `24h` or `30d`, from `1h` to `400d`: the interval `(now - w, now]`.
+  Without it the value is of the customer's lifetime.
+* `<n>` is a window in days, from 1 to 400; `'text'` is a category or a channel.
+* Counts and money are exact; days and minutes are doubles, to the millisecond.
+* An order counts unless it is cancelled or refunds have brought its net amount to 0.
+* Names mind no case.
+
+| feature | value | meaning | moves with time |
+|---|---|---|---|
+";
+
 /// docs/features.md.
 pub fn markdown() -> String {
-    let mut text = String::from(
-        "# Features\n\n\
-         What rules can say about a customer. Printed from the engine's table by `shoal check --features`; a test keeps this \
-         page current.\n\n\
-         `<w>` is a window, a number of hours or days such as `24h` or `30d`, from `1h` to `400d`: the interval\n\
-         `(now - w, now]`. Without it the value is of the customer's lifetime. `<n>` is a number of days from 1 to 400.\n\
-         Names mind no case.\n\n\
-         | feature | value | meaning | moves with time |\n|---|---|---|---|\n",
-    );
+    let mut text = String::from(HEAD);
     for feature in FEATURES {
         let names: Vec<_> = spellings(feature).iter().map(|name| format!("`{name}`")).collect();
         let (value, moves) = (unit_words(feature), if feature.unit.moves() { "yes" } else { "" });
@@ -63,5 +72,28 @@ fn unit_words(feature: &Feature) -> &'static str {
         Unit::Text => "text",
         Unit::Boolean => "boolean",
         Unit::Time => "moment",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/features.md is this table; `SHOAL_REFRESH=1` writes it.
+    #[test]
+    fn the_page_of_features_is_current() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/features.md");
+        if std::env::var_os("SHOAL_REFRESH").is_some() {
+            std::fs::write(&path, markdown()).expect("docs/features.md can be written");
+        }
+        let page = std::fs::read_to_string(&path).expect("docs/features.md is there");
+        assert!(page == markdown(), "docs/features.md is not current: run the tests with SHOAL_REFRESH=1");
+    }
+
+    #[test]
+    fn plain_text_has_a_line_for_every_feature() {
+        let text = plain();
+        assert_eq!(text.lines().count(), FEATURES.len());
+        assert!(text.starts_with("orders, orders_<w>"), "{text}");
     }
 }

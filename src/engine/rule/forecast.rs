@@ -37,9 +37,15 @@ impl Rules {
         let closure = &self.closures[target];
         self.begin(closure, customer, held, now, scratch);
         let own = &self.targets[target].comparisons;
+        // The end of the target's own dwell is one of the instants, whether or not another value is wanted then.
+        let dwell_ends = match held[target].dwells {
+            true => held[target].since.saturating_add(self.targets[target].dwell(held[target].value)),
+            false => now,
+        };
         let (mut instant, mut turns) = (now, 0);
         while turns < TURNS_MAX {
-            let next = scratch.next_instant(closure);
+            let dwell_end = if dwell_ends > instant { dwell_ends } else { NEVER };
+            let next = scratch.next_instant(closure).min(dwell_end);
             if next == NEVER || next > now + HORIZON {
                 return None;
             }
@@ -52,7 +58,7 @@ impl Rules {
                 return Some((scratch.held[target].value, instant));
             }
             let turned = own.iter().zip(&scratch.own).any(|(place, before)| scratch.truths.get(*place) != *before);
-            turns += usize::from(turned);
+            turns += usize::from(turned || instant == dwell_ends);
         }
         None
     }

@@ -100,7 +100,7 @@ pub fn constant_or_null(scalar: &Scalar) -> Option<Option<f64>> {
     match scalar {
         Scalar::Null => Some(None),
         Scalar::Decimal(decimal) => Some(Some(decimal.double)),
-        Scalar::Negative(of) => Some(constant_or_null(of)?.map(|of| -of)),
+        Scalar::Negative(of) => Some(constant_or_null(of)?.map(|of| 0.0 - of)),
         Scalar::Arithmetic(operator, left, right) => {
             let (left, right) = (constant_or_null(left)?, constant_or_null(right)?);
             let (Some(left), Some(right)) = (left, right) else { return Some(None) };

@@ -42,6 +42,8 @@ pub struct Decimal {
     pub digits: i64,
     pub decimals: u32,
     pub double: f64,
+    /// Written without point and exponent: published as an integer.
+    pub is_integer: bool,
 }
 
 /// What a scalar gives for a customer at an instant.
@@ -76,7 +78,7 @@ impl Scalar {
             Self::Feature(call) => call.read(facts.customer, facts.now).into(),
             Self::Target { place, is_audience: false } => facts.values.segment(*place),
             Self::Target { place, is_audience: true } => Operand::Boolean(facts.values.is_in(*place)),
-            Self::Negative(of) => finite(of.evaluate(facts).double().map(|double| -double)),
+            Self::Negative(of) => finite(of.evaluate(facts).double().map(|double| 0.0 - double)),
             Self::Arithmetic(operator, left, right) => {
                 match (left.evaluate(facts).double(), right.evaluate(facts).double()) {
                     (Some(left), Some(right)) => finite(operator.apply(left, right)),
@@ -188,7 +190,7 @@ impl<'a> Operand<'a> {
             Self::Null => Value::Null,
             Self::Integer(integer) => Value::Integer(integer),
             Self::Money(minor, decimals) => Value::Money(minor, decimals),
-            Self::Decimal(Decimal { digits, decimals: 0, .. }) => Value::Integer(digits),
+            Self::Decimal(Decimal { digits, is_integer: true, .. }) => Value::Integer(digits),
             Self::Decimal(decimal) => Value::Double(decimal.double),
             Self::Double(double) => Value::Double(double),
             Self::Text(text) => Value::Text(text),
@@ -229,6 +231,7 @@ impl Decimal {
     /// Reads SQL's number literal; trailing zeros of the fraction go. `None` if it has too many digits.
     pub fn parse(text: &str) -> Option<Self> {
         let double: f64 = text.parse().ok()?;
+        let is_integer = text.bytes().all(|byte| byte.is_ascii_digit());
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
             Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
             None => (text, 0),
@@ -239,7 +242,7 @@ impl Decimal {
         let zeros = i32::try_from(all.len() - significant.len()).ok()?;
         let power = exponent.checked_sub(i32::try_from(fraction.len()).ok()?)?.checked_add(zeros)?;
         if significant.trim_start_matches('0').is_empty() {
-            return Some(Self { digits: 0, decimals: 0, double: 0.0 });
+            return Some(Self { digits: 0, decimals: 0, double: 0.0, is_integer });
         }
         let digits: i64 = significant.parse().ok()?;
         let (digits, decimals) = match u32::try_from(power) {
@@ -247,10 +250,10 @@ impl Decimal {
             Err(_) => (digits, power.unsigned_abs()),
         };
         let limit = 10_i64.pow(Self::DIGITS_MAX as u32);
-        (digits < limit && decimals <= Self::DIGITS_MAX as u32).then_some(Self { digits, decimals, double })
+        (digits < limit && decimals <= Self::DIGITS_MAX as u32).then_some(Self { digits, decimals, double, is_integer })
     }
 
     pub fn negative(self) -> Self {
-        Self { digits: -self.digits, double: -self.double, ..self }
+        Self { digits: -self.digits, double: 0.0 - self.double, ..self }
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of rules: what a file may say, what conditions mean, when they turn, what follows and why.
 
 mod evaluate;
+mod explain;
 mod mistakes;
 mod random;
 mod turns;

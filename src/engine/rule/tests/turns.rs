@@ -193,10 +193,13 @@ fn naive_forecast(world: &World, target: usize, held: &[Held], now: Millis, turn
         (waits, own.iter().map(|place| truths.get(*place)).collect::<Vec<_>>())
     };
     let (mut waits, mut before) = evaluate(now, &mut held);
+    let own_dwell = held[target].since + rules.targets[target].dwell(first);
+    let own_dwell = if held[target].dwells && own_dwell > now { own_dwell } else { NEVER };
     let (mut instant, mut counted) = (now, 0);
     while counted < 64 {
         let turn = turns.iter().copied().find(|turn| *turn > instant).unwrap_or(NEVER);
-        instant = turn.min(waits);
+        let dwell = if own_dwell > instant { own_dwell } else { NEVER };
+        instant = turn.min(waits).min(dwell);
         if instant > now + HORIZON {
             return None;
         }
@@ -205,7 +208,7 @@ fn naive_forecast(world: &World, target: usize, held: &[Held], now: Millis, turn
         if held[target].value != first {
             return Some((held[target].value, instant));
         }
-        counted += usize::from(own_truths != before);
+        counted += usize::from(own_truths != before || instant == own_dwell);
         before = own_truths;
     }
     None
