@@ -5,6 +5,7 @@
 //! from that: checking, deadlines, `because`, the documentation and `shoal check --features`.
 
 mod browsing;
+pub mod find;
 mod orders;
 mod person;
 pub mod print;

@@ -1,7 +1,6 @@
 //! The table of features, and finding one by what a rule wrote.
 
-use super::{AffectedBy, Feature, Parameters, Read, Steps, Unit, WINDOW_MAX, WINDOW_MIN, browsing, orders, person};
-use crate::engine::event::{DAY, EventType, HOUR, Millis};
+use super::{AffectedBy, Feature, Parameters, Read, Steps, Unit, browsing, orders, person};
 
 /// A feature of orders whose value only orders, refunds and cancellations change.
 const fn of_orders(name: &'static str, unit: Unit, read: Read, steps: Steps, meaning: &'static str) -> Feature {
@@ -301,91 +300,3 @@ pub static LATER: &[&str] = &[
     "clv",
     "cluster",
 ];
-
-/// Types by the names of their counts.
-static COUNTS: &[(&str, EventType)] = &[
-    ("views", EventType::VIEW),
-    ("searches", EventType::SEARCH),
-    ("cart_adds", EventType::CART_ADD),
-    ("cart_removes", EventType::CART_REMOVE),
-    ("checkouts", EventType::CHECKOUT),
-    ("sessions", EventType::SESSION),
-    ("opens", EventType::OPEN),
-    ("clicks", EventType::CLICK),
-    ("exposures", EventType::EXPOSURE),
-    ("views_in", EventType::VIEW),
-];
-
-/// What a name written without parentheses means.
-#[derive(Debug)]
-pub enum Found {
-    Feature(&'static Feature, Option<Millis>),
-    /// A window is missing.
-    NeedsWindow(&'static Feature),
-    /// It takes none.
-    TakesNoWindow(&'static Feature),
-    /// The window is not from 1 h to 400 d.
-    WindowOutOfBounds(&'static Feature),
-    /// It is written with parentheses.
-    Function(&'static Feature),
-    Later,
-    Unknown,
-}
-
-/// Finds a feature by its name in lower case, the window's suffix included.
-pub fn find(name: &str) -> Found {
-    if let Some(feature) = by_name(name) {
-        return match feature.parameters {
-            Parameters::None | Parameters::OptionalWindow => Found::Feature(feature, None),
-            Parameters::Window => Found::NeedsWindow(feature),
-            _ => Found::Function(feature),
-        };
-    }
-    let (base, window) = match split_window(name) {
-        Some((base, window)) => (base, Some(window)),
-        None => (name, None),
-    };
-    if LATER.contains(&base) {
-        return Found::Later;
-    }
-    match (by_name(base), window) {
-        (Some(feature), Some(window)) => match (feature.parameters, window) {
-            (Parameters::Window | Parameters::OptionalWindow, Some(window)) => Found::Feature(feature, Some(window)),
-            (Parameters::Window | Parameters::OptionalWindow, None) => Found::WindowOutOfBounds(feature),
-            (Parameters::None, _) => Found::TakesNoWindow(feature),
-            _ => Found::Function(feature),
-        },
-        _ => Found::Unknown,
-    }
-}
-
-/// Finds a feature by its name without window; the attributes' entry has no name of its own.
-pub fn by_name(name: &str) -> Option<&'static Feature> {
-    FEATURES.iter().find(|feature| feature.name == name && feature.parameters != Parameters::Attribute)
-}
-
-/// The entry that all declared attributes share.
-pub fn attribute() -> &'static Feature {
-    FEATURES.iter().find(|feature| feature.parameters == Parameters::Attribute).expect("the table has it")
-}
-
-/// The type that a count by this name counts.
-pub fn counted_type(name: &str) -> Option<EventType> {
-    COUNTS.iter().find(|(count, _)| *count == name).map(|(_, event_type)| *event_type)
-}
-
-/// Splits `orders_30d` into `orders` and the window; the window is `None` inside if it is out of bounds.
-fn split_window(name: &str) -> Option<(&str, Option<Millis>)> {
-    let (base, suffix) = name.rsplit_once('_')?;
-    let unit = match suffix.as_bytes().last()? {
-        b'h' => HOUR,
-        b'd' => DAY,
-        _ => return None,
-    };
-    let digits = &suffix[..suffix.len() - 1];
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let window = digits.parse::<Millis>().ok().and_then(|count| count.checked_mul(unit));
-    Some((base, window.filter(|window| (WINDOW_MIN..=WINDOW_MAX).contains(window))))
-}

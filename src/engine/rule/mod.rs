@@ -5,6 +5,7 @@
 
 pub mod because;
 mod build;
+mod call;
 mod check;
 mod compare;
 mod condition;
@@ -19,6 +20,7 @@ mod movement;
 mod names;
 mod scalar;
 mod settings;
+mod shape;
 mod sql;
 mod target;
 mod term;

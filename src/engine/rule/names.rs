@@ -2,7 +2,7 @@
 
 use super::document::quoted;
 use super::mistake::Mistakes;
-use crate::engine::feature::table::{self, Found};
+use crate::engine::feature::find::{self, Found};
 
 /// Bytes of a name at most.
 const LENGTH_MAX: usize = 64;
@@ -23,5 +23,5 @@ pub fn check(name: &str, place: usize, of: &str, mistakes: &mut Mistakes<'_>) {
 
 /// Whether rules would read a name as a feature.
 pub fn is_feature(name: &str) -> bool {
-    !matches!(table::find(name), Found::Unknown)
+    !matches!(find::find(name), Found::Unknown)
 }
