@@ -28,7 +28,8 @@ struct Size {
     customers_for_bytes: u64,
 }
 
-const FULL: Size = Size { customers: &[100_000, 1_000_000, 10_000_000], events: 3_000_000, customers_for_bytes: 1_000_000 };
+const FULL: Size =
+    Size { customers: &[100_000, 1_000_000, 10_000_000], events: 3_000_000, customers_for_bytes: 1_000_000 };
 const TINY: Size = Size { customers: &[300, 1_000], events: 5_000, customers_for_bytes: 2_000 };
 
 fn main() {
@@ -55,7 +56,13 @@ fn shard(rules: Arc<Rules>) -> Shard {
 }
 
 /// Applies events in chunks; gives CPU nanoseconds spent inside of the engine.
-fn drive(shard: &mut Shard, stream: &mut Stream, events: u64, effects: &mut Effects, mut after: impl FnMut(&Shard, &Effects)) -> f64 {
+fn drive(
+    shard: &mut Shard,
+    stream: &mut Stream,
+    events: u64,
+    effects: &mut Effects,
+    mut after: impl FnMut(&Shard, &Effects),
+) -> f64 {
     const PREPARED: u64 = 65_536;
     let mut nanoseconds = 0.0;
     let mut left = events;
@@ -162,7 +169,10 @@ fn explanations(customers: u64, events: u64) {
     drive(&mut shard, &mut stream, events, &mut effects, |shard, effects| {
         for change in &effects.changes {
             let Some(row) = shard.find(effects.text(change.customer_id)) else { continue };
-            let Some(target) = rules.targets.iter().position(|target| target.name == effects.text(change.segmentation)) else { continue };
+            let Some(target) = rules.targets.iter().position(|target| target.name == effects.text(change.segmentation))
+            else {
+                continue;
+            };
             let customer = shard.profiles().customer(row);
             shard.profiles().held(row, &mut held);
             let at = change.effective_at.max(shard.profiles().row(row).clock);
@@ -170,7 +180,16 @@ fn explanations(customers: u64, events: u64) {
             rules.read(rules.all(), &customer, at, &mut after);
             rules.decide(&mut after, &held, at, true, &mut decided);
             let start = Instant::now();
-            let told = Change { target, from: held[target].value, to: decided[target].value, by_time: false, before: &before, after: &after, held: &held, decided: &decided };
+            let told = Change {
+                target,
+                from: held[target].value,
+                to: decided[target].value,
+                by_time: false,
+                before: &before,
+                after: &after,
+                held: &held,
+                decided: &decided,
+            };
             let mut listed = 0;
             rules.because(&told, &customer, at, |_, _, _, _| listed += 1);
             std::hint::black_box((listed, rules.forecast(target, &customer, &held, at, &mut scratch)));

@@ -45,6 +45,8 @@ pub struct Currency {
 pub struct Attribute {
     pub name: String,
     pub kind: AttributeType,
+    /// No longer declared; its place is kept because customers may hold values under it.
+    pub retired: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,8 @@ pub enum AttributeType {
 pub struct DeclaredType {
     pub name: String,
     pub kind: DeclaredKind,
+    /// No longer declared; its place is kept because customers may have counts under it.
+    pub retired: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +98,59 @@ impl Meaning {
             || matches!(event_type, EventType::OPEN | EventType::CLICK | EventType::EXPOSURE)
     }
 
+    /// The declared types that hold now, with their names.
+    pub fn declared_types(&self) -> impl Iterator<Item = (&str, EventType)> {
+        let all = self.events.iter().enumerate().filter(|(_, declared)| !declared.retired);
+        all.map(|(n, declared)| (declared.name.as_str(), EventType::declared(n)))
+    }
+
+    /// The attributes that are declared now, with their places.
+    pub fn declared_attributes(&self) -> impl Iterator<Item = (u8, &Attribute)> {
+        let all = self.attributes.iter().enumerate().filter(|(_, attribute)| !attribute.retired);
+        all.map(|(place, attribute)| (place as u8, attribute))
+    }
+
+    /// Gives what this meaning declares the places it had in the one before it: customers hold counts and values by
+    /// place. What is declared no more keeps its place, retired.
+    ///
+    /// # Errors
+    /// In words, if the base currency is another, or there are no places left.
+    pub fn follow(&mut self, previous: &Self) -> Result<(), String> {
+        if (&self.currency.base, self.currency.decimals) != (&previous.currency.base, previous.currency.decimals) {
+            let (base, before) = (&self.currency.base, &previous.currency.base);
+            return Err(format!(
+                "expected the base currency {before}, in which all amounts are kept, found {base}: it is fixed for the life of the state"
+            ));
+        }
+        let events = std::mem::take(&mut self.events);
+        self.events = previous.events.iter().map(|old| DeclaredType { retired: true, ..old.clone() }).collect();
+        for declared in events {
+            match self.events.iter_mut().find(|old| old.name == declared.name) {
+                Some(old) => *old = declared,
+                None => self.events.push(declared),
+            }
+        }
+        let attributes = std::mem::take(&mut self.attributes);
+        self.attributes = previous.attributes.iter().map(|old| Attribute { retired: true, ..old.clone() }).collect();
+        for declared in attributes {
+            match self.attributes.iter_mut().find(|old| (&old.name, old.kind) == (&declared.name, declared.kind)) {
+                Some(old) => *old = declared,
+                None => self.attributes.push(declared),
+            }
+        }
+        let over = self.events.len() > EventType::DECLARED_MAX || self.attributes.len() > Self::ATTRIBUTES_MAX;
+        if over {
+            return Err(format!(
+                "expected at most {} types and {} attributes over the life of the state, those declared no more included, found {} and {}",
+                EventType::DECLARED_MAX,
+                Self::ATTRIBUTES_MAX,
+                self.events.len(),
+                self.attributes.len()
+            ));
+        }
+        Ok(())
+    }
+
     /// The name of a type as events write it.
     pub fn type_name(&self, event_type: EventType) -> &str {
         match event_type.declared_index() {
@@ -110,11 +167,48 @@ impl Default for Meaning {
             grace: 1_000,
             max_future: 5 * MINUTE,
             currency: Currency { base: "EUR".into(), decimals: 2, rates: Vec::new() },
-            attributes: vec![Attribute { name: "country".into(), kind: AttributeType::Text }],
+            attributes: vec![Attribute { name: "country".into(), kind: AttributeType::Text, retired: false }],
             events: Vec::new(),
             dedup_horizon_hours: (DAY / HOUR) as u32,
             dedup_max_ids: 4_000_000,
             max_customers: 50_000_000,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meaning(events: &[(&str, DeclaredKind)], attributes: &[(&str, AttributeType)]) -> Meaning {
+        let events = events.iter().map(|&(name, kind)| DeclaredType { name: name.into(), kind, retired: false });
+        let attributes = attributes.iter().map(|&(name, kind)| Attribute { name: name.into(), kind, retired: false });
+        Meaning { events: events.collect(), attributes: attributes.collect(), ..Meaning::default() }
+    }
+
+    #[test]
+    fn what_is_declared_keeps_its_place() {
+        use AttributeType::{Number, Text};
+        use DeclaredKind::{Activity, Browsing, Other};
+        let first = meaning(&[("ticket", Other), ("survey", Other)], &[("plan", Text), ("age", Number)]);
+        let mut second = meaning(&[("visit", Browsing), ("survey", Activity)], &[("age", Text), ("plan", Text)]);
+        second.follow(&first).unwrap();
+        let types: Vec<_> = second.declared_types().collect();
+        assert_eq!(types, [("survey", EventType::declared(1)), ("visit", EventType::declared(2))]);
+        assert_eq!(second.events[1].kind, Activity);
+        let attributes: Vec<_> =
+            second.declared_attributes().map(|(place, attribute)| (place, attribute.name.as_str())).collect();
+        assert_eq!(attributes, [(0, "plan"), (2, "age")]);
+        let mut third = first.clone();
+        third.follow(&second).unwrap();
+        let types: Vec<_> = third.declared_types().collect();
+        assert_eq!(types, [("ticket", EventType::declared(0)), ("survey", EventType::declared(1))]);
+    }
+
+    #[test]
+    fn the_base_currency_is_fixed() {
+        let mut other = Meaning::default();
+        other.currency.base = "GBP".into();
+        assert!(other.follow(&Meaning::default()).unwrap_err().contains("fixed for the life of the state"));
     }
 }

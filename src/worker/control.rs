@@ -3,6 +3,7 @@
 //! One partition, read from its beginning. Keys say what a record is: `inputs` (the ordered input topics and their number of
 //! partitions, as JSON) once and first, `rules/<version>` (the bytes of a rules file). The owner of shard 0 writes them.
 
+use crate::engine::meaning::Meaning;
 use crate::engine::rule::{self, Rules};
 use crate::kafka::{Batch, Failure, Log, Own, Reader, Topic};
 use serde::{Deserialize, Serialize};
@@ -67,7 +68,8 @@ impl Control {
             self.inputs =
                 Some(inputs.map_err(|error| Failure::Stop(format!("control record {offset}, inputs: {error}")))?);
         } else if key.starts_with(RULES_KEY.as_bytes()) {
-            let rules = read_rules(value).map_err(|words| {
+            let previous = self.rules.values().next_back().map(|rules| &rules.meaning);
+            let rules = read_following(value, previous).map_err(|words| {
                 Failure::Stop(format!("control record {offset} holds rules that this version cannot read: {words}"))
             })?;
             self.rules.insert(offset, rules);
@@ -114,6 +116,9 @@ impl Control {
             }
         }
         if !self.rules.values().any(|known| known.version == rules.version) {
+            let previous = self.rules.values().next_back().map(|rules| &rules.meaning);
+            read_following(&rules.bytes, previous)
+                .map_err(|words| Failure::Stop(format!("the rules file: {words}")))?;
             let key = format!("{RULES_KEY}{}", rules.version).into_bytes();
             missing.push(ControlRecord { key, value: rules.bytes.clone() });
         }
@@ -123,8 +128,12 @@ impl Control {
 
 /// Rules from the bytes of a file, or all mistakes in words.
 pub fn read_rules(bytes: &[u8]) -> Result<Arc<Rules>, String> {
+    read_following(bytes, None)
+}
+
+fn read_following(bytes: &[u8], previous: Option<&Meaning>) -> Result<Arc<Rules>, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8: {error}"))?;
-    rule::read(text).map_err(|mistakes| {
+    rule::read_following(text, previous).map_err(|mistakes| {
         let words = mistakes.iter().map(|mistake| format!("line {}: {}", mistake.line, mistake.what));
         words.collect::<Vec<_>>().join("; ")
     })

@@ -23,8 +23,8 @@ fn meaning() -> Meaning {
             decimals: 2,
             rates: rates.map(|(code, rate)| (code.into(), rate.parse().unwrap())).into(),
         },
-        attributes: attributes.map(|(name, kind)| Attribute { name: name.into(), kind }).collect(),
-        events: vec![DeclaredType { name: "survey".into(), kind: DeclaredKind::Other }],
+        attributes: attributes.map(|(name, kind)| Attribute { name: name.into(), kind, retired: false }).collect(),
+        events: vec![DeclaredType { name: "survey".into(), kind: DeclaredKind::Other, retired: false }],
         ..Meaning::default()
     }
 }

@@ -18,7 +18,7 @@ pub fn read<'a>(declared: &[Attribute], fields: &Fields<'a>) -> Result<Vec<(u8, 
     let mut members = fields.members(object);
     while let Some(member) = members.next_member().expect(CHECKED) {
         let name = member.name.text(fields.text);
-        if let Some(place) = declared.iter().position(|attribute| attribute.name == name) {
+        if let Some(place) = declared.iter().position(|attribute| !attribute.retired && attribute.name == name) {
             let value = attribute_value(&declared[place], fields.text, member.value)?;
             attributes.push((place as u8, value));
         }

@@ -57,8 +57,7 @@ pub struct Decoder {
 impl Decoder {
     pub fn new(meaning: &Meaning) -> Self {
         let built_in = EventType::BUILT_IN.iter().map(|(name, event_type)| ((*name).into(), *event_type));
-        let declared = meaning.events.iter().enumerate();
-        let declared = declared.map(|(n, declared)| (declared.name.as_str().into(), EventType::declared(n)));
+        let declared = meaning.declared_types().map(|(name, event_type)| (name.into(), event_type));
         Self {
             types: built_in.chain(declared).collect(),
             attributes: meaning.attributes.clone(),

@@ -8,7 +8,7 @@ const NOW: Millis = 1_763_806_251_000; // 2025-11-22T10:10:51Z
 const KAFKA: Source = Source::Kafka { partitioner: Partitioner::Murmur2, partitions: 8 };
 
 fn meaning() -> Meaning {
-    let attribute = |name: &str, kind| Attribute { name: name.into(), kind };
+    let attribute = |name: &str, kind| Attribute { name: name.into(), kind, retired: false };
     Meaning {
         currency: Currency { base: "EUR".into(), decimals: 2, rates: vec![("USD".into(), "0.92".parse().unwrap())] },
         attributes: vec![
@@ -17,7 +17,7 @@ fn meaning() -> Meaning {
             attribute("vip", AttributeType::Boolean),
             attribute("signup", AttributeType::Time),
         ],
-        events: vec![DeclaredType { name: "survey".into(), kind: DeclaredKind::Other }],
+        events: vec![DeclaredType { name: "survey".into(), kind: DeclaredKind::Other, retired: false }],
         ..Meaning::default()
     }
 }

@@ -119,10 +119,9 @@ impl Checker<'_, '_> {
         let text = self.text(expression, "a type of events in single quotes")?;
         let built_in = EventType::BUILT_IN.iter().map(|(name, event_type)| (*name, *event_type));
         let meaning = self.meaning;
-        let declared = meaning.events.iter().enumerate().map(|(n, event)| (&*event.name, EventType::declared(n)));
         let marks = [EventType::ERASE, EventType::OPT_OUT, EventType::OPT_IN];
         let known: Vec<_> = built_in
-            .chain(declared)
+            .chain(meaning.declared_types())
             .filter(
                 |(_, event_type)| if counted { meaning.is_counted(*event_type) } else { !marks.contains(event_type) },
             )
@@ -145,16 +144,16 @@ impl Checker<'_, '_> {
         };
         let lower = name.value.to_lowercase();
         let meaning = self.meaning;
-        match meaning.attributes.iter().position(|attribute| attribute.name == lower) {
-            Some(place) if meaning.attributes[place].kind == AttributeType::Time => Some(place as u8),
+        match meaning.declared_attributes().find(|(_, attribute)| attribute.name == lower) {
+            Some((place, attribute)) if attribute.kind == AttributeType::Time => Some(place),
             Some(_) => {
                 let what = format!("expected an attribute of type time, found `{lower}` of another type");
                 self.refuse(expression, what, None)
             }
             None => {
                 let what = format!("expected an attribute of type time, found `{}`", name.value);
-                let moments = meaning.attributes.iter().filter(|attribute| attribute.kind == AttributeType::Time);
-                let hint = nearest(&lower, moments.map(|attribute| attribute.name.as_str()));
+                let moments = meaning.declared_attributes().filter(|(_, moment)| moment.kind == AttributeType::Time);
+                let hint = nearest(&lower, moments.map(|(_, moment)| moment.name.as_str()));
                 self.refuse(expression, what, hint.or(Some("declare it under [attributes]".into())))
             }
         }

@@ -25,6 +25,11 @@ const INCLUDE_MAX: usize = 64;
 /// Reads, checks and compiles a rules.toml: all mistakes in one go, in order of the text. A file that is not TOML has only
 /// mistakes of TOML.
 pub fn read(file: &str) -> Result<Arc<Rules>, Vec<Mistake>> {
+    read_following(file, None)
+}
+
+/// Reads a rules.toml that follows another: what both declare keeps its place in customers' state ([`Meaning::follow`]).
+pub fn read_following(file: &str, previous: Option<&Meaning>) -> Result<Arc<Rules>, Vec<Mistake>> {
     let mut mistakes = Mistakes::new(file);
     if file.len() > FILE_MAX {
         mistakes.add(0, format!("expected a file of at most {FILE_MAX} bytes, found {}", file.len()), None);
@@ -39,7 +44,10 @@ pub fn read(file: &str) -> Result<Arc<Rules>, Vec<Mistake>> {
         return Err(mistakes.into_sorted());
     }
     let mut root = Section::new("the file", root.get_ref(), 0);
-    let meaning = settings::read(&mut root, &mut mistakes);
+    let mut meaning = settings::read(&mut root, &mut mistakes);
+    if let Some(Err(words)) = previous.map(|previous| meaning.follow(previous)) {
+        mistakes.add(0, words, None);
+    }
     let targets = target::read(&mut root, &mut mistakes);
     let include = root.get("include");
     for (key, comes) in [("alert", "alerts"), ("scores", "scores")] {

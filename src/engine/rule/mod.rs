@@ -32,7 +32,7 @@ mod turn;
 pub use crate::engine::feature::Value;
 pub use because::Change;
 pub use decide::Decided;
-pub use file::read;
+pub use file::{read, read_following};
 pub use forecast::Scratch;
 pub use mistake::Mistake;
 pub use truth::{Truth, Truths};

@@ -154,7 +154,7 @@ fn attributes(section: &Section<'_>, meaning: &mut Meaning, mistakes: &mut Mista
         }
         let Some(kind) = choice(item, name, &KINDS, mistakes) else { continue };
         match meaning.attributes.iter().find(|known| known.name == name) {
-            None => meaning.attributes.push(Attribute { name: name.into(), kind }),
+            None => meaning.attributes.push(Attribute { name: name.into(), kind, retired: false }),
             Some(known) if known.kind == kind => {}
             Some(_) => {
                 let what =
@@ -184,7 +184,7 @@ fn events(section: &Section<'_>, meaning: &mut Meaning, mistakes: &mut Mistakes<
             mistakes.add(place, what, Some("remove it".into()));
         }
         if let Some(kind) = choice(item, name, &KINDS, mistakes) {
-            meaning.events.push(DeclaredType { name: name.into(), kind });
+            meaning.events.push(DeclaredType { name: name.into(), kind, retired: false });
         }
     }
     if meaning.events.len() > EventType::DECLARED_MAX {

@@ -165,10 +165,10 @@ impl Checker<'_, '_> {
     }
 
     fn attribute(&self, name: &str) -> Option<Term> {
-        let place = self.meaning.attributes.iter().position(|attribute| attribute.name == name)?;
+        let (place, attribute) = self.meaning.declared_attributes().find(|(_, attribute)| attribute.name == name)?;
         let mut arguments = self.arguments();
-        arguments.attribute = place as u8;
-        let unit = attribute_unit(self.meaning.attributes[place].kind);
+        arguments.attribute = place;
+        let unit = attribute_unit(attribute.kind);
         let call = Call::new(find::attribute(), unit, arguments);
         Some(Term { scalar: Scalar::Feature(Box::new(call)), kind: Kind::of(unit) })
     }
@@ -187,7 +187,7 @@ impl Checker<'_, '_> {
 
     /// The nearest name, the written window kept.
     fn nearest_feature(&self, written: &str) -> Option<String> {
-        let attributes = self.meaning.attributes.iter().map(|attribute| attribute.name.as_str());
+        let attributes = self.meaning.declared_attributes().map(|(_, attribute)| attribute.name.as_str());
         let names = FEATURES.iter().filter(|feature| feature.parameters != Parameters::Attribute);
         if let Some((base, suffix)) = written.rsplit_once('_')
             && suffix.starts_with(|digit: char| digit.is_ascii_digit())

@@ -89,14 +89,6 @@ impl Marks {
         }
     }
 
-    pub fn len(&self) -> usize {
-        self.marks.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.marks.is_empty()
-    }
-
     fn set(&mut self, hash: u64, mark: Mark) {
         self.marks.insert(hash, mark);
         if mark.opted_out_at.is_none() {
@@ -138,9 +130,9 @@ mod tests {
         assert_eq!(marks.treatment(7, 1_000, 1_000 + 400 * DAY), Treatment::DropErased);
         assert_eq!(marks.treatment(7, 1_000, 1_001 + 400 * DAY), Treatment::Accept);
         marks.expire(1_000 + 400 * DAY);
-        assert_eq!(marks.len(), 1);
+        assert_eq!(marks.marks.len(), 1);
         marks.expire(1_001 + 400 * DAY);
-        assert!(marks.is_empty());
+        assert!(marks.marks.is_empty());
     }
 
     #[test]

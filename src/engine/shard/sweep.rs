@@ -27,7 +27,7 @@ impl Shard {
         self.duplicates.set_bounds(rules.meaning.dedup_horizon_hours, rules.meaning.dedup_max_ids);
         let old = std::mem::replace(&mut self.rules, rules);
         self.generation = self.generation.wrapping_add(1);
-        self.sweep = (self.profiles.len() > 0).then_some(Sweep { old, at: self.watermark, next_row: 0 });
+        self.sweep = (!self.profiles.is_empty()).then_some(Sweep { old, at: self.watermark, next_row: 0 });
         self.digest.input(0, Verdict::Rules, self.watermark, 0);
     }
 

@@ -14,7 +14,11 @@ const START: Millis = 1_600_000_000_000;
 
 fn meaning() -> Meaning {
     let kinds = [DeclaredKind::Browsing, DeclaredKind::Activity, DeclaredKind::Other];
-    let events = kinds.into_iter().enumerate().map(|(n, kind)| DeclaredType { name: format!("declared_{n}"), kind });
+    let events = kinds.into_iter().enumerate().map(|(n, kind)| DeclaredType {
+        name: format!("declared_{n}"),
+        kind,
+        retired: false,
+    });
     Meaning { events: events.collect(), ..Meaning::default() }
 }
 
