@@ -2,4 +2,6 @@
 
 pub mod convert;
 pub mod input;
+pub mod lines;
+pub mod merge;
 pub mod rejected;

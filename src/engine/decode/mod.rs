@@ -153,17 +153,7 @@ impl Decoder {
     /// `time`, `time_unit`, `time_future`.
     #[inline]
     fn time(&self, fields: &Fields<'_>, arrival: Millis) -> Result<Millis, Rejection> {
-        let value = fields.value(Field::Time);
-        let text = value.text(fields.text);
-        let (time, reason) = if value.is(Kind::Number) {
-            (time::integer(&text).unwrap_or(Millis::MAX), Reason::TimeUnit)
-        } else {
-            (time::rfc3339(&text).ok_or_else(|| no_rfc3339(&text))?, Reason::Time)
-        };
-        if !(time::EVENT_MIN..time::END).contains(&time) {
-            let words = "expected a moment from 1990 to before 2100 (an integer is in milliseconds since 1970)";
-            return Err(reject(reason, format!("`time`: {words}, found {:?}", shortened(&text))));
-        }
+        let time = written_time(fields)?;
         let latest = arrival.saturating_add(self.max_future);
         if time > latest {
             let words = "expected at most max_future after the record's arrival (check the source's clock, or --now)";
@@ -206,6 +196,14 @@ pub fn customer_id(line: &[u8]) -> Option<String> {
     let mut fields = Fields::none(text(line).ok()?);
     scan(&mut fields).ok()?;
     customer(None, &Source::File, &fields).ok().map(Cow::into_owned)
+}
+
+/// The time of a line, if it decodes that far and has one that an event may have: what files are merged by (T7).
+pub fn time_of(line: &[u8]) -> Option<Millis> {
+    let mut fields = Fields::none(text(line).ok()?);
+    scan(&mut fields).ok()?;
+    check_time_schema(&fields).ok()?;
+    written_time(&fields).ok()
 }
 
 /// What passed `schema`. The digits of decimals and the code of a currency are judged later.
@@ -276,6 +274,23 @@ fn check_time_schema(fields: &Fields<'_>) -> Result<(), Rejection> {
         Kind::Number => Err(unfit("time", EXPECTED, "a number with a fraction or an exponent")),
         _ => Err(unfit("time", EXPECTED, value.description())),
     }
+}
+
+/// `time`, `time_unit`.
+#[inline]
+fn written_time(fields: &Fields<'_>) -> Result<Millis, Rejection> {
+    let value = fields.value(Field::Time);
+    let text = value.text(fields.text);
+    let (time, reason) = if value.is(Kind::Number) {
+        (time::integer(&text).unwrap_or(Millis::MAX), Reason::TimeUnit)
+    } else {
+        (time::rfc3339(&text).ok_or_else(|| no_rfc3339(&text))?, Reason::Time)
+    };
+    if !(time::EVENT_MIN..time::END).contains(&time) {
+        let words = "expected a moment from 1990 to before 2100 (an integer is in milliseconds since 1970)";
+        return Err(reject(reason, format!("`time`: {words}, found {:?}", shortened(&text))));
+    }
+    Ok(time)
 }
 
 #[inline]

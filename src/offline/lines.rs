@@ -1,0 +1,160 @@
+//! Lines of a file in batches, without copying or allocating: ranges in one buffer that is used again.
+
+use super::input::{self, BytesRead};
+use crate::engine::decode::RECORD_BYTES_MAX;
+use anyhow::Context;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+const BUFFER_BYTES: usize = 1 << 20;
+/// Bytes kept of a longer line: enough to see that it is too large.
+const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX + 1;
+
+/// The lines of one file from first to last. An empty line is a line.
+pub struct Lines {
+    path: PathBuf,
+    source: Box<dyn Read + Send>,
+    buffer: Vec<u8>,
+    /// What was read and not yet handed out.
+    unread: Range<usize>,
+    ended: bool,
+    /// The rest of a line of which the beginning was handed out.
+    skipping: bool,
+}
+
+impl Lines {
+    pub fn open(path: &Path, read: &BytesRead) -> anyhow::Result<Self> {
+        Ok(Self::new(path, input::open(path, read)?))
+    }
+
+    fn new(path: &Path, source: Box<dyn Read + Send>) -> Self {
+        let buffer = vec![0; BUFFER_BYTES];
+        Self { path: path.to_owned(), source, buffer, unread: 0..0, ended: false, skipping: false }
+    }
+
+    /// Replaces `batch` by the next lines, at most `lines_max`, to be read with [`Lines::line`] until the next call.
+    /// Without any, the file has ended.
+    pub fn next_batch(&mut self, lines_max: usize, batch: &mut Vec<Range<usize>>) -> anyhow::Result<()> {
+        batch.clear();
+        while batch.is_empty() {
+            self.split(lines_max, batch);
+            if !batch.is_empty() || self.ended {
+                return Ok(());
+            }
+            self.fill().with_context(|| format!("cannot read {}", self.path.display()))?;
+        }
+        Ok(())
+    }
+
+    pub fn line(&self, range: &Range<usize>) -> &[u8] {
+        &self.buffer[range.clone()]
+    }
+
+    /// Cuts the whole lines in the buffer.
+    fn split(&mut self, lines_max: usize, batch: &mut Vec<Range<usize>>) {
+        while batch.len() < lines_max && !self.unread.is_empty() {
+            let newline = memchr::memchr(b'\n', &self.buffer[self.unread.clone()]);
+            let (length, next) = match newline {
+                Some(length) => (length, self.unread.start + length + 1),
+                None if self.skipping => (0, self.unread.end),
+                None if self.ended || self.unread.len() >= LINE_BYTES_MAX => (self.unread.len(), self.unread.end),
+                None => return,
+            };
+            if !self.skipping {
+                batch.push(self.unread.start..self.unread.start + length.min(LINE_BYTES_MAX));
+            }
+            self.skipping = newline.is_none() && !self.ended;
+            self.unread.start = next;
+        }
+    }
+
+    /// Moves what is left to the front and reads more behind it.
+    fn fill(&mut self) -> io::Result<()> {
+        self.buffer.copy_within(self.unread.clone(), 0);
+        self.unread = 0..self.unread.len();
+        while self.unread.end < self.buffer.len() {
+            match self.source.read(&mut self.buffer[self.unread.end..]) {
+                Ok(0) => {
+                    self.ended = true;
+                    break;
+                }
+                Ok(read) => self.unread.end += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            // A pipe hands over what it has: no need to wait for a full buffer.
+            if memchr::memchr(b'\n', &self.buffer[self.unread.clone()]).is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hands over `step` bytes at a time.
+    struct Slow(Vec<u8>, usize);
+
+    impl Read for Slow {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let length = self.1.min(self.0.len()).min(into.len());
+            into[..length].copy_from_slice(&self.0[..length]);
+            self.0.drain(..length);
+            Ok(length)
+        }
+    }
+
+    fn lines(text: &[u8], step: usize, lines_max: usize) -> Vec<Vec<u8>> {
+        let mut lines = Lines::new(Path::new("test"), Box::new(Slow(text.to_vec(), step)));
+        let (mut batch, mut all) = (Vec::new(), Vec::new());
+        loop {
+            lines.next_batch(lines_max, &mut batch).unwrap();
+            if batch.is_empty() {
+                return all;
+            }
+            assert!(batch.len() <= lines_max);
+            all.extend(batch.iter().map(|range| lines.line(range).to_vec()));
+        }
+    }
+
+    #[test]
+    fn lines_are_the_same_however_they_come() {
+        let texts: [(&[u8], &[&str]); 6] = [
+            (b"", &[]),
+            (b"\n", &[""]),
+            (b"a", &["a"]),
+            (b"a\n", &["a"]),
+            (b"a\n\nb", &["a", "", "b"]),
+            (b"one\ntwo\nthree\n\n", &["one", "two", "three", ""]),
+        ];
+        for (text, expected) in texts {
+            for step in [1, 2, 3, 100] {
+                for lines_max in [1, 2, 256] {
+                    let found = lines(text, step, lines_max);
+                    assert_eq!(
+                        found,
+                        expected.iter().map(|line| line.as_bytes()).collect::<Vec<_>>(),
+                        "{text:?} {step} {lines_max}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_keeps_its_beginning_only() {
+        for long in [LINE_BYTES_MAX - 1, LINE_BYTES_MAX, LINE_BYTES_MAX + 1, 3 * BUFFER_BYTES + 7] {
+            let text = [vec![b'x'; long], b"\nshort\n".to_vec(), vec![b'y'; long]].concat();
+            for step in [997, 1 << 20] {
+                let found = lines(&text, step, 256);
+                let lengths: Vec<usize> = found.iter().map(Vec::len).collect();
+                let kept = long.min(LINE_BYTES_MAX);
+                assert_eq!(lengths, [kept, 5, kept], "{long} {step}");
+            }
+        }
+    }
+}
