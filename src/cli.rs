@@ -3,6 +3,7 @@
 //! Statuses: 0 done, 1 failed, 2 typed wrongly, 78 (`EX_CONFIG`) something configured is wrong.
 
 mod convert;
+mod replay;
 
 use crate::config::document::Mistakes;
 use clap::{Parser, Subcommand};
@@ -24,12 +25,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Convert(convert::Convert),
+    Replay(replay::ReplayArguments),
+    Convert(convert::ConvertArguments),
 }
 
 /// Does what was typed; the process's status.
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Replay(command) => command.run(),
         Command::Convert(command) => command.run(),
     };
     match done {

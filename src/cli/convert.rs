@@ -23,7 +23,7 @@ use std::path::PathBuf;
   zcat orders-*.csv.gz | shoal convert --mapping mine.toml - | shoal replay --rules config/rules.toml -
 
 Every key of a mapping is in config/mappings/reference.toml.")]
-pub struct Convert {
+pub struct ConvertArguments {
     /// What the columns mean
     #[arg(long, value_name = "FILE")]
     mapping: PathBuf,
@@ -37,7 +37,7 @@ pub struct Convert {
     files: Vec<PathBuf>,
 }
 
-impl Convert {
+impl ConvertArguments {
     pub fn run(self) -> anyhow::Result<()> {
         let mapping = Mapping::read(&self.mapping)?;
         let rejected = RejectedLines::create(self.rejected.as_deref())?;

@@ -62,70 +62,94 @@ pub struct Setting {
     pub place: Place,
 }
 
-/// Reads `text` against `schema`. Keys of the tables named in `open` (dotted) are free; their values are not:
-/// they have the type of the first value that the schema's table has.
-pub fn read(file: &str, text: &str, schema: &toml::Table, open: &[&str]) -> (Vec<Setting>, Vec<Mistake>) {
+/// What may stand in a file.
+#[derive(Clone, Debug, Default)]
+pub struct Schema {
+    /// The shipped file: its keys are the known ones, its values have their types.
+    pub example: toml::Table,
+    /// Tables (dotted) whose keys are free and whose values are text.
+    pub open: &'static [&'static str],
+    /// Keys (dotted) whose values may have several types; checked later.
+    pub untyped: &'static [&'static str],
+}
+
+impl Schema {
+    /// What the example has at a path, or what a free key there would be.
+    pub fn known(&self, path: &[String]) -> Option<toml::Value> {
+        let (key, tables) = path.split_last()?;
+        let mut table = &self.example;
+        for name in tables {
+            table = table.get(name)?.as_table()?;
+        }
+        let free = || self.open.contains(&tables.join(".").as_str()).then(|| toml::Value::String(String::new()));
+        table.get(key).cloned().or_else(free)
+    }
+
+    /// Whether a value has the type that the example has at the path.
+    pub fn fits(&self, path: &[String], value: &toml::Value, known: &toml::Value) -> bool {
+        same_type(value, known) || self.untyped.contains(&path.join(".").as_str())
+    }
+
+    /// The nearest known key in the same table.
+    pub fn nearest(&self, path: &[String]) -> String {
+        let Some((key, tables)) = path.split_last() else { return String::new() };
+        let table = tables.iter().try_fold(&self.example, |table, name| table.get(name)?.as_table());
+        nearest(key, table.into_iter().flat_map(toml::Table::keys).map(String::as_str))
+    }
+}
+
+/// Reads `text` against `schema`: what is well, and all that is not.
+pub fn read(file: &str, text: &str, schema: &Schema) -> (Vec<Setting>, Vec<Mistake>) {
     let (document, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { file, text, open, path: Vec::new(), settings: Vec::new(), mistakes: Vec::new() };
+    let mut reader = Reader { file, text, schema, path: Vec::new(), settings: Vec::new(), mistakes: Vec::new() };
     for error in errors {
         let at = error.span().map_or(0, |span| span.start);
         let words = format!("not TOML: {}", error.message().lines().collect::<Vec<_>>().join(", "));
         reader.mistake(at, words, None);
     }
-    reader.table(document.get_ref(), schema);
+    reader.table(document.get_ref());
     (reader.settings, reader.mistakes)
 }
 
 struct Reader<'a> {
     file: &'a str,
     text: &'a str,
-    open: &'a [&'a str],
+    schema: &'a Schema,
     path: Vec<String>,
     settings: Vec<Setting>,
     mistakes: Vec<Mistake>,
 }
 
 impl Reader<'_> {
-    fn table(&mut self, table: &DeTable<'_>, schema: &toml::Table) {
-        let free = self.open.contains(&self.path.join(".").as_str());
+    fn table(&mut self, table: &DeTable<'_>) {
         for (key, value) in table {
-            let name: &str = key.get_ref();
-            let known = schema.get(name).or(if free { schema.values().next() } else { None });
-            match known {
-                Some(known) => {
-                    self.path.push(name.to_owned());
-                    self.value(value, known);
-                    self.path.pop();
-                }
+            self.path.push(key.get_ref().to_string());
+            match self.schema.known(&self.path) {
+                Some(known) => self.value(value, &known),
                 None => {
-                    let full = self.full(name);
-                    let hint = nearest(name, schema.keys().map(String::as_str));
-                    self.mistake(key.span().start, format!("unknown key `{full}`"), Some(hint));
+                    let words = format!("unknown key `{}`", self.path.join("."));
+                    let hint = self.schema.nearest(&self.path);
+                    self.mistake(key.span().start, words, Some(hint));
                 }
             }
+            self.path.pop();
         }
     }
 
     fn value(&mut self, value: &Spanned<DeValue<'_>>, known: &toml::Value) {
-        if let (DeValue::Table(table), toml::Value::Table(schema)) = (value.get_ref(), known) {
-            return self.table(table, schema);
+        if let (DeValue::Table(table), toml::Value::Table(_)) = (value.get_ref(), known) {
+            return self.table(table);
         }
         let plain = plain(value.get_ref());
         let start = value.span().start;
-        if same_type(&plain, known) {
+        if self.schema.fits(&self.path, &plain, known) {
             let place = self.place(start);
             self.settings.push(Setting { path: self.path.clone(), value: plain, place });
         } else {
             let (expected, found) = (type_words(known), type_words(&plain));
             let words = format!("`{}`: expected {expected}, found {found}", self.path.join("."));
-            self.mistake(start, words, Some(format!("for example {}", example(&self.path, known))));
+            self.mistake(start, words, example(&self.path, known).map(|example| format!("for example {example}")));
         }
-    }
-
-    fn full(&self, name: &str) -> String {
-        let mut full = self.path.clone();
-        full.push(name.to_owned());
-        full.join(".")
     }
 
     fn place(&self, offset: usize) -> Place {
@@ -190,11 +214,12 @@ pub fn type_words(value: &toml::Value) -> &'static str {
     }
 }
 
-/// How the shipped file writes this key, shortened.
-fn example(path: &[String], known: &toml::Value) -> String {
+/// How the shipped file writes this key; nothing if it leaves it empty.
+fn example(path: &[String], known: &toml::Value) -> Option<String> {
     match known {
-        toml::Value::Table(_) => format!("[{}]", path.join(".")),
-        _ => format!("{} = {known}", path.last().map_or("", String::as_str)),
+        toml::Value::Table(_) => Some(format!("[{}]", path.join("."))),
+        toml::Value::String(text) if text.is_empty() => None,
+        _ => Some(format!("{} = {known}", path.last().map_or("", String::as_str))),
     }
 }
 

@@ -33,61 +33,67 @@ impl Lines {
         Self { path: path.to_owned(), source, buffer, unread: 0..0, ended: false, skipping: false }
     }
 
-    /// Replaces `batch` by the next lines, at most `lines_max`, to be read with [`Lines::line`] until the next call.
-    /// Without any, the file has ended.
+    /// Replaces `batch` by the next lines, to be read with [`Lines::line`] until the next call. There are `lines_max` of
+    /// them unless the file ends: how its bytes come, from a pipe say, makes no difference. Without any, it has ended.
     pub fn next_batch(&mut self, lines_max: usize, batch: &mut Vec<Range<usize>>) -> anyhow::Result<()> {
         batch.clear();
-        while batch.is_empty() {
+        loop {
             self.split(lines_max, batch);
-            if !batch.is_empty() || self.ended {
+            if batch.len() == lines_max || self.ended {
                 return Ok(());
             }
-            self.fill().with_context(|| format!("cannot read {}", self.path.display()))?;
+            self.fill(batch).with_context(|| format!("cannot read {}", self.path.display()))?;
         }
-        Ok(())
     }
 
     pub fn line(&self, range: &Range<usize>) -> &[u8] {
         &self.buffer[range.clone()]
     }
 
-    /// Cuts the whole lines in the buffer.
+    /// Cuts the whole lines in the buffer; at the end of the file also one without its newline.
     fn split(&mut self, lines_max: usize, batch: &mut Vec<Range<usize>>) {
         while batch.len() < lines_max && !self.unread.is_empty() {
             let newline = memchr::memchr(b'\n', &self.buffer[self.unread.clone()]);
             let (length, next) = match newline {
                 Some(length) => (length, self.unread.start + length + 1),
-                None if self.skipping => (0, self.unread.end),
-                None if self.ended || self.unread.len() >= LINE_BYTES_MAX => (self.unread.len(), self.unread.end),
+                None if self.skipping || self.ended || self.unread.len() >= LINE_BYTES_MAX => {
+                    (self.unread.len(), self.unread.end)
+                }
                 None => return,
             };
             if !self.skipping {
                 batch.push(self.unread.start..self.unread.start + length.min(LINE_BYTES_MAX));
             }
-            self.skipping = newline.is_none() && !self.ended;
+            self.skipping = newline.is_none();
             self.unread.start = next;
         }
     }
 
-    /// Moves what is left to the front and reads more behind it.
-    fn fill(&mut self) -> io::Result<()> {
-        self.buffer.copy_within(self.unread.clone(), 0);
-        self.unread = 0..self.unread.len();
-        while self.unread.end < self.buffer.len() {
-            match self.source.read(&mut self.buffer[self.unread.end..]) {
-                Ok(0) => {
-                    self.ended = true;
-                    break;
-                }
-                Ok(read) => self.unread.end += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-            // A pipe hands over what it has: no need to wait for a full buffer.
-            if memchr::memchr(b'\n', &self.buffer[self.unread.clone()]).is_some() {
-                break;
+    /// Reads more behind what is unread; first makes room by moving the batch and what is unread to the front.
+    fn fill(&mut self, batch: &mut [Range<usize>]) -> io::Result<()> {
+        if self.buffer.len() - self.unread.end < LINE_BYTES_MAX {
+            let moved = batch.first().map_or(self.unread.start, |first| first.start);
+            self.buffer.copy_within(moved..self.unread.end, 0);
+            for range in batch.iter_mut().chain([&mut self.unread]) {
+                *range = range.start - moved..range.end - moved;
             }
         }
+        if self.unread.is_empty() {
+            // What was skipped of a long line need not stay.
+            let end = batch.last().map_or(0, |last| last.end);
+            self.unread = end..end;
+        }
+        if self.buffer.len() - self.unread.end < LINE_BYTES_MAX {
+            self.buffer.resize(2 * self.buffer.len(), 0);
+        }
+        let read = loop {
+            match self.source.read(&mut self.buffer[self.unread.end..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        self.unread.end += read;
+        self.ended = read == 0;
         Ok(())
     }
 }
@@ -108,7 +114,7 @@ mod tests {
         }
     }
 
-    fn lines(text: &[u8], step: usize, lines_max: usize) -> Vec<Vec<u8>> {
+    fn lines(text: &[u8], step: usize, lines_max: usize, count: usize) -> Vec<Vec<u8>> {
         let mut lines = Lines::new(Path::new("test"), Box::new(Slow(text.to_vec(), step)));
         let (mut batch, mut all) = (Vec::new(), Vec::new());
         loop {
@@ -116,7 +122,7 @@ mod tests {
             if batch.is_empty() {
                 return all;
             }
-            assert!(batch.len() <= lines_max);
+            assert!(batch.len() == lines_max || all.len() + batch.len() == count, "only the last batch may be short");
             all.extend(batch.iter().map(|range| lines.line(range).to_vec()));
         }
     }
@@ -134,7 +140,7 @@ mod tests {
         for (text, expected) in texts {
             for step in [1, 2, 3, 100] {
                 for lines_max in [1, 2, 256] {
-                    let found = lines(text, step, lines_max);
+                    let found = lines(text, step, lines_max, expected.len());
                     assert_eq!(
                         found,
                         expected.iter().map(|line| line.as_bytes()).collect::<Vec<_>>(),
@@ -150,7 +156,7 @@ mod tests {
         for long in [LINE_BYTES_MAX - 1, LINE_BYTES_MAX, LINE_BYTES_MAX + 1, 3 * BUFFER_BYTES + 7] {
             let text = [vec![b'x'; long], b"\nshort\n".to_vec(), vec![b'y'; long]].concat();
             for step in [997, 1 << 20] {
-                let found = lines(&text, step, 256);
+                let found = lines(&text, step, 256, 3);
                 let lengths: Vec<usize> = found.iter().map(Vec::len).collect();
                 let kept = long.min(LINE_BYTES_MAX);
                 assert_eq!(lengths, [kept, 5, kept], "{long} {step}");

@@ -1,7 +1,13 @@
 //! Work on files, without a broker: order exports become events, events are replayed, rules are checked.
+//!
+//! Files in reading order: `convert` makes events; `input`, `lines` and `merge` read them; `player` drives shards with
+//! them; `replay` and `demo` say what comes out.
 
 pub mod convert;
 pub mod input;
 pub mod lines;
 pub mod merge;
+pub mod player;
 pub mod rejected;
+pub mod replay;
+pub mod summary;

@@ -1,6 +1,6 @@
 //! What the columns of an order export mean: the mapping file, read and checked once.
 
-use crate::config::document::{self, Mistake, Mistakes, Place};
+use crate::config::document::{self, Mistake, Mistakes, Place, Schema};
 use anyhow::Context;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::Deserialize;
@@ -134,8 +134,9 @@ impl Mapping {
     }
 
     pub fn parse(file: &str, text: &str) -> Result<Self, Mistakes> {
-        let schema: toml::Table = REFERENCE.parse().expect("the reference mapping is TOML");
-        let (settings, mut mistakes) = document::read(file, text, &schema, &["attributes"]);
+        let example = REFERENCE.parse().expect("the reference mapping is TOML");
+        let schema = Schema { example, open: &["attributes"], untyped: &[] };
+        let (settings, mut mistakes) = document::read(file, text, &schema);
         let place_of = |key: &str| {
             let found = settings.iter().find(|setting| setting.path.join(".") == key);
             found.map_or(Place::File(file.to_owned(), 1, 1), |setting| setting.place.clone())

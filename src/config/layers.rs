@@ -1,0 +1,244 @@
+//! Settings from three layers: the shipped defaults, the file, the environment. Each value is checked where it stands.
+//!
+//! `SHOAL__KAFKA__BROKERS` overrides `brokers` in `[kafka]`, with the same checks. A key that ends in `_file` names a file
+//! that holds the value of the key without that ending: so secrets need not stand in configuration. Values of keys that
+//! sound like secrets are never shown.
+
+use super::document::{self, Mistake, Mistakes, Place, Schema, Setting};
+use serde::de::DeserializeOwned;
+use std::path::Path;
+use toml::{Table, Value};
+
+const PREFIX: &str = "SHOAL__";
+const FILE_ENDING: &str = "_file";
+
+/// A configuration file as it was read: its name for messages, and its text.
+pub type File<'a> = (&'a str, &'a str);
+
+/// Puts the layers together and reads the whole, or says all that is wrong.
+pub fn load<T: DeserializeOwned>(
+    schema: &Schema,
+    file: Option<File<'_>>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<T, Mistakes> {
+    let (mut settings, mut mistakes) =
+        file.map_or_else(Default::default, |(name, text)| document::read(name, text, schema));
+    for (name, value) in environment {
+        match name.strip_prefix(PREFIX).map(|path| from_environment(schema, &name, path, &value)) {
+            Some(Ok(setting)) => settings.push(setting),
+            Some(Err(mistake)) => mistakes.push(mistake),
+            None => {}
+        }
+    }
+    mistakes.extend(settings.iter().filter_map(|setting| unreadable::<T>(schema, setting)));
+    let mut merged = schema.example.clone();
+    for setting in &settings {
+        put(&mut merged, &setting.path, setting.value.clone());
+    }
+    for setting in &settings {
+        mistakes.extend(read_file(&mut merged, setting).err());
+    }
+    if !mistakes.is_empty() {
+        return Err(Mistakes(mistakes));
+    }
+    Value::Table(merged).try_into().map_err(|error: toml::de::Error| {
+        let place = Place::File(file.map_or("the shipped defaults", |(name, _)| name).to_owned(), 1, 1);
+        Mistakes(vec![Mistake { place, words: error.message().to_owned(), hint: None }])
+    })
+}
+
+fn from_environment(schema: &Schema, name: &str, path: &str, value: &str) -> Result<Setting, Mistake> {
+    let place = Place::Environment(name.to_owned());
+    let mut path: Vec<String> = path.split("__").map(str::to_lowercase).collect();
+    if let Some((key, tables)) = path.split_last_mut()
+        && schema.open.contains(&tables.join(".").as_str())
+    {
+        // Free keys are names of librdkafka, which have dots where a variable's name cannot.
+        let (stem, ending) = key.strip_suffix(FILE_ENDING).map_or((key.as_str(), ""), |stem| (stem, FILE_ENDING));
+        *key = stem.replace('_', ".") + ending;
+    }
+    let Some(known) = schema.known(&path) else {
+        let words = format!("unknown key `{}`", path.join("."));
+        return Err(Mistake { place, words, hint: Some(schema.nearest(&path)) });
+    };
+    let parsed = match &known {
+        Value::String(_) => Some(Value::String(value.to_owned())),
+        Value::Array(_) if !value.trim_start().starts_with('[') => {
+            Some(Value::Array(value.split(',').map(|part| Value::String(part.trim().to_owned())).collect()))
+        }
+        Value::Table(_) => None,
+        _ => format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value")),
+    };
+    match parsed.filter(|parsed| schema.fits(&path, parsed, &known)) {
+        Some(value) => Ok(Setting { path, value, place }),
+        None => {
+            let found = if is_secret(&path) { "another value".into() } else { format!("{value:?}") };
+            let words = format!("`{}`: expected {}, found {found}", path.join("."), document::type_words(&known));
+            Err(Mistake { place, words, hint: None })
+        }
+    }
+}
+
+/// A value that has the right type but cannot be read: tried alone on top of the defaults, which can.
+fn unreadable<T: DeserializeOwned>(schema: &Schema, setting: &Setting) -> Option<Mistake> {
+    let mut alone = schema.example.clone();
+    put(&mut alone, &setting.path, setting.value.clone());
+    let error = Value::Table(alone).try_into::<T>().err()?;
+    let message = if is_secret(&setting.path) { "not a value that can be used" } else { error.message() };
+    let words = format!("`{}`: {message}", setting.path.join("."));
+    Some(Mistake { place: setting.place.clone(), words, hint: None })
+}
+
+/// Puts a file's content in the place of the key that its key is named after.
+fn read_file(merged: &mut Table, setting: &Setting) -> Result<(), Mistake> {
+    let Some((key, tables)) = setting.path.split_last() else { return Ok(()) };
+    let (Some(stem), Value::String(file)) = (key.strip_suffix(FILE_ENDING), &setting.value) else { return Ok(()) };
+    if file.is_empty() {
+        return Ok(());
+    }
+    let content = std::fs::read_to_string(Path::new(file)).map_err(|error| {
+        let words = format!("`{}`: cannot read {file}: {error}", setting.path.join("."));
+        Mistake { place: setting.place.clone(), words, hint: Some("it should hold the value alone".into()) }
+    })?;
+    let mut path = tables.to_vec();
+    remove(merged, &setting.path);
+    path.push(stem.to_owned());
+    put(merged, &path, Value::String(content.trim_end_matches(['\r', '\n']).to_owned()));
+    Ok(())
+}
+
+fn put(table: &mut Table, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [key] => {
+            table.insert(key.clone(), value);
+        }
+        [name, rest @ ..] => {
+            let inner = table.entry(name.clone()).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
+
+fn remove(table: &mut Table, path: &[String]) {
+    match path {
+        [] => {}
+        [key] => {
+            table.remove(key);
+        }
+        [name, rest @ ..] => {
+            if let Some(Value::Table(inner)) = table.get_mut(name) {
+                remove(inner, rest);
+            }
+        }
+    }
+}
+
+/// Whether a key sounds like one whose value must not be shown.
+fn is_secret(path: &[String]) -> bool {
+    let key = path.last().map_or("", String::as_str);
+    !key.ends_with(FILE_ENDING) && ["password", "secret", "token", "pem", "jaas"].iter().any(|word| key.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Shop {
+        door: Door,
+        client: BTreeMap<String, String>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Door {
+        name: String,
+        width: u8,
+        open: bool,
+        hands: Vec<String>,
+        kind: Kind,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        Wood,
+        Glass,
+    }
+
+    const SHIPPED: &str =
+        "[door]\nname = \"front\"\nwidth = 90\nopen = true\nhands = [\"left\"]\nkind = \"wood\"\n[client]\n";
+
+    fn shop(file: &str, environment: &[(&str, &str)]) -> Result<Shop, String> {
+        let schema = Schema { example: SHIPPED.parse().unwrap(), open: &["client"], untyped: &[] };
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        load(&schema, Some(("shop.toml", file)), environment).map_err(|mistakes| mistakes.to_string())
+    }
+
+    #[test]
+    fn the_file_goes_over_the_defaults_and_the_environment_over_both() {
+        let file = "[door]\nwidth = 80\nopen = false\n[client]\n\"a.b\" = \"x\"\n";
+        let environment = [
+            ("SHOAL__DOOR__OPEN", "true"),
+            ("SHOAL__DOOR__HANDS", "left, right"),
+            ("SHOAL__DOOR__NAME", "12"),
+            ("SHOAL__CLIENT__C_D", "y"),
+            ("PATH", "/bin"),
+        ];
+        let shop = shop(file, &environment).unwrap();
+        let hands = vec!["left".into(), "right".into()];
+        assert_eq!(shop.door, Door { name: "12".into(), width: 80, open: true, hands, kind: Kind::Wood });
+        assert_eq!(shop.client, BTreeMap::from([("a.b".into(), "x".into()), ("c.d".into(), "y".into())]));
+    }
+
+    #[test]
+    fn every_mistake_has_its_place() {
+        let file =
+            "[door]\nwidht = 80\nwidth = 300\nkind = \"steel\"\nopen = \"yes\"\nhands = [1]\n[dor]\n[client]\na = 1\n";
+        let environment = [("SHOAL__DOOR__WIDTH", "wide"), ("SHOAL__DOOR__KIN", "wood"), ("SHOAL__DOOR__KIND", "tin")];
+        let words = shop(file, &environment).unwrap_err();
+        for expected in [
+            "shop.toml:2:1: unknown key `door.widht`; did you mean `width`?",
+            "shop.toml:3:9: `door.width`: invalid value: integer `300`, expected u8",
+            "shop.toml:4:8: `door.kind`: unknown variant `steel`, expected `wood` or `glass`",
+            "shop.toml:5:8: `door.open`: expected true or false, found text; for example open = true",
+            "shop.toml:6:9: `door.hands`: expected a list of texts, found a list of integers; for example hands = [\"left\"]",
+            "shop.toml:7:2: unknown key `dor`; did you mean `door`?",
+            "shop.toml:9:5: `client.a`: expected text, found an integer",
+            "environment variable SHOAL__DOOR__WIDTH: `door.width`: expected an integer, found \"wide\"",
+            "environment variable SHOAL__DOOR__KIN: unknown key `door.kin`; did you mean `kind`?",
+            "environment variable SHOAL__DOOR__KIND: `door.kind`: unknown variant `tin`, expected `wood` or `glass`",
+        ] {
+            assert!(words.lines().any(|line| line == expected), "{expected}\nis not in\n{words}");
+        }
+        assert_eq!(words.lines().count(), 10, "{words}");
+    }
+
+    #[test]
+    fn secrets_come_from_files_and_are_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "hunter2\n").unwrap();
+        let secret = secret.to_str().unwrap();
+        let expected = BTreeMap::from([("sasl.password".to_owned(), "hunter2".to_owned())]);
+        let by_file = shop(&format!("[client]\n\"sasl.password_file\" = {secret:?}\n"), &[]).unwrap();
+        assert_eq!(by_file.client, expected);
+        let by_environment = shop("", &[("SHOAL__CLIENT__SASL_PASSWORD_FILE", secret)]).unwrap();
+        assert_eq!(by_environment.client, expected);
+        let missing = shop("[client]\n\"sasl.password_file\" = \"/nowhere\"\n", &[]).unwrap_err();
+        assert!(missing.starts_with("shop.toml:2:24: `client.sasl.password_file`: cannot read /nowhere"), "{missing}");
+        assert!(!shop("[client]\n\"sasl.password\" = 77123\n", &[]).unwrap_err().contains("77123"));
+    }
+
+    #[test]
+    fn what_is_not_toml_is_a_mistake_with_its_place() {
+        let words = shop("[door]\nwidth = \nopen = false\n", &[]).unwrap_err();
+        assert!(words.starts_with("shop.toml:2:"), "{words}");
+    }
+}

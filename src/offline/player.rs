@@ -1,0 +1,116 @@
+//! Shards driven from lines instead of a log: what `replay` and `demo` share.
+//!
+//! Time comes from the events alone: no ticks, and one `now` for all, which only caps arrivals (T3).
+
+use super::merge::{Line, Merge};
+use crate::engine::decode::{Partitioner, Source, customer_id, partition_of};
+use crate::engine::effects::{Counts, Effects};
+use crate::engine::event::{Millis, Record};
+use crate::engine::rule::Rules;
+use crate::engine::shard::{Bootstrap, Input, Settings, Shard};
+use crate::worker::outbox::{Detection, Outbox};
+use std::sync::Arc;
+
+/// Deadlines fired at once after the last record.
+const FIRED_AT_ONCE: u32 = 4_096;
+
+pub struct Player {
+    shards: Vec<Shard>,
+    outboxes: Vec<Outbox>,
+    effects: Effects,
+    now: Millis,
+    pub counts: Counts,
+}
+
+/// What followed from one step of one shard.
+pub struct Step<'a> {
+    pub shard: &'a Shard,
+    /// What is published of it, encoded.
+    pub outbox: &'a mut Outbox,
+    pub effects: &'a Effects,
+    /// The records that were applied.
+    pub records: &'a [Record<'a>],
+}
+
+impl Player {
+    /// `topics` are the names that triggers and rejected records tell.
+    pub fn new(rules: &Arc<Rules>, partitions: u32, now: Millis, topics: &[String]) -> Self {
+        let shard = |_| {
+            let settings = Settings { source: Source::File, publish_from: None, bootstrap: Bootstrap::Nothing };
+            Shard::new(settings, rules.clone())
+        };
+        let outbox = |_| Outbox::new(topics.to_vec(), "shoal".into(), Detection::Effective);
+        Self {
+            shards: (0..partitions).map(shard).collect(),
+            outboxes: (0..partitions).map(outbox).collect(),
+            effects: Effects::default(),
+            now,
+            counts: Counts::default(),
+        }
+    }
+
+    pub fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    /// Applies lines, each in the shard of its customer; one without a readable customer id goes to shard 0.
+    pub fn lines(
+        &mut self,
+        merge: &Merge,
+        lines: &[Line],
+        mut step: impl FnMut(Step<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let partitions = self.shards.len() as u32;
+        let mut records = vec![Vec::new(); self.shards.len()];
+        for line in lines {
+            let value = merge.text(line);
+            let partition = match partitions {
+                1 => 0,
+                _ => customer_id(value).map_or(0, |id| partition_of(Partitioner::Murmur2, id.as_bytes(), partitions)),
+            };
+            let (topic, offset) = (line.file as u16, line.number as i64);
+            records[partition as usize].push(Record { topic, partition, offset, arrival: None, key: None, value });
+        }
+        for (shard, records) in records.iter().enumerate() {
+            for chunk in records.chunks(Shard::CHUNK) {
+                self.apply(shard, Input::Records { now: self.now, records: chunk }, chunk, &mut step)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends with the watermark of every shard at `until`, by default the latest accepted time (R10); `None` if there
+    /// is neither.
+    pub fn finish(
+        &mut self,
+        until: Option<Millis>,
+        mut step: impl FnMut(Step<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Option<Millis>> {
+        let until = until.or(self.shards.iter().filter_map(Shard::latest_event).max());
+        let Some(until) = until else { return Ok(None) };
+        for shard in 0..self.shards.len() {
+            let grace = self.shards[shard].rules().meaning.grace;
+            self.apply(shard, Input::Tick(until + grace), &[], &mut step)?;
+            while self.shards[shard].has_due() {
+                self.apply(shard, Input::Fire(FIRED_AT_ONCE), &[], &mut step)?;
+            }
+        }
+        Ok(Some(until))
+    }
+
+    fn apply(
+        &mut self,
+        shard: usize,
+        input: Input<'_>,
+        records: &[Record<'_>],
+        step: &mut impl FnMut(Step<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.effects.clear();
+        self.shards[shard].apply(input, &mut self.effects);
+        self.counts.add(&self.effects.counts);
+        let outbox = &mut self.outboxes[shard];
+        outbox.clear();
+        outbox.take(&self.effects, records);
+        step(Step { shard: &self.shards[shard], outbox, effects: &self.effects, records })
+    }
+}

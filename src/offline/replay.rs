@@ -1,0 +1,142 @@
+//! `shoal replay`: files of native events in, changes out: the same bytes as the values on the `changes` topic.
+//!
+//! The same lines, rules, `--now` and `--partitions` give the same bytes: nothing here depends on a clock, on threads
+//! or on how the bytes of a file arrive.
+
+use super::input::{self, BytesRead};
+use super::merge::{Line, Merge};
+use super::player::{Player, Step};
+use super::rejected::RejectedLines;
+use super::summary::Summary;
+use crate::engine::effects::Effects;
+use crate::engine::event::{Millis, Record};
+use crate::engine::rule::Rules;
+use crate::engine::shard::Shard;
+use crate::worker::outbox::{Outbox, Topic};
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub struct Replay<'a> {
+    pub rules: Arc<Rules>,
+    pub files: &'a [PathBuf],
+    pub partitions: u32,
+    pub now: Millis,
+    pub until: Option<Millis>,
+    pub rejected: Option<&'a Path>,
+    pub membership: Option<&'a Path>,
+}
+
+/// Where the effects go.
+struct Sinks<'a, W> {
+    changes: W,
+    rejected: RejectedLines,
+    topics: &'a [String],
+    /// What the compacted topic would hold, by customer id; only if asked for.
+    membership: Option<Compacted>,
+}
+
+/// The latest value of each key.
+type Compacted = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
+impl Replay<'_> {
+    pub fn run(&self, changes: impl Write) -> anyhow::Result<Summary> {
+        let start = Instant::now();
+        let read = BytesRead::default();
+        let topics: Vec<String> = self.files.iter().map(|file| input::short_name(file)).collect();
+        let latest = self.now.saturating_add(self.rules.meaning.max_future);
+        let mut merge = Merge::open(self.files, latest, &read)?;
+        let mut player = Player::new(&self.rules, self.partitions, self.now, &topics);
+        let mut sinks = Sinks {
+            changes,
+            rejected: RejectedLines::create(self.rejected)?,
+            topics: &topics,
+            membership: self.membership.map(|_| BTreeMap::new()),
+        };
+        let progress = progress(self.files);
+        let mut lines: Vec<Line> = Vec::new();
+        loop {
+            merge.next_batch(Shard::CHUNK, &mut lines)?;
+            if lines.is_empty() {
+                break;
+            }
+            player.lines(&merge, &lines, |step| sinks.take(step))?;
+            progress.set_position(read.get());
+        }
+        let until = player.finish(self.until, |step| sinks.take(step))?;
+        progress.finish_and_clear();
+        sinks.finish(self.membership)?;
+        Ok(Summary::new(&player, until, start.elapsed()))
+    }
+}
+
+impl<W: Write> Sinks<'_, W> {
+    fn take(&mut self, step: Step<'_>) -> anyhow::Result<()> {
+        self.rejected(step.effects, step.records)?;
+        if self.membership.is_some() {
+            step.outbox.finish_transaction(step.shard);
+        }
+        self.outputs(step.outbox)
+    }
+
+    fn outputs(&mut self, outbox: &Outbox) -> anyhow::Result<()> {
+        for output in outbox.outputs() {
+            match (output.topic, output.value, &mut self.membership) {
+                (Topic::Changes, Some(value), _) => {
+                    self.changes.write_all(value)?;
+                    self.changes.write_all(b"\n")?;
+                }
+                (Topic::Membership, Some(value), Some(membership)) => {
+                    membership.insert(output.key.into(), value.into());
+                }
+                (Topic::Membership, None, Some(membership)) => {
+                    membership.remove(output.key);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn rejected(&mut self, effects: &Effects, records: &[Record<'_>]) -> anyhow::Result<()> {
+        for rejected in &effects.rejected {
+            let file = &self.topics[usize::from(rejected.topic)];
+            let value = records[rejected.record as usize].value;
+            let words = effects.text(rejected.words);
+            self.rejected.write(rejected.offset as u64 + 1, file, rejected.reason.name(), words, value)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, membership: Option<&Path>) -> anyhow::Result<()> {
+        self.changes.flush()?;
+        self.rejected.finish()?;
+        let (Some(path), Some(customers)) = (membership, self.membership) else { return Ok(()) };
+        let write = || -> std::io::Result<()> {
+            let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
+            for value in customers.values() {
+                out.write_all(value)?;
+                out.write_all(b"\n")?;
+            }
+            out.flush()
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// A bar on standard error if that is a terminal: of bytes if the files have sizes, else a count of them.
+fn progress(files: &[PathBuf]) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (length, template) = match input::total_bytes(files) {
+        Some(length) => (Some(length), "{bar:40} {percent:>3} %  {bytes} of {total_bytes}  {eta} left"),
+        None => (None, "{spinner} {bytes} read"),
+    };
+    let style = ProgressStyle::with_template(template).expect("the template is well formed");
+    ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr_with_hz(10)).with_style(style)
+}

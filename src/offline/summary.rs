@@ -1,0 +1,136 @@
+//! What a replay or a demo did, in a few lines for people.
+
+use super::player::Player;
+use crate::engine::effects::{Cause, Counts};
+use crate::engine::event::{Millis, Reason};
+use crate::engine::profile::Held;
+use crate::engine::rule::{Rules, Target};
+use crate::engine::shard::Shard;
+use crate::worker::encode::moment_text;
+use std::fmt;
+use std::time::Duration;
+
+pub struct Summary {
+    counts: Counts,
+    customers: usize,
+    members: Vec<Members>,
+    until: Option<Millis>,
+    took: Duration,
+}
+
+/// How many customers have each value of a segmentation or audience now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Members {
+    pub name: String,
+    pub is_audience: bool,
+    /// In the order of the file; of an audience only `in`.
+    pub values: Vec<(String, u64)>,
+}
+
+impl Summary {
+    pub fn new(player: &Player, until: Option<Millis>, took: Duration) -> Self {
+        let customers = player.shards().iter().map(|shard| shard.profiles().len()).sum();
+        Self { counts: player.counts.clone(), customers, members: members(player.shards()), until, took }
+    }
+}
+
+/// Counts the members of every value over all shards, which have the same rules.
+pub fn members(shards: &[Shard]) -> Vec<Members> {
+    let rules: &Rules = shards[0].rules();
+    let mut counts: Vec<Vec<u64>> = rules.targets.iter().map(|target| vec![0; value_count(target)]).collect();
+    let mut held = Vec::new();
+    for shard in shards {
+        for row in shard.profiles().rows() {
+            shard.profiles().held(row, &mut held);
+            for (counts, held) in counts.iter_mut().zip(&held).filter(|(_, held)| held.value != Held::NULL) {
+                counts[usize::from(held.value)] += 1;
+            }
+        }
+    }
+    let of_target = |(target, counts): (&Target, Vec<u64>)| {
+        let named =
+            counts.into_iter().enumerate().map(|(value, count)| (target.value_name(value as u16).to_owned(), count));
+        let values = named.skip(usize::from(target.is_audience())).collect();
+        Members { name: target.name.clone(), is_audience: target.is_audience(), values }
+    };
+    rules.targets.iter().zip(counts).map(of_target).collect()
+}
+
+fn value_count(target: &Target) -> usize {
+    match &target.kind {
+        crate::engine::rule::Kind::Segmentation { segments, .. } => segments.len(),
+        crate::engine::rule::Kind::Audience { .. } => 2,
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = &self.counts;
+        let seconds = self.took.as_secs_f64();
+        let rate = (counts.records as f64 / seconds.max(0.001)) as u64;
+        writeln!(f, "{} events in {seconds:.2} s ({} per second)", grouped(counts.records), grouped(rate))?;
+        writeln!(f, "  accepted {}, {} of them late", grouped(counts.accepted), grouped(counts.late))?;
+        let dropped = [
+            ("duplicate", counts.duplicates),
+            ("duplicate_order", counts.duplicate_orders),
+            ("erased", counts.erased),
+            ("opted_out", counts.opted_out),
+        ];
+        writeln!(f, "  dropped {}{}", grouped(counts.dropped()), listed(dropped))?;
+        let rejected = Reason::ALL.iter().map(|(reason, name)| (*name, counts.rejected[*reason as usize]));
+        writeln!(f, "  rejected {}{}", grouped(counts.rejected.iter().sum()), listed(rejected))?;
+        let causes = Cause::ALL.iter().map(|(cause, name)| (*name, counts.changes[*cause as usize]));
+        writeln!(f, "  changes {}{}", grouped(counts.changes.iter().sum()), listed(causes))?;
+        let until = self.until.map(|until| String::from_utf8_lossy(&moment_text(until)).into_owned());
+        writeln!(
+            f,
+            "  customers {} at {}",
+            grouped(self.customers as u64),
+            until.as_deref().unwrap_or("no time at all")
+        )?;
+        for members in &self.members {
+            let values: Vec<String> =
+                members.values.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
+            writeln!(f, "    {}: {}", members.name, values.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// `: a 1, b 2` of what is not 0.
+fn listed<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> String {
+    let some = counts.into_iter().filter(|(_, count)| *count > 0);
+    let list: Vec<String> = some.map(|(name, count)| format!("{name} {}", grouped(count))).collect();
+    if list.is_empty() { String::new() } else { format!(": {}", list.join(", ")) }
+}
+
+/// A number with commas between groups of three digits.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345, "12,345"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn only_what_happened_is_listed() {
+        assert_eq!(listed([("a", 0), ("b", 2_000), ("c", 1)]), ": b 2,000, c 1");
+        assert_eq!(listed([("a", 0)]), "");
+    }
+}
