@@ -4,7 +4,7 @@ use super::player::Player;
 use crate::engine::effects::{Cause, Counts};
 use crate::engine::event::{Millis, Reason};
 use crate::engine::profile::Held;
-use crate::engine::rule::{Rules, Target};
+use crate::engine::rule::{Kind, Rules, Target};
 use crate::engine::shard::Shard;
 use crate::worker::encode::moment_text;
 use std::fmt;
@@ -58,8 +58,8 @@ pub fn members(shards: &[Shard]) -> Vec<Members> {
 
 fn value_count(target: &Target) -> usize {
     match &target.kind {
-        crate::engine::rule::Kind::Segmentation { segments, .. } => segments.len(),
-        crate::engine::rule::Kind::Audience { .. } => 2,
+        Kind::Segmentation { segments, .. } => segments.len(),
+        _ => 2,
     }
 }
 
