@@ -1,5 +1,102 @@
-//! Configuration files, read so that every mistake is found in one go.
+//! `shoal.toml`: how Shoal runs. The settings live beside those who use them; here they are only put together and read.
+//!
+//! The shipped `config/shoal.toml` is compiled in: its values are the defaults, its keys are the known ones.
 
 pub mod document;
 pub mod layers;
 pub mod rules;
+
+use crate::kafka::KafkaSettings;
+use anyhow::Context;
+use document::{Mistakes, Schema};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+const SHIPPED: &str = include_str!("../config/shoal.toml");
+/// Tables whose keys are not ours.
+const OPEN: &[&str] = &["kafka.client"];
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The rules file.
+    pub rules: PathBuf,
+    pub kafka: KafkaSettings,
+    pub log: LogSettings,
+}
+
+/// What is logged to standard error.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSettings {
+    pub level: LogLevel,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Settings {
+    /// Reads the file, if one is given, over the defaults, and the process's environment over both. The rules file's
+    /// path is seen from the settings file's folder, unless the environment gives it.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        let text = file.map(std::fs::read_to_string).transpose();
+        let name = file.map(|file| file.display().to_string()).unwrap_or_default();
+        let text = text.with_context(|| format!("cannot read settings {name}"))?;
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let mut settings = Self::from_layers(text.as_deref().map(|text| (name.as_str(), text)), environment)?;
+        let overridden = std::env::var_os("SHOAL__RULES").is_some();
+        if let Some(folder) = file.and_then(Path::parent).filter(|_| !overridden) {
+            settings.rules = folder.join(&settings.rules);
+        }
+        Ok(settings)
+    }
+
+    fn from_layers(
+        file: Option<layers::File<'_>>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Mistakes> {
+        let example = SHIPPED.parse().expect("the shipped settings are TOML");
+        layers::load(&Schema { example, open: OPEN }, file, environment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::Start;
+
+    #[test]
+    fn the_shipped_file_is_the_defaults() {
+        let shipped = Settings::from_layers(None, []).unwrap();
+        assert_eq!(shipped.kafka, KafkaSettings::default());
+        assert_eq!(Settings::from_layers(Some(("shoal.toml", SHIPPED)), []).unwrap(), shipped);
+    }
+
+    #[test]
+    fn a_start_is_a_word_or_a_moment() {
+        let start = |text: &str| {
+            let file = format!("[kafka]\nstart = {text:?}\n");
+            Settings::from_layers(Some(("shoal.toml", &file)), []).map(|settings| settings.kafka.start)
+        };
+        assert_eq!(start("latest"), Ok(Start::Latest));
+        assert_eq!(start("1970-01-01T00:00:01Z"), Ok(Start::Time(1_000)));
+        let words = start("yesterday").unwrap_err().to_string();
+        assert!(words.starts_with("shoal.toml:2:9: `kafka.start`: expected \"earliest\""), "{words}");
+    }
+}

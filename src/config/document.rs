@@ -69,8 +69,6 @@ pub struct Schema {
     pub example: toml::Table,
     /// Tables (dotted) whose keys are free and whose values are text.
     pub open: &'static [&'static str],
-    /// Keys (dotted) whose values may have several types; checked later.
-    pub untyped: &'static [&'static str],
 }
 
 impl Schema {
@@ -83,11 +81,6 @@ impl Schema {
         }
         let free = || self.open.contains(&tables.join(".").as_str()).then(|| toml::Value::String(String::new()));
         table.get(key).cloned().or_else(free)
-    }
-
-    /// Whether a value has the type that the example has at the path.
-    pub fn fits(&self, path: &[String], value: &toml::Value, known: &toml::Value) -> bool {
-        same_type(value, known) || self.untyped.contains(&path.join(".").as_str())
     }
 
     /// The nearest known key in the same table.
@@ -142,7 +135,7 @@ impl Reader<'_> {
         }
         let plain = plain(value.get_ref());
         let start = value.span().start;
-        if self.schema.fits(&self.path, &plain, known) {
+        if same_type(&plain, known) {
             let place = self.place(start);
             self.settings.push(Setting { path: self.path.clone(), value: plain, place });
         } else {

@@ -41,19 +41,30 @@ pub struct OwnTopics {
     pub rejected_retention_days: u32,
 }
 
-/// `"earliest"`, `"latest"`, or a moment in milliseconds since 1970.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged)]
+/// `"earliest"`, `"latest"`, or a moment as RFC 3339 text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Start {
-    Word(StartWord),
+    Earliest,
+    Latest,
+    /// Milliseconds since 1970.
     Time(i64),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StartWord {
-    Earliest,
-    Latest,
+impl TryFrom<String> for Start {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "earliest" => Ok(Self::Earliest),
+            "latest" => Ok(Self::Latest),
+            _ => text.parse::<jiff::Timestamp>().map(|moment| Self::Time(moment.as_millisecond())).map_err(|_| {
+                format!(
+                    "expected \"earliest\", \"latest\" or a moment such as \"2026-01-01T00:00:00Z\", found {text:?}"
+                )
+            }),
+        }
+    }
 }
 
 impl Default for KafkaSettings {
@@ -64,7 +75,7 @@ impl Default for KafkaSettings {
             instance: "shoal-0".into(),
             inputs: vec!["events".into()],
             partitioner: "murmur2".into(),
-            start: Start::Word(StartWord::Earliest),
+            start: Start::Earliest,
             topics: OwnTopics::default(),
             replication_factor: -1,
             session_timeout_ms: 45_000,
@@ -102,8 +113,8 @@ impl OwnTopics {
 impl From<&Start> for super::StartAt {
     fn from(start: &Start) -> Self {
         match start {
-            Start::Word(StartWord::Earliest) => Self::Earliest,
-            Start::Word(StartWord::Latest) => Self::Latest,
+            Start::Earliest => Self::Earliest,
+            Start::Latest => Self::Latest,
             Start::Time(milliseconds) => Self::Time(*milliseconds),
         }
     }

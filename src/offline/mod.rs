@@ -11,3 +11,4 @@ pub mod player;
 pub mod rejected;
 pub mod replay;
 pub mod summary;
+pub mod words;

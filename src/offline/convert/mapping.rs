@@ -135,7 +135,7 @@ impl Mapping {
 
     pub fn parse(file: &str, text: &str) -> Result<Self, Mistakes> {
         let example = REFERENCE.parse().expect("the reference mapping is TOML");
-        let schema = Schema { example, open: &["attributes"], untyped: &[] };
+        let schema = Schema { example, open: &["attributes"] };
         let (settings, mut mistakes) = document::read(file, text, &schema);
         let place_of = |key: &str| {
             let found = settings.iter().find(|setting| setting.path.join(".") == key);

@@ -1,0 +1,302 @@
+//! A change in words, for people: `c-17850 active → at_risk: 60 days without an order`.
+//!
+//! Made from the change's JSON alone, so whoever reads the `changes` topic could do the same. The reason comes from
+//! `because`: the features in its comparisons have phrases of their own, and what has none is shown as the rule itself.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// A change as its consumers see it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ChangeRecord {
+    pub customer_id: String,
+    pub segmentation: String,
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub cause: String,
+    pub effective_at: String,
+    pub trigger: Option<Trigger>,
+    pub because: Vec<Because>,
+    pub features: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Trigger {
+    #[serde(rename = "type")]
+    pub event_type: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Because {
+    pub rule: String,
+    pub value: Value,
+    pub now: Option<bool>,
+}
+
+/// Reasons told of one change at most.
+const REASONS_MAX: usize = 2;
+/// What an order says by itself: told of one only if there is nothing else.
+const SAID_BY_AN_ORDER: [&str; 6] =
+    ["recency_days", "orders", "inactive_days", "cart_idle_minutes", "cart_open", "overdue_ratio"];
+
+/// One line about a change.
+pub fn words(change: &ChangeRecord) -> String {
+    let (id, name) = (&change.customer_id, &change.segmentation);
+    let what = match (change.from.as_deref(), change.to.as_deref()) {
+        (Some("out"), Some("in")) => format!("{id} joins {name}"),
+        (Some("in"), Some("out")) => format!("{id} leaves {name}"),
+        (None, Some(to)) => format!("{id} → {to}"),
+        (Some(from), Some(to)) => format!("{id} {from} → {to}"),
+        (Some(from), None) => format!("{id} {from} → nothing"),
+        (None, None) => id.clone(),
+    };
+    format!("{what}: {}", why(change))
+}
+
+fn why(change: &ChangeRecord) -> String {
+    let reasons = reasons(change);
+    let event = || change.trigger.as_ref().map_or("an event".to_owned(), |trigger| event_words(trigger, change));
+    let is_order = change.trigger.as_ref().is_some_and(|trigger| trigger.event_type == "purchase");
+    match change.cause.as_str() {
+        "event" if is_order && reasons.is_empty() => event(),
+        "event" if is_order => format!("{}, {reasons}", event()),
+        "event" | "time" if !reasons.is_empty() => reasons,
+        "event" => event(),
+        "late" => format!("late, {}", if reasons.is_empty() { event() } else { reasons }),
+        "time" => "the time has come".into(),
+        "rules" => "new rules".into(),
+        "erase" => "erased".into(),
+        "opt_out" => "opted out".into(),
+        "forgotten" => "no room for more customers".into(),
+        other => other.replace('_', " "),
+    }
+}
+
+/// What the comparisons that turned say, each feature once.
+fn reasons(change: &ChangeRecord) -> String {
+    let is_order = change.trigger.as_ref().is_some_and(|trigger| trigger.event_type == "purchase");
+    let mut told: Vec<String> = Vec::new();
+    for because in &change.because {
+        let feature = Feature::of(&because.rule);
+        if is_order && SAID_BY_AN_ORDER.contains(&feature.name) && feature.window.is_none() {
+            continue;
+        }
+        let words = feature.words(because);
+        if told.len() < REASONS_MAX && !words.is_empty() && !told.contains(&words) {
+            told.push(words);
+        }
+    }
+    told.join(", ")
+}
+
+fn event_words(trigger: &Trigger, change: &ChangeRecord) -> String {
+    let feature = |name: &str| change.features.get(name).filter(|value| !value.is_null());
+    let counted = change.because.iter().find(|because| Feature::of(&because.rule).name == "orders");
+    match trigger.event_type.as_str() {
+        "purchase" => {
+            let orders = feature("orders").or(counted.map(|because| &because.value)).and_then(Value::as_u64);
+            let order = match orders {
+                Some(1) => "first order".to_owned(),
+                Some(2) => "second order".to_owned(),
+                Some(3) => "third order".to_owned(),
+                Some(n) if n > 3 => format!("order no. {n}"),
+                _ => "an order".to_owned(),
+            };
+            feature("last_order_value").map_or(order.clone(), |value| format!("{order} of {}", plain(value)))
+        }
+        "refund" => "a refund".into(),
+        "cancel" => "an order cancelled".into(),
+        "view" => "a look around".into(),
+        "search" => "a search".into(),
+        "cart_add" => "something put into the cart".into(),
+        "cart_remove" => "something taken out of the cart".into(),
+        "checkout" => "a checkout".into(),
+        "open" => "a mail opened".into(),
+        "click" => "a click".into(),
+        "exposure" => "a campaign seen".into(),
+        "profile" => "news about the customer".into(),
+        other => other.replace('_', " "),
+    }
+}
+
+/// The left side of a comparison, taken apart: `views_7d`, `since('checkout')`, `orders_in('shoes', 90)`.
+struct Feature<'a> {
+    name: &'a str,
+    /// ` in 7 days`, of a window.
+    window: Option<String>,
+    arguments: Vec<&'a str>,
+}
+
+impl<'a> Feature<'a> {
+    fn of(rule: &'a str) -> Self {
+        let end = rule.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rule.len());
+        let (whole, rest) = rule.split_at(end);
+        let inside = rest.strip_prefix('(').and_then(|rest| rest.split(')').next());
+        let arguments = inside.map_or(Vec::new(), |inside| {
+            inside.split(',').map(|argument| argument.trim().trim_matches('\'')).collect()
+        });
+        let (name, window) = match whole.rsplit_once('_') {
+            Some((name, window)) => match window_words(window) {
+                Some(window) => (name, Some(window)),
+                None => (whole, None),
+            },
+            None => (whole, None),
+        };
+        Self { name, window, arguments }
+    }
+
+    fn words(&self, because: &Because) -> String {
+        let value = &because.value;
+        let number = value.as_f64();
+        let window = self.window.as_deref().unwrap_or("");
+        let argument = self.arguments.first().copied().unwrap_or("");
+        let days = || number.map(|days| duration(days * 1_440.0));
+        let in_days = || self.arguments.get(1).map_or(String::new(), |days| format!(" in {days} days"));
+        let told = match self.name {
+            "recency_days" => days().map(|days| format!("{days} without an order")),
+            "inactive_days" => days().map(|days| format!("{days} without activity")),
+            "tenure_days" => days().map(|days| format!("a customer for {days}")),
+            "since" => days().map(|days| format!("{days} since the last {argument}")),
+            "days_since" => days().map(|days| format!("{days} since {argument}")),
+            "gap_days" => days().map(|days| format!("an order every {days}")),
+            "cart_idle_minutes" => number.map(|minutes| format!("cart left alone for {}", duration(minutes))),
+            "overdue_ratio" => number.map(|ratio| format!("{ratio:.1} times the usual gap without an order")),
+            "cart_open" => {
+                value.as_bool().map(|open| if open { "a cart is open" } else { "the cart is closed" }.into())
+            }
+            "cart_value" => some(value, |value| format!("a cart of {value}")),
+            "revenue" => some(value, |value| format!("revenue of {value}{window}")),
+            "refunded" => some(value, |value| format!("{value} refunded{window}")),
+            "avg_order_value" => some(value, |value| format!("an average order of {value}{window}")),
+            "last_order_value" => some(value, |value| format!("a last order of {value}")),
+            "sessions" => number.map(|n| counted(n, "visit", window)),
+            "opens" => number.map(|n| counted(n, "mail", " opened") + window),
+            "orders_placed" => number.map(|n| counted(n, "order", " placed") + window),
+            "orders_returned" => number.map(|n| counted(n, "order", " sent back") + window),
+            "orders" | "discounted_orders" | "views" | "searches" | "clicks" | "exposures" | "checkouts" => {
+                let one = if self.name == "searches" { "search" } else { self.name.trim_end_matches('s') };
+                number.map(|n| counted(n, &one.replace('_', " "), window))
+            }
+            "orders_in" => number.map(|n| counted(n, "order", &format!(" in {argument}")) + &in_days()),
+            "views_in" => number.map(|n| counted(n, "view", &format!(" in {argument}")) + &in_days()),
+            "orders_via" => number.map(|n| counted(n, "order", &format!(" via {argument}")) + &in_days()),
+            "events" => number.map(|n| counted(n, argument, &in_days())),
+            "segment" => value.as_str().map(|value| format!("now {value}")),
+            "audience" => value.as_bool().map(|is| format!("{} {argument}", if is { "in" } else { "not in" })),
+            "min_dwell" => number.map(|held| format!("held for {}", duration(held / 60_000.0))),
+            _ => Some(match because.now {
+                Some(true) => because.rule.clone(),
+                Some(false) => format!("no longer {}", because.rule),
+                None => format!("{} is unknown", because.rule),
+            }),
+        };
+        told.unwrap_or_default()
+    }
+}
+
+fn window_words(window: &str) -> Option<String> {
+    let (number, unit) = match window.strip_suffix('d') {
+        Some(number) => (number, "day"),
+        None => (window.strip_suffix('h')?, "hour"),
+    };
+    let number: u32 = number.parse().ok()?;
+    Some(format!(" in {}", counted(f64::from(number), unit, "")))
+}
+
+fn some(value: &Value, words: impl Fn(String) -> String) -> Option<String> {
+    (!value.is_null()).then(|| words(plain(value)))
+}
+
+fn counted(number: f64, one: &str, behind: &str) -> String {
+    let plural = match one.strip_suffix("ch") {
+        Some(_) => "es",
+        None => "s",
+    };
+    let ending = if number == 1.0 { "" } else { plural };
+    format!("{number} {one}{ending}{behind}")
+}
+
+/// A value without quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Minutes in the unit people would use, rounded down: what is told has passed.
+fn duration(minutes: f64) -> String {
+    let (number, unit) = match minutes {
+        minutes if minutes >= 2.0 * 1_440.0 => (minutes / 1_440.0, "day"),
+        minutes if minutes >= 120.0 => (minutes / 60.0, "hour"),
+        minutes => (minutes, "minute"),
+    };
+    counted((number + 1e-9).floor(), unit, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn told(mut change: Value) -> String {
+        let defaults = json!({"customer_id": "c-1", "segmentation": "lifecycle", "from": null, "to": null,
+            "effective_at": "2011-01-01T00:00:00.000Z", "trigger": null, "because": [], "features": {}});
+        for (key, value) in defaults.as_object().unwrap() {
+            change.as_object_mut().unwrap().entry(key).or_insert(value.clone());
+        }
+        words(&serde_json::from_value(change).unwrap())
+    }
+
+    fn because(rule: &str, value: Value, was: Value, now: Value) -> Value {
+        json!({"rule": rule, "value": value, "was": was, "now": now})
+    }
+
+    #[test]
+    fn time_tells_what_has_passed() {
+        let change = |rule: &str, value: f64, now: bool| {
+            told(
+                json!({"from": "active", "to": "at_risk", "cause": "time", "because": [because(rule, json!(value), json!(!now), json!(now))]}),
+            )
+        };
+        assert_eq!(
+            change("recency_days <= 60", 60.00000001157407, false),
+            "c-1 active → at_risk: 60 days without an order"
+        );
+        assert_eq!(change("recency_days >= 60", 60.0, true), "c-1 active → at_risk: 60 days without an order");
+        assert_eq!(change("inactive_days > 0.5", 0.5000001, true), "c-1 active → at_risk: 12 hours without activity");
+        assert_eq!(change("since('checkout') >= 7", 7.0, true), "c-1 active → at_risk: 7 days since the last checkout");
+        assert_eq!(change("views_7d >= 5", 4.0, false), "c-1 active → at_risk: 4 views in 7 days");
+        assert_eq!(
+            change("orders_in('shoes', 90) > 0", 1.0, true),
+            "c-1 active → at_risk: 1 order in shoes in 90 days"
+        );
+        assert_eq!(change("min_dwell", 604_800_000.0, true), "c-1 active → at_risk: held for 7 days");
+        assert_eq!(change("age > 30", 31.0, false), "c-1 active → at_risk: no longer age > 30");
+    }
+
+    #[test]
+    fn orders_tell_which_one_and_how_much() {
+        let purchase = json!({"type": "purchase", "topic": "t", "partition": 0, "offset": 1, "event_id": null});
+        let first = told(json!({"from": "prospect", "to": "new", "cause": "event", "trigger": purchase,
+            "because": [because("orders = 0", json!(1), json!(true), json!(false)), because("recency_days <= 30", json!(0.0), json!(null), json!(true))],
+            "features": {"orders": 1, "last_order_value": "37.40"}}));
+        assert_eq!(first, "c-1 prospect → new: first order of 37.40");
+        let vip = told(json!({"segmentation": "vip", "from": "out", "to": "in", "cause": "event", "trigger": purchase,
+            "because": [because("revenue_365d >= 1000", json!("1200.50"), json!(false), json!(true))], "features": {"orders": 12}}));
+        assert_eq!(vip, "c-1 joins vip: order no. 12, revenue of 1200.50 in 365 days");
+        let closed =
+            told(json!({"segmentation": "cart", "from": "in", "to": "out", "cause": "event", "trigger": purchase,
+            "because": [because("cart_open", json!(false), json!(true), json!(false))]}));
+        assert_eq!(closed, "c-1 leaves cart: an order");
+    }
+
+    #[test]
+    fn other_causes() {
+        let view = json!({"type": "view", "topic": "t", "partition": 0, "offset": 1, "event_id": null});
+        assert_eq!(told(json!({"to": "prospect", "cause": "event", "trigger": view})), "c-1 → prospect: a look around");
+        assert_eq!(told(json!({"from": "new", "cause": "erase"})), "c-1 new → nothing: erased");
+        assert_eq!(
+            told(json!({"from": "a", "to": "b", "cause": "late", "trigger": view})),
+            "c-1 a → b: late, a look around"
+        );
+        assert_eq!(told(json!({"from": "a", "to": "b", "cause": "rules"})), "c-1 a → b: new rules");
+    }
+}
