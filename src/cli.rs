@@ -3,6 +3,8 @@
 //! Statuses: 0 done, 1 failed, 2 typed wrongly, 78 (`EX_CONFIG`) something configured is wrong.
 
 mod convert;
+mod demo;
+mod produce;
 mod replay;
 
 use crate::config::document::Mistakes;
@@ -25,15 +27,19 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::DemoArguments),
     Replay(replay::ReplayArguments),
     Convert(convert::ConvertArguments),
+    Produce(produce::ProduceArguments),
 }
 
 /// Does what was typed; the process's status.
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Demo(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Convert(command) => command.run(),
+        Command::Produce(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

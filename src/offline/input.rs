@@ -61,7 +61,8 @@ pub fn total_bytes(paths: &[std::path::PathBuf]) -> Option<u64> {
         .sum()
 }
 
-fn unpack(mut raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+/// The bytes themselves, or what they hold if they are packed.
+pub fn unpack(mut raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut first = Vec::with_capacity(ZSTANDARD.len());
     raw.by_ref().take(ZSTANDARD.len() as u64).read_to_end(&mut first)?;
     let packed_as = first.clone();

@@ -4,10 +4,12 @@
 //! them; `replay` and `demo` say what comes out.
 
 pub mod convert;
+pub mod demo;
 pub mod input;
 pub mod lines;
 pub mod merge;
 pub mod player;
+pub mod produce;
 pub mod rejected;
 pub mod replay;
 pub mod summary;

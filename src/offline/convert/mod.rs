@@ -16,7 +16,7 @@ use mapping::{Mapping, OrderLines};
 use orders::{EventWriter, Order, Written};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -69,20 +69,20 @@ pub fn convert(
     rejected: RejectedLines,
 ) -> anyhow::Result<Summary> {
     let start = Instant::now();
-    let mut conversion = Conversion {
-        mapping,
-        names: files.iter().map(|file| input::short_name(file)).collect(),
-        events: EventWriter::new(mapping, out),
-        orders: Vec::new(),
-        by_id: HashMap::new(),
-        short: HashSet::new(),
-        last_written: i64::MIN,
-        rejected,
-        summary: Summary::default(),
-    };
+    let names = files.iter().map(|file| input::short_name(file)).collect();
+    let mut conversion = Conversion::new(mapping, names, out, rejected);
     for (number, file) in files.iter().enumerate() {
-        conversion.file(number, file)?;
+        let bytes = input::open(file, &BytesRead::default())?;
+        conversion.read(number, bytes).with_context(|| format!("cannot convert {}", file.display()))?;
     }
+    conversion.finish(start)
+}
+
+/// Converts an export that stands in memory.
+pub fn convert_bytes(mapping: &Mapping, name: &str, bytes: &'static [u8], out: impl Write) -> anyhow::Result<Summary> {
+    let start = Instant::now();
+    let mut conversion = Conversion::new(mapping, vec![name.to_owned()], out, RejectedLines::create(None)?);
+    conversion.read(0, input::unpack(bytes)?)?;
     conversion.finish(start)
 }
 
@@ -101,18 +101,30 @@ struct Conversion<'m, W> {
     summary: Summary,
 }
 
-impl<W: Write> Conversion<'_, W> {
-    fn file(&mut self, number: usize, path: &std::path::Path) -> anyhow::Result<()> {
-        let bytes = input::open(path, &BytesRead::default())?;
+impl<'m, W: Write> Conversion<'m, W> {
+    fn new(mapping: &'m Mapping, names: Vec<String>, out: W, rejected: RejectedLines) -> Self {
+        Self {
+            mapping,
+            names,
+            events: EventWriter::new(mapping, out),
+            orders: Vec::new(),
+            by_id: HashMap::new(),
+            short: HashSet::new(),
+            last_written: i64::MIN,
+            rejected,
+            summary: Summary::default(),
+        }
+    }
+
+    fn read(&mut self, number: usize, bytes: impl Read) -> anyhow::Result<()> {
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(self.mapping.file.delimiter.as_bytes()[0])
             .flexible(true)
             .from_reader(bytes);
-        let header = reader.byte_headers().with_context(|| format!("cannot read {}", path.display()))?.clone();
-        let columns = LineReader::new(self.mapping, &header);
-        let mut columns = columns.map_err(|words| anyhow::anyhow!("{}:1: {words}", path.display()))?;
+        let header = reader.byte_headers()?.clone();
+        let mut columns = LineReader::new(self.mapping, &header).map_err(anyhow::Error::msg)?;
         let mut record = ByteRecord::new();
-        while reader.read_byte_record(&mut record).with_context(|| format!("cannot read {}", path.display()))? {
+        while reader.read_byte_record(&mut record)? {
             self.summary.lines += 1;
             let place = (number, record.position().map_or(0, csv::Position::line));
             self.record(&mut columns, &record, place)?;

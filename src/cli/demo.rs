@@ -1,0 +1,71 @@
+//! `shoal demo`: its arguments.
+
+use crate::config::rules;
+use crate::offline::demo::{self, Demo};
+use anyhow::Context;
+use clap::Args;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Plays a real shop's year in your terminal: no broker, no set-up, half a minute
+///
+/// The orders and returns are those of 1,103 customers of a British online shop (Online Retail, Chen 2015, UCI Machine
+/// Learning Repository, CC BY 4.0). Visits, carts and mails around them are generated from a seed. They go through the
+/// same engine as everything else; what you see is made from the changes it publishes.
+///
+/// In a terminal it shows, live, the members of every segment, the flow of customers between segments, and the last
+/// changes in words. Otherwise it writes plain lines. It ends by itself, with a summary.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  shoal demo
+  shoal demo --speed 40
+  shoal demo --rules mine.toml        # your own segments, beginning from config/demo/rules.toml
+  shoal demo --speed max | tail       # plain lines, as fast as it goes")]
+pub struct DemoArguments {
+    /// Days of the shop per second, from 7 to 1,000, or `max`
+    #[arg(long, value_name = "DAYS", default_value = "14", value_parser = speed)]
+    speed: Speed,
+
+    /// Other rules than those that come with it
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+
+    /// What the generated events are made from
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Speed {
+    Days(f64),
+    Max,
+}
+
+impl DemoArguments {
+    pub fn run(self) -> anyhow::Result<()> {
+        let rules = match &self.rules {
+            Some(file) => rules::read(file)?,
+            None => rules::parse("config/demo/rules.toml", demo::RULES)?,
+        };
+        let stopped = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGINT, stopped.clone())
+            .context("cannot listen for Ctrl-C")?;
+        let days_per_second = match self.speed {
+            Speed::Days(days) => Some(days),
+            Speed::Max => None,
+        };
+        let summary = Demo { rules, seed: self.seed, days_per_second }.run(&stopped)?;
+        println!("\n{summary}");
+        Ok(())
+    }
+}
+
+/// At less than 7 days a second it would not end within a minute.
+fn speed(text: &str) -> Result<Speed, String> {
+    match text.parse::<f64>() {
+        _ if text == "max" => Ok(Speed::Max),
+        Ok(days) if (7.0..=1_000.0).contains(&days) => Ok(Speed::Days(days)),
+        _ => Err("expected a number of days from 7 to 1000, or `max`".into()),
+    }
+}

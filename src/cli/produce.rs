@@ -1,0 +1,56 @@
+//! `shoal produce`: its arguments.
+
+use crate::config::Settings;
+use crate::offline::produce;
+use crate::offline::summary::grouped;
+use clap::Args;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Writes files of native events into a Kafka topic, as Shoal expects to find them
+///
+/// Each record's key is the customer id, its partition that of the configured partitioner (murmur2, the default of Kafka's
+/// own clients), its timestamp the event's own time. Several files are merged by time.
+///
+/// A topic that would delete the events by their age (retention.ms) or that stamps its own time
+/// (message.timestamp.type = LogAppendTime) is refused, with what to set.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  shoal produce --brokers localhost:9092 --topic events events.jsonl.zst
+  shoal convert --mapping config/mappings/online-retail.toml online-retail.csv.gz \\
+    | shoal produce --config shoal.toml --topic events -")]
+pub struct ProduceArguments {
+    /// Where to write
+    #[arg(long, value_name = "NAME")]
+    topic: String,
+
+    /// Settings: [kafka] brokers, partitioner and client are used [default: those compiled in]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The brokers, instead of those of the settings
+    #[arg(long, value_name = "HOST:PORT,…")]
+    brokers: Option<String>,
+
+    /// Where to write the lines that cannot be produced, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    rejected: Option<PathBuf>,
+
+    /// Native events as JSON lines; `-` is standard input
+    #[arg(default_value = "-", value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+impl ProduceArguments {
+    pub fn run(self) -> anyhow::Result<()> {
+        let mut settings = Settings::load(self.config.as_deref())?.kafka;
+        if let Some(brokers) = self.brokers {
+            settings.brokers = brokers;
+        }
+        let start = Instant::now();
+        let produced = produce::produce(&settings, &self.topic, &self.files, self.rejected.as_deref())?;
+        let (events, seconds) = (grouped(produced.events), start.elapsed().as_secs_f64());
+        eprintln!("{events} events written to {} in {seconds:.1} s, {} lines left out", self.topic, produced.left_out);
+        Ok(())
+    }
+}

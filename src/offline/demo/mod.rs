@@ -1,0 +1,171 @@
+//! `shoal demo`: a real shop's year in seconds, without a broker or any set-up.
+//!
+//! The events go through the same shard as everywhere; the panel knows only what the changes say.
+
+pub mod board;
+mod browsing;
+mod dice;
+pub mod panel;
+pub mod shop;
+
+use super::player::{Player, Step};
+use super::summary::{Summary, grouped};
+use super::words::ChangeRecord;
+use crate::engine::event::{DAY, Millis, Record};
+use crate::engine::rule::{Kind, Rules, Target};
+use crate::engine::shard::Shard;
+use crate::worker::outbox::Topic;
+use board::Board;
+use console::Term;
+use panel::{Progress, Screen};
+use shop::Shop;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Rules that are worth looking at.
+pub const RULES: &str = include_str!("../../../config/demo/rules.toml");
+const FRAME: Duration = Duration::from_millis(80);
+/// Simulated time between the plain lines.
+const LINE_EVERY: Millis = 14 * DAY;
+
+pub struct Demo {
+    pub rules: Arc<Rules>,
+    pub seed: u64,
+    /// Simulated days per second; `None`: as fast as it goes.
+    pub days_per_second: Option<f64>,
+}
+
+impl Demo {
+    /// Plays the year, live if standard output is a terminal. Ends by itself, or when `stopped` is set.
+    pub fn run(&self, stopped: &AtomicBool) -> anyhow::Result<Summary> {
+        let shop = Shop::open(self.seed)?;
+        let mut show = Show::open(&shop, &self.rules, self.days_per_second)?;
+        let start = Instant::now();
+        let topics = ["demo".to_owned()];
+        let mut player = Player::new(&self.rules, 1, shop.last_time(), &topics);
+        let mut place = 0;
+        while place < shop.len() && !stopped.load(Ordering::Relaxed) {
+            let until = match self.days_per_second {
+                Some(days) => shop.first_time() + (start.elapsed().as_secs_f64() * days * DAY as f64) as Millis,
+                None => Millis::MAX,
+            };
+            let records = due(&shop, place, until);
+            if records.is_empty() {
+                // Time goes on without events, too: what it alone changes comes out at its moment.
+                player.advance(until, |step| show.board_takes(step))?;
+            }
+            place += records.len();
+            player.records(0, &records, |step| show.board_takes(step))?;
+            let now = if records.len() == Shard::CHUNK { shop.event(place - 1).0 } else { until };
+            show.show(&shop, place, now.min(shop.last_time()))?;
+            if records.len() < Shard::CHUNK && place < shop.len() {
+                std::thread::sleep(FRAME);
+            }
+        }
+        let until = player.finish(None, |step| show.board_takes(step))?;
+        show.end(&shop, place)?;
+        Ok(Summary::new(&player, until, start.elapsed()))
+    }
+}
+
+/// The next events up to a moment, as many as a shard takes at once.
+fn due(shop: &Shop, place: usize, until: Millis) -> Vec<Record<'_>> {
+    let places = place..shop.len().min(place + Shard::CHUNK);
+    let events = places.map(|place| (place, shop.event(place))).take_while(|(_, (time, _))| *time <= until);
+    let record =
+        |(place, (_, value))| Record { topic: 0, partition: 0, offset: place as i64, arrival: None, key: None, value };
+    events.map(record).collect()
+}
+
+/// Where the changes are shown.
+struct Show {
+    board: Board,
+    title: Vec<String>,
+    screen: Option<Screen>,
+    drawn_at: Option<Instant>,
+    next_line: Millis,
+}
+
+impl Show {
+    fn open(shop: &Shop, rules: &Rules, days_per_second: Option<f64>) -> anyhow::Result<Self> {
+        let speed = days_per_second.map_or(String::new(), |days| format!(", {days} days a second"));
+        let (customers, generated) = (grouped(shop.customers as u64), grouped(shop.generated as u64));
+        let title = vec![
+            format!(
+                "Shoal: a real shop's year{speed}. {customers} customers with {} orders and {} returns:",
+                grouped(shop.orders),
+                grouped(shop.returns)
+            ),
+            format!("Online Retail (Chen 2015, CC BY 4.0). Around them {generated} generated visits, carts and mails."),
+        ];
+        let board = Board::new(rules.targets.iter().map(|target| (target.name.clone(), segments(target))));
+        let screen = if Term::stdout().is_term() { Some(Screen::new()?) } else { None };
+        if screen.is_none() {
+            println!("{}", title.join("\n"));
+        }
+        Ok(Self { board, title, screen, drawn_at: None, next_line: shop.first_time() + LINE_EVERY })
+    }
+
+    fn board_takes(&mut self, step: Step<'_>) -> anyhow::Result<()> {
+        for output in step.outbox.outputs().filter(|output| output.topic == Topic::Changes) {
+            if let Some(value) = output.value {
+                self.board.take(&serde_json::from_slice::<ChangeRecord>(value)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws the panel if it is time to, or writes plain lines.
+    fn show(&mut self, shop: &Shop, place: usize, now: Millis) -> anyhow::Result<()> {
+        if self.screen.is_some() {
+            if self.drawn_at.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
+                self.draw(shop, place, now)?;
+            }
+        } else if now >= self.next_line {
+            self.next_line = now + LINE_EVERY;
+            self.line(place, now)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, shop: &Shop, place: usize) -> anyhow::Result<()> {
+        let now = shop.event(place.saturating_sub(1)).0;
+        if self.screen.is_some() { self.draw(shop, place, now) } else { self.line(place, now) }
+    }
+
+    fn draw(&mut self, shop: &Shop, place: usize, now: Millis) -> anyhow::Result<()> {
+        let Some(screen) = &mut self.screen else { return Ok(()) };
+        let span = (shop.last_time() - shop.first_time()).max(1);
+        let share = (now - shop.first_time()) as f64 / span as f64;
+        let (width, height) = screen.size();
+        screen.draw(&panel::render(&self.title, &self.board, Progress { now, share, events: place }, width, height))?;
+        self.drawn_at = Some(Instant::now());
+        Ok(())
+    }
+
+    /// One line of counts and the last change in words.
+    fn line(&mut self, place: usize, now: Millis) -> anyhow::Result<()> {
+        use std::io::Write;
+        let mut out = std::io::stdout().lock();
+        let board = &self.board;
+        write!(out, "{}  {} events, {} changes", panel::date(now), grouped(place as u64), grouped(board.changes))?;
+        if let Some(flows) = board.segmentations.first() {
+            for (name, members) in flows.segments.iter().zip(&flows.members) {
+                write!(out, "  {name} {}", grouped(*members))?;
+            }
+        }
+        if let Some(last) = board.last.back() {
+            write!(out, "\n            {last}")?;
+        }
+        writeln!(out)?;
+        Ok(())
+    }
+}
+
+fn segments(target: &Target) -> Vec<String> {
+    match &target.kind {
+        Kind::Segmentation { segments, .. } => segments.iter().map(|segment| segment.name.clone()).collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,125 @@
+//! The year that the demo plays: real orders and returns of the excerpt, and generated browsing and mail around them.
+
+use super::super::convert::convert_bytes;
+use super::super::convert::mapping::Mapping;
+use super::browsing::{self, Bought};
+use crate::engine::decode::time_of;
+use crate::engine::event::Millis;
+use anyhow::Context;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Chen, D. (2015), Online Retail, UCI Machine Learning Repository, CC BY 4.0: see the README beside it.
+const EXCERPT: &[u8] = include_bytes!("../../../config/demo/online-retail-excerpt.csv.gz");
+const MAPPING: &str = include_str!("../../../config/mappings/online-retail.toml");
+
+/// Native events in order of time.
+pub struct Shop {
+    text: Vec<u8>,
+    events: Vec<(Millis, Range<usize>)>,
+    pub customers: usize,
+    pub orders: u64,
+    pub returns: u64,
+    pub generated: usize,
+}
+
+/// What generating needs of a real event.
+#[derive(Deserialize)]
+struct RealEvent<'a> {
+    customer_id: &'a str,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    amount: Option<&'a str>,
+}
+
+impl Shop {
+    /// Makes the year; the same seed makes the same.
+    pub fn open(seed: u64) -> anyhow::Result<Self> {
+        let mapping = Mapping::parse("config/mappings/online-retail.toml", MAPPING)?;
+        let mut text = Vec::new();
+        let written = convert_bytes(&mapping, "online-retail-excerpt.csv.gz", EXCERPT, &mut text)?.written;
+        let mut events = Vec::new();
+        index(&text, 0, &mut events)?;
+        let real = events.len();
+        let customers = orders(&text, &events)?;
+        let end = events.last().map_or(0, |(time, _)| *time);
+        for (customer_id, orders) in &customers {
+            browsing::around(seed, customer_id, orders, end, &mut text);
+        }
+        let generated_from = events.last().map_or(0, |(_, line)| line.end + 1);
+        index(&text[generated_from..], generated_from, &mut events)?;
+        let generated = events.len() - real;
+        // Stable: of one moment the real events come first.
+        events.sort_by_key(|(time, _)| *time);
+        Ok(Self {
+            text,
+            events,
+            customers: customers.len(),
+            orders: written.purchases,
+            returns: written.refunds,
+            generated,
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// The n-th event: its time, and the JSON.
+    pub fn event(&self, place: usize) -> (Millis, &[u8]) {
+        let (time, line) = &self.events[place];
+        (*time, &self.text[line.clone()])
+    }
+
+    pub fn first_time(&self) -> Millis {
+        self.events.first().map_or(0, |(time, _)| *time)
+    }
+
+    pub fn last_time(&self) -> Millis {
+        self.events.last().map_or(0, |(time, _)| *time)
+    }
+}
+
+/// Where each line stands in the whole text, and its time.
+fn index(lines: &[u8], start: usize, events: &mut Vec<(Millis, Range<usize>)>) -> anyhow::Result<()> {
+    let mut from = 0;
+    for end in memchr::memchr_iter(b'\n', lines) {
+        let time = time_of(&lines[from..end]).context("an event of the demo has no time")?;
+        events.push((time, start + from..start + end));
+        from = end + 1;
+    }
+    Ok(())
+}
+
+/// Every customer's orders, by time.
+fn orders(text: &[u8], events: &[(Millis, Range<usize>)]) -> anyhow::Result<BTreeMap<String, Vec<Bought>>> {
+    let mut customers: BTreeMap<String, Vec<Bought>> = BTreeMap::new();
+    for (time, line) in events {
+        let event: RealEvent<'_> = serde_json::from_slice(&text[line.clone()])?;
+        let orders = customers.entry(event.customer_id.to_owned()).or_default();
+        if event.event_type == "purchase" {
+            let amount = event.amount.and_then(|amount| amount.parse().ok()).unwrap_or(0.0);
+            orders.push(Bought { time: *time, amount });
+        }
+    }
+    Ok(customers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_makes_the_same_year() {
+        let (a, b, other) = (Shop::open(1).unwrap(), Shop::open(1).unwrap(), Shop::open(2).unwrap());
+        assert_eq!((a.customers, a.orders, a.returns), (1_103, 4_333, 830));
+        assert!(a.text == b.text && a.events == b.events && a.text != other.text);
+        assert!(a.events.is_sorted_by_key(|(time, _)| *time));
+        assert!(a.generated > 20_000, "{}", a.generated);
+    }
+}
