@@ -2,6 +2,7 @@
 //!
 //! Statuses: 0 done, 1 failed, 2 typed wrongly, 78 (`EX_CONFIG`) something configured is wrong.
 
+mod check;
 mod convert;
 mod demo;
 mod produce;
@@ -30,6 +31,7 @@ enum Command {
     Demo(demo::DemoArguments),
     Replay(replay::ReplayArguments),
     Convert(convert::ConvertArguments),
+    Check(check::CheckArguments),
     Produce(produce::ProduceArguments),
 }
 
@@ -39,6 +41,7 @@ pub fn run() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Convert(command) => command.run(),
+        Command::Check(command) => command.run(),
         Command::Produce(command) => command.run(),
     };
     match done {

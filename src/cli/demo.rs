@@ -4,6 +4,7 @@ use crate::config::rules;
 use crate::offline::demo::{self, Demo};
 use anyhow::Context;
 use clap::Args;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -56,7 +57,7 @@ impl DemoArguments {
             Speed::Max => None,
         };
         let summary = Demo { rules, seed: self.seed, days_per_second }.run(&stopped)?;
-        println!("\n{summary}");
+        write!(io::stdout().lock(), "\n{summary}")?;
         Ok(())
     }
 }

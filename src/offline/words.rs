@@ -75,15 +75,19 @@ fn why(change: &ChangeRecord) -> String {
 /// What the comparisons that turned say, each feature once.
 fn reasons(change: &ChangeRecord) -> String {
     let is_order = change.trigger.as_ref().is_some_and(|trigger| trigger.event_type == "purchase");
-    let mut told: Vec<String> = Vec::new();
+    let (mut told, mut features): (Vec<String>, Vec<Feature<'_>>) = (Vec::new(), Vec::new());
     for because in &change.because {
         let feature = Feature::of(&because.rule);
+        if features.contains(&feature) {
+            continue;
+        }
         if is_order && SAID_BY_AN_ORDER.contains(&feature.name) && feature.window.is_none() {
             continue;
         }
         let words = feature.words(because);
-        if told.len() < REASONS_MAX && !words.is_empty() && !told.contains(&words) {
+        if told.len() < REASONS_MAX && !words.is_empty() {
             told.push(words);
+            features.push(feature);
         }
     }
     told.join(", ")
@@ -119,7 +123,9 @@ fn event_words(trigger: &Trigger, change: &ChangeRecord) -> String {
     }
 }
 
-/// The left side of a comparison, taken apart: `views_7d`, `since('checkout')`, `orders_in('shoes', 90)`.
+/// The left side of a comparison, taken apart: `views_7d`, `since('checkout')`, `orders_in('shoes', 90)`. Of anything
+/// more than one feature the name is empty.
+#[derive(PartialEq)]
 struct Feature<'a> {
     name: &'a str,
     /// ` in 7 days`, of a window.
@@ -131,7 +137,13 @@ impl<'a> Feature<'a> {
     fn of(rule: &'a str) -> Self {
         let end = rule.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rule.len());
         let (whole, rest) = rule.split_at(end);
-        let inside = rest.strip_prefix('(').and_then(|rest| rest.split(')').next());
+        let (inside, rest) = match rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+            Some((inside, rest)) => (Some(inside), rest),
+            None => (None, rest),
+        };
+        if rest.trim_start().starts_with(['+', '-', '*', '/', '(']) {
+            return Self { name: "", window: None, arguments: vec![rule] };
+        }
         let arguments = inside.map_or(Vec::new(), |inside| {
             inside.split(',').map(|argument| argument.trim().trim_matches('\'')).collect()
         });
@@ -270,6 +282,15 @@ mod tests {
         );
         assert_eq!(change("min_dwell", 604_800_000.0, true), "c-1 active → at_risk: held for 7 days");
         assert_eq!(change("age > 30", 31.0, false), "c-1 active → at_risk: no longer age > 30");
+    }
+
+    #[test]
+    fn a_feature_is_told_once_and_arithmetic_as_it_stands() {
+        let both = told(json!({"segmentation": "returns", "from": "out", "to": "in", "cause": "time", "because": [
+            because("refunded_90d >= 100", json!("120.00"), json!(false), json!(true)),
+            because("refunded_90d < 500", json!("120.00"), json!(false), json!(true)),
+            because("refunded_90d * 4 >= revenue_90d", json!(480.0), json!(false), json!(true))]}));
+        assert_eq!(both, "c-1 joins returns: 120.00 refunded in 90 days, refunded_90d * 4 >= revenue_90d");
     }
 
     #[test]

@@ -13,18 +13,20 @@ use super::summary::{Summary, grouped};
 use super::words::ChangeRecord;
 use crate::engine::event::{DAY, Millis, Record};
 use crate::engine::rule::{Kind, Rules, Target};
-use crate::engine::shard::Shard;
 use crate::worker::outbox::Topic;
 use board::Board;
 use console::Term;
 use panel::{Progress, Screen};
 use shop::Shop;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Rules that are worth looking at.
 pub const RULES: &str = include_str!("../../../config/demo/rules.toml");
+/// Events applied at once: few, so that the changes come about in the order of time.
+const EVENTS_AT_ONCE: usize = 16;
 const FRAME: Duration = Duration::from_millis(80);
 /// Simulated time between the plain lines.
 const LINE_EVERY: Millis = 14 * DAY;
@@ -57,9 +59,9 @@ impl Demo {
             }
             place += records.len();
             player.records(0, &records, |step| show.board_takes(step))?;
-            let now = if records.len() == Shard::CHUNK { shop.event(place - 1).0 } else { until };
+            let now = if records.len() == EVENTS_AT_ONCE { shop.event(place - 1).0 } else { until };
             show.show(&shop, place, now.min(shop.last_time()))?;
-            if records.len() < Shard::CHUNK && place < shop.len() {
+            if records.len() < EVENTS_AT_ONCE && place < shop.len() {
                 std::thread::sleep(FRAME);
             }
         }
@@ -69,9 +71,9 @@ impl Demo {
     }
 }
 
-/// The next events up to a moment, as many as a shard takes at once.
+/// The next events up to a moment, at most [`EVENTS_AT_ONCE`].
 fn due(shop: &Shop, place: usize, until: Millis) -> Vec<Record<'_>> {
-    let places = place..shop.len().min(place + Shard::CHUNK);
+    let places = place..shop.len().min(place + EVENTS_AT_ONCE);
     let events = places.map(|place| (place, shop.event(place))).take_while(|(_, (time, _))| *time <= until);
     let record =
         |(place, (_, value))| Record { topic: 0, partition: 0, offset: place as i64, arrival: None, key: None, value };
@@ -102,7 +104,7 @@ impl Show {
         let board = Board::new(rules.targets.iter().map(|target| (target.name.clone(), segments(target))));
         let screen = if Term::stdout().is_term() { Some(Screen::new()?) } else { None };
         if screen.is_none() {
-            println!("{}", title.join("\n"));
+            writeln!(io::stdout().lock(), "{}", title.join("\n"))?;
         }
         Ok(Self { board, title, screen, drawn_at: None, next_line: shop.first_time() + LINE_EVERY })
     }
@@ -146,8 +148,7 @@ impl Show {
 
     /// One line of counts and the last change in words.
     fn line(&mut self, place: usize, now: Millis) -> anyhow::Result<()> {
-        use std::io::Write;
-        let mut out = std::io::stdout().lock();
+        let mut out = io::stdout().lock();
         let board = &self.board;
         write!(out, "{}  {} events, {} changes", panel::date(now), grouped(place as u64), grouped(board.changes))?;
         if let Some(flows) = board.segmentations.first() {

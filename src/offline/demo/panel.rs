@@ -49,12 +49,17 @@ pub fn date(moment: Millis) -> String {
 }
 
 fn progress_line(board: &Board, progress: Progress, width: usize) -> String {
-    let causes = board.by_cause.iter().map(|(cause, count)| format!("{} by {cause}", grouped(*count)));
-    let causes: Vec<String> = causes.collect();
-    let counts = format!("{} events, {} changes", grouped(progress.events as u64), grouped(board.changes));
+    let causes: Vec<String> =
+        board.by_cause.iter().map(|(cause, count)| format!("{cause} {}", grouped(*count))).collect();
+    let counts = format!("{} events  {} changes", grouped(progress.events as u64), grouped(board.changes));
     let share = (progress.share * 100.0) as u32;
-    let bar = bar(progress.share, (width / 4).clamp(BAR_MIN, BAR_MAX));
-    format!("{}  {} {share:>3} %  {counts}: {}", style(date(progress.now)).bold(), style(bar).cyan(), causes.join(", "))
+    let bar = bar(progress.share, (width / 5).clamp(BAR_MIN, BAR_MAX));
+    format!(
+        "{}  {} {share:>3} %  {counts} ({})",
+        style(date(progress.now)).bold(),
+        style(bar).cyan(),
+        causes.join(", ")
+    )
 }
 
 /// Each segment with its members, and how many went from it to each other one.

@@ -1,0 +1,93 @@
+//! `shoal check`: its arguments, and what it says.
+
+use crate::config::document::{Mistake, Mistakes};
+use crate::config::{Settings, rules};
+use crate::engine::feature::print;
+use crate::engine::rule::Rules;
+use crate::offline::convert::mapping::Mapping;
+use clap::Args;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Says everything that is wrong with settings and rules, in one go
+///
+/// Each mistake comes with file, line and column, what was expected and what was found, and the nearest known name. With
+/// any mistake the status is 78. A settings file is checked together with the environment that goes over it and the
+/// rules file it names.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  shoal check --rules config/rules.toml
+  shoal check --config /etc/shoal/shoal.toml
+  shoal check --mapping config/mappings/online-retail.toml
+  shoal check --features                 # what rules can say about a customer")]
+#[group(required = true, multiple = true)]
+pub struct CheckArguments {
+    /// A settings file, with the rules file it names
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// A rules file
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+
+    /// A mapping for `shoal convert`
+    #[arg(long, value_name = "FILE")]
+    mapping: Option<PathBuf>,
+
+    /// List the features that conditions can use
+    #[arg(long)]
+    features: bool,
+}
+
+impl CheckArguments {
+    pub fn run(self) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.features {
+            write!(out, "{}", print::plain())?;
+        }
+        let mut mistakes = Vec::new();
+        let mut rules_files: Vec<PathBuf> = self.rules.into_iter().collect();
+        if let Some(file) = &self.config
+            && let Some(settings) = kept(Settings::load(Some(file)), &mut mistakes)?
+        {
+            writeln!(out, "{}: settings are well", file.display())?;
+            rules_files.push(settings.rules);
+        }
+        for file in &rules_files {
+            if let Some(rules) = kept(rules::read(file), &mut mistakes)? {
+                say_well(&mut out, file, &rules)?;
+            }
+        }
+        if let Some(file) = &self.mapping
+            && kept(Mapping::read(file), &mut mistakes)?.is_some()
+        {
+            writeln!(out, "{}: the mapping is well", file.display())?;
+        }
+        if mistakes.is_empty() { Ok(()) } else { Err(Mistakes(mistakes).into()) }
+    }
+}
+
+/// Keeps the mistakes for later, so that the next file is looked at too.
+fn kept<T>(read: anyhow::Result<T>, mistakes: &mut Vec<Mistake>) -> anyhow::Result<Option<T>> {
+    match read.map_err(|error| error.downcast::<Mistakes>()) {
+        Ok(value) => Ok(Some(value)),
+        Err(Ok(found)) => {
+            mistakes.extend(found.0);
+            Ok(None)
+        }
+        Err(Err(error)) => Err(error),
+    }
+}
+
+fn say_well(out: &mut impl Write, file: &Path, rules: &Rules) -> io::Result<()> {
+    let audiences = rules.targets.iter().filter(|target| target.is_audience()).count();
+    let segmentations = rules.targets.len() - audiences;
+    let names: Vec<&str> = rules.targets.iter().map(|target| target.name.as_str()).collect();
+    writeln!(
+        out,
+        "{}: rules are well, version {}: {segmentations} segmentations, {audiences} audiences ({})",
+        file.display(),
+        rules.version,
+        names.join(", ")
+    )
+}
