@@ -7,8 +7,10 @@ mod convert;
 mod demo;
 mod produce;
 mod replay;
+mod run;
 
 use crate::config::document::Mistakes;
+use crate::config::{LogFormat, LogLevel, LogSettings};
 use clap::{Parser, Subcommand};
 use std::io;
 use std::process::ExitCode;
@@ -33,6 +35,7 @@ enum Command {
     Convert(convert::ConvertArguments),
     Check(check::CheckArguments),
     Produce(produce::ProduceArguments),
+    Run(run::RunArguments),
 }
 
 /// Does what was typed; the process's status.
@@ -43,6 +46,7 @@ pub fn run() -> ExitCode {
         Command::Convert(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Produce(command) => command.run(),
+        Command::Run(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,6 +61,22 @@ pub fn run() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+    }
+}
+
+/// Logs to standard error from here on.
+fn start_log(settings: &LogSettings) {
+    let level = match settings.level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+        LogLevel::Trace => tracing::Level::TRACE,
+    };
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr);
+    match settings.format {
+        LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
+        LogFormat::Json => log.json().init(),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod layers;
 pub mod rules;
 
 use crate::kafka::KafkaSettings;
+use crate::worker::WorkerSettings;
 use anyhow::Context;
 use document::{Mistakes, Schema};
 use serde::Deserialize;
@@ -22,6 +23,7 @@ pub struct Settings {
     /// The rules file.
     pub rules: PathBuf,
     pub kafka: KafkaSettings,
+    pub worker: WorkerSettings,
     pub log: LogSettings,
 }
 
@@ -72,7 +74,30 @@ impl Settings {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Mistakes> {
         let example = SHIPPED.parse().expect("the shipped settings are TOML");
-        layers::load(&Schema { example, open: OPEN }, file, environment)
+        layers::load(&Schema { example, open: OPEN }, file, environment, Self::unfit)
+    }
+
+    /// What has the right type and still makes no sense.
+    fn unfit(&self) -> Vec<layers::Unfit> {
+        let mut unfit = Vec::new();
+        let mut expect = |is_well: bool, key: &'static str, words: String| {
+            if !is_well {
+                unfit.push((key, words));
+            }
+        };
+        let Self { kafka, worker, .. } = self;
+        let partitioners = ["murmur2", "crc32", "any"];
+        let partitioner = &kafka.partitioner;
+        let words = format!("expected \"murmur2\", \"crc32\" or \"any\", found {partitioner:?}");
+        expect(partitioners.contains(&partitioner.as_str()), "kafka.partitioner", words);
+        expect(!kafka.inputs.is_empty(), "kafka.inputs", "expected at least one topic".into());
+        for (key, name) in
+            [("kafka.brokers", &kafka.brokers), ("kafka.group", &kafka.group), ("kafka.instance", &kafka.instance)]
+        {
+            expect(!name.is_empty(), key, "expected a text that is not empty".into());
+        }
+        expect(worker.workers > 0, "worker.workers", "expected at least 1".into());
+        unfit
     }
 }
 
@@ -85,6 +110,7 @@ mod tests {
     fn the_shipped_file_is_the_defaults() {
         let shipped = Settings::from_layers(None, []).unwrap();
         assert_eq!(shipped.kafka, KafkaSettings::default());
+        assert_eq!(shipped.worker, WorkerSettings::default());
         assert_eq!(Settings::from_layers(Some(("shoal.toml", SHIPPED)), []).unwrap(), shipped);
     }
 

@@ -43,7 +43,9 @@ pub struct ProduceArguments {
 
 impl ProduceArguments {
     pub fn run(self) -> anyhow::Result<()> {
-        let mut settings = Settings::load(self.config.as_deref())?.kafka;
+        let settings = Settings::load(self.config.as_deref())?;
+        super::start_log(&settings.log);
+        let mut settings = settings.kafka;
         if let Some(brokers) = self.brokers {
             settings.brokers = brokers;
         }

@@ -15,11 +15,15 @@ const FILE_ENDING: &str = "_file";
 /// A configuration file as it was read: its name for messages, and its text.
 pub type File<'a> = (&'a str, &'a str);
 
-/// Puts the layers together and reads the whole, or says all that is wrong.
+/// A value that can be read but not be used: the dotted key, and words.
+pub type Unfit = (&'static str, String);
+
+/// Puts the layers together and reads the whole, or says all that is wrong. `check` looks at what was read.
 pub fn load<T: DeserializeOwned>(
     schema: &Schema,
     file: Option<File<'_>>,
     environment: impl IntoIterator<Item = (String, String)>,
+    check: impl Fn(&T) -> Vec<Unfit>,
 ) -> Result<T, Mistakes> {
     let (mut settings, mut mistakes) =
         file.map_or_else(Default::default, |(name, text)| document::read(name, text, schema));
@@ -38,13 +42,27 @@ pub fn load<T: DeserializeOwned>(
     for setting in &settings {
         mistakes.extend(read_file(&mut merged, setting).err());
     }
-    if !mistakes.is_empty() {
-        return Err(Mistakes(mistakes));
+    let name = file.map_or("the shipped defaults", |(name, _)| name);
+    let whole = Value::Table(merged).try_into::<T>();
+    match &whole {
+        Ok(whole) => mistakes.extend(check(whole).into_iter().map(|unfit| placed(&settings, name, unfit))),
+        Err(error) if mistakes.is_empty() => {
+            let (place, words) = (Place::File(name.to_owned(), 1, 1), error.message().to_owned());
+            mistakes.push(Mistake { place, words, hint: None });
+        }
+        Err(_) => {}
     }
-    Value::Table(merged).try_into().map_err(|error: toml::de::Error| {
-        let place = Place::File(file.map_or("the shipped defaults", |(name, _)| name).to_owned(), 1, 1);
-        Mistakes(vec![Mistake { place, words: error.message().to_owned(), hint: None }])
-    })
+    match whole {
+        Ok(whole) if mistakes.is_empty() => Ok(whole),
+        _ => Err(Mistakes(mistakes)),
+    }
+}
+
+/// A mistake at the layer that gave the value.
+fn placed(settings: &[Setting], file: &str, (key, words): Unfit) -> Mistake {
+    let given = settings.iter().rfind(|setting| setting.path.join(".") == key);
+    let place = given.map_or_else(|| Place::File(file.to_owned(), 1, 1), |setting| setting.place.clone());
+    Mistake { place, words: format!("`{key}`: {words}"), hint: None }
 }
 
 fn from_environment(schema: &Schema, name: &str, path: &str, value: &str) -> Result<Setting, Mistake> {
@@ -178,7 +196,11 @@ mod tests {
     fn shop(file: &str, environment: &[(&str, &str)]) -> Result<Shop, String> {
         let schema = Schema { example: SHIPPED.parse().unwrap(), open: &["client"] };
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        load(&schema, Some(("shop.toml", file)), environment).map_err(|mistakes| mistakes.to_string())
+        let narrow = |shop: &Shop| match shop.door.width {
+            0..60 => vec![("door.width", "expected at least 60".to_owned())],
+            _ => Vec::new(),
+        };
+        load(&schema, Some(("shop.toml", file)), environment, narrow).map_err(|mistakes| mistakes.to_string())
     }
 
     #[test]
@@ -234,6 +256,14 @@ mod tests {
         let missing = shop("[client]\n\"sasl.password_file\" = \"/nowhere\"\n", &[]).unwrap_err();
         assert!(missing.starts_with("shop.toml:2:24: `client.sasl.password_file`: cannot read /nowhere"), "{missing}");
         assert!(!shop("[client]\n\"sasl.password\" = 77123\n", &[]).unwrap_err().contains("77123"));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_a_mistake_of_the_layer_that_gave_it() {
+        let by_file = shop("[door]\nwidth = 10\n", &[]).unwrap_err();
+        assert_eq!(by_file, "shop.toml:2:9: `door.width`: expected at least 60");
+        let by_environment = shop("[door]\nwidth = 10\n", &[("SHOAL__DOOR__WIDTH", "20")]).unwrap_err();
+        assert_eq!(by_environment, "environment variable SHOAL__DOOR__WIDTH: `door.width`: expected at least 60");
     }
 
     #[test]

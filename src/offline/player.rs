@@ -1,4 +1,4 @@
-//! Shards driven from lines instead of a log: what `replay` and `demo` share.
+//! Shards driven from lines instead of a log.
 //!
 //! Time comes from the events alone: no ticks, and one `now` for all, which only caps arrivals (T3).
 
@@ -72,35 +72,8 @@ impl Player {
             records[partition as usize].push(Record { topic, partition, offset, arrival: None, key: None, value });
         }
         for (shard, records) in records.iter().enumerate() {
-            self.records(shard, records, &mut step)?;
-        }
-        Ok(())
-    }
-
-    /// Applies records of one shard.
-    pub fn records(
-        &mut self,
-        shard: usize,
-        records: &[Record<'_>],
-        mut step: impl FnMut(Step<'_>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        for chunk in records.chunks(Shard::CHUNK) {
-            self.apply(shard, Input::Records { now: self.now, records: chunk }, chunk, &mut step)?;
-        }
-        Ok(())
-    }
-
-    /// Lets time go on to a moment without records: all that is due by then comes out.
-    pub fn advance(
-        &mut self,
-        until: Millis,
-        mut step: impl FnMut(Step<'_>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        for shard in 0..self.shards.len() {
-            let grace = self.shards[shard].rules().meaning.grace;
-            self.apply(shard, Input::Tick(until.saturating_add(grace)), &[], &mut step)?;
-            while self.shards[shard].has_due() {
-                self.apply(shard, Input::Fire(FIRED_AT_ONCE), &[], &mut step)?;
+            for chunk in records.chunks(Shard::CHUNK) {
+                self.apply(shard, Input::Records { now: self.now, records: chunk }, chunk, &mut step)?;
             }
         }
         Ok(())
@@ -115,7 +88,13 @@ impl Player {
     ) -> anyhow::Result<Option<Millis>> {
         let until = until.or(self.shards.iter().filter_map(Shard::latest_event).max());
         let Some(until) = until else { return Ok(None) };
-        self.advance(until, &mut step)?;
+        for shard in 0..self.shards.len() {
+            let grace = self.shards[shard].rules().meaning.grace;
+            self.apply(shard, Input::Tick(until.saturating_add(grace)), &[], &mut step)?;
+            while self.shards[shard].has_due() {
+                self.apply(shard, Input::Fire(FIRED_AT_ONCE), &[], &mut step)?;
+            }
+        }
         Ok(Some(until))
     }
 

@@ -70,7 +70,8 @@ impl Replay<'_> {
         let until = player.finish(self.until, |step| sinks.take(step))?;
         progress.finish_and_clear();
         sinks.finish(self.membership)?;
-        Ok(Summary::new(&player, until, start.elapsed()))
+        let shards: Vec<&Shard> = player.shards().iter().collect();
+        Ok(Summary::new(player.counts.clone(), &shards, until, start.elapsed()))
     }
 }
 

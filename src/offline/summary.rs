@@ -1,6 +1,5 @@
 //! What a replay or a demo did, in a few lines for people.
 
-use super::player::Player;
 use crate::engine::effects::{Cause, Counts};
 use crate::engine::event::{Millis, Reason};
 use crate::engine::profile::Held;
@@ -20,23 +19,24 @@ pub struct Summary {
 
 /// How many customers have each value of a segmentation or audience now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Members {
-    pub name: String,
-    pub is_audience: bool,
+struct Members {
+    name: String,
     /// In the order of the file; of an audience only `in`.
-    pub values: Vec<(String, u64)>,
+    values: Vec<(String, u64)>,
 }
 
 impl Summary {
-    pub fn new(player: &Player, until: Option<Millis>, took: Duration) -> Self {
-        let customers = player.shards().iter().map(|shard| shard.profiles().len()).sum();
-        Self { counts: player.counts.clone(), customers, members: members(player.shards()), until, took }
+    /// Of shards that have the same rules; `until` is the moment they stand at.
+    pub fn new(counts: Counts, shards: &[&Shard], until: Option<Millis>, took: Duration) -> Self {
+        let customers = shards.iter().map(|shard| shard.profiles().len()).sum();
+        Self { counts, customers, members: members(shards), until, took }
     }
 }
 
-/// Counts the members of every value over all shards, which have the same rules.
-pub fn members(shards: &[Shard]) -> Vec<Members> {
-    let rules: &Rules = shards[0].rules();
+/// Counts the members of every value over all shards.
+fn members(shards: &[&Shard]) -> Vec<Members> {
+    let Some(first) = shards.first() else { return Vec::new() };
+    let rules: &Rules = first.rules();
     let mut counts: Vec<Vec<u64>> = rules.targets.iter().map(|target| vec![0; value_count(target)]).collect();
     let mut held = Vec::new();
     for shard in shards {
@@ -50,8 +50,7 @@ pub fn members(shards: &[Shard]) -> Vec<Members> {
     let of_target = |(target, counts): (&Target, Vec<u64>)| {
         let named =
             counts.into_iter().enumerate().map(|(value, count)| (target.value_name(value as u16).to_owned(), count));
-        let values = named.skip(usize::from(target.is_audience())).collect();
-        Members { name: target.name.clone(), is_audience: target.is_audience(), values }
+        Members { name: target.name.clone(), values: named.skip(usize::from(target.is_audience())).collect() }
     };
     rules.targets.iter().zip(counts).map(of_target).collect()
 }

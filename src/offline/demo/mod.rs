@@ -1,21 +1,21 @@
 //! `shoal demo`: a real shop's year in seconds, without a broker or any set-up.
 //!
-//! The events go through the same shard as everywhere; the panel knows only what the changes say.
+//! The events go through a log in memory to the real worker; the panel knows only what the published changes say.
 
 pub mod board;
 mod browsing;
 mod dice;
+mod live;
 pub mod panel;
 pub mod shop;
 
-use super::player::{Player, Step};
 use super::summary::{Summary, grouped};
 use super::words::ChangeRecord;
-use crate::engine::event::{DAY, Millis, Record};
+use crate::engine::event::{DAY, Millis};
 use crate::engine::rule::{Kind, Rules, Target};
-use crate::worker::outbox::Topic;
 use board::Board;
 use console::Term;
+use live::Live;
 use panel::{Progress, Screen};
 use shop::Shop;
 use std::io::{self, Write};
@@ -44,40 +44,35 @@ impl Demo {
         let shop = Shop::open(self.seed)?;
         let mut show = Show::open(&shop, &self.rules, self.days_per_second)?;
         let start = Instant::now();
-        let topics = ["demo".to_owned()];
-        let mut player = Player::new(&self.rules, 1, shop.last_time(), &topics);
+        let mut live = Live::start(self.rules.clone(), shop.first_time())?;
         let mut place = 0;
         while place < shop.len() && !stopped.load(Ordering::Relaxed) {
             let until = match self.days_per_second {
                 Some(days) => shop.first_time() + (start.elapsed().as_secs_f64() * days * DAY as f64) as Millis,
-                None => Millis::MAX,
+                None => shop.last_time(),
             };
-            let records = due(&shop, place, until);
-            if records.is_empty() {
-                // Time goes on without events, too: what it alone changes comes out at its moment.
-                player.advance(until, |step| show.board_takes(step))?;
+            let due = (place..shop.len()).take(EVENTS_AT_ONCE).take_while(|place| shop.event(*place).time <= until);
+            let events: Vec<_> = due.map(|place| shop.event(place)).collect();
+            for event in &events {
+                live.append(event.time, event.customer_id, event.json);
             }
-            place += records.len();
-            player.records(0, &records, |step| show.board_takes(step))?;
-            let now = if records.len() == EVENTS_AT_ONCE { shop.event(place - 1).0 } else { until };
-            show.show(&shop, place, now.min(shop.last_time()))?;
-            if records.len() < EVENTS_AT_ONCE && place < shop.len() {
+            place += events.len();
+            // With more events due at once than are taken, the clock stands at the last of them.
+            let is_behind = events.len() == EVENTS_AT_ONCE;
+            let now = events.last().filter(|_| is_behind).map_or(until, |last| last.time).min(shop.last_time());
+            live.work(now)?;
+            live.consume(|change| show.take(change))?;
+            show.show(&shop, place, now)?;
+            if !is_behind && place < shop.len() {
                 std::thread::sleep(FRAME);
             }
         }
-        let until = player.finish(None, |step| show.board_takes(step))?;
-        show.end(&shop, place)?;
-        Ok(Summary::new(&player, until, start.elapsed()))
+        live.finish()?;
+        live.consume(|change| show.take(change))?;
+        let now = shop.event(place.saturating_sub(1)).time;
+        show.end(&shop, place, now)?;
+        Ok(Summary::new(live.counts(), &live.shards(), Some(now), start.elapsed()))
     }
-}
-
-/// The next events up to a moment, at most [`EVENTS_AT_ONCE`].
-fn due(shop: &Shop, place: usize, until: Millis) -> Vec<Record<'_>> {
-    let places = place..shop.len().min(place + EVENTS_AT_ONCE);
-    let events = places.map(|place| (place, shop.event(place))).take_while(|(_, (time, _))| *time <= until);
-    let record =
-        |(place, (_, value))| Record { topic: 0, partition: 0, offset: place as i64, arrival: None, key: None, value };
-    events.map(record).collect()
 }
 
 /// Where the changes are shown.
@@ -109,12 +104,8 @@ impl Show {
         Ok(Self { board, title, screen, drawn_at: None, next_line: shop.first_time() + LINE_EVERY })
     }
 
-    fn board_takes(&mut self, step: Step<'_>) -> anyhow::Result<()> {
-        for output in step.outbox.outputs().filter(|output| output.topic == Topic::Changes) {
-            if let Some(value) = output.value {
-                self.board.take(&serde_json::from_slice::<ChangeRecord>(value)?);
-            }
-        }
+    fn take(&mut self, change: &[u8]) -> anyhow::Result<()> {
+        self.board.take(&serde_json::from_slice::<ChangeRecord>(change)?);
         Ok(())
     }
 
@@ -131,8 +122,7 @@ impl Show {
         Ok(())
     }
 
-    fn end(&mut self, shop: &Shop, place: usize) -> anyhow::Result<()> {
-        let now = shop.event(place.saturating_sub(1)).0;
+    fn end(&mut self, shop: &Shop, place: usize, now: Millis) -> anyhow::Result<()> {
         if self.screen.is_some() { self.draw(shop, place, now) } else { self.line(place, now) }
     }
 

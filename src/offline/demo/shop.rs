@@ -12,16 +12,34 @@ use std::ops::Range;
 
 /// Chen, D. (2015), Online Retail, UCI Machine Learning Repository, CC BY 4.0: see the README beside it.
 const EXCERPT: &[u8] = include_bytes!("../../../config/demo/online-retail-excerpt.csv.gz");
+/// How our own events write it; their ids hold no escapes.
+const CUSTOMER_ID: &[u8] = b"\"customer_id\":\"";
 const MAPPING: &str = include_str!("../../../config/mappings/online-retail.toml");
 
 /// Native events in order of time.
 pub struct Shop {
     text: Vec<u8>,
-    events: Vec<(Millis, Range<usize>)>,
+    events: Vec<Place>,
     pub customers: usize,
     pub orders: u64,
     pub returns: u64,
     pub generated: usize,
+}
+
+/// Where an event stands in the text, and when it happened.
+#[derive(Clone, Debug, PartialEq)]
+struct Place {
+    time: Millis,
+    json: Range<usize>,
+    customer_id: Range<usize>,
+}
+
+/// One event of the year.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    pub time: Millis,
+    pub customer_id: &'a str,
+    pub json: &'a [u8],
 }
 
 /// What generating needs of a real event.
@@ -43,15 +61,15 @@ impl Shop {
         index(&text, 0, &mut events)?;
         let real = events.len();
         let customers = orders(&text, &events)?;
-        let end = events.last().map_or(0, |(time, _)| *time);
+        let end = events.last().map_or(0, |place| place.time);
         for (customer_id, orders) in &customers {
             browsing::around(seed, customer_id, orders, end, &mut text);
         }
-        let generated_from = events.last().map_or(0, |(_, line)| line.end + 1);
+        let generated_from = events.last().map_or(0, |place| place.json.end + 1);
         index(&text[generated_from..], generated_from, &mut events)?;
         let generated = events.len() - real;
         // Stable: of one moment the real events come first.
-        events.sort_by_key(|(time, _)| *time);
+        events.sort_by_key(|place| place.time);
         Ok(Self {
             text,
             events,
@@ -70,37 +88,43 @@ impl Shop {
         self.events.is_empty()
     }
 
-    /// The n-th event: its time, and the JSON.
-    pub fn event(&self, place: usize) -> (Millis, &[u8]) {
-        let (time, line) = &self.events[place];
-        (*time, &self.text[line.clone()])
+    /// The n-th event.
+    pub fn event(&self, place: usize) -> Event<'_> {
+        let place = &self.events[place];
+        let customer_id = std::str::from_utf8(&self.text[place.customer_id.clone()]).unwrap_or_default();
+        Event { time: place.time, customer_id, json: &self.text[place.json.clone()] }
     }
 
     pub fn first_time(&self) -> Millis {
-        self.events.first().map_or(0, |(time, _)| *time)
+        self.events.first().map_or(0, |place| place.time)
     }
 
     pub fn last_time(&self) -> Millis {
-        self.events.last().map_or(0, |(time, _)| *time)
+        self.events.last().map_or(0, |place| place.time)
     }
 }
 
-/// Where each line stands in the whole text, and its time.
-fn index(lines: &[u8], start: usize, events: &mut Vec<(Millis, Range<usize>)>) -> anyhow::Result<()> {
+/// Finds each line's place in the whole text.
+fn index(lines: &[u8], start: usize, events: &mut Vec<Place>) -> anyhow::Result<()> {
     let mut from = 0;
     for end in memchr::memchr_iter(b'\n', lines) {
-        let time = time_of(&lines[from..end]).context("an event of the demo has no time")?;
-        events.push((time, start + from..start + end));
+        let line = &lines[from..end];
+        let time = time_of(line).context("an event of the demo has no time")?;
+        let id = memchr::memmem::find(line, CUSTOMER_ID).context("an event of the demo has no customer")?
+            + CUSTOMER_ID.len();
+        let id_end = id + memchr::memchr(b'"', &line[id..]).context("an event of the demo has no whole customer id")?;
+        let customer_id = start + from + id..start + from + id_end;
+        events.push(Place { time, json: start + from..start + end, customer_id });
         from = end + 1;
     }
     Ok(())
 }
 
 /// Every customer's orders, by time.
-fn orders(text: &[u8], events: &[(Millis, Range<usize>)]) -> anyhow::Result<BTreeMap<String, Vec<Bought>>> {
+fn orders(text: &[u8], events: &[Place]) -> anyhow::Result<BTreeMap<String, Vec<Bought>>> {
     let mut customers: BTreeMap<String, Vec<Bought>> = BTreeMap::new();
-    for (time, line) in events {
-        let event: RealEvent<'_> = serde_json::from_slice(&text[line.clone()])?;
+    for Place { time, json, .. } in events {
+        let event: RealEvent<'_> = serde_json::from_slice(&text[json.clone()])?;
         let orders = customers.entry(event.customer_id.to_owned()).or_default();
         if event.event_type == "purchase" {
             let amount = event.amount.and_then(|amount| amount.parse().ok()).unwrap_or(0.0);
@@ -119,7 +143,7 @@ mod tests {
         let (a, b, other) = (Shop::open(1).unwrap(), Shop::open(1).unwrap(), Shop::open(2).unwrap());
         assert_eq!((a.customers, a.orders, a.returns), (1_103, 4_333, 830));
         assert!(a.text == b.text && a.events == b.events && a.text != other.text);
-        assert!(a.events.is_sorted_by_key(|(time, _)| *time));
+        assert!(a.events.is_sorted_by_key(|place| place.time));
         assert!(a.generated > 20_000, "{}", a.generated);
     }
 }

@@ -1,0 +1,34 @@
+//! `shoal run`: its arguments.
+
+use crate::config::{Settings, rules};
+use crate::worker::{self, RunSettings};
+use anyhow::Context;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Runs the service: events from Kafka in, every change of segment out, exactly once
+///
+/// Topics of its own are made if they are missing. After a stop or a crash it goes on where the last transaction ended.
+/// The first SIGTERM or SIGINT finishes the open transaction; a second one ends the process at once.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  shoal run --config /etc/shoal/shoal.toml
+  SHOAL__KAFKA__BROKERS=kafka:9092 SHOAL__RULES=rules.toml shoal run
+
+The defaults with all keys are config/shoal.toml. `shoal check --config FILE` says what is wrong with a file.")]
+pub struct RunArguments {
+    /// How to run; what is not in it has its default [default: the defaults alone]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl RunArguments {
+    pub fn run(self) -> anyhow::Result<()> {
+        let settings = Settings::load(self.config.as_deref())?;
+        // Mistakes in the rules are told like those in the settings, before anything is started.
+        rules::read(&settings.rules)?;
+        super::start_log(&settings.log);
+        let stop = worker::stop_on_signal().context("cannot listen for signals")?;
+        worker::run(&RunSettings { kafka: settings.kafka, worker: settings.worker, rules: settings.rules }, &stop)
+    }
+}

@@ -1,0 +1,93 @@
+//! Shoal in miniature: a log in memory, the real worker on it, and a consumer of its changes. What runs here is what runs
+//! on Kafka, transactions and journal included; only the clock is the demo's own, so that a year passes in seconds.
+
+use crate::engine::decode::{Partitioner, Source};
+use crate::engine::effects::Counts;
+use crate::engine::event::Millis;
+use crate::engine::rule::Rules;
+use crate::engine::shard::{Bootstrap, Settings, Shard};
+use crate::kafka::memory::{Cluster, MemoryBatch, MemoryLog};
+use crate::kafka::{Batch, Failure, Log, Own, Reader, StartAt, Topic};
+use crate::worker::{HeldShard, Job, Worker};
+use std::sync::Arc;
+
+/// Rounds of the worker until it must have taken its shard.
+const FIRST_TURNS_MAX: u32 = 16;
+const CHANGES: Topic = Topic::Own(Own::Changes);
+
+pub struct Live {
+    cluster: Cluster,
+    worker: Worker<MemoryLog>,
+    consumer: MemoryLog,
+    /// Next change to consume.
+    position: i64,
+    batch: MemoryBatch,
+}
+
+impl Live {
+    pub fn start(rules: Arc<Rules>, now: Millis) -> Result<Self, Failure> {
+        let cluster = Cluster::new(1, 1);
+        cluster.set_clock(now);
+        let source = Source::Kafka { partitioner: Partitioner::Murmur2, partitions: 1 };
+        let job = Job {
+            inputs: vec!["demo".into()],
+            partitions: 1,
+            shard: Settings { source, publish_from: None, bootstrap: Bootstrap::Nothing },
+            source: "/shoal/demo".into(),
+            start: StartAt::Earliest,
+            rules,
+            commit_interval_ms: 50,
+        };
+        let mut worker = Worker::new(cluster.worker("demo", vec![0]), job);
+        for _ in 0..FIRST_TURNS_MAX {
+            worker.turn()?;
+        }
+        let consumer = cluster.worker("consumer", Vec::new());
+        Ok(Self { cluster, worker, consumer, position: 0, batch: MemoryBatch::default() })
+    }
+
+    /// Appends an event to the input topic.
+    pub fn append(&self, time: Millis, customer_id: &str, event: &[u8]) {
+        self.cluster.append(0, 0, Some(time), Some(customer_id.as_bytes()), Some(event));
+    }
+
+    /// Lets the clock go on to `now`, and the worker do all there is to do by then.
+    pub fn work(&mut self, now: Millis) -> Result<(), Failure> {
+        self.cluster.set_clock(now);
+        // A round without anything left to do may have brought a tick, which may have made deadlines due.
+        let mut rounds_at_rest = 0;
+        while rounds_at_rest < 2 {
+            self.worker.turn()?;
+            let busy = !self.worker.log().read_to_end() || self.worker.shards().any(HeldShard::has_slices);
+            rounds_at_rest = if busy { 0 } else { rounds_at_rest + 1 };
+        }
+        Ok(())
+    }
+
+    /// Hands over the values of the changes published since the last call.
+    pub fn consume(&mut self, mut take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let mut reader = self.consumer.reader(CHANGES, 0, self.position)?;
+        let end = reader.end();
+        while reader.position() < end {
+            reader.read(end, Shard::CHUNK, &mut self.batch)?;
+            for place in 0..self.batch.len() {
+                take(self.batch.record(place).value.unwrap_or_default())?;
+            }
+        }
+        self.position = end;
+        Ok(())
+    }
+
+    /// Ends the last transaction.
+    pub fn finish(&mut self) -> Result<(), Failure> {
+        self.worker.finish()
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.worker.counts()
+    }
+
+    pub fn shards(&self) -> Vec<&Shard> {
+        self.worker.shards().filter_map(HeldShard::shard).collect()
+    }
+}
