@@ -1,0 +1,114 @@
+//! `shoal check`, `shoal run` and `shoal demo` with the real program: mistakes are told all at once, with their places.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn shoal(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_shoal"))
+        .current_dir(folder)
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn what_is_shipped_is_well() {
+    let arguments = ["check", "--config", "config/shoal.toml", "--rules", "config/demo/rules.toml"];
+    let (status, out, errors) = shoal(root(), &arguments, &[]);
+    assert_eq!((status, errors.as_str()), (0, ""));
+    assert!(out.contains("config/shoal.toml: settings are well"), "{out}");
+    assert!(out.contains("config/rules.toml: rules are well") && out.contains("lifecycle"), "{out}");
+    assert!(out.contains("config/demo/rules.toml: rules are well"), "{out}");
+    for mapping in ["online-retail", "reference"] {
+        let file = format!("config/mappings/{mapping}.toml");
+        let (status, _, errors) = shoal(root(), &["check", "--mapping", &file], &[]);
+        // The reference shows every key, also those of which one should be chosen.
+        assert_eq!(status, if mapping == "reference" { 78 } else { 0 }, "{errors}");
+    }
+}
+
+#[test]
+fn every_mistake_of_settings_and_rules_comes_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings =
+        "rules = \"mine.toml\"\n[kafka]\nbroker = \"b:9092\"\npartitioner = \"md5\"\nreplication_factor = \"three\"\n";
+    std::fs::write(folder.path().join("shoal.toml"), settings).unwrap();
+    let rules = "[segmentation.lifecycle]\nsegments = [\n  { name = \"some\", when = \"oders = 0\" },\n  { name = \"rest\" },\n]\n\
+                 [audience.vip]\nwhen = \"revenue >\"\n";
+    std::fs::write(folder.path().join("mine.toml"), rules).unwrap();
+    let (status, _, errors) = shoal(
+        folder.path(),
+        &["check", "--config", "shoal.toml", "--rules", "mine.toml"],
+        &[("SHOAL__WORKER__WORKERS", "0")],
+    );
+    assert_eq!(status, 78);
+    for expected in [
+        "shoal.toml:3:1: unknown key `kafka.broker`; did you mean `brokers`?",
+        "shoal.toml:4:15: `kafka.partitioner`: expected \"murmur2\", \"crc32\" or \"any\", found \"md5\"",
+        "shoal.toml:5:22: `kafka.replication_factor`: expected an integer, found text; for example replication_factor = -1",
+        "environment variable SHOAL__WORKER__WORKERS: `worker.workers`: expected at least 1",
+        "mine.toml:3:",
+        "did you mean `orders`?",
+        "mine.toml:7:",
+    ] {
+        assert!(errors.contains(expected), "{expected}\nis not in\n{errors}");
+    }
+}
+
+#[test]
+fn the_service_does_not_start_with_mistakes() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("shoal.toml"), "rules = \"mine.toml\"\n[log]\nlevel = \"loud\"\n").unwrap();
+    let (status, _, errors) = shoal(folder.path(), &["run", "--config", "shoal.toml"], &[]);
+    assert_eq!(status, 78);
+    assert!(
+        errors.starts_with("shoal.toml:3:9: `log.level`: unknown variant `loud`, expected one of `error`"),
+        "{errors}"
+    );
+    std::fs::write(folder.path().join("shoal.toml"), "rules = \"mine.toml\"\n").unwrap();
+    std::fs::write(folder.path().join("mine.toml"), "[audience.vip]\nwhen = 7\n").unwrap();
+    let (status, _, errors) = shoal(folder.path(), &["run", "--config", "shoal.toml"], &[]);
+    assert_eq!(status, 78);
+    assert!(errors.contains("mine.toml:2:"), "{errors}");
+}
+
+#[test]
+fn features_are_listed_with_their_meaning() {
+    let (status, out, _) = shoal(root(), &["check", "--features"], &[]);
+    assert_eq!(status, 0);
+    for feature in ["recency_days", "orders_in('text', <n>)", "cart_idle_minutes", "Days since the latest order"] {
+        assert!(out.contains(feature), "{feature}\nis not in\n{out}");
+    }
+}
+
+#[test]
+fn every_command_has_examples() {
+    for command in ["demo", "replay", "convert", "check", "produce", "run"] {
+        let (status, help, _) = shoal(root(), &[command, "--help"], &[]);
+        assert_eq!(status, 0);
+        assert!(help.contains("Examples:\n") && help.matches(&format!("shoal {command}")).count() >= 2, "{help}");
+    }
+}
+
+/// As fast as it goes and not on a terminal: plain lines, then the summary.
+#[test]
+fn the_demo_ends_by_itself() {
+    let play = || shoal(root(), &["demo", "--speed", "max"], &[]);
+    let (status, out, errors) = play();
+    assert_eq!((status, errors.as_str()), (0, ""));
+    assert!(out.contains("generated"), "{out}");
+    assert!(out.contains("without an order"), "{out}");
+    assert!(!out.contains('\u{1b}'), "no escapes where there is no terminal");
+    let summary = out.split("\n\n").last().unwrap();
+    assert!(summary.contains("customers 1,103") && summary.contains("rejected 0"), "{summary}");
+    assert!(summary.contains("lifecycle: prospect "), "{summary}");
+    // All but the seconds it took.
+    let told = |out: &str| out.lines().filter(|line| !line.contains("per second")).collect::<Vec<_>>().join("\n");
+    assert_eq!(told(&play().1), told(&out), "the same year every time");
+}
