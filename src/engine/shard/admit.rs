@@ -132,7 +132,14 @@ impl Shard {
             let trigger = trigger_of(record, event, &rules, effects);
             self.announce(row, at, cause, Some(trigger), effects);
         }
-        self.arm(row, turn);
+        if at < self.watermark {
+            // Deadlines between here and the watermark may have fired without a trace: after this event they may have one.
+            let Self { rules, profiles, scratch, .. } = self;
+            rules.read(rules.all(), &profiles.customer(row), at, &mut scratch.after);
+            self.arm_next(row, at);
+        } else {
+            self.arm(row, turn);
+        }
     }
 
     /// Makes a customer of an event: every segmentation goes from null to its segment, every audience starts out (R3).
