@@ -144,6 +144,8 @@ pub enum Scalar {
 pub struct Touched {
     pub customer_id: Span,
     pub effective_at: Millis,
+    /// Whether it ended: erased, opted out or forgotten.
+    pub is_gone: bool,
     /// Entries of [`Effects::features`], as of then.
     pub features: Run,
 }

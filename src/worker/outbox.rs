@@ -63,6 +63,8 @@ struct Entry {
 struct Pending {
     id: Range<usize>,
     effective_at: Millis,
+    /// It ended, and whoever has this id now has yet to change.
+    is_gone: bool,
     features: Range<usize>,
 }
 
@@ -110,7 +112,7 @@ impl Outbox {
         for touched in &effects.touched {
             let id = self.put(|out| out.extend_from_slice(effects.text(touched.customer_id).as_bytes()));
             let features = self.put(|out| encode::features(out, touched.features.of(&effects.features), effects));
-            self.touch(Pending { id, effective_at: touched.effective_at, features });
+            self.touch(Pending { id, effective_at: touched.effective_at, is_gone: touched.is_gone, features });
         }
     }
 
@@ -119,7 +121,8 @@ impl Outbox {
         let mut held = Vec::new();
         for pending in std::mem::take(&mut self.pending) {
             let id = std::str::from_utf8(&self.bytes[pending.id.clone()]).expect("ids are text").to_owned();
-            let value = shard.find(&id).map(|row| {
+            let row = shard.find(&id).filter(|_| !pending.is_gone);
+            let value = row.map(|row| {
                 let profile = shard.profiles().row(row);
                 shard.profiles().held(row, &mut held);
                 let features = self.bytes[pending.features.clone()].to_vec();

@@ -22,7 +22,12 @@ pub(super) struct Occasion {
 
 impl Occasion {
     pub(super) fn touched(self) -> Touched {
-        Touched { customer_id: self.customer_id, effective_at: self.at, features: self.features }
+        Touched {
+            customer_id: self.customer_id,
+            effective_at: self.at,
+            is_gone: self.cause.is_end(),
+            features: self.features,
+        }
     }
 }
 
@@ -217,6 +222,8 @@ impl Shard {
     fn begin_publishing(&mut self, row: RowNumber, at: Millis, effects: &mut Effects) {
         let rules = self.rules.clone();
         self.take_decided(row, at, &rules);
+        // An event from before this moment is late from now on: nothing of before is published.
+        self.profiles.row_mut(row).clock = self.profiles.row(row).clock.max(at);
         self.profiles.row_mut(row).muted = false;
         if self.settings.bootstrap == Bootstrap::Nothing {
             return;
@@ -226,7 +233,6 @@ impl Shard {
         if self.settings.bootstrap == Bootstrap::Membership {
             return;
         }
-        self.profiles.row_mut(row).clock = self.profiles.row(row).clock.max(at);
         for (target, place) in rules.targets.iter().zip(0..) {
             let value = self.scratch.held_after[place].value;
             if target.is_audience() && value == target.initial(at).value {
