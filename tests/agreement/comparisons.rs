@@ -1,0 +1,288 @@
+//! Random comparisons of every kind, over every feature.
+
+use crate::rules_text::{CATEGORIES, CHANNELS, COUNTRIES, PLANS, Writer};
+
+impl Writer<'_> {
+    pub fn is_what(&mut self) -> &'static str {
+        self.random.pick(&["IS NULL", "IS NOT NULL", "IS TRUE", "IS NOT TRUE", "IS FALSE", "IS NOT FALSE"])
+    }
+
+    fn operator(&mut self) -> &'static str {
+        self.random.pick(&["=", "<>", "!=", "<", "<=", ">", ">=", "<=", ">=", "<", ">"])
+    }
+
+    pub fn comparison(&mut self) -> String {
+        match self.random.below(17) {
+            0..=3 => self.count_comparison(),
+            4 | 5 => self.money_comparison(),
+            6..=8 => self.duration_comparison(),
+            9 => self.durations_comparison(),
+            10 => self.linear_comparison(),
+            11 => self.ratio_comparison(),
+            12 | 16 => self.text_comparison(),
+            13 => self.boolean_comparison(),
+            14 => self.null_comparison(),
+            _ => self.reference_comparison(),
+        }
+    }
+
+    fn count(&mut self) -> String {
+        let window = self.lengths.window(self.random);
+        let days = self.lengths.window_days(self.random);
+        let orders = ["orders", "orders_placed", "orders_returned", "discounted_orders"];
+        // The rarer events stand here twice.
+        let browsing = [
+            "views",
+            "sessions",
+            "cart_adds",
+            "searches",
+            "searches",
+            "cart_removes",
+            "cart_removes",
+            "checkouts",
+            "checkouts",
+            "opens",
+            "opens",
+            "clicks",
+            "clicks",
+            "exposures",
+            "exposures",
+        ];
+        let category = self.random.pick(&CATEGORIES);
+        match self.random.below(12) {
+            0 | 1 => self.random.pick(&orders).to_string(),
+            2 | 3 => format!("{}_{window}", self.random.pick(&orders)),
+            4..=6 => format!("{}_{window}", self.random.pick(&browsing)),
+            7 => format!("orders_in('{category}', {days})"),
+            8 => format!("views_in('{category}', {days})"),
+            9 => format!("orders_via('{}', {days})", self.random.pick(&CHANNELS)),
+            10 => {
+                let types = ["wishlist_add", "survey", "app_screen", "view", "click", "cart_add", "exposure"];
+                format!("events('{}', {days})", self.random.pick(&types))
+            }
+            _ => {
+                let n = self.random.pick(&[2, 3, 100]);
+                format!("bucket('{}', {n})", self.random.pick(&["summer", "é"]))
+            }
+        }
+    }
+
+    fn count_comparison(&mut self) -> String {
+        let count = self.count();
+        let count = if self.random.chance(5) { count.to_uppercase_name() } else { count };
+        let n = self.random.below(4);
+        let other = self.count();
+        let operator = self.operator();
+        match self.random.below(12) {
+            0 => format!("{count} BETWEEN {n} AND {}", n + 1),
+            1 => format!("{count} NOT BETWEEN {n} AND {}", n + 1),
+            2 => format!("{count} IN ({n}, {}, 7)", n + 2),
+            3 => format!("{count} NOT IN ({n}, {})", n + 1),
+            4 => format!("{count} {operator} {other}"),
+            5 => format!("{n} {operator} {count}"),
+            6 => format!("{count} {operator} {n}.5"),
+            7 => format!("{count} - {other} {operator} {n}"),
+            _ => format!("{count} {operator} {n}"),
+        }
+    }
+
+    fn money(&mut self) -> String {
+        let window = self.lengths.window(self.random);
+        match self.random.below(9) {
+            0 | 1 => "revenue".into(),
+            2 | 3 => format!("revenue_{window}"),
+            4 => "refunded".into(),
+            5 => format!("refunded_{window}"),
+            6 => "last_order_value".into(),
+            7 => "cart_value".into(),
+            _ => self.average(),
+        }
+    }
+
+    fn average(&mut self) -> String {
+        let window = self.lengths.window(self.random);
+        if self.random.chance(50) { "avg_order_value".into() } else { format!("avg_order_value_{window}") }
+    }
+
+    fn money_comparison(&mut self) -> String {
+        let money = self.money();
+        let amount = self.random.pick(&["0", "10", "9.99", "50.00", "99.995", "-1", "100"]);
+        let operator = self.operator();
+        let other = self.money();
+        let count = self.count();
+        match self.random.below(9) {
+            0 => format!("{money} BETWEEN {amount} AND 100.5"),
+            1 => format!("{money} {operator} {other}"),
+            2 => format!("COALESCE({money}, 0) {operator} {amount}"),
+            3 => format!("{money} / {count} {operator} {amount}"),
+            4 => format!("{money} * 2 + {other} {operator} {amount}"),
+            5 => format!("{money} IN (10, {amount}, 50)"),
+            _ => format!("{money} {operator} {amount}"),
+        }
+    }
+
+    fn since(&mut self) -> String {
+        let types = [
+            "purchase",
+            "refund",
+            "cancel",
+            "view",
+            "search",
+            "cart_add",
+            "cart_remove",
+            "checkout",
+            "open",
+            "click",
+            "exposure",
+            "profile",
+            "wishlist_add",
+            "survey",
+            "app_screen",
+        ];
+        format!("since('{}')", self.random.pick(&types))
+    }
+
+    /// A duration in days.
+    fn duration(&mut self) -> String {
+        match self.random.below(8) {
+            0..=2 => "recency_days".into(),
+            3 => "inactive_days".into(),
+            4 | 5 => self.since(),
+            6 => "tenure_days".into(),
+            _ => "days_since(signed_up)".into(),
+        }
+    }
+
+    fn duration_comparison(&mut self) -> String {
+        let duration = self.duration();
+        let days = self.lengths.days.clone();
+        let (one, other) = (self.random.pick(&days), self.random.pick(&days));
+        let operator = self.operator();
+        let minutes = self.random.pick(&self.lengths.minutes.clone());
+        match self.random.below(12) {
+            0 => format!("{duration} BETWEEN {one} AND {other}"),
+            1 => format!("{duration} NOT BETWEEN {one} AND {other}"),
+            2 => format!("COALESCE({duration}, 9999) {operator} {one}"),
+            3 => format!("{duration} IN ({one}, {other})"),
+            4 => format!("{duration} {operator} gap_days"),
+            5 => format!("{duration} {operator} age"),
+            6 => format!("{one} {operator} {duration}"),
+            7 | 8 => format!("cart_idle_minutes {operator} {minutes}"),
+            _ => format!("{duration} {operator} {one}"),
+        }
+    }
+
+    /// Two plain durations of one unit.
+    fn durations_comparison(&mut self) -> String {
+        let (one, other) = (self.duration(), self.duration());
+        let operator = self.operator();
+        format!("{one} {operator} {other}")
+    }
+
+    /// Movement with constant factors, never the same on both sides.
+    fn linear_comparison(&mut self) -> String {
+        let (one, other) = (self.duration(), self.duration());
+        let days = self.random.pick(&self.lengths.days.clone());
+        let operator = self.operator();
+        let count = self.count();
+        match self.random.below(9) {
+            0 => format!("{one} + 1 {operator} {days}"),
+            1 => format!("2 * {one} - {other} {operator} {days}"),
+            2 => format!("{one} / 2 {operator} {days}"),
+            3 => format!("{one} + {other} {operator} {days}"),
+            4 => format!("{days} - {one} {operator} {count}"),
+            5 => format!("{one} * 3 {operator} {other} + {days}"),
+            6 => format!("{one} - {count} {operator} {days}"),
+            7 => format!("{count} / {} {operator} {days}", self.random.below(2)),
+            _ => format!("cart_idle_minutes * 0.5 {operator} {days}"),
+        }
+    }
+
+    fn ratio_comparison(&mut self) -> String {
+        let operator = self.operator();
+        let ratio = self.random.pick(&["1", "0.5", "1.5", "2"]);
+        let days = self.random.pick(&self.lengths.days.clone());
+        match self.random.below(5) {
+            0 | 1 => format!("overdue_ratio {operator} {ratio}"),
+            2 => format!("gap_days {operator} {days}"),
+            3 => format!("overdue_ratio BETWEEN {ratio} AND 3"),
+            _ => format!("age {operator} {}", self.random.pick(&["18", "30.5", "-2"])),
+        }
+    }
+
+    fn text(&mut self) -> (&'static str, Vec<&'static str>) {
+        match self.random.below(4) {
+            0 => ("country", COUNTRIES.to_vec()),
+            1 => ("plan", PLANS.to_vec()),
+            2 => ("top_category", CATEGORIES.to_vec()),
+            _ => ("top_channel", CHANNELS.to_vec()),
+        }
+    }
+
+    fn text_comparison(&mut self) -> String {
+        let (text, values) = self.text();
+        let (one, other) = (self.random.pick(&values), self.random.pick(&values));
+        let operator = self.operator();
+        let pattern = self.random.pick(&["%o%", "D_", "_sterreich", "go_d", "%", "s%s", "___", "%t_"]);
+        match self.random.below(9) {
+            0 => format!("{text} {operator} '{one}'"),
+            1 => format!("{text} IN ('{one}', '{other}')"),
+            2 | 7 => format!("{text} NOT IN ('{one}', '{other}')"),
+            3 => format!("{text} LIKE '{pattern}'"),
+            4 | 8 => format!("{text} NOT LIKE '{pattern}'"),
+            5 => format!("COALESCE({text}, 'none') = '{one}'"),
+            _ => format!("{text} BETWEEN '{one}' AND '{other}'"),
+        }
+    }
+
+    fn boolean_comparison(&mut self) -> String {
+        let boolean =
+            self.random.pick(&["cart_open", "cart_open", "vip", "COALESCE(vip, FALSE)", "COALESCE(vip, cart_open)"]);
+        let is = self.is_what();
+        match self.random.below(4) {
+            0 | 1 => boolean.into(),
+            2 => format!("{boolean} = {}", self.random.pick(&["TRUE", "FALSE"])),
+            _ => format!("{boolean} {is}"),
+        }
+    }
+
+    fn null_comparison(&mut self) -> String {
+        let scalar = match self.random.below(6) {
+            0 => self.duration(),
+            1 => self.money(),
+            2 => "cart_idle_minutes".into(),
+            3 => self.text().0.into(),
+            4 => self.random.pick(&["gap_days", "overdue_ratio", "age", "cart_value"]).into(),
+            _ => format!("COALESCE({}, {})", self.since(), self.since()),
+        };
+        format!("{scalar} {}", self.random.pick(&["IS NULL", "IS NOT NULL"]))
+    }
+
+    fn reference_comparison(&mut self) -> String {
+        if let (Some((name, segments)), true) = (self.segmentations.last().cloned(), self.random.chance(50)) {
+            let segment = self.random.pick(&segments);
+            return match self.random.below(4) {
+                0 => format!("segment('{name}') IN ('{segment}', '{}')", segments[0]),
+                1 => format!("segment('{name}') <> '{segment}'"),
+                2 => format!("segment('{name}') LIKE 'seg_'"),
+                _ => format!("segment('{name}') = '{segment}'"),
+            };
+        }
+        match self.audiences.last().cloned() {
+            Some(name) if self.random.chance(50) => format!("audience('{name}')"),
+            Some(name) => format!("audience('{name}') {}", self.is_what()),
+            None => self.count_comparison(),
+        }
+    }
+}
+
+/// Names of features mind no case.
+trait UppercaseName {
+    fn to_uppercase_name(&self) -> String;
+}
+
+impl UppercaseName for String {
+    fn to_uppercase_name(&self) -> String {
+        if self.contains('(') { self.clone() } else { self.to_uppercase() }
+    }
+}

@@ -1,0 +1,169 @@
+//! The engine on the same scenario: through the one door of a shard and out of the outbox, as bytes.
+
+use crate::model::partition::{self, Partitioner};
+use crate::model::shard::{Input, Outcome, Scenario};
+use crate::random::Random;
+use shoal::engine::decode::{self, Source};
+use shoal::engine::effects::Effects;
+use shoal::engine::event;
+use shoal::engine::rule;
+use shoal::engine::shard::{self, Bootstrap, Settings, Shard};
+use shoal::worker::outbox::{Detection, Outbox, Topic};
+
+/// Runs a scenario. How records are grouped, and in what slices deadlines and new rules are worked off, is up to `random`
+/// and must not matter.
+pub fn run(scenario: &Scenario, random: &mut Random) -> Result<Outcome, String> {
+    let rules = rule::read(&scenario.rules).map_err(|mistakes| format!("the rules are refused: {mistakes:#?}"))?;
+    let settings = Settings {
+        source: source(scenario.source),
+        publish_from: scenario.publish_from.map(|from| from.at),
+        bootstrap: match scenario.publish_from {
+            Some(from) if !from.changes => Bootstrap::Membership,
+            _ => Bootstrap::Changes,
+        },
+    };
+    let mut run = Run {
+        shard: Shard::new(settings, rules),
+        effects: Effects::default(),
+        outcome: Outcome::default(),
+        topic: topic(scenario),
+    };
+    let mut rest = scenario.inputs.as_slice();
+    while !rest.is_empty() {
+        let taken = run.step(scenario, rest, random)?;
+        rest = &rest[taken..];
+    }
+    run.finish(scenario, random);
+    Ok(run.outcome)
+}
+
+struct Run {
+    shard: Shard,
+    effects: Effects,
+    outcome: Outcome,
+    topic: String,
+}
+
+impl Run {
+    /// Applies the first input, or as many records at once as share a wall clock.
+    fn step(&mut self, scenario: &Scenario, inputs: &[Input], random: &mut Random) -> Result<usize, String> {
+        match &inputs[0] {
+            Input::Record(first) => {
+                let together = inputs.iter().map_while(|input| match input {
+                    Input::Record(record) if record.now == first.now => Some(record),
+                    _ => None,
+                });
+                let records: Vec<event::Record> = together.take(1 + random.below(12)).map(record).collect();
+                self.apply(shard::Input::Records { now: first.now, records: &records }, &records);
+                self.work_off(random, false);
+                Ok(records.len())
+            }
+            Input::Tick(tick) => {
+                self.apply(shard::Input::Tick(*tick), &[]);
+                self.work_off(random, false);
+                Ok(1)
+            }
+            Input::Rules(text) => {
+                let _ = scenario;
+                let rules = rule::read(text).map_err(|mistakes| format!("new rules are refused: {mistakes:#?}"))?;
+                self.work_off(random, true);
+                self.apply(shard::Input::Rules(rules), &[]);
+                self.work_off(random, false);
+                Ok(1)
+            }
+        }
+    }
+
+    /// Lets the watermark end where it shall, and does all that is left to do.
+    fn finish(&mut self, scenario: &Scenario, random: &mut Random) {
+        self.work_off(random, true);
+        if let Some(until) = scenario.until.or(self.shard.latest_event()) {
+            self.apply(shard::Input::Tick(until + self.shard.rules().meaning.grace), &[]);
+        }
+        self.work_off(random, true);
+    }
+
+    /// Some of the deadlines that are due and of the customers that new rules have yet to see, or all.
+    fn work_off(&mut self, random: &mut Random, all: bool) {
+        while self.shard.has_due() || self.shard.sweeping() {
+            if !all && random.chance(40) {
+                return;
+            }
+            let slice = 1 + random.below(3) as u32;
+            if self.shard.sweeping() && random.chance(50) {
+                self.apply(shard::Input::Sweep(slice), &[]);
+            } else if self.shard.has_due() {
+                self.apply(shard::Input::Fire(slice), &[]);
+            } else {
+                self.apply(shard::Input::Sweep(slice), &[]);
+            }
+        }
+    }
+
+    fn apply(&mut self, input: shard::Input, records: &[event::Record]) {
+        self.effects.clear();
+        self.shard.apply(input, &mut self.effects);
+        for rejected in &self.effects.rejected {
+            self.outcome.rejected.push((rejected.offset, rejected.reason.name().to_string()));
+        }
+        let counts = &self.effects.counts;
+        for (kind, count) in [
+            ("duplicate", counts.duplicates),
+            ("duplicate_order", counts.duplicate_orders),
+            ("erased", counts.erased),
+            ("opted_out", counts.opted_out),
+        ] {
+            if count > 0 {
+                *self.outcome.dropped.entry(kind).or_default() += count;
+            }
+        }
+        let mut outbox = Outbox::new(vec![self.topic.clone()], "tests".into(), Detection::Effective);
+        outbox.take(&self.effects, records);
+        outbox.finish_transaction(&self.shard);
+        for output in outbox.outputs() {
+            let id = String::from_utf8_lossy(output.key).to_string();
+            let value = output.value.map(|value| String::from_utf8(value.to_vec()).expect("outputs are text"));
+            match output.topic {
+                Topic::Changes => {
+                    self.outcome.changes.entry(id).or_default().push(value.expect("a change has a value"));
+                }
+                Topic::Membership => drop(self.outcome.membership.insert(id, value)),
+                Topic::Rejected => {}
+            }
+        }
+    }
+}
+
+pub fn source(source: partition::Source) -> Source {
+    match source {
+        partition::Source::Files => Source::File,
+        partition::Source::Log { partitioner, partitions } => Source::Kafka {
+            partitions,
+            partitioner: match partitioner {
+                Partitioner::Murmur2 => decode::Partitioner::Murmur2,
+                Partitioner::Crc32 => decode::Partitioner::Crc32,
+                Partitioner::Any => decode::Partitioner::Any,
+            },
+        },
+    }
+}
+
+/// The one topic of a scenario.
+fn topic(scenario: &Scenario) -> String {
+    let name = scenario.inputs.iter().find_map(|input| match input {
+        Input::Record(record) => Some(record.topic.clone()),
+        _ => None,
+    });
+    name.unwrap_or_default()
+}
+
+pub fn record(record: &crate::model::decode::Record) -> event::Record<'_> {
+    event::Record {
+        topic: 0,
+        partition: record.partition,
+        offset: record.offset,
+        arrival: record.arrival,
+        key: record.key.as_deref(),
+        value: &record.value,
+    }
+}

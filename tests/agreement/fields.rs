@@ -1,0 +1,215 @@
+//! The fields of good events: every type, every way to write a time or an amount.
+
+use crate::generate::Stream;
+use crate::model::moment;
+use crate::model::value::{DAY, MINUTE};
+use crate::rules_text::{CATEGORIES, CHANNELS, COUNTRIES, DECLARED, PLANS};
+
+impl Stream {
+    pub fn head(&mut self, customer: &str, time: i64) -> Vec<(&'static str, String)> {
+        let mut fields = vec![("time", self.time(time))];
+        if self.is_from_files() || self.random.chance(50) {
+            fields.push(("customer_id", text(customer)));
+        }
+        fields
+    }
+
+    fn time(&mut self, time: i64) -> String {
+        if self.random.chance(50) {
+            return time.to_string();
+        }
+        let minutes = self.random.pick(&[0, 0, 60, -330]);
+        let local = moment::text(time + minutes * MINUTE);
+        let zone = match minutes {
+            0 => self.random.pick(&["Z", "+00:00", "-00:00"]).to_string(),
+            _ => format!("{}{:02}:{:02}", if minutes < 0 { '-' } else { '+' }, minutes.abs() / 60, minutes.abs() % 60),
+        };
+        let cut = self.random.pick(&["", "9", "000001"]);
+        text(&format!("{}{cut}{zone}", local.trim_end_matches('Z')))
+    }
+
+    pub fn fields(&mut self, customer: &str, time: i64) -> Vec<(&'static str, String)> {
+        let kind = match self.random.below(100) {
+            0..=23 => "purchase",
+            24..=31 => "refund",
+            32..=35 => "cancel",
+            36..=45 => "view",
+            46..=50 => "search",
+            51..=58 => "cart_add",
+            59..=62 => "cart_remove",
+            63..=66 => "checkout",
+            67..=69 => "open",
+            70..=73 => "click",
+            74..=77 => "exposure",
+            78..=83 => "profile",
+            84 => "erase",
+            85 => "opt_out",
+            86..=88 => "opt_in",
+            _ => self.random.pick(&DECLARED),
+        };
+        let mut fields = self.head(customer, time);
+        fields.push(("type", text(kind)));
+        if let Some(id) = self.event_id() {
+            fields.push(("event_id", text(&id)));
+        }
+        if self.random.chance(25) {
+            let channel = self.random.pick(&CHANNELS);
+            fields.push(("channel", text(channel)));
+        }
+        match kind {
+            "purchase" => self.purchase(&mut fields),
+            "refund" => self.refund(&mut fields),
+            "cancel" => fields.push(("order_id", self.order_id())),
+            "view" => self.categories(&mut fields),
+            "cart_add" | "cart_remove" => self.cart(&mut fields),
+            "profile" => self.profile(&mut fields, time),
+            "exposure" => fields.push(("cost", self.amount())),
+            _ => {}
+        }
+        if self.random.chance(15) {
+            fields.push(self.random.pick(&[
+                ("campaign", "null".to_string()),
+                ("unknown", r#"{"deep":[1,{"a":null}]}"#.to_string()),
+                ("loyalty", "\"\\ud83d\\ude00\"".to_string()),
+            ]));
+        }
+        self.random.shuffle(&mut fields);
+        fields
+    }
+
+    fn event_id(&mut self) -> Option<String> {
+        match self.random.below(10) {
+            0..=4 => {
+                let id = format!("e{}", self.event_ids.len());
+                self.event_ids.push(id.clone());
+                Some(id)
+            }
+            5 if !self.event_ids.is_empty() => Some(self.random.pick(&self.event_ids)),
+            6 => self.event_ids.last().cloned(),
+            _ => None,
+        }
+    }
+
+    fn order_id(&mut self) -> String {
+        text(&format!("o{}", self.random.between(1, 6)))
+    }
+
+    fn amount(&mut self) -> String {
+        let amounts = [
+            "0",
+            "0.00",
+            "1",
+            "9.99",
+            "10",
+            "10.00",
+            "50.00",
+            "99.995",
+            "100",
+            "250.5",
+            "0.005",
+            "0.004999",
+            "1e2",
+            "12.5e0",
+            "33.333333",
+        ];
+        let amount = self.random.pick(&amounts);
+        if self.random.chance(50) { text(amount) } else { amount.into() }
+    }
+
+    fn positive_amount(&mut self) -> String {
+        let amounts = ["1", "\"9.99\"", "10", "\"100.00\"", "0.001", "5e1"];
+        self.random.pick(&amounts).into()
+    }
+
+    fn currency(&mut self, fields: &mut Vec<(&'static str, String)>) {
+        if self.random.chance(30) {
+            let code = self.random.pick(&["USD", "GBP", "XAF"]);
+            fields.push(("currency", text(code)));
+        }
+    }
+
+    fn purchase(&mut self, fields: &mut Vec<(&'static str, String)>) {
+        fields.push(("amount", self.amount()));
+        self.currency(fields);
+        if self.random.chance(75) {
+            fields.push(("order_id", self.order_id()));
+        }
+        if self.random.chance(40) {
+            let discount = self.random.pick(&["0", "\"0.000001\"", "5", "\"2.50\""]);
+            fields.push(("discount", discount.into()));
+        }
+        self.categories(fields);
+    }
+
+    fn refund(&mut self, fields: &mut Vec<(&'static str, String)>) {
+        let loose = self.random.chance(25);
+        if !loose {
+            fields.push(("order_id", self.order_id()));
+        }
+        if loose || self.random.chance(60) {
+            fields.push(("amount", self.positive_amount()));
+            self.currency(fields);
+        }
+    }
+
+    fn categories(&mut self, fields: &mut Vec<(&'static str, String)>) {
+        if self.random.chance(60) {
+            let category = self.random.pick(&CATEGORIES);
+            fields.push(("category", text(category)));
+        }
+        if self.random.chance(30) {
+            let items: Vec<String> = (0..self.random.between(0, 11))
+                .map(|n| match self.random.below(3) {
+                    0 => r#"{"sku":"s","quantity":"many"}"#.to_string(),
+                    1 => format!("{{\"category\":{}}}", text(self.random.pick(&CATEGORIES))),
+                    _ => format!("{{\"category\":\"c{n}\",\"price\":null}}"),
+                })
+                .collect();
+            fields.push(("items", format!("[{}]", items.join(","))));
+        }
+    }
+
+    fn cart(&mut self, fields: &mut Vec<(&'static str, String)>) {
+        if self.random.chance(60) {
+            let total = self.random.pick(&["0", "\"10.00\"", "50", "99.99"]);
+            fields.push(("cart_total", total.into()));
+        }
+    }
+
+    fn profile(&mut self, fields: &mut Vec<(&'static str, String)>, time: i64) {
+        let mut members = Vec::new();
+        if self.random.chance(40) {
+            let country = self.random.pick(&COUNTRIES);
+            members.push(format!("\"country\":{}", text(country)));
+        }
+        if self.random.chance(30) {
+            let plan = self.random.pick(&PLANS);
+            members.push(format!("\"plan\":{}", text(plan)));
+        }
+        if self.random.chance(40) {
+            members.push(format!("\"age\":{}", self.random.pick(&["18", "30.5", "7e0", "-2", "null"])));
+        }
+        if self.random.chance(40) {
+            members.push(format!("\"vip\":{}", self.random.pick(&["true", "false", "null"])));
+        }
+        if self.random.chance(40) {
+            let moment = time + self.random.pick(&[-DAY, -30 * DAY, -1, 0, 1, DAY, 7 * DAY]);
+            self.moments.push(moment);
+            let value = if self.random.chance(20) { text("1907-05-01T00:00:00.5Z") } else { self.time(moment) };
+            members.push(format!("\"signed_up\":{value}"));
+        }
+        if self.random.chance(20) {
+            members.push("\"undeclared\":[1]".into());
+        }
+        fields.push(("attributes", format!("{{{}}}", members.join(","))));
+    }
+}
+
+pub fn object(fields: Vec<(&'static str, String)>) -> String {
+    let members: Vec<String> = fields.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+pub fn text(text: &str) -> String {
+    serde_json::to_string(text).expect("a text")
+}

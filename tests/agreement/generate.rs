@@ -1,0 +1,245 @@
+//! Random scenarios: a rules file, a stream of records, and what else happens to a shard.
+//!
+//! Many events stand one millisecond before, at, or after the end of a window, a dwell or whatever else the rules of the
+//! scenario measure from an earlier event; many come late.
+
+use crate::broken;
+use crate::fields::{object, text};
+use crate::model::decode::Record;
+use crate::model::partition::{Partitioner, Source};
+use crate::model::shard::{Input, PublishFrom, Scenario};
+use crate::model::value::{DAY, HOUR, MINUTE};
+use crate::random::Random;
+use crate::rules_text::{self, CATEGORIES, Header, Lengths};
+
+/// 2020-01-01T00:00:00Z
+const START: i64 = 1_577_836_800_000;
+/// A wall clock that no ordinary event of a file reaches: 2033-01-01T00:00:00Z
+const FAR: i64 = 1_988_150_400_000;
+
+/// How the events of a scenario were placed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Placed {
+    pub events: u64,
+    pub at_boundary: u64,
+}
+
+pub fn scenario(seed: u64) -> (Scenario, Placed) {
+    let mut random = Random::new(seed);
+    let lengths = Lengths::new(&mut random);
+    let header = rules_text::header(&mut random);
+    let rules = rules_text::rules(&mut random, &header, &lengths);
+    let customers = (0..1 + random.below(4)).map(|n| ["ann", "bob", "Zoë \"z\"", "dan"][n].to_string()).collect();
+    let mut stream = Stream {
+        pace: random.pick(&[20 * MINUTE, 8 * HOUR, 4 * DAY, 20 * DAY]),
+        source: source(&mut random),
+        cursor: START + random.between(0, 3 * DAY),
+        now: START,
+        moments: Vec::new(),
+        event_ids: Vec::new(),
+        inputs: Vec::new(),
+        placed: Placed::default(),
+        random,
+        lengths,
+        header,
+        customers,
+    };
+    stream.fill();
+    let publish_from = stream.publish_from();
+    let until = stream.until();
+    (Scenario { rules, source: stream.source, inputs: stream.inputs, until, publish_from }, stream.placed)
+}
+
+fn source(random: &mut Random) -> Source {
+    match random.below(8) {
+        0..=3 => Source::Files,
+        4 | 5 => Source::Log { partitioner: Partitioner::Murmur2, partitions: 3 },
+        6 => Source::Log { partitioner: Partitioner::Crc32, partitions: 3 },
+        _ => Source::Log { partitioner: Partitioner::Any, partitions: 3 },
+    }
+}
+
+pub struct Stream {
+    pub random: Random,
+    lengths: Lengths,
+    header: Header,
+    customers: Vec<String>,
+    /// The usual time from one event to the next.
+    pace: i64,
+    source: Source,
+    /// The latest time of an event so far.
+    cursor: i64,
+    /// The wall clock, unless the events are from files.
+    now: i64,
+    /// Moments that windows and the like are measured from: events' times and attributes.
+    pub moments: Vec<i64>,
+    pub event_ids: Vec<String>,
+    inputs: Vec<Input>,
+    placed: Placed,
+}
+
+impl Stream {
+    pub fn is_from_files(&self) -> bool {
+        self.source == Source::Files
+    }
+
+    fn fill(&mut self) {
+        let changes_rules = self.random.chance(25);
+        for _ in 0..self.random.between(5, 60) {
+            match self.random.below(100) {
+                0..=8 => self.broken(),
+                9..=14 if !self.is_from_files() => self.tick(),
+                15..=17 if changes_rules => {
+                    let text = rules_text::rules(&mut self.random, &self.header, &self.lengths);
+                    self.inputs.push(Input::Rules(text));
+                }
+                18 if self.random.chance(10) => self.burst(),
+                _ => self.event(),
+            }
+        }
+        if self.is_from_files() && self.random.chance(10) {
+            let time = FAR + self.header.max_future + self.random.between(-1, 1);
+            self.placed.at_boundary += 1;
+            self.event_at(time);
+        }
+    }
+
+    fn publish_from(&mut self) -> Option<PublishFrom> {
+        if self.moments.is_empty() {
+            return None;
+        }
+        let at = self.random.pick(&self.moments) + self.random.between(-1, 1);
+        let changes = self.random.chance(60);
+        self.random.chance(12).then_some(PublishFrom { at, changes })
+    }
+
+    fn until(&mut self) -> Option<i64> {
+        match self.random.below(3) {
+            0 => None,
+            1 => Some(self.boundary().0),
+            _ => Some(self.cursor + self.random.between(0, 500 * DAY)),
+        }
+    }
+
+    /// An instant next to the end of something that began at an earlier moment, and whether it is later than all events.
+    fn boundary(&mut self) -> (i64, bool) {
+        let lengths = self.lengths.milliseconds();
+        let aside = self.random.between(-1, 1);
+        if self.moments.is_empty() {
+            return (self.cursor + aside, false);
+        }
+        for _ in 0..6 {
+            let instant = match self.random.below(8) {
+                0 => (self.cursor / HOUR + self.random.between(1, 3)) * HOUR + self.header.grace,
+                _ => self.random.pick(&self.moments) + self.random.pick(&lengths),
+            } + aside;
+            if instant >= self.cursor && instant < self.cursor + 450 * DAY {
+                return (instant, true);
+            }
+        }
+        (self.random.pick(&self.moments) + aside, false)
+    }
+
+    fn event(&mut self) {
+        let time = match self.random.below(100) {
+            _ if self.moments.is_empty() => self.cursor,
+            0..=29 => {
+                self.placed.at_boundary += 1;
+                self.boundary().0
+            }
+            30..=44 => {
+                let back = self.random.pick(&[10, 1_000, HOUR, DAY, 30 * DAY, 430 * DAY]);
+                (self.cursor - self.random.between(0, back)).max(START - 600 * DAY)
+            }
+            45..=52 => self.cursor,
+            53..=57 => self.cursor + self.random.between(1, 120 * DAY),
+            _ => self.cursor + self.random.between(1, self.pace),
+        };
+        self.event_at(time);
+    }
+
+    fn event_at(&mut self, time: i64) {
+        let customer = self.random.pick(&self.customers);
+        let fields = self.fields(&customer, time);
+        self.placed.events += 1;
+        self.moments.push(time);
+        self.cursor = self.cursor.max(time);
+        let value = object(fields);
+        self.record(&customer, time, value.into_bytes());
+    }
+
+    fn broken(&mut self) {
+        let customer = self.random.pick(&self.customers);
+        let time = self.cursor + self.random.between(0, self.pace);
+        if customer.contains('"') {
+            return;
+        }
+        let value = broken::value(&mut self.random, &customer, time);
+        self.record(&customer, time, value);
+    }
+
+    fn record(&mut self, customer: &str, time: i64, value: Vec<u8>) {
+        let offset = self.inputs.len() as i64;
+        let (topic, arrival, key, now) = if self.is_from_files() {
+            ("events.jsonl".to_string(), None, None, FAR)
+        } else {
+            self.now = self.now.max(time + self.random.pick(&[0, 0, 5, 2_000, 50_000]));
+            let arrival = self.arrival(time);
+            let key = if self.random.chance(2) { None } else { Some(customer.as_bytes().to_vec()) };
+            ("orders".to_string(), Some(arrival), key, self.now)
+        };
+        let partition = self.partition(customer);
+        self.inputs.push(Input::Record(Record { topic, partition, offset, arrival, key, value, now }));
+    }
+
+    /// The right partition, but for one record in thirty.
+    fn partition(&mut self, customer: &str) -> u32 {
+        let right =
+            (0..3).find(|partition| self.source.accepts(customer.as_bytes(), *partition)).expect("one of three");
+        if self.is_from_files() || !self.random.chance(3) { right } else { (right + 1) % 3 }
+    }
+
+    /// When the log took a record: mostly soon, sometimes so early that its event is in the future.
+    fn arrival(&mut self, time: i64) -> i64 {
+        match self.random.below(20) {
+            0 => time - self.header.max_future + self.random.between(-1, 1),
+            1 => self.now + 10_000,
+            2 => time - 700,
+            3..=8 => self.now,
+            _ => time + self.random.between(0, 100).min(self.now - time),
+        }
+    }
+
+    fn tick(&mut self) {
+        let tick = if self.moments.is_empty() { self.cursor } else { self.boundary().0 + self.header.grace };
+        self.now = self.now.max(tick);
+        self.cursor = self.cursor.max(self.now - self.pace.min(HOUR));
+        self.inputs.push(Input::Tick(self.now));
+    }
+
+    /// Views of many categories in many hours, and refunds without their orders: what the small bounds are for.
+    fn burst(&mut self) {
+        let customer = self.random.pick(&self.customers);
+        let refunds = self.random.chance(50);
+        for n in 0..20 {
+            self.cursor += HOUR / 2;
+            let time = self.cursor - self.random.between(0, 3) * HOUR;
+            self.moments.push(time);
+            self.placed.events += 1;
+            let categories: Vec<String> = (0..8)
+                .map(|k| format!("{{\"category\":{}}}", text(&format!("{}{}", CATEGORIES[k % 5], (n + k) % 9))))
+                .collect();
+            let mut fields = self.head(&customer, time);
+            if refunds {
+                fields.push(("type", text("refund")));
+                fields.push(("order_id", text(&format!("o{}", 1 + n % 9))));
+                fields.push(("amount", "1".into()));
+            } else {
+                fields.push(("type", text("view")));
+                fields.push(("category", text(CATEGORIES[n % 5])));
+                fields.push(("items", format!("[{}]", categories.join(","))));
+            }
+            self.record(&customer, time, object(fields).into_bytes());
+        }
+    }
+}

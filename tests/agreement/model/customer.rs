@@ -1,0 +1,197 @@
+//! One customer: raw events, clock, values held, and the evaluations that time causes.
+
+use super::change::{Because, Next};
+use super::evaluate::{Held, Values, View, evaluate};
+use super::expression::Comparison;
+use super::facts::{Accepted, Facts};
+use super::instants::{turns, turns_of_target};
+use super::rules::{Rules, Target};
+use super::value::DAY;
+use std::collections::BTreeSet;
+
+/// How far a forecast looks, and how many instants it tries (R9).
+const FORECAST: i64 = 400 * DAY;
+const FORECAST_INSTANTS: usize = 64;
+/// Comparisons that a change lists at most (R9).
+pub const BECAUSE_MAX: usize = 8;
+
+#[derive(Clone, Debug)]
+pub struct Customer {
+    pub id: String,
+    pub facts: Facts,
+    /// T2.
+    pub clock: i64,
+    /// The instant up to which everything that time causes has been looked for.
+    pub looked_until: i64,
+    /// The instant of the first evaluation.
+    pub life: i64,
+    pub sequence: u64,
+    pub values: Values,
+    /// Whether changes are published: always, or from the bootstrap on (R11).
+    pub published: bool,
+}
+
+impl Customer {
+    /// A customer just before its first event, which is at `life`.
+    pub fn new(id: &str, life: i64, rules: &Rules) -> Customer {
+        let facts = Facts::of(Vec::new(), rules.decimals);
+        let mut customer = Customer {
+            id: id.into(),
+            facts,
+            clock: life,
+            looked_until: life,
+            life,
+            sequence: 0,
+            values: Values::new(),
+            published: true,
+        };
+        customer.adopt(rules, life);
+        customer
+    }
+
+    /// Values of targets that are new: segmentations without one, audiences out (R3, R6).
+    pub fn adopt(&mut self, rules: &Rules, at: i64) {
+        for (name, target) in &rules.targets {
+            let start = if target.is_audience() {
+                Held { value: Some("out".into()), since: Some(at), dwells: false }
+            } else {
+                Held { value: None, since: None, dwells: false }
+            };
+            self.values.entry(name.clone()).or_insert(start);
+        }
+    }
+
+    pub fn accept(&mut self, accepted: Accepted, decimals: u32) {
+        let mut events = std::mem::take(&mut self.facts.events);
+        events.push(accepted);
+        self.facts = Facts::of(events, decimals);
+    }
+
+    pub fn view(&self, now: i64) -> View<'_> {
+        View { facts: &self.facts, id: &self.id, now, held: &self.values }
+    }
+
+    /// The first instant after `looked_until`, at most `until`, at which time changes a value, with the values then.
+    pub fn first_change_by_time(&self, rules: &Rules, until: i64) -> Option<(i64, Values)> {
+        let mut instants = BTreeSet::new();
+        for (name, target) in &rules.targets {
+            instants.extend(turns_of_target(target, self.view(self.looked_until), self.looked_until, until));
+            instants.extend(self.values[name].held_until(target));
+        }
+        instants.retain(|instant| (self.looked_until + 1..=until).contains(instant));
+        let evaluated = instants.into_iter().map(|instant| (instant, evaluate(rules, self.view(instant), true)));
+        evaluated.into_iter().find(|(_, values)| *values != self.values)
+    }
+
+    /// `next` of a change (R9): the first change of one target if nothing more happens after `now`.
+    pub fn forecast(&self, rules: &Rules, name: &str, now: i64) -> Option<Next> {
+        let horizon = now + FORECAST;
+        let mut simulated = self.clone();
+        let mut tried = 0;
+        let mut from = now;
+        let mut step = DAY;
+        while from < horizon {
+            let until = horizon.min(from + step);
+            match simulated.forecast_within(rules, name, from, until, &mut tried) {
+                Forecast::Next(next) => return Some(next),
+                Forecast::TooMany => return None,
+                Forecast::Unchanged => {}
+            }
+            from = until;
+            step *= 2;
+        }
+        None
+    }
+
+    fn forecast_within(&mut self, rules: &Rules, name: &str, from: i64, until: i64, tried: &mut usize) -> Forecast {
+        let involved = involved(rules, name);
+        let target = &rules.targets[name];
+        let by_time: BTreeSet<i64> = involved
+            .iter()
+            .flat_map(|other| turns_of_target(&rules.targets[other], self.view(from), from, until))
+            .collect();
+        let mut now = from;
+        loop {
+            let expiries = involved.iter().filter_map(|other| self.values[other].held_until(&rules.targets[other]));
+            let instants =
+                by_time.iter().copied().chain(expiries).filter(|instant| (now + 1..=until).contains(instant));
+            let Some(instant) = instants.min() else { return Forecast::Unchanged };
+            let after = evaluate(rules, self.view(instant), true);
+            let own_turn = comparisons(target).iter().any(|comparison| {
+                let before = self.view(instant - 1).comparison(comparison);
+                before != View { held: &after, ..self.view(instant) }.comparison(comparison)
+            });
+            *tried += usize::from(own_turn || self.values[name].held_until(target) == Some(instant));
+            if *tried > FORECAST_INSTANTS {
+                return Forecast::TooMany;
+            }
+            if after[name].value != self.values[name].value {
+                let to = after[name].value.clone().expect("an evaluation gives values");
+                return Forecast::Next(Next { to, at: instant });
+            }
+            self.values = after;
+            now = instant;
+        }
+    }
+
+    /// What a change lists as its reasons: comparisons of both values that `before` and `after` see differently.
+    pub fn because(&self, target: &Target, old: &Held, new: &Held, before: View, after: View) -> Vec<Because> {
+        let names = [old.value.as_deref(), new.value.as_deref()];
+        let mut found: Vec<Because> = Vec::new();
+        for (name, condition) in target.conditions() {
+            if name.is_some() && !names.contains(&name) {
+                continue;
+            }
+            for comparison in condition.comparisons() {
+                let (was, now) = (before.comparison(comparison), after.comparison(comparison));
+                if was != now && found.iter().all(|other| other.rule != comparison.text) {
+                    let value = after.scalar(&comparison.left).map_or("null".into(), |value| value.json());
+                    found.push(Because { rule: comparison.text.clone(), value, was, now });
+                }
+            }
+        }
+        found.truncate(BECAUSE_MAX);
+        found
+    }
+
+    /// The entry for a value that was held until exactly this instant although the rules wanted another before.
+    pub fn because_of_dwell(&self, target: &Target, old: &Held, instant: i64) -> Option<Because> {
+        let since = old.since?;
+        let expired = old.held_until(target) == Some(instant);
+        let waited = expired && self.view(instant - 1).wants_other(target, old);
+        let value = (instant - since).to_string();
+        waited.then(|| Because { rule: "min_dwell".into(), value, was: Some(false), now: Some(true) })
+    }
+
+    /// A check of [`turns`] for tests: whether the truths at some instant follow from those at the turns before it.
+    pub fn turns_explain(&self, rules: &Rules, from: i64, instant: i64) -> bool {
+        let view = self.view(from);
+        rules.targets.values().flat_map(comparisons).all(|comparison| {
+            let latest = turns(comparison, view, from, instant).last().copied().unwrap_or(from);
+            view.at(latest).comparison(comparison) == view.at(instant).comparison(comparison)
+        })
+    }
+}
+
+enum Forecast {
+    Next(Next),
+    Unchanged,
+    TooMany,
+}
+
+fn comparisons(target: &Target) -> Vec<&Comparison> {
+    target.conditions().into_iter().flat_map(|(_, condition)| condition.comparisons()).collect()
+}
+
+/// A target and all that it refers to, directly or not.
+fn involved(rules: &Rules, name: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::from([name.to_string()]);
+    loop {
+        let more: Vec<String> = found.iter().flat_map(|one| rules.targets[one].refers_to()).collect();
+        let before = found.len();
+        found.extend(more);
+        if found.len() == before {
+            return found;
+        }
+    }
+}

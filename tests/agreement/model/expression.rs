@@ -1,0 +1,256 @@
+//! The SQL of rules (R1) as a tree: scalars, comparisons, and the connectives over them.
+
+use super::feature::Feature;
+use super::value::Value;
+use sqlparser::ast::{self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
+
+#[derive(Clone, Debug)]
+pub enum Scalar {
+    Null,
+    Literal(Value),
+    Feature(Feature),
+    Arithmetic(char, Box<Scalar>, Box<Scalar>),
+    Coalesce(Vec<Scalar>),
+    /// The value of another segmentation.
+    Segment(String),
+    /// Whether the customer is in another audience.
+    Audience(String),
+}
+
+/// What `IS [NOT] …` asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Is {
+    Null,
+    True,
+    False,
+}
+
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// `=`, `<>`, `<`, `<=`, `>`, `>=`
+    Compare(&'static str, Scalar),
+    Between {
+        negated: bool,
+        low: Scalar,
+        high: Scalar,
+    },
+    In {
+        negated: bool,
+        list: Vec<Scalar>,
+    },
+    Like {
+        negated: bool,
+        pattern: String,
+    },
+    Is {
+        negated: bool,
+        what: Is,
+    },
+    /// A boolean by itself.
+    Bare,
+}
+
+/// The smallest part of a rule that is true, false or NULL; `because` lists these.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    pub text: String,
+    pub left: Scalar,
+    pub test: Test,
+}
+
+#[derive(Clone, Debug)]
+pub enum Condition {
+    Comparison(Box<Comparison>),
+    And(Box<Condition>, Box<Condition>),
+    Or(Box<Condition>, Box<Condition>),
+    Not(Box<Condition>),
+    Is { negated: bool, what: Is, of: Box<Condition> },
+}
+
+impl Condition {
+    pub fn parse(text: &str) -> Condition {
+        condition(&expression(text))
+    }
+
+    /// All comparisons from left to right.
+    pub fn comparisons(&self) -> Vec<&Comparison> {
+        match self {
+            Condition::Comparison(comparison) => vec![comparison.as_ref()],
+            Condition::And(left, right) | Condition::Or(left, right) => {
+                [left.comparisons(), right.comparisons()].concat()
+            }
+            Condition::Not(of) | Condition::Is { of, .. } => of.comparisons(),
+        }
+    }
+}
+
+impl Scalar {
+    pub fn parse(text: &str) -> Scalar {
+        scalar(&expression(text))
+    }
+
+    /// The scalars without parts that this one is made of.
+    pub fn leaves(&self) -> Vec<&Scalar> {
+        match self {
+            Scalar::Arithmetic(_, left, right) => [left.leaves(), right.leaves()].concat(),
+            Scalar::Coalesce(parts) => parts.iter().flat_map(Scalar::leaves).collect(),
+            leaf => vec![leaf],
+        }
+    }
+}
+
+impl Comparison {
+    /// Left side, then everything that it is compared with.
+    pub fn scalars(&self) -> Vec<&Scalar> {
+        let mut all = vec![&self.left];
+        all.extend(self.partners());
+        all
+    }
+
+    /// The scalars whose order relative to the left side decides.
+    pub fn partners(&self) -> Vec<&Scalar> {
+        match &self.test {
+            Test::Compare(_, right) => vec![right],
+            Test::Between { low, high, .. } => vec![low, high],
+            Test::In { list, .. } => list.iter().collect(),
+            Test::Like { .. } | Test::Is { .. } | Test::Bare => Vec::new(),
+        }
+    }
+}
+
+fn expression(text: &str) -> Expr {
+    let mut parser = Parser::new(&GenericDialect {}).try_with_sql(text).expect("rules are SQL");
+    parser.parse_expr().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn condition(expr: &Expr) -> Condition {
+    match expr {
+        Expr::Nested(inner) => condition(inner),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            Condition::And(Box::new(condition(left)), Box::new(condition(right)))
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
+            Condition::Or(Box::new(condition(left)), Box::new(condition(right)))
+        }
+        Expr::UnaryOp { op: UnaryOperator::Not, expr } => Condition::Not(Box::new(condition(expr))),
+        Expr::IsNull(of) => is(expr, of, false, Is::Null),
+        Expr::IsNotNull(of) => is(expr, of, true, Is::Null),
+        Expr::IsTrue(of) => is(expr, of, false, Is::True),
+        Expr::IsNotTrue(of) => is(expr, of, true, Is::True),
+        Expr::IsFalse(of) => is(expr, of, false, Is::False),
+        Expr::IsNotFalse(of) => is(expr, of, true, Is::False),
+        _ => Condition::Comparison(Box::new(comparison(expr))),
+    }
+}
+
+/// `IS …` over a scalar is a comparison, over anything else a connective.
+fn is(whole: &Expr, of: &Expr, negated: bool, what: Is) -> Condition {
+    if is_scalar(of) {
+        let test = Test::Is { negated, what };
+        Condition::Comparison(Box::new(Comparison { text: whole.to_string(), left: scalar(of), test }))
+    } else {
+        Condition::Is { negated, what, of: Box::new(condition(of)) }
+    }
+}
+
+fn is_scalar(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_scalar(inner),
+        Expr::Identifier(_) | Expr::Function(_) | Expr::Value(_) => true,
+        Expr::UnaryOp { op, .. } => *op != UnaryOperator::Not,
+        Expr::BinaryOp { op, .. } => arithmetic(op).is_some(),
+        _ => false,
+    }
+}
+
+fn comparison(expr: &Expr) -> Comparison {
+    let (left, test) = match expr {
+        Expr::BinaryOp { left, op, right } => {
+            let operator = match op {
+                BinaryOperator::Eq => "=",
+                BinaryOperator::NotEq => "<>",
+                BinaryOperator::Lt => "<",
+                BinaryOperator::LtEq => "<=",
+                BinaryOperator::Gt => ">",
+                BinaryOperator::GtEq => ">=",
+                other => panic!("no such comparison: {other}"),
+            };
+            (scalar(left), Test::Compare(operator, scalar(right)))
+        }
+        Expr::Between { expr, negated, low, high } => {
+            (scalar(expr), Test::Between { negated: *negated, low: scalar(low), high: scalar(high) })
+        }
+        Expr::InList { expr, list, negated } => {
+            (scalar(expr), Test::In { negated: *negated, list: list.iter().map(scalar).collect() })
+        }
+        Expr::Like { negated, expr, pattern, .. } => match scalar(pattern) {
+            Scalar::Literal(Value::Text(pattern)) => (scalar(expr), Test::Like { negated: *negated, pattern }),
+            other => panic!("a pattern is a text: {other:?}"),
+        },
+        boolean => (scalar(boolean), Test::Bare),
+    };
+    Comparison { text: expr.to_string(), left, test }
+}
+
+fn scalar(expr: &Expr) -> Scalar {
+    match expr {
+        Expr::Nested(inner) => scalar(inner),
+        Expr::Value(value) => literal(&value.value),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match scalar(expr) {
+            Scalar::Literal(Value::Integer(integer)) => Scalar::Literal(Value::Integer(-integer)),
+            Scalar::Literal(Value::Literal(text)) => Scalar::Literal(Value::Literal(format!("-{text}"))),
+            other => Scalar::Arithmetic('-', Box::new(Scalar::Literal(Value::Integer(0))), Box::new(other)),
+        },
+        Expr::BinaryOp { left, op, right } => {
+            let operator = arithmetic(op).unwrap_or_else(|| panic!("no arithmetic: {expr}"));
+            Scalar::Arithmetic(operator, Box::new(scalar(left)), Box::new(scalar(right)))
+        }
+        Expr::Identifier(name) => Scalar::Feature(Feature::named(&name.value.to_lowercase())),
+        Expr::Function(function) => call(function),
+        other => panic!("no scalar: {other}"),
+    }
+}
+
+fn arithmetic(op: &BinaryOperator) -> Option<char> {
+    match op {
+        BinaryOperator::Plus => Some('+'),
+        BinaryOperator::Minus => Some('-'),
+        BinaryOperator::Multiply => Some('*'),
+        BinaryOperator::Divide => Some('/'),
+        _ => None,
+    }
+}
+
+fn literal(value: &ast::Value) -> Scalar {
+    Scalar::Literal(match value {
+        ast::Value::Null => return Scalar::Null,
+        ast::Value::Boolean(boolean) => Value::Boolean(*boolean),
+        ast::Value::SingleQuotedString(text) => Value::Text(text.clone()),
+        ast::Value::Number(text, _) => match text.parse() {
+            Ok(integer) => Value::Integer(integer),
+            Err(_) => Value::Literal(text.clone()),
+        },
+        other => panic!("no literal: {other}"),
+    })
+}
+
+fn call(function: &ast::Function) -> Scalar {
+    let FunctionArguments::List(list) = &function.args else { panic!("a function has arguments: {function}") };
+    let arguments: Vec<Scalar> = list.args.iter().map(argument).collect();
+    let name = function.name.to_string().to_lowercase();
+    match (name.as_str(), arguments.as_slice()) {
+        ("coalesce", _) => Scalar::Coalesce(arguments),
+        ("segment", [Scalar::Literal(Value::Text(of))]) => Scalar::Segment(of.clone()),
+        ("audience", [Scalar::Literal(Value::Text(of))]) => Scalar::Audience(of.clone()),
+        (name, arguments) => Scalar::Feature(Feature::called(name, arguments)),
+    }
+}
+
+fn argument(argument: &FunctionArg) -> Scalar {
+    match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => scalar(expr),
+        other => panic!("no argument: {other}"),
+    }
+}

