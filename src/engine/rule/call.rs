@@ -28,7 +28,7 @@ impl Checker<'_, '_> {
         if name == "coalesce" {
             return self.coalesce(&arguments, expression);
         }
-        if name == "expected_orders" || table::LATER.contains(&&*name) {
+        if table::LATER.contains(&&*name) {
             let (what, hint) = later(&name);
             return self.refuse(expression, what, hint);
         }
