@@ -4,7 +4,7 @@ use super::hours::{self, CategoryHour};
 use super::order::{Order, Refund, Totals};
 use super::row::Row;
 use super::section::Section;
-use super::{Profiles, attributes, cart};
+use super::{Profiles, attributes, cart, cart_events};
 use crate::engine::event::{EventType, Millis};
 
 /// A customer, as of the latest applied event.
@@ -138,7 +138,7 @@ impl<'a> Customer<'a> {
     /// Minor units in the open cart, if known; means nothing while it is closed.
     pub fn cart_value(&self) -> Option<i64> {
         let profiles = self.profiles.filter(|_| self.row.cart_value_known)?;
-        cart::total(&profiles.blocks, self.row.block)
+        cart_events::total(&profiles.blocks, self.row.block)
     }
 
     pub fn has_category(&self, order: &Order, category: &str) -> bool {

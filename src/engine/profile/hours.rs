@@ -13,13 +13,12 @@
 //!
 //! The last is the rule where somebody comes, looks around once and leaves: a session costs nothing there.
 
-use super::blocks::{Blocks, Handle};
 use crate::engine::event::{EventType, HOUR, Millis, REMEMBERED};
 
 /// Hours kept per customer and type.
 pub const HOURS_MAX: usize = 2_048;
 /// An hour with one event: no list of fewer bytes has more than [`HOURS_MAX`] hours.
-const GROUP_BYTES_MIN: usize = ENTRY + TRAILER;
+pub(super) const GROUP_BYTES_MIN: usize = ENTRY + TRAILER;
 const ENTRY: usize = 3;
 const ITEM: usize = 6;
 const TRAILER: usize = 4;
@@ -32,8 +31,6 @@ const COMMON_TYPES: u32 = (1 << 9) - 1;
 const HAS_ITEMS: u32 = 1 << 9;
 const HOUR_SHIFT: u32 = 10;
 const SESSION_AT_EARLIEST: u32 = 1 << 31;
-/// Hours of the past are looked for once in so many hours of the customer's time.
-const TIDY_HOURS: i64 = 240;
 
 /// Views of one category in one hour.
 #[derive(Clone, Copy, Debug)]
@@ -58,11 +55,12 @@ pub(super) fn is_past(hour: i64, at: Millis) -> bool {
 }
 
 /// One hour, in the customer's bytes.
-struct Group<'a> {
-    start: usize,
-    end: usize,
+pub(super) struct Group<'a> {
+    pub start: usize,
+    pub end: usize,
     trailer: u32,
-    entries: &'a [u8],
+    /// All of it.
+    bytes: &'a [u8],
     items: &'a [u8],
 }
 
@@ -75,13 +73,35 @@ fn common(event_type: EventType) -> Option<u32> {
     }
 }
 
-fn little_endian(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+/// Bytes of the entries of an hour, by the trailer's bits: looked up, as not every processor counts bits.
+static ENTRY_BYTES: [u8; 512] = {
+    let mut bytes = [0; 512];
+    let mut bits = 0;
+    while bits < 512 {
+        bytes[bits] = (bits as u32).count_ones() as u8 * ENTRY as u8;
+        bits += 1;
+    }
+    bytes
+};
+
+fn entry_bytes(bits: u32) -> usize {
+    usize::from(ENTRY_BYTES[(bits & COMMON_TYPES) as usize])
+}
+
+/// The entry at `place`. Four bytes can be read, as a trailer follows.
+#[inline]
+fn entry_at(bytes: &[u8], place: usize) -> u64 {
+    let four = bytes[place..place + 4].try_into().expect("four bytes");
+    u64::from(u32::from_le_bytes(four) & 0xff_ffff)
+}
+
+fn item_at(item: &[u8]) -> u64 {
+    item.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 /// The hour whose bytes end at `end`.
 #[inline]
-fn group_before(bytes: &[u8], end: usize) -> Option<Group<'_>> {
+pub(super) fn group_before(bytes: &[u8], end: usize) -> Option<Group<'_>> {
     let mut place = end.checked_sub(TRAILER)?;
     let trailer = u32::from_le_bytes(bytes[place..end].try_into().expect("four bytes"));
     let mut items: &[u8] = &[];
@@ -91,34 +111,39 @@ fn group_before(bytes: &[u8], end: usize) -> Option<Group<'_>> {
         items = &bytes[place - length..place];
         place -= length;
     }
-    let start = place - (trailer & COMMON_TYPES).count_ones() as usize * ENTRY;
-    Some(Group { start, end, trailer, entries: &bytes[start..place], items })
+    let start = place - entry_bytes(trailer);
+    Some(Group { start, end, trailer, bytes: &bytes[start..end], items })
 }
 
 impl Group<'_> {
-    fn hour(&self) -> i64 {
+    /// An hour without events, to stand at `place`.
+    pub fn fresh(hour: i64, place: usize) -> Self {
+        Self { start: place, end: place, trailer: (hour as u32) << HOUR_SHIFT, bytes: &[], items: &[] }
+    }
+
+    #[inline]
+    pub fn hour(&self) -> i64 {
         i64::from((self.trailer & !SESSION_AT_EARLIEST) >> HOUR_SHIFT)
     }
 
     /// Ms within the hour of the newest event of a type, and number of events.
     #[inline]
-    fn read(&self, event_type: EventType) -> Option<(u64, u64)> {
+    pub fn read(&self, event_type: EventType) -> Option<(u64, u64)> {
         if let Some(bit) = common(event_type)
             && self.trailer & 1 << bit != 0
         {
-            let place = (self.trailer & ((1 << bit) - 1)).count_ones() as usize * ENTRY;
-            let entry = little_endian(&self.entries[place..place + ENTRY]);
+            let entry = entry_at(self.bytes, entry_bytes(self.trailer & ((1 << bit) - 1)));
             return Some((entry & NEWEST, (entry >> 22) + 1));
         }
         if event_type == EventType::SESSION && self.trailer & SESSION_AT_EARLIEST != 0 {
-            return Some((earliest(self.entries), 1));
+            return Some((earliest(&self.bytes[..entry_bytes(self.trailer)]), 1));
         }
-        let item = self.items.chunks_exact(ITEM).map(little_endian).find(|&item| item_type(item) == event_type)?;
+        let item = self.items.chunks_exact(ITEM).map(item_at).find(|&item| item_type(item) == event_type)?;
         Some((item & NEWEST, item >> 28))
     }
 
     /// Writes the hour with other events of one type; none of them removes the type.
-    fn rewrite(&self, event_type: EventType, newest: u64, events: u64, into: &mut Buffer) {
+    pub fn rewrite(&self, event_type: EventType, newest: u64, events: u64, into: &mut Buffer) {
         let changed = |of: EventType| if of == event_type { Some((newest, events)) } else { self.read(of) };
         let mut trailer = (self.hour() as u32) << HOUR_SHIFT;
         for bit in 0..SESSION {
@@ -138,7 +163,7 @@ impl Group<'_> {
             _ => {}
         }
         let items_start = into.length;
-        for item in self.items.chunks_exact(ITEM).filter(|item| item_type(little_endian(item)) != event_type) {
+        for item in self.items.chunks_exact(ITEM).filter(|item| item_type(item_at(item)) != event_type) {
             into.push(item);
         }
         if events > if common(event_type).is_some() { 4 } else { 0 } {
@@ -156,9 +181,35 @@ impl Group<'_> {
     }
 }
 
+/// Counts one more event of a type in the last hour of the bytes, if only its entry changes.
+pub(super) fn count_in_last(bytes: &mut [u8], hour: i64, event_type: EventType, ms: u64) -> bool {
+    let Some(bit) = common(event_type).filter(|&bit| bit != SESSION) else { return false };
+    let Some(group) = group_before(bytes, bytes.len()) else { return false };
+    let Some((newest, events @ 1..=3)) = group.read(event_type) else { return false };
+    let carries_session = group.trailer & SESSION_AT_EARLIEST != 0
+        && ms > newest
+        && earliest(&group.bytes[..entry_bytes(group.trailer)]) == newest;
+    if group.hour() != hour || group.trailer & 1 << bit == 0 || carries_session {
+        return false;
+    }
+    let place = group.start + entry_bytes(group.trailer & ((1 << bit) - 1));
+    let entry = newest.max(ms) | events << 22;
+    bytes[place..place + ENTRY].copy_from_slice(&entry.to_le_bytes()[..ENTRY]);
+    true
+}
+
+/// The bytes of an hour with one event of a common type that starts a session.
+pub(super) fn fresh_with_session(hour: i64, event_type: EventType, ms: u64) -> Option<[u8; ENTRY + TRAILER]> {
+    let trailer = (hour as u32) << HOUR_SHIFT | SESSION_AT_EARLIEST | 1 << common(event_type)?;
+    let mut bytes = [0; ENTRY + TRAILER];
+    bytes[..4].copy_from_slice(&(ms as u32).to_le_bytes());
+    bytes[ENTRY..].copy_from_slice(&trailer.to_le_bytes());
+    Some(bytes)
+}
+
 /// The earliest of the entries' times.
 fn earliest(entries: &[u8]) -> u64 {
-    entries.chunks_exact(ENTRY).map(|entry| little_endian(entry) & NEWEST).min().expect("an entry")
+    entries.chunks_exact(ENTRY).map(|entry| item_at(entry) & NEWEST).min().expect("an entry")
 }
 
 fn item_type(item: u64) -> EventType {
@@ -166,12 +217,20 @@ fn item_type(item: u64) -> EventType {
 }
 
 /// The bytes of one hour while it is written anew.
-struct Buffer {
+pub(super) struct Buffer {
     bytes: [u8; GROUP_BYTES_MAX],
     length: usize,
 }
 
 impl Buffer {
+    pub fn new() -> Self {
+        Self { bytes: [0; GROUP_BYTES_MAX], length: 0 }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
         self.length += bytes.len();
@@ -198,77 +257,4 @@ pub(super) fn after(bytes: &[u8], event_type: EventType, after: Millis) -> impl 
         end = 0;
         None
     })
-}
-
-/// Counts an event at `time` as of `at`; returns how many hours of the type were cut off.
-pub(super) fn add(blocks: &mut Blocks, handle: &mut Handle, event_type: EventType, time: Millis, at: Millis) -> u32 {
-    let hour = time.div_euclid(HOUR);
-    if is_past(hour, at) {
-        return 0;
-    }
-    let bytes = blocks.hours(*handle);
-    let mut end = bytes.len();
-    let mut found = group_before(bytes, end);
-    while let Some(group) = &found
-        && group.hour() > hour
-    {
-        end = group.start;
-        found = group_before(bytes, end);
-    }
-    let fresh = Group { start: end, end, trailer: (hour as u32) << HOUR_SHIFT, entries: &[], items: &[] };
-    let is_newest = end == bytes.len();
-    let (before, group) = match found {
-        Some(group) if group.hour() == hour => (group.hour(), group),
-        Some(group) => (group.hour(), fresh),
-        None => (hour, fresh),
-    };
-    let known = group.read(event_type);
-    let time = (time - hour * HOUR) as u64;
-    let (newest, events) = known.map_or((time, 1), |(newest, events)| (newest.max(time), events + 1));
-    let mut buffer = Buffer { bytes: [0; GROUP_BYTES_MAX], length: 0 };
-    group.rewrite(event_type, newest, events, &mut buffer);
-    let range = group.start..group.end;
-    blocks.splice_hours(handle, range, &buffer.bytes[..buffer.length]);
-    if is_newest && before / TIDY_HOURS != hour / TIDY_HOURS {
-        tidy(blocks, handle, at);
-    }
-    if known.is_none() && blocks.hours(*handle).len() > HOURS_MAX * GROUP_BYTES_MIN {
-        tidy(blocks, handle, at);
-        return cut(blocks, handle, event_type);
-    }
-    0
-}
-
-/// Forgets hours that no window reaches any more.
-fn tidy(blocks: &mut Blocks, handle: &mut Handle, at: Millis) {
-    let bytes = blocks.hours(*handle);
-    let mut end = bytes.len();
-    while let Some(group) = group_before(bytes, end) {
-        if is_past(group.hour(), at) {
-            break;
-        }
-        end = group.start;
-    }
-    if end > 0 {
-        blocks.splice_hours(handle, 0..end, &[]);
-    }
-}
-
-/// Removes the oldest hour of a type if there are more than [`HOURS_MAX`].
-fn cut(blocks: &mut Blocks, handle: &mut Handle, event_type: EventType) -> u32 {
-    let bytes = blocks.hours(*handle);
-    let (mut end, mut hours, mut oldest) = (bytes.len(), 0, None);
-    while let Some(group) = group_before(bytes, end) {
-        end = group.start;
-        if group.read(event_type).is_some() {
-            hours += 1;
-            oldest = Some(group);
-        }
-    }
-    let Some(oldest) = oldest.filter(|_| hours > HOURS_MAX) else { return 0 };
-    let mut buffer = Buffer { bytes: [0; GROUP_BYTES_MAX], length: 0 };
-    oldest.rewrite(event_type, 0, 0, &mut buffer);
-    let range = oldest.start..oldest.end;
-    blocks.splice_hours(handle, range, &buffer.bytes[..buffer.length]);
-    1
 }

@@ -1,4 +1,4 @@
-//! The one place with `unsafe` in the profiles: prefetches, and words of a block seen as records.
+//! The one place with `unsafe` in the profiles: prefetches, words of a block seen as records, ids seen as text.
 
 /// Records of whole words without padding, for which every content is valid.
 ///
@@ -46,6 +46,13 @@ pub(super) fn bytes(words: &[u64]) -> &[u8] {
 pub(super) fn bytes_mut(words: &mut [u64]) -> &mut [u8] {
     // SAFETY: as in `bytes`; any eight bytes are a word.
     unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len() * 8) }
+}
+
+/// The bytes of an id as text. Asked several times per event, so not checked again.
+pub(super) fn text(id: &[u8]) -> &str {
+    debug_assert!(std::str::from_utf8(id).is_ok());
+    // SAFETY: ids come as `&str` and are stored and read whole.
+    unsafe { std::str::from_utf8_unchecked(id) }
 }
 
 /// Asks the memory for the cache line at `place`, ahead of its use.

@@ -19,6 +19,7 @@
 //! | hour with events | 4 |
 //! | type in an hour, up to four events of a built-in type | 3 |
 //! | type in an hour, other | 6, and once 1 |
+//! | session at the earliest time of its hour | 0 |
 //! | category in an hour | 16 |
 //! | cart | 8 per event that may matter and is not the newest `cart_add` of its hour, 8 for the latest total |
 //! | attribute | 16 |
@@ -27,8 +28,10 @@
 
 mod attributes;
 mod blocks;
-mod browsing;
 mod cart;
+mod cart_events;
+mod categories;
+mod counting;
 pub mod customer;
 pub mod dedup;
 mod hours;
@@ -156,7 +159,7 @@ impl Profiles {
     #[inline]
     pub fn prefetch_blocks(&self, row: RowNumber) {
         let words = self.blocks.words(self.slab.get(row).block);
-        for line in words.chunks(8).take(4) {
+        for line in words.chunks(8).take(5) {
             memory::prefetch(&line[0]);
         }
     }
@@ -197,7 +200,7 @@ impl Profiles {
     }
 
     pub fn id(&self, row: RowNumber) -> &str {
-        std::str::from_utf8(self.id_bytes(row)).expect("ids are text")
+        memory::text(self.id_bytes(row))
     }
 
     fn id_bytes(&self, row: RowNumber) -> &[u8] {

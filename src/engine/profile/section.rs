@@ -151,6 +151,12 @@ impl Blocks {
         &memory::bytes(&words[range(words, Section::Hours)])[..count(words, Section::Hours)]
     }
 
+    pub fn hours_mut(&mut self, handle: Handle) -> &mut [u8] {
+        let words = self.words_mut(handle);
+        let (range, count) = (range(words, Section::Hours), count(words, Section::Hours));
+        &mut memory::bytes_mut(&mut words[range])[..count]
+    }
+
     /// Replaces `removed` records from the `at`-th on by `added` ones of any content.
     pub fn splice(&mut self, handle: &mut Handle, section: Section, at: usize, removed: usize, added: usize) {
         let record = PLACES[section as usize].words;

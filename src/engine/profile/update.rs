@@ -3,7 +3,7 @@
 use super::orders::{self, Purchases};
 use super::row::{ID_INLINE, Row};
 use super::section::Section;
-use super::{Held, Order, Overflow, Profiles, RowNumber, attributes, browsing, cart, hours, memory};
+use super::{Held, Order, Overflow, Profiles, RowNumber, attributes, cart, categories, counting, memory};
 use crate::engine::event::{DAY, Event, EventType, Millis};
 use crate::engine::meaning::Meaning;
 
@@ -38,7 +38,7 @@ impl Profiles {
             self.texts.release(order.channel());
         }
         attributes::release(&self.blocks, &mut self.texts, *block);
-        browsing::release(&mut self.blocks, &mut self.texts, block);
+        categories::release(&mut self.blocks, &mut self.texts, block);
         self.blocks.destroy(*block);
         self.slab.release(row);
         self.compact();
@@ -56,17 +56,16 @@ impl Profiles {
         let row = slab.get_mut(row);
         let (event_type, mut overflow) = (event.event_type, Overflow::default());
         touch(row, event, meaning);
-        let cart = cart::concerns(event_type).then(|| cart::Events::read(blocks, row.block));
-        if meaning.is_counted(event_type) {
-            overflow.hours += hours::add(blocks, &mut row.block, event_type, event.time, at);
-        }
+        let cart = cart::concerns(event_type).then(|| cart::Change::new(blocks, row.block, event, at));
         if meaning.is_browsing(event_type) {
-            overflow.hours += browsing::session(row, blocks, event.time, at);
+            overflow.hours = counting::browse(row, blocks, event_type, event.time, at);
+        } else if meaning.is_counted(event_type) {
+            overflow.hours = counting::count(blocks, &mut row.block, event_type, event.time, at);
         }
         if event_type == EventType::VIEW {
-            overflow.categories = browsing::views(blocks, texts, &mut row.block, event, at);
-        } else if let Some(events) = cart {
-            overflow.cart = cart::add(events, blocks, &mut row.block, event);
+            overflow.categories = categories::views(blocks, texts, &mut row.block, event, at);
+        } else if let Some(change) = cart {
+            overflow.cart = change.write(blocks, &mut row.block);
             cart::refresh(row, blocks);
         } else if matches!(event_type, EventType::PURCHASE | EventType::REFUND | EventType::CANCEL) {
             Purchases { row, blocks, texts, at, overflow: &mut overflow }.apply(event);

@@ -1,21 +1,10 @@
-//! How browsing and engagement events change a customer (B1, B2, B5).
+//! Views per category and hour (B5).
 
 use super::blocks::{Blocks, Handle};
 use super::hours::{self, CategoryHour};
-use super::row::{NONE, Row};
 use super::section::Section;
 use super::texts::Texts;
-use crate::engine::event::{Event, EventType, HOUR, MINUTE, Millis};
-
-/// A browsing event this long after the one before it starts a session.
-const SESSION_GAP: Millis = 30 * MINUTE;
-
-/// B2: counts a session if the browsing event starts one; returns how many hours were cut off.
-pub(super) fn session(row: &mut Row, blocks: &mut Blocks, time: Millis, at: Millis) -> u32 {
-    let starts = row.last_browsing == NONE || time - row.last_browsing > SESSION_GAP;
-    row.last_browsing = row.last_browsing.max(time);
-    if starts { hours::add(blocks, &mut row.block, EventType::SESSION, time, at) } else { 0 }
-}
+use crate::engine::event::{Event, HOUR, Millis};
 
 /// B5: counts a view for each of its categories; returns how many pairs were cut off.
 pub(super) fn views(blocks: &mut Blocks, texts: &mut Texts, handle: &mut Handle, event: &Event<'_>, at: Millis) -> u32 {

@@ -1,0 +1,106 @@
+//! Counts browsing and engagement events in the customer's hours (B1, B2).
+
+use super::blocks::{Blocks, Handle};
+use super::hours::{self, Buffer, GROUP_BYTES_MIN, Group, HOURS_MAX, group_before, is_past};
+use super::row::{NONE, Row};
+use crate::engine::event::{EventType, HOUR, MINUTE, Millis};
+
+/// A browsing event this long after the one before it starts a session.
+const SESSION_GAP: Millis = 30 * MINUTE;
+/// Hours of the past are looked for once in so many hours of the customer's time.
+const TIDY_HOURS: i64 = 240;
+
+/// Counts a browsing event and the session it may start; returns how many hours were cut off.
+pub(super) fn browse(row: &mut Row, blocks: &mut Blocks, event_type: EventType, time: Millis, at: Millis) -> u32 {
+    let starts = row.last_browsing == NONE || time - row.last_browsing > SESSION_GAP;
+    row.last_browsing = row.last_browsing.max(time);
+    if !starts {
+        return count(blocks, &mut row.block, event_type, time, at);
+    }
+    let hour = time.div_euclid(HOUR);
+    let bytes = blocks.hours(row.block);
+    let newest = group_before(bytes, bytes.len()).map(|group| group.hour());
+    if newest.is_none_or(|newest| newest < hour)
+        && !is_past(hour, at)
+        && let Some(new) = hours::fresh_with_session(hour, event_type, (time - hour * HOUR) as u64)
+    {
+        let end = bytes.len();
+        blocks.splice_hours(&mut row.block, end..end, &new);
+        tidy_at_times(blocks, &mut row.block, newest, hour, at);
+        return cut_beyond_bound(blocks, &mut row.block, event_type, at)
+            + cut_beyond_bound(blocks, &mut row.block, EventType::SESSION, at);
+    }
+    count(blocks, &mut row.block, event_type, time, at) + count(blocks, &mut row.block, EventType::SESSION, time, at)
+}
+
+/// Counts an event at `time` as of `at`; returns how many hours of the type were cut off.
+pub(super) fn count(blocks: &mut Blocks, handle: &mut Handle, event_type: EventType, time: Millis, at: Millis) -> u32 {
+    let hour = time.div_euclid(HOUR);
+    let ms = (time - hour * HOUR) as u64;
+    if is_past(hour, at) || hours::count_in_last(blocks.hours_mut(*handle), hour, event_type, ms) {
+        return 0;
+    }
+    let bytes = blocks.hours(*handle);
+    let mut end = bytes.len();
+    let mut found = group_before(bytes, end);
+    let newest = found.as_ref().map(Group::hour);
+    while let Some(group) = &found
+        && group.hour() > hour
+    {
+        end = group.start;
+        found = group_before(bytes, end);
+    }
+    let group = found.filter(|group| group.hour() == hour).unwrap_or(Group::fresh(hour, end));
+    let known = group.read(event_type);
+    let (latest, events) = known.map_or((ms, 1), |(latest, events)| (latest.max(ms), events + 1));
+    let mut buffer = Buffer::new();
+    group.rewrite(event_type, latest, events, &mut buffer);
+    let range = group.start..group.end;
+    blocks.splice_hours(handle, range, buffer.bytes());
+    tidy_at_times(blocks, handle, newest, hour, at);
+    if known.is_some() { 0 } else { cut_beyond_bound(blocks, handle, event_type, at) }
+}
+
+/// Forgets hours that no window reaches any more, now and then when an hour begins.
+fn tidy_at_times(blocks: &mut Blocks, handle: &mut Handle, newest: Option<i64>, hour: i64, at: Millis) {
+    if newest.is_some_and(|newest| newest < hour && newest / TIDY_HOURS != hour / TIDY_HOURS) {
+        tidy(blocks, handle, at);
+    }
+}
+
+fn tidy(blocks: &mut Blocks, handle: &mut Handle, at: Millis) {
+    let bytes = blocks.hours(*handle);
+    let mut end = bytes.len();
+    while let Some(group) = group_before(bytes, end) {
+        if is_past(group.hour(), at) {
+            break;
+        }
+        end = group.start;
+    }
+    if end > 0 {
+        blocks.splice_hours(handle, 0..end, &[]);
+    }
+}
+
+/// Removes the oldest hour of a type if there are more than [`HOURS_MAX`].
+fn cut_beyond_bound(blocks: &mut Blocks, handle: &mut Handle, event_type: EventType, at: Millis) -> u32 {
+    if blocks.hours(*handle).len() <= HOURS_MAX * GROUP_BYTES_MIN {
+        return 0;
+    }
+    tidy(blocks, handle, at);
+    let bytes = blocks.hours(*handle);
+    let (mut end, mut hours, mut oldest) = (bytes.len(), 0, None);
+    while let Some(group) = group_before(bytes, end) {
+        end = group.start;
+        if group.read(event_type).is_some() {
+            hours += 1;
+            oldest = Some(group);
+        }
+    }
+    let Some(oldest) = oldest.filter(|_| hours > HOURS_MAX) else { return 0 };
+    let mut buffer = Buffer::new();
+    oldest.rewrite(event_type, 0, 0, &mut buffer);
+    let range = oldest.start..oldest.end;
+    blocks.splice_hours(handle, range, buffer.bytes());
+    1
+}
