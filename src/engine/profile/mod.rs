@@ -167,7 +167,16 @@ impl Profiles {
     /// The living customer with this id.
     #[inline]
     pub fn find(&self, hash: u64, id: &str) -> Option<RowNumber> {
-        self.index.rows(hash).find(|&row| self.id_bytes(row) == id.as_bytes())
+        let id = id.as_bytes();
+        let (mut inline, length) = ([0; ID_INLINE], id.len());
+        if length > ID_INLINE {
+            return self.index.rows(hash).find(|&row| self.id_bytes(row) == id);
+        }
+        inline[..length].copy_from_slice(id);
+        self.index.rows(hash).find(|&row| {
+            let row = self.slab.get(row);
+            row.id == inline && usize::from(row.id_length) + 1 == length
+        })
     }
 
     /// Number of living customers.
