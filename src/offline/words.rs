@@ -45,7 +45,7 @@ pub fn words(change: &ChangeRecord) -> String {
     let what = match (change.from.as_deref(), change.to.as_deref()) {
         (Some("out"), Some("in")) => format!("{id} joins {name}"),
         (Some("in"), Some("out")) => format!("{id} leaves {name}"),
-        (None, Some(to)) => format!("{id} → {to}"),
+        (None, Some(to)) => format!("{id} → {to} ({name})"),
         (Some(from), Some(to)) => format!("{id} {from} → {to}"),
         (Some(from), None) => format!("{id} {from} → nothing"),
         (None, None) => id.clone(),
@@ -312,7 +312,10 @@ mod tests {
     #[test]
     fn other_causes() {
         let view = json!({"type": "view", "topic": "t", "partition": 0, "offset": 1, "event_id": null});
-        assert_eq!(told(json!({"to": "prospect", "cause": "event", "trigger": view})), "c-1 → prospect: a look around");
+        assert_eq!(
+            told(json!({"to": "prospect", "cause": "event", "trigger": view})),
+            "c-1 → prospect (lifecycle): a look around"
+        );
         assert_eq!(told(json!({"from": "new", "cause": "erase"})), "c-1 new → nothing: erased");
         assert_eq!(
             told(json!({"from": "a", "to": "b", "cause": "late", "trigger": view})),

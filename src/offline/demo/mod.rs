@@ -42,7 +42,7 @@ impl Demo {
     /// Plays the year, live if standard output is a terminal. Ends by itself, or when `stopped` is set.
     pub fn run(&self, stopped: &AtomicBool) -> anyhow::Result<Summary> {
         let shop = Shop::open(self.seed)?;
-        let mut show = Show::open(&shop, &self.rules, self.days_per_second)?;
+        let mut show = Show::open(&shop, &self.rules)?;
         let start = Instant::now();
         let mut live = Live::start(self.rules.clone(), shop.first_time())?;
         let mut place = 0;
@@ -61,14 +61,14 @@ impl Demo {
             let is_behind = events.len() == EVENTS_AT_ONCE;
             let now = events.last().filter(|_| is_behind).map_or(until, |last| last.time).min(shop.last_time());
             live.work(now)?;
-            live.consume(|change| show.take(change))?;
+            show.take(&mut live)?;
             show.show(&shop, place, now)?;
             if !is_behind && place < shop.len() {
                 std::thread::sleep(FRAME);
             }
         }
         live.finish()?;
-        live.consume(|change| show.take(change))?;
+        show.take(&mut live)?;
         let now = shop.event(place.saturating_sub(1)).time;
         show.end(&shop, place, now)?;
         Ok(Summary::new(live.counts(), &live.shards(), Some(now), start.elapsed()))
@@ -85,16 +85,12 @@ struct Show {
 }
 
 impl Show {
-    fn open(shop: &Shop, rules: &Rules, days_per_second: Option<f64>) -> anyhow::Result<Self> {
-        let speed = days_per_second.map_or(String::new(), |days| format!(", {days} days a second"));
-        let (customers, generated) = (grouped(shop.customers as u64), grouped(shop.generated as u64));
+    fn open(shop: &Shop, rules: &Rules) -> anyhow::Result<Self> {
+        let [customers, orders, returns, generated] =
+            [shop.customers as u64, shop.orders, shop.returns, shop.generated as u64].map(grouped);
         let title = vec![
-            format!(
-                "Shoal: a real shop's year{speed}. {customers} customers with {} orders and {} returns:",
-                grouped(shop.orders),
-                grouped(shop.returns)
-            ),
-            format!("Online Retail (Chen 2015, CC BY 4.0). Around them {generated} generated visits, carts and mails."),
+            format!("Shoal plays a real shop's year: {customers} customers, {orders} orders, {returns} returns"),
+            format!("Online Retail (Chen 2015, CC BY 4.0); {generated} generated visits, carts and mails"),
         ];
         let board = Board::new(rules.targets.iter().map(|target| (target.name.clone(), segments(target))));
         let screen = if Term::stdout().is_term() { Some(Screen::new()?) } else { None };
@@ -104,8 +100,15 @@ impl Show {
         Ok(Self { board, title, screen, drawn_at: None, next_line: shop.first_time() + LINE_EVERY })
     }
 
-    fn take(&mut self, change: &[u8]) -> anyhow::Result<()> {
-        self.board.take(&serde_json::from_slice::<ChangeRecord>(change)?);
+    /// Takes what was published since the last call, in order of time: the order among customers is not promised.
+    fn take(&mut self, live: &mut Live) -> anyhow::Result<()> {
+        let mut changes: Vec<ChangeRecord> = Vec::new();
+        live.consume(|change| {
+            changes.push(serde_json::from_slice(change)?);
+            Ok(())
+        })?;
+        changes.sort_by(|a, b| a.effective_at.cmp(&b.effective_at));
+        changes.iter().for_each(|change| self.board.take(change));
         Ok(())
     }
 

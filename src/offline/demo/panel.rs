@@ -49,17 +49,12 @@ pub fn date(moment: Millis) -> String {
 }
 
 fn progress_line(board: &Board, progress: Progress, width: usize) -> String {
-    let causes: Vec<String> =
-        board.by_cause.iter().map(|(cause, count)| format!("{cause} {}", grouped(*count))).collect();
-    let counts = format!("{} events  {} changes", grouped(progress.events as u64), grouped(board.changes));
+    let by_time = board.by_cause.get("time").copied().unwrap_or(0);
+    let [events, changes, by_time] = [progress.events as u64, board.changes, by_time].map(grouped);
     let share = (progress.share * 100.0) as u32;
-    let bar = bar(progress.share, (width / 5).clamp(BAR_MIN, BAR_MAX));
-    format!(
-        "{}  {} {share:>3} %  {counts} ({})",
-        style(date(progress.now)).bold(),
-        style(bar).cyan(),
-        causes.join(", ")
-    )
+    let bar = bar(progress.share, (width / 8).clamp(BAR_MIN, BAR_MAX));
+    let (date, bar) = (style(date(progress.now)).bold(), style(bar).cyan());
+    format!("{date}  {bar} {share:>3} %  {events} events, {changes} changes, {by_time} by time")
 }
 
 /// Each segment with its members, and how many went from it to each other one.
