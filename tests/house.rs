@@ -335,6 +335,29 @@ fn no_text_names_a_machine() {
     expect_none(&faults);
 }
 
+/// Paths in backticks on the pages: from the root, from `src`, or from `src/engine`.
+#[test]
+fn pages_name_files_that_exist() {
+    let mut faults = Vec::new();
+    for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/semantics.md", "docs/change-event.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"));
+        for path in text.split('`').skip(1).step_by(2).filter(|span| is_path(span)) {
+            let exists = ["", "src", "src/engine"].iter().any(|folder| root().join(folder).join(path).exists());
+            if !exists {
+                faults.push(format!("{page}: there is no `{path}`"));
+            }
+        }
+    }
+    expect_none(&faults);
+}
+
+/// Whether a span of code names a file or folder of ours; `.cache` is made by the tests.
+fn is_path(span: &str) -> bool {
+    let plain = span.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
+    let ends = [".rs", ".toml", ".md", ".txt", "/"].iter().any(|ending| span.ends_with(ending));
+    plain && ends && (span.contains('/') || span.ends_with(".rs")) && !span.starts_with(".cache")
+}
+
 #[test]
 fn the_guard_sees() {
     let code = without_tests(
