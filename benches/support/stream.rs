@@ -7,6 +7,7 @@ use std::ops::Range;
 /// 2025-01-01T00:00:00Z.
 const START: Millis = 1_735_689_600_000;
 /// Events per customer of [`Stream::history`]: 10 hours of three, then two orders.
+#[allow(dead_code, reason = "each bench includes this file and uses what it needs")]
 pub const HISTORY_EVENTS: u64 = 32;
 const CATEGORIES: [&str; 8] = ["shoes", "books", "garden", "toys", "audio", "kitchen", "sport", "travel"];
 

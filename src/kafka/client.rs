@@ -79,6 +79,11 @@ pub fn stop<E: Display>(what: impl Display) -> impl FnOnce(E) -> Failure {
     move |error| Failure::Stop(format!("{what}: {error}"))
 }
 
+/// A failure that may pass: recovery is tried again, a bounded number of times.
+pub fn again<E: Display>(what: impl Display) -> impl FnOnce(E) -> Failure {
+    move |error| Failure::Rebuild(format!("{what}: {error}"))
+}
+
 /// Waits for one future on this thread: the admin client has no other door.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);

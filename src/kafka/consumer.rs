@@ -5,7 +5,7 @@
 //! fetch ([`GroupConsumer::start`]). On a revocation the control thread waits, bounded, until the worker has committed.
 //! The worker never waits for the control thread.
 
-use super::client::{REQUEST_WAIT, consumer_config, log, stop};
+use super::client::{REQUEST_WAIT, again, consumer_config, log, stop};
 use super::raw::{PrivateQueue, QueueEvent, RawRun};
 use super::reader::KafkaBatch;
 use super::{Batch, Failure, InputOffset, KafkaSettings, News, Own, Topic};
@@ -231,7 +231,7 @@ impl GroupConsumer {
         for &(topic, partition) in partitions {
             list.add_partition(&self.names[usize::from(topic)], partition as i32);
         }
-        let answer = self.consumer.committed_offsets(list, REQUEST_WAIT).map_err(stop("the group's offsets"))?;
+        let answer = self.consumer.committed_offsets(list, REQUEST_WAIT).map_err(again("the group's offsets"))?;
         let offset_of = |&(topic, partition): &(u16, u32)| {
             let found = answer.find_partition(&self.names[usize::from(topic)], partition as i32)?;
             match found.offset() {

@@ -1,6 +1,6 @@
 //! The log on Kafka: a [`GroupConsumer`] and a [`Publisher`] put together.
 
-use super::client::{Logging, REQUEST_WAIT, consumer_config, stop};
+use super::client::{Logging, REQUEST_WAIT, again, consumer_config, stop};
 use super::consumer::GroupConsumer;
 use super::reader::{KafkaBatch, KafkaReader, end_of};
 use super::transaction::Publisher;
@@ -103,7 +103,7 @@ impl Log for KafkaLog {
     fn first_offset(&mut self, topic: u16, partition: u32, start: StartAt) -> Result<i64, Failure> {
         let name = &self.settings.inputs[usize::from(topic)];
         let watermarks = self.client.fetch_watermarks(name, partition as i32, REQUEST_WAIT);
-        let (first, end) = watermarks.map_err(stop(format!("the ends of {name}[{partition}]")))?;
+        let (first, end) = watermarks.map_err(again(format!("the ends of {name}[{partition}]")))?;
         match start {
             StartAt::Earliest => Ok(first),
             StartAt::Latest => Ok(end),
@@ -111,7 +111,7 @@ impl Log for KafkaLog {
                 let mut list = TopicPartitionList::new();
                 let offset = Offset::Offset(time);
                 list.add_partition_offset(name, partition as i32, offset).map_err(stop("start time"))?;
-                let answer = self.client.offsets_for_times(list, REQUEST_WAIT).map_err(stop("offsets of a time"))?;
+                let answer = self.client.offsets_for_times(list, REQUEST_WAIT).map_err(again("offsets of a time"))?;
                 Ok(answer
                     .elements()
                     .first()

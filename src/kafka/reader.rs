@@ -1,7 +1,7 @@
 //! Reading a partition again, outside the group: the journal to its end, or inputs for recovery. And the batch in which
 //! all records come, live ones too.
 
-use super::client::{Logging, REQUEST_WAIT, consumer_config, stop};
+use super::client::{Logging, REQUEST_WAIT, again, consumer_config, stop};
 use super::raw::{Messages, PrivateQueue, QueueEvent};
 use super::{Batch, Failure, KafkaSettings, Reader, Record, Run, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -173,5 +173,5 @@ impl Reader for KafkaReader {
 /// The uncommitted end of a partition, as a read-uncommitted client sees it.
 pub fn end_of(client: &BaseConsumer<Logging>, name: &str, partition: u32) -> Result<i64, Failure> {
     let watermarks = client.fetch_watermarks(name, partition as i32, REQUEST_WAIT);
-    watermarks.map(|(_, end)| end).map_err(stop(format!("the end of {name}[{partition}]")))
+    watermarks.map(|(_, end)| end).map_err(again(format!("the end of {name}[{partition}]")))
 }

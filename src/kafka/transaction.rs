@@ -120,12 +120,13 @@ impl Publisher {
         self.producer
             .send_offsets_to_transaction(&offsets, group, REQUEST_WAIT)
             .map_err(in_words("offsets of a transaction"))?;
+        tracing::trace!(target: "shoal::transaction", "offsets sent");
         raw::commit_transaction(&self.producer, REQUEST_WAIT)
-            .map_err(|words| format!("commit of a transaction: {words}"))
+            .map_err(|words| format!("commit of a transaction: {words}"))?;
+        tracing::trace!(target: "shoal::transaction", "committed");
+        Ok(())
     }
-}
 
-impl Publisher {
     /// Waits until the broker has acknowledged every record. Failed ones are reported as events, which nobody serves
     /// during the raw flush: so it is cut into slices.
     fn flush(&self) -> Result<(), String> {

@@ -5,5 +5,6 @@ mod support;
 
 mod cli;
 mod harness;
+mod kill;
 mod log;
 mod pipeline;

@@ -1,0 +1,205 @@
+//! `cargo bench --bench pipeline`: the whole job against a real broker, beside consuming and throwing away.
+//!
+//! One topic, one run: first the client's raw batch calls that only discard, with each setting of a printed grid (the
+//! pipeline's own is one of them), then `shoal run`, exactly-once, from the first record to the last. CPU is that of this
+//! process, which holds the clients and the engine; the broker has its own. Under `cargo test` everything runs tiny.
+
+#[path = "support/cpu.rs"]
+mod cpu;
+#[path = "support/discard.rs"]
+mod discard;
+#[path = "support/stream.rs"]
+mod stream;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use discard::{Fetching, discard};
+use shoal::kafka::KafkaSettings;
+use shoal::worker::{RunSettings, WorkerSettings, journal::JournalRecord, run};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use stream::Stream;
+use support::{Broker, BrokerOptions, Produced};
+
+const RULES: &str = include_str!("rules.toml");
+const TOPIC: &str = "bench-events";
+const RATIO_TARGET: f64 = 0.33;
+
+/// How much a run does; `--customers N`, `--events N` and `--partitions N` change it.
+#[derive(Clone, Copy)]
+struct Size {
+    customers: u64,
+    events: u64,
+    partitions: i32,
+    repeats: usize,
+}
+
+const FULL: Size = Size { customers: 100_000, events: 6_000_000, partitions: 8, repeats: 2 };
+const TINY: Size = Size { customers: 300, events: 10_000, partitions: 2, repeats: 1 };
+
+/// What a run took.
+#[derive(Clone, Copy)]
+struct Took {
+    events: u64,
+    seconds: f64,
+    cpu_seconds: f64,
+}
+
+impl Took {
+    fn of(events: u64, work: impl FnOnce()) -> Self {
+        let (start, cpu_start) = (Instant::now(), cpu::nanoseconds());
+        work();
+        let cpu_seconds = (cpu::nanoseconds() - cpu_start) / 1e9;
+        Self { events, seconds: start.elapsed().as_secs_f64(), cpu_seconds }
+    }
+
+    fn per_cpu_second(self) -> f64 {
+        self.events as f64 / self.cpu_seconds
+    }
+
+    fn print(self, what: &str) {
+        println!(
+            "{what:<58} {:>8.0} k events/CPU-s {:>8.0} k events/s",
+            self.per_cpu_second() / 1e3,
+            self.events as f64 / self.seconds / 1e3
+        );
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let mut size = if arguments.iter().any(|argument| argument == "--bench") { FULL } else { TINY };
+    let number = |name: &str| {
+        let place = arguments.iter().position(|argument| argument == name)?;
+        Some(arguments[place + 1].parse::<u64>().unwrap_or_else(|error| panic!("{name}: {error}")))
+    };
+    size.customers = number("--customers").unwrap_or(size.customers);
+    size.events = number("--events").unwrap_or(size.events);
+    size.partitions = number("--partitions").map_or(size.partitions, |partitions| partitions as i32);
+    let options = BrokerOptions { quick_start: false, ..BrokerOptions::default() };
+    let Some(broker) = support::start(&options) else { return };
+    measure(&broker, size);
+}
+
+fn measure(broker: &Broker, size: Size) {
+    produce(broker, size);
+    println!("{} events of {} customers in {} partitions", size.events, size.customers, size.partitions);
+    let best = best_discard(broker, size);
+    let mut ratios = Vec::new();
+    for repeat in 0..size.repeats {
+        let took = whole_job(broker, size, repeat);
+        ratios.push(took.per_cpu_second() / best.per_cpu_second());
+    }
+    let ratio = ratios.iter().copied().fold(0.0, f64::max);
+    println!("whole job / best discard, events per CPU-second: {ratio:.2} (target {RATIO_TARGET})");
+}
+
+fn produce(broker: &Broker, size: Size) {
+    broker.create_topic(TOPIC, size.partitions, &[("retention.ms", "-1")]);
+    let mut stream = Stream::new(size.customers);
+    stream.introduce_all();
+    let producer = broker.producer();
+    let mut left = size.events;
+    let mut introduced = 0;
+    while left > 0 {
+        if introduced >= size.customers {
+            stream.mix();
+        }
+        let lines = stream.prepare(left.min(10_000) as usize);
+        for line in lines {
+            let key = key_of(line);
+            support::send(&producer, TOPIC, Produced { key: Some(key), value: Some(line), ..Produced::default() });
+        }
+        introduced += lines.len() as u64;
+        left -= lines.len() as u64;
+    }
+    rdkafka::producer::Producer::flush(&producer, Duration::from_secs(60)).expect("flush");
+}
+
+/// The customer id of a line.
+fn key_of(line: &[u8]) -> &[u8] {
+    const FIELD: &[u8] = b"\"customer_id\":\"";
+    let start = line.windows(FIELD.len()).position(|window| window == FIELD).expect("an id") + FIELD.len();
+    let length = line[start..].iter().position(|&byte| byte == b'"').expect("a closing quote");
+    &line[start..start + length]
+}
+
+fn best_discard(broker: &Broker, size: Size) -> Took {
+    let grid = [
+        // The pipeline's own.
+        Fetching { batch: 4_096, queue_backoff_ms: 5, queued_messages_min: 100_000, read_committed: true },
+        Fetching { batch: 1_000, queue_backoff_ms: 5, queued_messages_min: 100_000, read_committed: true },
+        Fetching { batch: 1_000, queue_backoff_ms: 10, queued_messages_min: 100_000, read_committed: false },
+        Fetching { batch: 4_096, queue_backoff_ms: 10, queued_messages_min: 100_000, read_committed: false },
+        Fetching { batch: 4_096, queue_backoff_ms: 5, queued_messages_min: 1_000_000, read_committed: false },
+        Fetching { batch: 10_000, queue_backoff_ms: 10, queued_messages_min: 1_000_000, read_committed: false },
+    ];
+    let mut best: Option<Took> = None;
+    for (place, fetching) in grid.iter().enumerate() {
+        for _ in 0..size.repeats {
+            let took = Took::of(size.events, || discard(broker, TOPIC, size.partitions, size.events, fetching));
+            took.print(&format!("discard, {fetching}{}", if place == 0 { " (the pipeline's)" } else { "" }));
+            if best.is_none_or(|best| took.per_cpu_second() > best.per_cpu_second()) {
+                best = Some(took);
+            }
+        }
+    }
+    best.expect("the grid is not empty")
+}
+
+fn whole_job(broker: &Broker, size: Size, repeat: usize) -> Took {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let settings = settings(broker, folder.path(), repeat);
+    let stop = AtomicBool::new(false);
+    let took = Took::of(size.events, || {
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| run(&settings, &stop));
+            wait_until_done(broker, &settings.kafka, size);
+            stop.store(true, Ordering::Relaxed);
+            running.join().expect("no panic").expect("no failure");
+        });
+    });
+    took.print("the whole job, exactly once");
+    let journal = broker.read_committed(&settings.kafka.topics.journal);
+    let outputs: u64 = journal
+        .iter()
+        .map(|record| JournalRecord::read(record.value.as_ref().expect("a record")).expect("readable").outputs)
+        .sum();
+    let changes = broker.read_committed(&settings.kafka.topics.changes).len();
+    println!(
+        "    {changes} changes ({:.2} % of events), {outputs} outputs, {} journal records",
+        100.0 * changes as f64 / size.events as f64,
+        journal.len()
+    );
+    took
+}
+
+fn settings(broker: &Broker, folder: &Path, repeat: usize) -> RunSettings {
+    let rules = folder.join("rules.toml");
+    std::fs::write(&rules, RULES).expect("rules file");
+    let mut kafka = KafkaSettings {
+        brokers: broker.address.clone(),
+        group: format!("bench-{repeat}"),
+        inputs: vec![TOPIC.into()],
+        ..KafkaSettings::default()
+    };
+    let topics = &mut kafka.topics;
+    for name in
+        [&mut topics.changes, &mut topics.membership, &mut topics.rejected, &mut topics.journal, &mut topics.control]
+    {
+        *name = format!("bench-{repeat}.{name}");
+    }
+    RunSettings { kafka, worker: WorkerSettings::default(), rules }
+}
+
+/// Waits until the group stands at the end of every partition.
+fn wait_until_done(broker: &Broker, kafka: &KafkaSettings, size: Size) {
+    let ends: Vec<i64> = (0..size.partitions).map(|partition| broker.end(TOPIC, partition)).collect();
+    let deadline = Instant::now() + Duration::from_secs(600);
+    while broker.committed(&kafka.group, TOPIC, size.partitions) != ends {
+        assert!(Instant::now() < deadline, "the job does not come to an end");
+        // Asking costs CPU that would count.
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
