@@ -35,9 +35,9 @@ pub struct Because {
 
 /// Reasons told of one change at most.
 const REASONS_MAX: usize = 2;
-/// What an order says by itself: told of one only if there is nothing else.
-const SAID_BY_AN_ORDER: [&str; 6] =
-    ["recency_days", "orders", "inactive_days", "cart_idle_minutes", "cart_open", "overdue_ratio"];
+/// What an event says by itself: it came just now. Told only of changes that time caused.
+const SAID_BY_EVENTS: [&str; 6] =
+    ["recency_days", "inactive_days", "since", "cart_idle_minutes", "cart_open", "overdue_ratio"];
 
 /// One line about a change.
 pub fn words(change: &ChangeRecord) -> String {
@@ -81,7 +81,9 @@ fn reasons(change: &ChangeRecord) -> String {
         if features.contains(&feature) {
             continue;
         }
-        if is_order && SAID_BY_AN_ORDER.contains(&feature.name) && feature.window.is_none() {
+        let is_said =
+            SAID_BY_EVENTS.contains(&feature.name) || feature.name == "orders" && feature.window.is_none() && is_order;
+        if is_said && change.trigger.is_some() {
             continue;
         }
         let words = feature.words(because);
@@ -307,6 +309,11 @@ mod tests {
             told(json!({"segmentation": "cart", "from": "in", "to": "out", "cause": "event", "trigger": purchase,
             "because": [because("cart_open", json!(false), json!(true), json!(false))]}));
         assert_eq!(closed, "c-1 leaves cart: an order");
+        let cart_add = json!({"type": "cart_add", "topic": "t", "partition": 0, "offset": 1, "event_id": null});
+        let touched =
+            told(json!({"segmentation": "cart", "from": "in", "to": "out", "cause": "event", "trigger": cart_add,
+            "because": [because("cart_idle_minutes >= 30", json!(0.0), json!(true), json!(false))]}));
+        assert_eq!(touched, "c-1 leaves cart: something put into the cart");
     }
 
     #[test]
