@@ -7,6 +7,7 @@
 //! sixteenth is free, a chunk with much free space is cleared: its blocks move elsewhere. For that the first word of a
 //! block starts with its owner's row, or with [`FREE`], and chunks can be walked from their start.
 
+use super::memory;
 use super::row::RowNumber;
 
 /// Place of a block.
@@ -16,6 +17,10 @@ pub(super) type Handle = u32;
 pub(super) const GRANULE: usize = 2;
 /// Granules of a chunk: 64 KiB, cleared in some 20 µs.
 const CHUNK: usize = 1 << 12;
+/// Granules of a region, which holds 512 chunks: 32 MiB, of which only what is used is resident.
+const REGION: usize = CHUNK << 9;
+/// A small shard does not ask for large pages: they cost time to clear.
+const LARGE_PAGES_FROM: usize = CHUNK << 5;
 /// So many chunks are looked at for the one to clear.
 const CANDIDATES: usize = 64;
 /// Of so many granules one may be free.
@@ -28,7 +33,9 @@ const LARGE: u32 = 1 << 31;
 const FREE: u32 = u32::MAX;
 
 pub(super) struct Blocks {
-    chunks: Vec<Box<[u64]>>,
+    regions: Vec<Box<[u64]>>,
+    /// Chunks in use, in the regions one after another.
+    chunks: usize,
     large: Vec<Box<[u64]>>,
     large_unused: Vec<u32>,
     /// By number of granules, the first free block of that size or [`FREE`].
@@ -48,7 +55,8 @@ pub(super) struct Blocks {
 impl Blocks {
     pub fn new() -> Self {
         Self {
-            chunks: Vec::new(),
+            regions: Vec::new(),
+            chunks: 0,
             large: Vec::new(),
             large_unused: Vec::new(),
             free: [FREE; GRANULES_MAX + 1],
@@ -67,7 +75,7 @@ impl Blocks {
         if handle & LARGE != 0 {
             return &self.large[(handle & !LARGE) as usize];
         }
-        &self.chunks[handle as usize / CHUNK][handle as usize % CHUNK * GRANULE..]
+        &self.regions[handle as usize / REGION][handle as usize % REGION * GRANULE..]
     }
 
     #[inline]
@@ -75,7 +83,7 @@ impl Blocks {
         if handle & LARGE != 0 {
             return &mut self.large[(handle & !LARGE) as usize];
         }
-        &mut self.chunks[handle as usize / CHUNK][handle as usize % CHUNK * GRANULE..]
+        &mut self.regions[handle as usize / REGION][handle as usize % REGION * GRANULE..]
     }
 
     /// A block with any content.
@@ -115,13 +123,13 @@ impl Blocks {
 
     fn copy(&mut self, handle: Handle, to_granules: usize, words: usize) -> Handle {
         let target = self.allocate(to_granules);
-        if (handle | target) & LARGE == 0 && handle as usize / CHUNK == target as usize / CHUNK {
-            let chunk = &mut self.chunks[handle as usize / CHUNK];
-            let from = handle as usize % CHUNK * GRANULE;
-            chunk.copy_within(from..from + words, target as usize % CHUNK * GRANULE);
+        if (handle | target) & LARGE == 0 && handle as usize / REGION == target as usize / REGION {
+            let region = &mut self.regions[handle as usize / REGION];
+            let from = handle as usize % REGION * GRANULE;
+            region.copy_within(from..from + words, target as usize % REGION * GRANULE);
         } else {
             let mut place = std::mem::take(self.home(target));
-            let start = if target & LARGE != 0 { 0 } else { target as usize % CHUNK * GRANULE };
+            let start = if target & LARGE != 0 { 0 } else { target as usize % REGION * GRANULE };
             place[start..start + words].copy_from_slice(&self.words(handle)[..words]);
             *self.home(target) = place;
         }
@@ -133,18 +141,18 @@ impl Blocks {
         let granule = GRANULE * size_of::<u64>();
         let large: usize = self.large.iter().map(|block| size_of_val(&**block)).sum();
         let unused = CHUNK - self.handed_out + self.empty.len() * CHUNK;
-        (self.chunks.len() * CHUNK * granule + large, (self.free_granules + unused) * granule)
+        (self.chunks * CHUNK * granule + large, (self.free_granules + unused) * granule)
     }
 
     /// A chunk to clear, if too much is free. Its free blocks are taken out of the lists; its other blocks, found by
     /// [`Self::owners`], must move, and [`Self::cleared`] follows.
     pub fn chunk_to_clear(&mut self) -> Option<usize> {
-        if self.free_granules * FREE_SHARE <= self.chunks.len() * CHUNK {
+        if self.free_granules * FREE_SHARE <= self.chunks * CHUNK {
             return None;
         }
-        let candidates = (0..CANDIDATES).map(|step| (self.cursor + step) % self.chunks.len());
+        let candidates = (0..CANDIDATES).map(|step| (self.cursor + step) % self.chunks);
         let chunk = candidates.filter(|&chunk| chunk != self.current).max_by_key(|&chunk| self.free_in_chunk[chunk])?;
-        self.cursor = (self.cursor + CANDIDATES) % self.chunks.len();
+        self.cursor = (self.cursor + CANDIDATES) % self.chunks;
         if self.free_in_chunk[chunk] == 0 {
             return None;
         }
@@ -189,7 +197,7 @@ impl Blocks {
         if handle & LARGE != 0 {
             &mut self.large[(handle & !LARGE) as usize]
         } else {
-            &mut self.chunks[handle as usize / CHUNK]
+            &mut self.regions[handle as usize / REGION]
         }
     }
 
@@ -213,10 +221,17 @@ impl Blocks {
         if left > 0 {
             self.link((self.current * CHUNK + self.handed_out) as Handle, left);
         }
-        self.current = self.empty.pop().map_or(self.chunks.len(), |chunk| chunk as usize);
-        if self.current == self.chunks.len() {
-            assert!((self.chunks.len() + 1) * CHUNK <= LARGE as usize, "at most 32 GiB of customers' blocks per shard");
-            self.chunks.push(vec![0; CHUNK * GRANULE].into_boxed_slice());
+        self.current = self.empty.pop().map_or(self.chunks, |chunk| chunk as usize);
+        if self.current == self.chunks {
+            assert!((self.chunks + 1) * CHUNK <= LARGE as usize, "at most 32 GiB of customers' blocks per shard");
+            if self.chunks * CHUNK == self.regions.len() * REGION {
+                self.regions.push(vec![0; REGION * GRANULE].into_boxed_slice());
+            }
+            if self.chunks * CHUNK % REGION == if self.regions.len() == 1 { LARGE_PAGES_FROM } else { 0 } {
+                let region = self.regions.last().expect("a region");
+                memory::ask_for_large_pages(region, region.len());
+            }
+            self.chunks += 1;
             self.free_in_chunk.push(0);
         }
         self.handed_out = 0;

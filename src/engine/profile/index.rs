@@ -5,7 +5,7 @@
 //! the rows, reads and writes both tables from front to end, and is done a few cells per insertion, so that no single
 //! insertion waits for it. The tag does not prove identity: the caller compares the id.
 
-use super::memory::prefetch;
+use super::memory::{ask_for_large_pages, prefetch};
 use super::row::RowNumber;
 
 const ROW_BITS: u32 = 28;
@@ -92,6 +92,7 @@ impl Index {
         if self.old.is_empty() && (self.len + 1) * 5 > self.cells.len() * 4 {
             let grown = self.cells.len() / 2 * 3;
             self.old = std::mem::replace(&mut self.cells, vec![EMPTY; grown]);
+            ask_for_large_pages(&self.cells, grown);
             self.moved = 0;
         }
         self.move_some(MOVES_PER_INSERTION);

@@ -1,12 +1,15 @@
 //! The rows of a shard, in chunks: growing moves nothing and never waits for a copy.
 
+use super::memory;
 use super::row::{Row, RowNumber};
 
-/// Rows of a chunk: 512 KiB.
-const CHUNK: usize = 1 << 12;
+/// Rows of a chunk: 32 MiB, of which only what is used is resident.
+const CHUNK: usize = 1 << 18;
+/// A small shard does not ask for large pages: they cost time to clear.
+const LARGE_PAGES_FROM: usize = 1 << 14;
 
 pub(super) struct Slab {
-    chunks: Vec<Box<[Row]>>,
+    chunks: Vec<Vec<Row>>,
     /// Rows ever used.
     used: usize,
     /// Rows of removed customers, to be used again.
@@ -30,15 +33,19 @@ impl Slab {
 
     /// A row of its own, alive and otherwise empty.
     pub fn take(&mut self) -> RowNumber {
-        let row = self.free.pop().unwrap_or_else(|| {
-            if self.used == self.chunks.len() * CHUNK {
-                self.chunks.push(vec![Row::EMPTY; CHUNK].into_boxed_slice());
-            }
-            self.used += 1;
-            (self.used - 1) as RowNumber
-        });
-        *self.get_mut(row) = Row { alive: true, ..Row::EMPTY };
-        row
+        if let Some(row) = self.free.pop() {
+            self.get_mut(row).alive = true;
+            return row;
+        }
+        if self.used == self.chunks.len() * CHUNK {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        if self.used % CHUNK == if self.used < CHUNK { LARGE_PAGES_FROM } else { 0 } {
+            memory::ask_for_large_pages(self.chunks.last().expect("a chunk"), CHUNK);
+        }
+        self.chunks[self.used / CHUNK].push(Row { alive: true, ..Row::EMPTY });
+        self.used += 1;
+        (self.used - 1) as RowNumber
     }
 
     pub fn release(&mut self, row: RowNumber) {
@@ -56,6 +63,6 @@ impl Slab {
     }
 
     pub fn bytes(&self) -> usize {
-        self.chunks.len() * CHUNK * size_of::<Row>() + self.free.capacity() * size_of::<RowNumber>()
+        self.used * size_of::<Row>() + self.free.capacity() * size_of::<RowNumber>()
     }
 }

@@ -163,3 +163,30 @@ fn parts_cost_what_the_table_says() {
     assert_eq!((size_of::<Order>(), size_of::<Refund>(), size_of::<Totals>()), (32, 16, 64));
     assert_eq!((size_of::<Waiting>(), size_of::<CategoryHour>()), (24, 16));
 }
+
+/// 16-byte id, four targets, two orders in two categories, ten hours with view, search, cart_add and session.
+#[test]
+fn a_usual_customer_costs_what_the_table_says() {
+    let (mut profiles, meaning) = (Profiles::new(), Meaning::default());
+    let id = "0123456789abcdef";
+    let row = profiles.create(Profiles::hash(id.as_bytes()), id, 4);
+    for n in 0..10 {
+        for (minute, event_type) in [EventType::VIEW, EventType::SEARCH, EventType::CART_ADD].into_iter().enumerate() {
+            let time = START + n * 5 * DAY + minute as i64 * 60_000;
+            profiles.update(row, &event(event_type, time), time, &meaning);
+        }
+    }
+    for n in 0..2 {
+        let mut purchase = event(EventType::PURCHASE, START + 60 * DAY + n);
+        purchase.amount = Some(100);
+        purchase.categories.add("shoes".into());
+        purchase.categories.add("bags".into());
+        profiles.update(row, &purchase, purchase.time, &meaning);
+    }
+    let block = profiles.row(row).block;
+    let words = |section| profiles.blocks.section(block, section).len() * 8;
+    assert_eq!(profiles.customer(row).count_after(EventType::SESSION, 0), 10);
+    assert_eq!(profiles.blocks.hours(block).len(), 10 * (4 + 3 * 3));
+    assert_eq!((words(Section::Held), words(Section::Orders), words(Section::Cart)), (4 * 8, 2 * 32, 8));
+    assert_eq!(super::super::section::size(profiles.blocks.words(block)) * 16, 256);
+}
