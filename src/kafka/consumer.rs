@@ -27,10 +27,16 @@ const BATCH_MAX: usize = 4_096;
 const RELEASE_WAIT: Duration = Duration::from_secs(10);
 const CONTROL_POLL: Duration = Duration::from_millis(100);
 
+/// News for the worker. With an assignment comes what proves membership of the generation that made it.
+struct Told {
+    news: Result<News, Failure>,
+    member: Option<ConsumerGroupMetadata>,
+}
+
 /// What the control thread and the worker tell each other.
 #[derive(Default)]
 struct Group {
-    news: VecDeque<Result<News, Failure>>,
+    news: VecDeque<Told>,
     /// The worker has let go since the last revocation.
     released: bool,
     /// Counts assignments and revocations: a worker that is late must not start what is no longer its own.
@@ -62,10 +68,11 @@ impl ConsumerContext for Membership {
         if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             // Ends the rebalance without fetching: that begins with `start`.
             let accepted = consumer.assign(&TopicPartitionList::new()).map_err(stop("accepting an assignment"));
-            self.tell(accepted.and_then(|()| self.shards_of(list)).map(News::Assigned));
+            let news = accepted.and_then(|()| self.shards_of(list)).map(News::Assigned);
+            self.tell(Told { news, member: consumer.group_metadata() });
         } else {
             let lost = consumer.assignment_lost();
-            self.tell(Ok(News::Revoked { lost }));
+            self.tell(Told { news: Ok(News::Revoked { lost }), member: None });
             self.wait_for_release();
             if let Err(error) = consumer.unassign() {
                 tracing::warn!(target: "kafka", "giving partitions up: {error}");
@@ -79,11 +86,11 @@ impl Membership {
         self.group.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn tell(&self, news: Result<News, Failure>) {
+    fn tell(&self, told: Told) {
         let mut group = self.lock();
         group.released = false;
         group.changes += 1;
-        group.news.push_back(news);
+        group.news.push_back(told);
         self.has_news.store(true, Ordering::Release);
     }
 
@@ -128,6 +135,8 @@ pub struct GroupConsumer {
     ended: HashMap<(u16, u32), bool>,
     partitions_behind: usize,
     failed: Option<Failure>,
+    /// Of the generation that gave the worker its shards, not of the latest: a worker that is late must be refused.
+    member: Option<ConsumerGroupMetadata>,
 }
 
 impl GroupConsumer {
@@ -164,11 +173,13 @@ impl GroupConsumer {
             ended: HashMap::new(),
             partitions_behind: 0,
             failed: None,
+            member: None,
         })
     }
 
-    pub fn group_metadata(&self) -> Option<ConsumerGroupMetadata> {
-        self.consumer.group_metadata()
+    /// Proof of membership for transactions, as of the assignment.
+    pub fn member(&self) -> Option<&ConsumerGroupMetadata> {
+        self.member.as_ref()
     }
 
     pub fn poll(&mut self, wait: Duration, gather: Duration, batch: &mut KafkaBatch) -> Result<News, Failure> {
@@ -245,10 +256,12 @@ impl GroupConsumer {
     fn take_news(&mut self) -> Result<News, Failure> {
         let context = Arc::clone(self.consumer.context());
         let mut group = context.lock();
-        let news = group.news.pop_front().unwrap_or(Ok(News::Nothing));
+        let told = group.news.pop_front();
         context.has_news.store(!group.news.is_empty(), Ordering::Release);
         self.changes_seen = group.changes - group.news.len() as u64;
-        news
+        let Some(told) = told else { return Ok(News::Nothing) };
+        self.member = told.member.or(self.member.take());
+        told.news
     }
 
     pub fn read_to_end(&self) -> bool {
@@ -333,7 +346,7 @@ fn spawn_control_thread(
                         &mut fatal,
                     );
                     if let Some(failure) = fatal {
-                        consumer.context().tell(Err(failure));
+                        consumer.context().tell(Told { news: Err(failure), member: None });
                     }
                 }
             }

@@ -86,8 +86,8 @@ impl Log for KafkaLog {
 
     fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
         let publisher = self.publisher.as_mut().ok_or_else(|| Failure::Rebuild("no producer".into()))?;
-        let group = self.consumer.group_metadata().ok_or_else(|| Failure::Rebuild("no group".into()))?;
-        let published = publisher.publish(transaction, &self.settings.inputs, &group);
+        let member = self.consumer.member().ok_or_else(|| Failure::Stop("nothing was assigned".into()))?;
+        let published = publisher.publish(transaction, &self.settings.inputs, member);
         if published.is_err() {
             self.publisher = None;
         }

@@ -1,8 +1,9 @@
 //! Writing: one function sends a transaction, begin to commit, and knows only one good end.
 //!
-//! Any other end (an error, a time-out, an end slower than half of `socket.timeout.ms`, after which the client may have
-//! sent a request twice) is a [`Failure::Rebuild`]: the producer is thrown away, a new one with the same identity ends
-//! what the old one left open, and the shards are rebuilt from the journal, which alone knows what was committed.
+//! Any other end (an error, a time-out, a connection that broke, an end slower than half of `socket.timeout.ms`, after
+//! which the client may have sent a request twice) is a [`Failure::Rebuild`]: the producer is thrown away, a new one with
+//! the same identity ends what the old one left open, and the shards are rebuilt from the journal, which alone knows what
+//! was committed.
 
 use super::client::{Logging, REQUEST_WAIT, config};
 use super::raw::{self, RawRecord};
@@ -12,6 +13,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::ffi::CString;
 use std::sync::Mutex;
@@ -19,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Half of `socket.timeout.ms`.
 const GOOD_END_MAX: Duration = Duration::from_secs(5);
+/// Events heard at once; a poll hears one.
+const EVENTS_SERVED: usize = 8;
 const FLUSH_SLICE: Duration = Duration::from_millis(200);
 /// Below the session time-out of the group, so that a lost worker's transaction is over when its shards move.
 const TRANSACTION_TIMEOUT_MS: u32 = 10_000;
@@ -29,10 +33,11 @@ pub struct Publisher {
     topics: [CString; Own::ALL.len()],
 }
 
-/// Keeps why a record could not be written: then the transaction cannot be committed.
+/// Keeps what the client reports during a transaction: why a record could not be written, and broken connections.
 #[derive(Default)]
 struct Deliveries {
     failure: Mutex<Option<String>>,
+    broken: Mutex<Option<String>>,
 }
 
 impl ClientContext for Deliveries {
@@ -41,6 +46,10 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut};
+        if let Some(BrokerTransportFailure | AllBrokersDown | OperationTimedOut) = error.rdkafka_error_code() {
+            keep_first(&self.broken, reason);
+        }
         Logging.error(error, reason);
     }
 }
@@ -50,10 +59,17 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            let mut failure = self.failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            failure.get_or_insert_with(|| error.to_string());
+            keep_first(&self.failure, &error.to_string());
         }
     }
+}
+
+fn keep_first(place: &Mutex<Option<String>>, words: &str) {
+    place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert_with(|| words.to_owned());
+}
+
+fn take(place: &Mutex<Option<String>>) -> Option<String> {
+    place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
 }
 
 impl Publisher {
@@ -85,13 +101,25 @@ impl Publisher {
         inputs: &[String],
         group: &ConsumerGroupMetadata,
     ) -> Result<(), Failure> {
+        // What happened between transactions does not matter to this one.
+        self.serve();
+        take(&self.producer.context().broken);
         let started = Instant::now();
         self.send(transaction, inputs, group).map_err(Failure::Rebuild)?;
-        // Serves what the client has to say: logs, errors.
-        self.producer.poll(Duration::ZERO);
+        self.serve();
+        if let Some(words) = take(&self.producer.context().broken) {
+            return Err(Failure::Rebuild(format!("a connection broke during a transaction: {words}")));
+        }
         match started.elapsed() {
             elapsed if elapsed < GOOD_END_MAX => Ok(()),
             elapsed => Err(Failure::Rebuild(format!("a transaction took {elapsed:?}, more than {GOOD_END_MAX:?}"))),
+        }
+    }
+
+    /// Hears what the client has to say: logs, errors, failed records.
+    fn serve(&self) {
+        for _ in 0..EVENTS_SERVED {
+            self.producer.poll(Duration::ZERO);
         }
     }
 
@@ -136,9 +164,8 @@ impl Publisher {
             if flushed.is_ok() {
                 return Ok(());
             }
-            self.producer.poll(Duration::ZERO);
-            let failure = &self.producer.context().failure;
-            if let Some(words) = failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take() {
+            self.serve();
+            if let Some(words) = take(&self.producer.context().failure) {
                 return Err(format!("a record was not written: {words}"));
             }
             if Instant::now() > deadline {

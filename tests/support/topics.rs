@@ -51,6 +51,18 @@ impl Broker {
         for answer in answers {
             answer.unwrap_or_else(|(topic, error)| panic!("topic {topic} is not made: {error}"));
         }
+        // It is made before everybody knows it.
+        let deadline = Instant::now() + PATIENCE;
+        let has_leaders = || {
+            let metadata = admin.inner().fetch_metadata(Some(name), PATIENCE).expect("metadata");
+            let found = metadata.topics().iter().find(|topic| topic.name() == name);
+            found.is_some_and(|topic| {
+                topic.partitions().len() as i32 == partitions && topic.partitions().iter().all(|p| p.leader() >= 0)
+            })
+        };
+        while !has_leaders() {
+            assert!(Instant::now() < deadline, "topic {name} has partitions without leader");
+        }
     }
 
     /// Writes records and waits until the broker has them all.
@@ -110,12 +122,17 @@ impl Broker {
         for partition in 0..partitions {
             list.add_partition(topic, partition);
         }
-        let answer = consumer.committed_offsets(list, PATIENCE).expect("committed offsets");
-        answer
-            .elements()
-            .iter()
-            .map(|element| element.offset().to_raw().filter(|&raw| raw >= 0).unwrap_or(-1))
-            .collect()
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // A coordinator that was only just chosen says that it is none.
+            match consumer.committed_offsets(list.clone(), PATIENCE) {
+                Ok(answer) => {
+                    let known = |offset: Offset| offset.to_raw().filter(|&raw| raw >= 0).unwrap_or(-1);
+                    return answer.elements().iter().map(|element| known(element.offset())).collect();
+                }
+                Err(error) => assert!(Instant::now() < deadline, "offsets of {group}: {error}"),
+            }
+        }
     }
 
     /// Settings that every client of the harness has.
