@@ -4,17 +4,17 @@
 //! last phase it told was not `committed`: then a transaction was open when it died. `SHOAL_KILLS` sets how many there
 //! are, `SHOAL_SEED` when they come.
 
-use crate::pipeline::{produce, settings, views, wait_until_done};
+use crate::pipeline::{produced, settings, views, wait_until_done};
+use crate::support;
 use crate::support::events::{RULES, Random, shop};
 use crate::support::memory::expected;
-use crate::support::{self};
+use rdkafka::producer::Producer;
 use shoal::worker::RunSettings;
 use shoal::worker::journal::JournalRecord;
 use std::fmt::Write;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -58,16 +58,20 @@ impl Service {
         Self { child, phases, log: log.to_owned() }
     }
 
-    /// Kills it in this phase of the n-th transaction from now; the last phase it told.
-    fn kill_in(mut self, phase: usize, transactions: u64) -> usize {
+    /// Kills it in this phase of the n-th transaction from now, feeding it meanwhile; the last phase it told.
+    fn kill_in(mut self, phase: usize, transactions: u64, mut feed: impl FnMut()) -> usize {
         let deadline = Instant::now() + PATIENCE;
         let mut last = COMMITTED;
         let mut left = transactions;
         while left > 0 {
-            let wait = deadline.saturating_duration_since(Instant::now());
-            let told = self.phases.recv_timeout(wait);
-            last = told.unwrap_or_else(|_| panic!("no transaction; the program said:\n{}", self.tail()));
-            left -= u64::from(last == phase);
+            match self.phases.recv_timeout(Duration::from_millis(20)) {
+                Ok(told) => {
+                    last = told;
+                    left -= u64::from(last == phase);
+                }
+                Err(_) => feed(),
+            }
+            assert!(Instant::now() < deadline, "no transaction; the program said:\n{}", self.tail());
         }
         self.child.kill().expect("kill -9");
         self.child.wait().expect("it is dead");
@@ -129,30 +133,23 @@ fn kill_9_loses_repeats_and_reorders_nothing() {
     let input = &settings.kafka.inputs[0];
     let (kills_wanted, seed) = (from_environment("SHOAL_KILLS", 10), from_environment("SHOAL_SEED", 1));
     println!("{kills_wanted} kills, SHOAL_SEED={seed}");
-    let lines = shop(seed, 300, 1_500 * kills_wanted as usize);
-    let all_killed = AtomicBool::new(false);
+    let lines = shop(seed, 300, 2_500 * kills_wanted as usize);
     let mut random = Random(seed);
     let mut kills = [0_u64; 4];
-    std::thread::scope(|scope| {
-        // Load for as long as there are kills: the last tenth comes when they are over.
-        let feeding = scope.spawn(|| {
-            let (meanwhile, rest) = lines.split_at(lines.len() / 10 * 9);
-            for part in meanwhile.chunks(20) {
-                produce(broker, input, part, PARTITIONS);
-                if !all_killed.load(Ordering::Relaxed) {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-            }
-            produce(broker, input, rest, PARTITIONS);
-        });
-        while kills[..COMMITTED].iter().sum::<u64>() < kills_wanted {
-            let service = Service::start(&config, &folder.path().join("log"));
-            let last = service.kill_in(random.below(3) as usize, 1 + random.below(12));
-            kills[last] += 1;
-        }
-        all_killed.store(true, Ordering::Relaxed);
-        feeding.join().unwrap();
-    });
+    let producer = broker.producer();
+    let mut left = lines.iter();
+    let mut feed = |count| {
+        left.by_ref().take(count).for_each(|line| support::send(&producer, input, produced(line, PARTITIONS)));
+    };
+    while kills[..COMMITTED].iter().sum::<u64>() < kills_wanted {
+        // A backlog to begin with, then load while it runs.
+        feed(200);
+        let service = Service::start(&config, &folder.path().join("log"));
+        let last = service.kill_in(random.below(3) as usize, 1 + random.below(12), || feed(10));
+        kills[last] += 1;
+    }
+    feed(usize::MAX);
+    producer.flush(PATIENCE).expect("all events are written");
     println!("killed: {kills:?} times when the last phase told was {PHASES:?}");
 
     let service = Service::start(&config, &folder.path().join("log"));

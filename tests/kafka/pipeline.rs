@@ -35,15 +35,16 @@ pub fn settings(broker: &Broker, folder: &Path, test: &str, partitions: i32) -> 
 }
 
 pub fn produce(broker: &Broker, topic: &str, lines: &[Line], partitions: u32) {
-    broker.produce(
-        topic,
-        lines.iter().map(|line| Produced {
-            partition: Some(line.partition(partitions) as i32),
-            timestamp: Some(line.time),
-            key: line.key.as_deref(),
-            value: line.value.as_deref(),
-        }),
-    );
+    broker.produce(topic, lines.iter().map(|line| produced(line, partitions)));
+}
+
+pub fn produced(line: &Line, partitions: u32) -> Produced<'_> {
+    Produced {
+        partition: Some(line.partition(partitions) as i32),
+        timestamp: Some(line.time),
+        key: line.key.as_deref(),
+        value: line.value.as_deref(),
+    }
 }
 
 /// What a read-committed consumer sees now.
