@@ -21,6 +21,9 @@ const RULES: &str = include_str!("rules.toml");
 /// Any moment after all events.
 const NOW: Millis = 4_000_000_000_000;
 
+/// Events per customer before anything is measured.
+const HISTORY_PER_CUSTOMER: u64 = 4;
+
 /// How much a run does.
 struct Size {
     customers: &'static [u64],
@@ -97,8 +100,8 @@ fn speed(customers: u64, events: u64) -> f64 {
     stream.introduce_all();
     drive(&mut shard, &mut stream, customers, &mut effects, |_, _| {});
     stream.mix();
-    // Customers have some history before anything is measured.
-    drive(&mut shard, &mut stream, events, &mut effects, |_, _| {});
+    // Everybody has some history before anything is measured.
+    drive(&mut shard, &mut stream, HISTORY_PER_CUSTOMER * customers, &mut effects, |_, _| {});
     let (mut changes, mut fired, mut accepted) = (0, 0, 0);
     let nanoseconds = drive(&mut shard, &mut stream, events, &mut effects, |_, effects| {
         changes += effects.changes.len();

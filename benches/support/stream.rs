@@ -15,8 +15,8 @@ const CATEGORIES: [&str; 8] = ["shoes", "books", "garden", "toys", "audio", "kit
 pub struct Stream {
     customers: u64,
     random: u64,
-    /// The moment of the next event and the time between two.
-    time: Millis,
+    /// The moment of the next event in microseconds.
+    time_us: i64,
     events: u64,
     bytes: u64,
     introducing: Option<u64>,
@@ -25,7 +25,15 @@ pub struct Stream {
 
 impl Stream {
     pub fn new(customers: u64) -> Self {
-        Self { customers, random: 0x5eed, time: START, events: 0, bytes: 0, introducing: None, lines: Vec::new() }
+        Self {
+            customers,
+            random: 0x5eed,
+            time_us: START * 1_000,
+            events: 0,
+            bytes: 0,
+            introducing: None,
+            lines: Vec::new(),
+        }
     }
 
     /// From now on each customer comes once, in turn.
@@ -84,8 +92,9 @@ impl Stream {
             }
             None => self.next() % self.customers,
         };
-        // The stream spans the same simulated time whatever the number of customers: a million events last three days.
-        self.time += (72 * HOUR * 2 / 1_000_000) * (self.next() % 1_000) as i64 / 1_000;
+        // A customer has an event in two days, whatever their number: windows hold as much among many as among few.
+        let mean_gap_us = (48 * HOUR * 1_000) as u64 / self.customers;
+        self.time_us += (self.next() % (2 * mean_gap_us + 1)) as i64;
         let event_type = match self.next() % 100 {
             0..3 => "purchase",
             3..63 => "view",
@@ -98,7 +107,7 @@ impl Stream {
             _ => "profile",
         };
         let category = self.next() as usize;
-        self.write_event(line, customer, event_type, self.time, category);
+        self.write_event(line, customer, event_type, self.time_us / 1_000, category);
         self.events += 1;
         self.bytes += line.len() as u64;
     }
@@ -121,7 +130,7 @@ impl Stream {
                 )
             }
             "profile" => write!(text, r#","attributes":{{"country":"PT"}}"#),
-            _ => write!(text, r#","channel":"app","page":"/products/{}","device":"phone""#, event_id % 100_000),
+            _ => write!(text, r#","channel":"app","page":"/products/{}","device":"phone","app_version":"7.12.0""#, event_id % 100_000),
         }
         .expect("memory");
         text.push('}');

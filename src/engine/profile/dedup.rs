@@ -18,6 +18,8 @@ use table::{EMPTY, Table};
 
 /// Cells of forgotten batches that are removed with each insertion.
 const REMOVALS_PER_INSERTION: usize = 4;
+/// So many removals before a cell is needed, the memory is asked for it.
+const REMOVALS_AHEAD: usize = 8;
 
 /// The ids accepted in one hour of the watermark.
 struct Batch {
@@ -164,6 +166,9 @@ impl DuplicateMemory {
         for _ in 0..REMOVALS_PER_INSERTION {
             let Some(batch) = self.forgotten.front_mut() else { return };
             if let Some(id) = batch.ids.pop() {
+                if let Some(ahead) = batch.ids.len().checked_sub(REMOVALS_AHEAD) {
+                    self.table.prefetch(batch.ids[ahead]);
+                }
                 self.table.remove(id, batch.number);
             }
             if batch.ids.is_empty() {

@@ -105,7 +105,8 @@ pub fn rules(
         let affects = |place: &u16| comparisons[usize::from(*place)].affected_by & (1 << event_type) != 0;
         on_customers.iter().copied().filter(affects).collect()
     };
-    let affected = (0..EventType::COUNT).map(affected_by).collect();
+    let affected: Vec<Vec<u16>> = (0..EventType::COUNT).map(affected_by).collect();
+    let touched = affected.iter().map(|affected| touched(affected, &targets, &comparisons)).collect();
     let closures =
         (0..targets.len()).map(|target| closure(target, &targets, &references, &order, &comparisons)).collect();
     let digest = Sha256::digest(file.as_bytes());
@@ -120,9 +121,22 @@ pub fn rules(
         on_targets,
         on_customers,
         affected,
+        touched,
         order,
         closures,
     }
+}
+
+/// The targets that these comparisons decide on, and what it takes to decide them.
+fn touched(affected: &[u16], targets: &[Target], comparisons: &[Comparison]) -> Closure {
+    let is_touched = |target: &Target| target.comparisons.iter().any(|place| affected.contains(place));
+    let places: Vec<u16> =
+        (0..).zip(targets).filter(|(_, target)| is_touched(target)).map(|(place, _)| place).collect();
+    let decisive = (0..comparisons.len() as u16).filter(|place| {
+        let on_customer = !comparisons[usize::from(*place)].on_targets;
+        on_customer && places.iter().any(|target| targets[usize::from(*target)].comparisons.contains(place))
+    });
+    Closure { comparisons: decisive.collect(), targets: places }
 }
 
 fn built(checked: CheckedTarget, comparisons: &[Comparison]) -> Target {

@@ -19,6 +19,18 @@ pub enum Condition {
     },
 }
 
+impl What {
+    /// The answer to `IS [NOT] …` of a truth.
+    pub fn asks(&self, truth: Truth, negated: bool) -> Truth {
+        let asked = match self {
+            Self::Null => Truth::Null,
+            Self::True => Truth::True,
+            Self::False => Truth::False,
+        };
+        ((truth == asked) != negated).into()
+    }
+}
+
 impl Condition {
     pub fn truth(&self, truths: &Truths) -> Truth {
         match self {
@@ -45,14 +57,7 @@ impl Condition {
                 result
             }
             Self::Not(of) => !of.truth(truths),
-            Self::Is { of, what, negated } => {
-                let asked = match what {
-                    What::Null => Truth::Null,
-                    What::True => Truth::True,
-                    What::False => Truth::False,
-                };
-                ((of.truth(truths) == asked) != *negated).into()
-            }
+            Self::Is { of, what, negated } => what.asks(of.truth(truths), *negated),
         }
     }
 

@@ -14,6 +14,7 @@ pub mod document;
 pub mod duration;
 pub mod file;
 pub mod forecast;
+mod hold;
 mod like;
 pub mod mistake;
 mod movement;
@@ -37,7 +38,7 @@ pub use forecast::Scratch;
 pub use mistake::Mistake;
 pub use truth::{Truth, Truths};
 
-use crate::engine::event::{EventType, Millis, NEVER};
+use crate::engine::event::{EventType, Millis};
 use crate::engine::meaning::Meaning;
 use crate::engine::profile::{Customer, Held};
 use compare::Comparison;
@@ -63,16 +64,18 @@ pub struct Rules {
     on_customers: Vec<u16>,
     /// By event type: the comparisons whose truth it can change.
     affected: Vec<Vec<u16>>,
+    /// By event type: the targets that those decide on, and all comparisons of these targets but those on targets.
+    touched: Vec<Closure>,
     /// Places of the targets, each after those it refers to.
     order: Vec<u16>,
     /// By target: what its forecast runs.
     closures: Vec<Closure>,
 }
 
-/// A target with all it refers to.
+/// Some targets, and comparisons.
 #[derive(Debug)]
 struct Closure {
-    /// In order of dependence, the target itself last.
+    /// In order of dependence.
     targets: Vec<u16>,
     /// Their comparisons but those on targets.
     comparisons: Vec<u16>,
@@ -178,6 +181,11 @@ impl Rules {
         &self.affected[event_type.index()]
     }
 
+    /// All comparisons of the targets that an event of this type touches; those on segment() and audience() excluded.
+    pub fn decisive(&self, event_type: EventType) -> &[u16] {
+        &self.touched[event_type.index()].comparisons
+    }
+
     /// All comparisons but those on segment() and audience().
     pub fn all(&self) -> &[u16] {
         &self.on_customers
@@ -203,11 +211,12 @@ impl Rules {
 
     /// First instant > now at which one of the comparisons may change its truth if nothing else happens. Never too late;
     /// may be early; `NEVER` if none. `truths` as of `now`.
-    pub fn next_turn(&self, which: &[u16], customer: &Customer<'_>, now: Millis, truths: &Truths) -> Millis {
+    #[cfg(test)]
+    fn next_turn(&self, which: &[u16], customer: &Customer<'_>, now: Millis, truths: &Truths) -> Millis {
         let turns = which.iter().map(|place| {
             let comparison = &self.comparisons[usize::from(*place)];
             comparison.next_turn(customer, now, truths.get(*place))
         });
-        turns.min().unwrap_or(NEVER)
+        turns.min().unwrap_or(crate::engine::event::NEVER)
     }
 }

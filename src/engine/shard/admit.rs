@@ -123,8 +123,8 @@ impl Shard {
         effects.counts.overflow.add(&profiles.update(row, event, at, &rules.meaning));
         profiles.row_mut(row).clock = at;
         let customer = profiles.customer(row);
-        rules.read(affected, &customer, at, &mut scratch.after);
-        let turn = rules.next_turn(affected, &customer, at, &scratch.after);
+        rules.read(rules.decisive(event.event_type), &customer, at, &mut scratch.after);
+        let turn = rules.holds_after(event.event_type, &customer, at, &scratch.after);
         if !rules.same(affected, &scratch.before, &scratch.after) && self.evaluate(row, at) {
             let rules = self.rules.clone();
             self.scratch.before.complete(&self.scratch.after, rules.affected(event.event_type));

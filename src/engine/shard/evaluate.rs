@@ -58,7 +58,7 @@ impl Shard {
 
     /// Arms the first instant after `at` at which anything may turn.
     pub(super) fn arm_next(&mut self, row: RowNumber, at: Millis) {
-        let turn = self.rules.next_turn(self.rules.all(), &self.profiles.customer(row), at, &self.scratch.after);
+        let turn = self.rules.holds(&self.profiles.customer(row), at, &self.scratch.after);
         let publishing = match self.settings.publish_from {
             Some(from) if self.profiles.row(row).muted => from,
             _ => NEVER,

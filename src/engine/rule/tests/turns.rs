@@ -256,3 +256,36 @@ fn forecasts_are_what_evaluating_at_every_turn_gives() {
     println!("{some} forecasts, {none} without");
     assert!(some > 100 && none > 30, "{some} {none}");
 }
+
+/// What the rules want of a customer who holds these values, none of them by dwell.
+fn wanted(world: &World, held: &[Held], now: Millis) -> Vec<u16> {
+    let (mut truths, mut decided) = (world.rules.truths(), Vec::new());
+    world.rules.read(world.rules.all(), &world.customer(), now, &mut truths);
+    world.rules.decide(&mut truths, held, now, true, &mut decided);
+    decided.iter().map(|decided: &Decided| decided.value).collect()
+}
+
+#[test]
+fn no_value_changes_while_it_is_said_to_hold() {
+    let mut random = Random::seeded();
+    let (mut instants_seen, mut never) = (0, 0);
+    for _ in 0..rounds() {
+        let mut world = World::new(rules(&random_file(&mut random)));
+        populate(&mut world, 25, &mut random);
+        let now = world.clock + random.pick(&[0, 1, DAY, 31 * DAY]);
+        let initial: Vec<Held> = world.rules.targets.iter().map(|target| target.initial(now)).collect();
+        let values = wanted(&world, &initial, now);
+        let held: Vec<Held> = values.iter().map(|&value| Held { value, since: now, dwells: false }).collect();
+        let mut truths = world.rules.truths();
+        world.rules.read(world.rules.all(), &world.customer(), now, &mut truths);
+        let until = world.rules.holds(&world.customer(), now, &truths);
+        assert!(until > now);
+        never += usize::from(until == NEVER);
+        for instant in instants(&world, now).into_iter().take_while(|&instant| instant < until) {
+            assert_eq!(wanted(&world, &held, instant), values, "at {instant}, said to hold until {until}");
+            instants_seen += 1;
+        }
+    }
+    println!("{instants_seen} instants before the end, {never} customers never change");
+    assert!(instants_seen > 10_000 && never > 0);
+}
