@@ -1,8 +1,9 @@
 //! `cargo bench --bench pipeline`: the whole job against a real broker, beside consuming and throwing away.
 //!
 //! One topic, one run: first the client's raw batch calls that only discard, with each setting of a printed grid (the
-//! pipeline's own is one of them), then `shoal run`, exactly-once, from the first record to the last. CPU is that of this
-//! process, which holds the clients and the engine; the broker has its own. Under `cargo test` everything runs tiny.
+//! pipeline's own is one of them), then `shoal run`, exactly-once, over the whole topic; it is measured from the moment at
+//! which each customer has had its first event, which always causes a change. CPU is that of this process, which holds
+//! the clients and the engine; the broker has its own. Under `cargo test` everything runs tiny.
 
 #[path = "support/cpu.rs"]
 mod cpu;
@@ -16,6 +17,7 @@ mod support;
 use discard::{Fetching, discard};
 use shoal::kafka::KafkaSettings;
 use shoal::worker::{RunSettings, WorkerSettings, journal::JournalRecord, run};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -35,7 +37,7 @@ struct Size {
     repeats: usize,
 }
 
-const FULL: Size = Size { customers: 100_000, events: 6_000_000, partitions: 8, repeats: 2 };
+const FULL: Size = Size { customers: 1_000_000, events: 5_000_000, partitions: 8, repeats: 2 };
 const TINY: Size = Size { customers: 300, events: 10_000, partitions: 2, repeats: 1 };
 
 /// What a run took.
@@ -46,12 +48,29 @@ struct Took {
     cpu_seconds: f64,
 }
 
+/// Where a measurement begins.
+#[derive(Clone, Copy)]
+struct Begin {
+    at: Instant,
+    cpu: f64,
+}
+
+impl Begin {
+    fn now() -> Self {
+        Self { at: Instant::now(), cpu: cpu::nanoseconds() }
+    }
+
+    fn took(self, events: u64) -> Took {
+        let cpu_seconds = (cpu::nanoseconds() - self.cpu) / 1e9;
+        Took { events, seconds: self.at.elapsed().as_secs_f64(), cpu_seconds }
+    }
+}
+
 impl Took {
     fn of(events: u64, work: impl FnOnce()) -> Self {
-        let (start, cpu_start) = (Instant::now(), cpu::nanoseconds());
+        let begin = Begin::now();
         work();
-        let cpu_seconds = (cpu::nanoseconds() - cpu_start) / 1e9;
-        Self { events, seconds: start.elapsed().as_secs_f64(), cpu_seconds }
+        begin.took(events)
     }
 
     fn per_cpu_second(self) -> f64 {
@@ -100,19 +119,18 @@ fn produce(broker: &Broker, size: Size) {
     let mut stream = Stream::new(size.customers);
     stream.introduce_all();
     let producer = broker.producer();
-    let mut left = size.events;
-    let mut introduced = 0;
-    while left > 0 {
-        if introduced >= size.customers {
+    let mut produced = 0;
+    while produced < size.events {
+        if produced == size.customers {
             stream.mix();
         }
-        let lines = stream.prepare(left.min(10_000) as usize);
-        for line in lines {
+        // First each customer once, in turn.
+        let until = if produced < size.customers { size.customers.min(size.events) } else { size.events };
+        for line in stream.prepare((until - produced).min(10_000) as usize) {
             let key = key_of(line);
             support::send(&producer, TOPIC, Produced { key: Some(key), value: Some(line), ..Produced::default() });
+            produced += 1;
         }
-        introduced += lines.len() as u64;
-        left -= lines.len() as u64;
     }
     rdkafka::producer::Producer::flush(&producer, Duration::from_secs(60)).expect("flush");
 }
@@ -152,13 +170,12 @@ fn whole_job(broker: &Broker, size: Size, repeat: usize) -> Took {
     let folder = tempfile::tempdir().expect("temporary folder");
     let settings = settings(broker, folder.path(), repeat);
     let stop = AtomicBool::new(false);
-    let took = Took::of(size.events, || {
-        std::thread::scope(|scope| {
-            let running = scope.spawn(|| run(&settings, &stop));
-            wait_until_done(broker, &settings.kafka, size);
-            stop.store(true, Ordering::Relaxed);
-            running.join().expect("no panic").expect("no failure");
-        });
+    let took = std::thread::scope(|scope| {
+        let running = scope.spawn(|| run(&settings, &stop));
+        let took = wait_until_done(broker, &settings.kafka, size);
+        stop.store(true, Ordering::Relaxed);
+        running.join().expect("no panic").expect("no failure");
+        took
     });
     took.print("the whole job, exactly once");
     let journal = broker.read_committed(&settings.kafka.topics.journal);
@@ -193,13 +210,48 @@ fn settings(broker: &Broker, folder: &Path, repeat: usize) -> RunSettings {
     RunSettings { kafka, worker: WorkerSettings::default(), rules }
 }
 
-/// Waits until the group stands at the end of every partition.
-fn wait_until_done(broker: &Broker, kafka: &KafkaSettings, size: Size) {
+/// Waits until the group stands at the end of every partition; what was done once every customer existed.
+fn wait_until_done(broker: &Broker, kafka: &KafkaSettings, size: Size) -> Took {
     let ends: Vec<i64> = (0..size.partitions).map(|partition| broker.end(TOPIC, partition)).collect();
     let deadline = Instant::now() + Duration::from_secs(600);
-    while broker.committed(&kafka.group, TOPIC, size.partitions) != ends {
+    let mut begin = None;
+    loop {
+        let committed = broker.committed(&kafka.group, TOPIC, size.partitions);
+        let done: i64 = committed.iter().map(|&offset| offset.max(0)).sum();
+        if begin.is_none() && done as u64 >= size.customers {
+            begin = Some((Begin::now(), threads(), done as u64));
+        }
+        if committed == ends {
+            let (begin, threads_before, done_before) = begin.expect("there are more events than customers");
+            let events = size.events - done_before;
+            print_threads(&threads_before, events);
+            return begin.took(events);
+        }
         assert!(Instant::now() < deadline, "the job does not come to an end");
         // Asking costs CPU that would count.
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(300));
     }
+}
+
+/// CPU seconds of the threads that live now, by name.
+fn threads() -> BTreeMap<String, f64> {
+    let mut seconds: BTreeMap<String, f64> = BTreeMap::new();
+    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let Ok(stat) = std::fs::read_to_string(task.path().join("stat")) else { continue };
+        let Some((head, rest)) = stat.rsplit_once(')') else { continue };
+        let name = head.split_once('(').map_or(head, |(_, name)| name);
+        // User and system time in ticks of 10 ms are the 14th and 15th field; the name is the second.
+        let ticks: f64 = rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+        *seconds.entry(name.to_owned()).or_default() += ticks / 100.0;
+    }
+    seconds
+}
+
+fn print_threads(before: &BTreeMap<String, f64>, events: u64) {
+    let now = threads();
+    let spent = now.iter().map(|(name, seconds)| (name, seconds - before.get(name).unwrap_or(&0.0)));
+    let words = spent
+        .filter(|(_, seconds)| *seconds >= 0.05)
+        .map(|(name, seconds)| format!("{name} {:.0}", seconds * 1e9 / events as f64));
+    println!("    ns of CPU per event by thread: {}", words.collect::<Vec<_>>().join(", "));
 }
