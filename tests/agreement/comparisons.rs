@@ -4,7 +4,7 @@ use crate::rules_text::{CATEGORIES, CHANNELS, COUNTRIES, PLANS, Writer};
 
 impl Writer<'_> {
     pub fn is_what(&mut self) -> &'static str {
-        self.random.pick(&["IS NULL", "IS NOT NULL", "IS TRUE", "IS NOT TRUE", "IS FALSE", "IS NOT FALSE"])
+        self.random.pick(&["IS NULL", "IS NOT NULL", "IS TRUE", "IS NOT TRUE", "IS FALSE", "IS FALSE", "IS NOT FALSE"])
     }
 
     fn operator(&mut self) -> &'static str {
@@ -12,7 +12,7 @@ impl Writer<'_> {
     }
 
     pub fn comparison(&mut self) -> String {
-        match self.random.below(17) {
+        match self.random.below(20) {
             0..=3 => self.count_comparison(),
             4 | 5 => self.money_comparison(),
             6..=8 => self.duration_comparison(),
@@ -20,16 +20,67 @@ impl Writer<'_> {
             10 => self.linear_comparison(),
             11 => self.ratio_comparison(),
             12 | 16 => self.text_comparison(),
-            13 => self.boolean_comparison(),
+            13 | 19 => self.boolean_comparison(),
             14 => self.null_comparison(),
+            17 | 18 => self.odd_comparison(),
             _ => self.reference_comparison(),
         }
+    }
+
+    /// What the language allows but few will write.
+    fn odd_comparison(&mut self) -> String {
+        let operator = self.operator();
+        let (count, money, duration) = (self.count(), self.money(), self.duration());
+        match self.random.below(22) {
+            0 => format!("(({count} + 1)) * 2 {operator} {money}"),
+            1 => format!("country {operator} plan"),
+            2 => format!("vip {} cart_open", self.random.pick(&["=", "<>"])),
+            3 => match (self.audiences.as_slice(), self.segmentations.as_slice()) {
+                ([one, .., other], _) => format!("audience('{one}') <> audience('{other}')"),
+                (_, [(one, _), .., (other, _)]) => format!("segment('{one}') {operator} segment('{other}')"),
+                ([one], _) => format!("audience('{one}') = {}", self.random.pick(&["TRUE", "FALSE"])),
+                _ => "vip = TRUE".into(),
+            },
+            4 => format!("age BETWEEN {count} AND {money}"),
+            5 => format!("{count} IN (orders_placed, 3, age)"),
+            6 => format!("COALESCE(cart_value, last_order_value, 5) {operator} 10"),
+            7 => format!("COALESCE({duration}, since('view'), 1) {operator} 7"),
+            8 => format!("{money} {operator} 1e1"),
+            9 => format!("{count} {operator} 2.0"),
+            10 => format!("{duration} - 1 IS NOT NULL"),
+            11 => format!("age * 2 / {count} IS NULL"),
+            12 => format!("2 BETWEEN 1 AND {count}"),
+            13 => format!("'DE' {operator} country"),
+            14 => "'hats' IN (top_category, plan, 'x')".into(),
+            15 => format!("cart_idle_minutes {operator} {duration}"),
+            16 => format!("COALESCE(country, plan, 'it''s') {operator} 'it''s'"),
+            17 => format!("gap_days {operator} COALESCE(age, overdue_ratio, 0.5)"),
+            18 => format!("COALESCE(NULL, {count}) {operator} 1"),
+            19 => format!("{count} {} (1, NULL)", self.random.pick(&["IN", "NOT IN"])),
+            20 => format!("-{count} {operator} -1"),
+            _ => format!("{} {operator} 1", self.random.pick(&["1", "0.50"])),
+        }
+    }
+
+    /// Turns at 60 to 68 instants, about as many as a forecast tries.
+    pub fn many_turns(&mut self) -> String {
+        let days: Vec<String> = (1..=self.random.between(30, 34)).map(|day| day.to_string()).collect();
+        let duration = self.duration();
+        format!("({duration} IN ({}) AND orders > 99) OR {duration} > 40", days.join(", "))
+    }
+
+    /// More comparisons than a change lists.
+    pub fn wide(&mut self) -> String {
+        let link = self.random.pick(&[" AND ", " OR "]);
+        let all: Vec<String> = (0..self.random.between(9, 14)).map(|_| self.comparison()).collect();
+        all.join(link)
     }
 
     fn count(&mut self) -> String {
         let window = self.lengths.window(self.random);
         let days = self.lengths.window_days(self.random);
-        let orders = ["orders", "orders_placed", "orders_returned", "discounted_orders"];
+        let orders =
+            ["orders", "orders_placed", "orders_returned", "orders_returned", "discounted_orders", "discounted_orders"];
         // The rarer events stand here twice.
         let browsing = [
             "views",
@@ -37,6 +88,7 @@ impl Writer<'_> {
             "cart_adds",
             "searches",
             "searches",
+            "cart_removes",
             "cart_removes",
             "cart_removes",
             "checkouts",
@@ -49,14 +101,14 @@ impl Writer<'_> {
             "exposures",
         ];
         let category = self.random.pick(&CATEGORIES);
-        match self.random.below(12) {
+        match self.random.below(14) {
             0 | 1 => self.random.pick(&orders).to_string(),
             2 | 3 => format!("{}_{window}", self.random.pick(&orders)),
-            4..=6 => format!("{}_{window}", self.random.pick(&browsing)),
+            4..=6 | 12 => format!("{}_{window}", self.random.pick(&browsing)),
             7 => format!("orders_in('{category}', {days})"),
             8 => format!("views_in('{category}', {days})"),
             9 => format!("orders_via('{}', {days})", self.random.pick(&CHANNELS)),
-            10 => {
+            10 | 13 => {
                 let types = ["wishlist_add", "survey", "app_screen", "view", "click", "cart_add", "exposure"];
                 format!("events('{}', {days})", self.random.pick(&types))
             }
@@ -70,7 +122,7 @@ impl Writer<'_> {
     fn count_comparison(&mut self) -> String {
         let count = self.count();
         let count = if self.random.chance(5) { count.to_uppercase_name() } else { count };
-        let n = self.random.below(4);
+        let n = self.random.pick(&[0, 1, 1, 2, 3]);
         let other = self.count();
         let operator = self.operator();
         match self.random.below(12) {
@@ -239,7 +291,7 @@ impl Writer<'_> {
         let boolean =
             self.random.pick(&["cart_open", "cart_open", "vip", "COALESCE(vip, FALSE)", "COALESCE(vip, cart_open)"]);
         let is = self.is_what();
-        match self.random.below(4) {
+        match self.random.below(5) {
             0 | 1 => boolean.into(),
             2 => format!("{boolean} = {}", self.random.pick(&["TRUE", "FALSE"])),
             _ => format!("{boolean} {is}"),

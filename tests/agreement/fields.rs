@@ -1,6 +1,6 @@
 //! The fields of good events: every type, every way to write a time or an amount.
 
-use crate::generate::Stream;
+use crate::generate::{Moment, Stream};
 use crate::model::moment;
 use crate::model::value::{DAY, MINUTE};
 use crate::rules_text::{CATEGORIES, CHANNELS, COUNTRIES, DECLARED, PLANS};
@@ -28,8 +28,9 @@ impl Stream {
         text(&format!("{}{cut}{zone}", local.trim_end_matches('Z')))
     }
 
-    pub fn fields(&mut self, customer: &str, time: i64) -> Vec<(&'static str, String)> {
-        let kind = match self.random.below(100) {
+    /// A type of event, the usual ones more often.
+    pub fn kind(&mut self) -> &'static str {
+        match self.random.below(100) {
             0..=23 => "purchase",
             24..=31 => "refund",
             32..=35 => "cancel",
@@ -46,7 +47,22 @@ impl Stream {
             85 => "opt_out",
             86..=88 => "opt_in",
             _ => self.random.pick(&DECLARED),
-        };
+        }
+    }
+
+    /// A type that has to do with another: an order's, a cart's.
+    pub fn similar(&mut self, kind: &'static str) -> &'static str {
+        match kind {
+            "purchase" | "refund" | "cancel" => self.random.pick(&["purchase", "refund", "cancel"]),
+            "cart_add" | "cart_remove" => self.random.pick(&["cart_add", "cart_remove", "checkout", "purchase"]),
+            "view" | "search" | "checkout" | "app_screen" => {
+                self.random.pick(&["view", "search", "app_screen", "cart_add"])
+            }
+            other => other,
+        }
+    }
+
+    pub fn fields(&mut self, customer: &str, time: i64, kind: &str) -> Vec<(&'static str, String)> {
         let mut fields = self.head(customer, time);
         fields.push(("type", text(kind)));
         if let Some(id) = self.event_id() {
@@ -62,7 +78,7 @@ impl Stream {
             "cancel" => fields.push(("order_id", self.order_id())),
             "view" => self.categories(&mut fields),
             "cart_add" | "cart_remove" => self.cart(&mut fields),
-            "profile" => self.profile(&mut fields, time),
+            "profile" => self.profile(&mut fields, customer, time),
             "exposure" => fields.push(("cost", self.amount())),
             _ => {}
         }
@@ -176,7 +192,7 @@ impl Stream {
         }
     }
 
-    fn profile(&mut self, fields: &mut Vec<(&'static str, String)>, time: i64) {
+    fn profile(&mut self, fields: &mut Vec<(&'static str, String)>, customer: &str, time: i64) {
         let mut members = Vec::new();
         if self.random.chance(40) {
             let country = self.random.pick(&COUNTRIES);
@@ -194,7 +210,7 @@ impl Stream {
         }
         if self.random.chance(40) {
             let moment = time + self.random.pick(&[-DAY, -30 * DAY, -1, 0, 1, DAY, 7 * DAY]);
-            self.moments.push(moment);
+            self.moments.push(Moment { time: moment, customer: customer.into(), kind: "profile" });
             let value = if self.random.chance(20) { text("1907-05-01T00:00:00.5Z") } else { self.time(moment) };
             members.push(format!("\"signed_up\":{value}"));
         }

@@ -6,6 +6,7 @@
 use crate::broken;
 use crate::fields::{object, text};
 use crate::model::decode::Record;
+use crate::model::feature::REMEMBERED;
 use crate::model::partition::{Partitioner, Source};
 use crate::model::shard::{Input, PublishFrom, Scenario};
 use crate::model::value::{DAY, HOUR, MINUTE};
@@ -29,7 +30,11 @@ pub fn scenario(seed: u64) -> (Scenario, Placed) {
     let lengths = Lengths::new(&mut random);
     let header = rules_text::header(&mut random);
     let rules = rules_text::rules(&mut random, &header, &lengths);
-    let customers = (0..1 + random.below(4)).map(|n| ["ann", "bob", "Zoë \"z\"", "dan"][n].to_string()).collect();
+    let (customers, length) = match random.below(50) {
+        0 => (40, random.between(60, 120)),
+        1 => (1, random.between(150, 250)),
+        _ => (1 + random.below(4), random.between(5, 60)),
+    };
     let mut stream = Stream {
         pace: random.pick(&[20 * MINUTE, 8 * HOUR, 4 * DAY, 20 * DAY]),
         source: source(&mut random),
@@ -42,12 +47,22 @@ pub fn scenario(seed: u64) -> (Scenario, Placed) {
         random,
         lengths,
         header,
-        customers,
+        customers: (0..customers).map(customer_id).collect(),
+        length,
     };
     stream.fill();
     let publish_from = stream.publish_from();
     let until = stream.until();
     (Scenario { rules, source: stream.source, inputs: stream.inputs, until, publish_from }, stream.placed)
+}
+
+fn customer_id(n: usize) -> String {
+    match n {
+        0 => "ann".into(),
+        1 => "bob".into(),
+        2 => "Zoë \"z\"".into(),
+        n => format!("customer {n}"),
+    }
 }
 
 fn source(random: &mut Random) -> Source {
@@ -59,11 +74,21 @@ fn source(random: &mut Random) -> Source {
     }
 }
 
+/// A moment of a customer, and the type of the event that was then.
+#[derive(Clone)]
+pub struct Moment {
+    pub time: i64,
+    pub customer: String,
+    pub kind: &'static str,
+}
+
 pub struct Stream {
     pub random: Random,
     lengths: Lengths,
     header: Header,
     customers: Vec<String>,
+    /// How many inputs there are, bursts counted once.
+    length: i64,
     /// The usual time from one event to the next.
     pace: i64,
     source: Source,
@@ -72,7 +97,7 @@ pub struct Stream {
     /// The wall clock, unless the events are from files.
     now: i64,
     /// Moments that windows and the like are measured from: events' times and attributes.
-    pub moments: Vec<i64>,
+    pub moments: Vec<Moment>,
     pub event_ids: Vec<String>,
     inputs: Vec<Input>,
     placed: Placed,
@@ -85,7 +110,7 @@ impl Stream {
 
     fn fill(&mut self) {
         let changes_rules = self.random.chance(25);
-        for _ in 0..self.random.between(5, 60) {
+        for _ in 0..self.length {
             match self.random.below(100) {
                 0..=8 => self.broken(),
                 9..=14 if !self.is_from_files() => self.tick(),
@@ -94,13 +119,14 @@ impl Stream {
                     self.inputs.push(Input::Rules(text));
                 }
                 18 if self.random.chance(10) => self.burst(),
+                19 | 20 if self.random.chance(50) => self.echo(),
                 _ => self.event(),
             }
         }
         if self.is_from_files() && self.random.chance(10) {
             let time = FAR + self.header.max_future + self.random.between(-1, 1);
             self.placed.at_boundary += 1;
-            self.event_at(time);
+            self.event_at(time, None, None);
         }
     }
 
@@ -108,7 +134,7 @@ impl Stream {
         if self.moments.is_empty() {
             return None;
         }
-        let at = self.random.pick(&self.moments) + self.random.between(-1, 1);
+        let at = self.random.pick(&self.moments).time + self.random.between(-1, 1);
         let changes = self.random.chance(60);
         self.random.chance(12).then_some(PublishFrom { at, changes })
     }
@@ -116,56 +142,77 @@ impl Stream {
     fn until(&mut self) -> Option<i64> {
         match self.random.below(3) {
             0 => None,
-            1 => Some(self.boundary().0),
+            1 => Some(self.boundary().map_or(self.cursor, |(time, _)| time)),
             _ => Some(self.cursor + self.random.between(0, 500 * DAY)),
         }
     }
 
-    /// An instant next to the end of something that began at an earlier moment, and whether it is later than all events.
-    fn boundary(&mut self) -> (i64, bool) {
+    /// An instant next to the end of something that began at an earlier moment, and that moment.
+    fn boundary(&mut self) -> Option<(i64, Moment)> {
         let lengths = self.lengths.milliseconds();
         let aside = self.random.between(-1, 1);
-        if self.moments.is_empty() {
-            return (self.cursor + aside, false);
-        }
         for _ in 0..6 {
+            let recent = self.moments.len().saturating_sub(if self.random.chance(50) { 6 } else { usize::MAX });
+            let moment =
+                self.moments.get(recent..).filter(|some| !some.is_empty()).map(|some| self.random.pick(some))?;
             let instant = match self.random.below(8) {
                 0 => (self.cursor / HOUR + self.random.between(1, 3)) * HOUR + self.header.grace,
-                _ => self.random.pick(&self.moments) + self.random.pick(&lengths),
+                _ => moment.time + self.random.pick(&lengths),
             } + aside;
             if instant >= self.cursor && instant < self.cursor + 450 * DAY {
-                return (instant, true);
+                return Some((instant, moment));
             }
         }
-        (self.random.pick(&self.moments) + aside, false)
+        None
     }
 
     fn event(&mut self) {
-        let time = match self.random.below(100) {
-            _ if self.moments.is_empty() => self.cursor,
-            0..=29 => {
-                self.placed.at_boundary += 1;
-                self.boundary().0
-            }
-            30..=44 => {
-                let back = self.random.pick(&[10, 1_000, HOUR, DAY, 30 * DAY, 430 * DAY]);
+        if self.random.chance(32)
+            && let Some((time, moment)) = self.boundary()
+        {
+            self.placed.at_boundary += 1;
+            let customer = self.random.chance(80).then_some(moment.customer);
+            let kind = self.random.chance(40).then(|| self.similar(moment.kind));
+            return self.event_at(time, customer, kind);
+        }
+        let time = match self.random.below(76) {
+            0..=20 => {
+                let back = self.random.pick(&[1, 10, 1_000, HOUR, DAY, 30 * DAY, 430 * DAY]);
                 (self.cursor - self.random.between(0, back)).max(START - 600 * DAY)
             }
-            45..=52 => self.cursor,
-            53..=57 => self.cursor + self.random.between(1, 120 * DAY),
+            21..=28 => self.cursor,
+            29..=32 => self.cursor + self.random.between(1, 120 * DAY),
             _ => self.cursor + self.random.between(1, self.pace),
         };
-        self.event_at(time);
+        self.event_at(time, None, None);
     }
 
-    fn event_at(&mut self, time: i64) {
-        let customer = self.random.pick(&self.customers);
-        let fields = self.fields(&customer, time);
+    /// Another customer's event takes the watermark to the end of something that began long ago, mostly to where marks
+    /// and orders are forgotten; then comes an event from the time when it began.
+    fn echo(&mut self) {
+        let lengths = self.lengths.milliseconds();
+        let length = if self.random.chance(60) { REMEMBERED } else { self.random.pick(&lengths) };
+        let ends = self.moments.iter().filter(|moment| ["erase", "opt_out", "opt_in"].contains(&moment.kind));
+        let ends: Vec<Moment> = ends.cloned().collect();
+        let all = if ends.is_empty() || self.random.chance(30) { self.moments.clone() } else { ends };
+        if all.is_empty() {
+            return self.event();
+        }
+        let moment = self.random.pick(&all);
+        let (aside, back) = (self.random.between(-1, 1), self.random.between(-1, 1));
+        self.placed.at_boundary += 1;
+        self.event_at(moment.time + length + self.header.grace + aside, Some("other".into()), Some("open"));
+        self.event_at(moment.time + back, Some(moment.customer), None);
+    }
+
+    fn event_at(&mut self, time: i64, customer: Option<String>, kind: Option<&'static str>) {
+        let customer = customer.unwrap_or_else(|| self.random.pick(&self.customers));
+        let kind = kind.unwrap_or_else(|| self.kind());
+        let fields = self.fields(&customer, time, kind);
         self.placed.events += 1;
-        self.moments.push(time);
+        self.moments.push(Moment { time, customer: customer.clone(), kind });
         self.cursor = self.cursor.max(time);
-        let value = object(fields);
-        self.record(&customer, time, value.into_bytes());
+        self.record(&customer, time, object(fields).into_bytes());
     }
 
     fn broken(&mut self) {
@@ -211,7 +258,7 @@ impl Stream {
     }
 
     fn tick(&mut self) {
-        let tick = if self.moments.is_empty() { self.cursor } else { self.boundary().0 + self.header.grace };
+        let tick = self.boundary().map_or(self.cursor, |(time, _)| time) + self.header.grace;
         self.now = self.now.max(tick);
         self.cursor = self.cursor.max(self.now - self.pace.min(HOUR));
         self.inputs.push(Input::Tick(self.now));
@@ -224,10 +271,10 @@ impl Stream {
         for n in 0..20 {
             self.cursor += HOUR / 2;
             let time = self.cursor - self.random.between(0, 3) * HOUR;
-            self.moments.push(time);
+            self.moments.push(Moment { time, customer: customer.clone(), kind: "view" });
             self.placed.events += 1;
             let categories: Vec<String> = (0..8)
-                .map(|k| format!("{{\"category\":{}}}", text(&format!("{}{}", CATEGORIES[k % 5], (n + k) % 9))))
+                .map(|k| format!("{{\"category\":{}}}", text(CATEGORIES.get(k).unwrap_or(&["c5", "c6", "z7"][k % 3]))))
                 .collect();
             let mut fields = self.head(&customer, time);
             if refunds {

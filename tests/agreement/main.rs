@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Streams of a full run.
-const RUNS: u64 = 3_000;
+const RUNS: u64 = 3_500;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable)

@@ -122,9 +122,28 @@ impl Writer<'_> {
             "age",
             "views_7d",
             "vip",
+            "since('view')",
+            "top_category",
+            "cart_idle_minutes",
+            "ORDERS_30d",
+            "Refunded",
+            "views_in('books', 30)",
+            "views_in('shoes', 2)",
+            "views_in('Öl', 400)",
+            "sessions_30d",
+            "revenue_90d",
+            "refunded_24h",
+            "orders_returned_90d",
+            "discounted_orders",
+            "overdue_ratio",
+            "top_channel",
+            "events('survey', 30)",
+            "cart_open",
+            "tenure_days",
         ];
-        let chosen: Vec<String> =
+        let mut chosen: Vec<String> =
             all.into_iter().filter(|_| self.random.chance(12)).map(|name| format!("\"{name}\"")).collect();
+        self.random.shuffle(&mut chosen);
         format!("include = [{}]", chosen.join(", "))
     }
 
@@ -163,6 +182,9 @@ impl Writer<'_> {
     }
 
     fn condition(&mut self, depth: usize) -> String {
+        if depth == 2 && self.random.chance(6) {
+            return if self.random.chance(50) { self.wide() } else { self.many_turns() };
+        }
         if depth == 0 || self.random.chance(35) {
             return self.comparison();
         }
