@@ -15,6 +15,8 @@ use crate::engine::event::{EventType, Millis};
 pub struct Customer<'a> {
     pub(super) id: &'a str,
     pub(super) row: &'a Row,
+    /// The bytes of the hours: found once, as several windows look at them.
+    pub(super) hours: &'a [u8],
     /// `None` if the customer is unknown.
     pub(super) profiles: Option<&'a Profiles>,
 }
@@ -33,7 +35,7 @@ static NOBODY: Row = Row::EMPTY;
 impl<'a> Customer<'a> {
     /// A customer without events.
     pub fn unknown(id: &'a str) -> Self {
-        Self { id, row: &NOBODY, profiles: None }
+        Self { id, row: &NOBODY, hours: &[], profiles: None }
     }
 
     pub fn id(&self) -> &'a str {
@@ -63,13 +65,12 @@ impl<'a> Customer<'a> {
 
     /// The hours of a type whose newest event is after `after`, latest first: that event's time, and number of events.
     pub fn hours_after(&self, event_type: EventType, after: Millis) -> impl Iterator<Item = (Millis, u64)> + use<'a> {
-        let bytes = self.profiles.map_or(&[] as &[u8], |profiles| profiles.blocks.hours(self.row.block));
-        hours::after(bytes, event_type, after)
+        hours::after(self.hours, event_type, after)
     }
 
     /// Events of the hours whose newest event of that type is after `after` (B1).
     pub fn count_after(&self, event_type: EventType, after: Millis) -> u64 {
-        self.hours_after(event_type, after).map(|(_, events)| events).sum()
+        hours::count_after(self.hours, event_type, after)
     }
 
     /// The smallest newest event of an hour after `after`: when it leaves the window, the count falls.

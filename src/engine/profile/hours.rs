@@ -142,6 +142,19 @@ impl Group<'_> {
         Some((item & NEWEST, item >> 28))
     }
 
+    /// Number of events of a type.
+    #[inline]
+    fn events(&self, event_type: EventType) -> u64 {
+        match common(event_type) {
+            Some(bit) if self.trailer & 1 << bit != 0 => {
+                (entry_at(self.bytes, entry_bytes(self.trailer & ((1 << bit) - 1))) >> 22) + 1
+            }
+            Some(SESSION) if self.trailer & SESSION_AT_EARLIEST != 0 => 1,
+            _ if self.items.is_empty() => 0,
+            _ => self.read(event_type).map_or(0, |(_, events)| events),
+        }
+    }
+
     /// Writes the hour with other events of one type; none of them removes the type.
     pub fn rewrite(&self, event_type: EventType, newest: u64, events: u64, into: &mut Buffer) {
         let changed = |of: EventType| if of == event_type { Some((newest, events)) } else { self.read(of) };
@@ -257,4 +270,26 @@ pub(super) fn after(bytes: &[u8], event_type: EventType, after: Millis) -> impl 
         end = 0;
         None
     })
+}
+
+/// Events of a type in the hours whose newest event is after `after`. Only in the hour in which `after` stands it takes
+/// a look at when that was.
+#[inline]
+pub(super) fn count_after(bytes: &[u8], event_type: EventType, after: Millis) -> u64 {
+    let (mut end, mut sum) = (bytes.len(), 0);
+    while let Some(group) = group_before(bytes, end) {
+        let begins = group.hour() * HOUR;
+        if begins + HOUR - 1 <= after {
+            break;
+        }
+        end = group.start;
+        if begins > after {
+            sum += group.events(event_type);
+        } else if let Some((newest, events)) = group.read(event_type)
+            && begins + newest as Millis > after
+        {
+            sum += events;
+        }
+    }
+    sum
 }

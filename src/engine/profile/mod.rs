@@ -223,7 +223,8 @@ impl Profiles {
     }
 
     pub fn customer(&self, row: RowNumber) -> Customer<'_> {
-        Customer { id: self.id(row), row: self.row(row), profiles: Some(self) }
+        let hot = self.row(row);
+        Customer { id: self.id(row), row: hot, hours: self.blocks.hours(hot.block), profiles: Some(self) }
     }
 
     pub fn bytes(&self) -> Bytes {

@@ -210,10 +210,10 @@ impl Shard {
                 }
             }
         }
-        for (place, ((event, hash, _), record)) in decoded.into_iter().zip(records).enumerate() {
+        for (place, ((event, hash, _), record)) in decoded.iter().zip(records).enumerate() {
             match event {
-                Ok(event) => self.admit(record, &event, hash, effects),
-                Err(rejection) => self.reject(record, place, &rejection, effects),
+                Ok(event) => self.admit(record, event, *hash, effects),
+                Err(rejection) => self.reject(record, place, rejection, effects),
             }
         }
         effects.counts.records += records.len() as u64;
