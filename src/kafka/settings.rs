@@ -3,8 +3,9 @@
 use super::Own;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt;
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaSettings {
     /// `host:port`, separated by commas.
@@ -27,6 +28,15 @@ pub struct KafkaSettings {
     pub fetch_wait_ms: u32,
     /// Further settings of every Kafka client, by their librdkafka names: security, mostly.
     pub client: BTreeMap<String, String>,
+}
+
+/// Of the clients' settings only the names: their values may be secrets.
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut settings = f.debug_struct("KafkaSettings");
+        settings.field("brokers", &self.brokers).field("group", &self.group).field("instance", &self.instance);
+        settings.field("inputs", &self.inputs).field("client", &self.client.keys()).finish_non_exhaustive()
+    }
 }
 
 /// Names of the topics that Shoal writes.
@@ -117,5 +127,18 @@ impl From<&Start> for super::StartAt {
             Start::Latest => Self::Latest,
             Start::Time(milliseconds) => Self::Time(*milliseconds),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let mut settings = KafkaSettings::default();
+        settings.client.insert("sasl.password".into(), "hunter2".into());
+        let printed = format!("{settings:?}");
+        assert!(printed.contains("sasl.password") && !printed.contains("hunter2"), "{printed}");
     }
 }

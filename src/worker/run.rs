@@ -59,7 +59,9 @@ fn work(kafka: &KafkaSettings, job: Job, number: usize, stop: &AtomicBool, ended
     while !stop.load(Ordering::Relaxed) && !ended.load(Ordering::Relaxed) {
         worker.turn()?;
     }
-    worker.finish()
+    worker.finish()?;
+    tracing::info!(number, "worker stopped");
+    Ok(())
 }
 
 fn job(settings: &RunSettings) -> anyhow::Result<Job> {
