@@ -137,10 +137,10 @@ fn print_resident_bytes(customers: u64) {
     let mut stream = Stream::new(customers);
     stream.prepare(1_000);
     let before = cpu::resident_bytes();
-    for round in 0..stream::HISTORY_EVENTS {
-        for customer in (0..customers).step_by(Shard::CHUNK) {
-            let until = customers.min(customer + Shard::CHUNK as u64);
-            let lines = stream.history(round, customer..until);
+    for visit in 0..stream::VISITS {
+        for customer in (0..customers).step_by(Shard::CHUNK / 3) {
+            let until = customers.min(customer + (Shard::CHUNK / 3) as u64);
+            let lines = stream.visit(visit, customer..until);
             let records: Vec<Record<'_>> = lines
                 .iter()
                 .map(|line| Record { topic: 0, partition: 0, offset: 0, arrival: None, key: None, value: line })
@@ -151,8 +151,11 @@ fn print_resident_bytes(customers: u64) {
     }
     let held = cpu::resident_bytes() - before;
     println!(
-        "{customers} customers with 2 orders and 10 hours: {:.0} bytes resident each (target 448, goal 320); {:?}",
+        "{customers} customers with 2 orders and 10 hours: {:.0} bytes resident each (target 448, goal 320), {} of them for \
+         {} event ids; {:?}",
         held as f64 / customers as f64,
+        shard.duplicates().bytes() as u64 / customers,
+        shard.duplicates().len(),
         shard.profiles().bytes(),
     );
 }

@@ -1,14 +1,14 @@
-//! A stream of events for benches: customers drawn uniformly, mostly browsing, about three purchases in a hundred events.
+//! A stream of events for benches: customers drawn uniformly, mostly browsing, two purchases in a hundred events.
 
-use shoal::engine::event::{HOUR, MINUTE, Millis};
+use shoal::engine::event::{DAY, HOUR, MINUTE, Millis};
 use std::fmt::Write;
 use std::ops::Range;
 
 /// 2025-01-01T00:00:00Z.
 const START: Millis = 1_735_689_600_000;
-/// Events per customer of [`Stream::history`]: 10 hours of three, then two orders.
+/// Visits per customer of [`Stream::visit`].
 #[allow(dead_code, reason = "each bench includes this file and uses what it needs")]
-pub const HISTORY_EVENTS: u64 = 32;
+pub const VISITS: u64 = 11;
 const CATEGORIES: [&str; 8] = ["shoes", "books", "garden", "toys", "audio", "kitchen", "sport", "travel"];
 
 /// Makes lines; the same sequence for the same number of customers.
@@ -59,21 +59,32 @@ impl Stream {
         &self.lines[..count]
     }
 
-    /// The `round`-th event of each of these customers: 10 hours with a search, a view and a cart_add, then two orders.
+    /// What these customers do at their `visit`-th visit: ten times a search, a view and a cart_add within the hour, at
+    /// the last an order on each of two days. Visits are eleven days apart, and customers come one after the other over
+    /// ten days, so that the memory of event ids holds a day's share of them.
     #[allow(dead_code, reason = "each bench includes this file and uses what it needs")]
-    pub fn history(&mut self, round: u64, customers: Range<u64>) -> &[Vec<u8>] {
-        let count = (customers.end - customers.start) as usize;
+    pub fn visit(&mut self, visit: u64, customers: Range<u64>) -> &[Vec<u8>] {
+        let types: &[&str] =
+            if visit == VISITS - 1 { &["purchase", "purchase"] } else { &["search", "view", "cart_add"] };
+        let count = (customers.end - customers.start) as usize * types.len();
         let mut lines = std::mem::take(&mut self.lines);
         lines.resize_with(count.max(lines.len()), Vec::new);
-        for (line, customer) in lines.iter_mut().zip(customers) {
-            line.clear();
-            let jitter = (self.next() % 600_000) as i64;
-            let hour = (round.min(29) / 3) as i64;
-            let (event_type, minutes) = match round {
-                30 | 31 => ("purchase", 9 * 50 * 60 + (round as i64 - 29) * 60),
-                _ => (["search", "view", "cart_add"][(round % 3) as usize], hour * 50 * 60 + (round % 3) as i64 * 11),
-            };
-            self.write_event(line, customer, event_type, START + minutes * MINUTE + jitter, round as usize % 2);
+        let mut written = lines.iter_mut();
+        for customer in customers {
+            let came = START + visit as i64 * 11 * DAY + (customer * (10 * DAY) as u64 / self.customers) as i64;
+            for (nth, event_type) in types.iter().enumerate() {
+                let line = written.next().expect("one line per event");
+                line.clear();
+                let minutes = if types.len() == 2 { 24 * 60 } else { 11 } * nth as i64;
+                let jitter = (self.next() % 600_000) as i64;
+                self.write_event(
+                    line,
+                    customer,
+                    event_type,
+                    came.div_euclid(HOUR) * HOUR + minutes * MINUTE + jitter,
+                    nth,
+                );
+            }
         }
         self.lines = lines;
         &self.lines[..count]
@@ -96,8 +107,8 @@ impl Stream {
         let mean_gap_us = (48 * HOUR * 1_000) as u64 / self.customers;
         self.time_us += (self.next() % (2 * mean_gap_us + 1)) as i64;
         let event_type = match self.next() % 100 {
-            0..3 => "purchase",
-            3..63 => "view",
+            0..2 => "purchase",
+            2..63 => "view",
             63..78 => "search",
             78..88 => "cart_add",
             88..91 => "cart_remove",

@@ -13,7 +13,8 @@ use crate::engine::event::{EventType, Millis};
 /// back at most 400 days.
 #[derive(Clone, Copy)]
 pub struct Customer<'a> {
-    pub(super) id: &'a str,
+    /// Text, by [`Profiles::create`]; seldom asked for.
+    pub(super) id: &'a [u8],
     pub(super) row: &'a Row,
     /// The bytes of the hours: found once, as several windows look at them.
     pub(super) hours: &'a [u8],
@@ -35,11 +36,11 @@ static NOBODY: Row = Row::EMPTY;
 impl<'a> Customer<'a> {
     /// A customer without events.
     pub fn unknown(id: &'a str) -> Self {
-        Self { id, row: &NOBODY, hours: &[], profiles: None }
+        Self { id: id.as_bytes(), row: &NOBODY, hours: &[], profiles: None }
     }
 
     pub fn id(&self) -> &'a str {
-        self.id
+        std::str::from_utf8(self.id).expect("ids are text")
     }
 
     pub fn row(&self) -> &'a Row {

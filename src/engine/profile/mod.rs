@@ -224,7 +224,7 @@ impl Profiles {
 
     pub fn customer(&self, row: RowNumber) -> Customer<'_> {
         let hot = self.row(row);
-        Customer { id: self.id(row), row: hot, hours: self.blocks.hours(hot.block), profiles: Some(self) }
+        Customer { id: self.id_bytes(row), row: hot, hours: self.blocks.hours(hot.block), profiles: Some(self) }
     }
 
     pub fn bytes(&self) -> Bytes {
