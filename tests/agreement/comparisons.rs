@@ -2,6 +2,22 @@
 
 use crate::rules_text::{CATEGORIES, CHANNELS, COUNTRIES, PLANS, Writer};
 
+/// True from an order on, and not before the first.
+const AT_AN_ORDER: [&str; 12] = [
+    "orders >= 1",
+    "orders_placed <> 0",
+    "orders_1d >= 1",
+    "orders_placed_1d > 0",
+    "recency_days < 1",
+    "recency_days IS NOT NULL",
+    "inactive_days < 1",
+    "since('purchase') <= 0.5",
+    "since('purchase') IS NOT NULL",
+    "last_order_value IS NOT NULL",
+    "avg_order_value IS NOT NULL",
+    "tenure_days >= 0",
+];
+
 impl Writer<'_> {
     pub fn is_what(&mut self) -> &'static str {
         self.random.pick(&["IS NULL", "IS NOT NULL", "IS TRUE", "IS NOT TRUE", "IS FALSE", "IS FALSE", "IS NOT FALSE"])
@@ -69,9 +85,14 @@ impl Writer<'_> {
         format!("({duration} IN ({}) AND orders > 99) OR {duration} > 40", days.join(", "))
     }
 
-    /// More comparisons than a change lists.
+    /// About as many comparisons as a change lists, or more; half of the time such as turn together at an order.
     pub fn wide(&mut self) -> String {
         let link = self.random.pick(&[" AND ", " OR "]);
+        if self.random.chance(50) {
+            let mut all = AT_AN_ORDER;
+            self.random.shuffle(&mut all);
+            return all[..7 + self.random.below(5)].join(link);
+        }
         let all: Vec<String> = (0..self.random.between(9, 14)).map(|_| self.comparison()).collect();
         all.join(link)
     }
