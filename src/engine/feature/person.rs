@@ -16,7 +16,7 @@ pub fn first_event(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<
     (first != NEVER).then_some(first)
 }
 
-/// The latest event of the type, if it is of the last 400 days (C5).
+/// The latest event of the type, if it is of the last 400 days (docs/semantics.md, `since`).
 pub fn latest_of_type(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<Millis> {
     customer.latest(arguments.event_type).filter(|latest| *latest > now - REMEMBERED)
 }
@@ -42,7 +42,7 @@ pub fn attribute<'a>(arguments: &'a Arguments, customer: &Customer<'a>, _: Milli
     }
 }
 
-/// C21: the hash of salt, a zero byte and id, modulo n.
+/// `bucket`: the hash of salt, a zero byte and id, modulo n.
 pub fn bucket(arguments: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<i64> {
     let mut hash = Xxh64::new(0);
     hash.update(arguments.text.as_bytes());

@@ -1,4 +1,4 @@
-//! Declared attributes as profile events set them (B6, C10), and the latest events of types that are not counted.
+//! Declared attributes as profile events set them (B6), and the latest events of types that are not counted.
 
 use super::blocks::{Blocks, Handle};
 use super::customer::StoredValue;

@@ -1,4 +1,4 @@
-//! The open cart (B3), exact when events come late and orders are cancelled (C8).
+//! The open cart (B3), exact when events come late and orders are cancelled.
 //!
 //! Only cart events that may still decide something are known, by (time, arrival). With V the latest event that has a
 //! total, and A the latest `cart_add` at or before V, nothing before A can matter again, nor anything before the latest

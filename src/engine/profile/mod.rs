@@ -66,7 +66,7 @@ pub struct Overflow {
     pub orders: u32,
     /// Waiting refunds and cancellations that gave way to later ones (O6).
     pub waiting: u32,
-    /// Refunds no longer remembered singly because there are 4,096 later ones (C9).
+    /// Refunds no longer remembered singly because there are 4,096 later ones (O8).
     pub refunds: u32,
     /// Refunds that would have given back more than was left (O5).
     pub excess_refunds: u32,
@@ -74,7 +74,7 @@ pub struct Overflow {
     pub hours: u32,
     /// Pairs of hour and category beyond 64 (B5).
     pub categories: u32,
-    /// Cart events beyond 64 (C8).
+    /// Cart events beyond 64 (B3).
     pub cart: u32,
 }
 

@@ -3,7 +3,7 @@
 use super::texts::TextReference;
 use crate::engine::event::{Event, Millis};
 
-/// Orders remembered singly per customer (O3), and refunds (C9).
+/// Orders remembered singly per customer (O3), and refunds (O8).
 pub const REMEMBERED_MAX: usize = 4_096;
 
 /// A remembered order, in four words.
@@ -94,7 +94,7 @@ impl Order {
         self.time & DISCOUNTED != 0
     }
 
-    /// Cancelled, or a refund was applied to it (C6).
+    /// Cancelled, or a refund was applied to it (O5).
     #[inline]
     pub fn returned(&self) -> bool {
         self.time & (CANCELLED | RETURNED) != 0
@@ -122,7 +122,7 @@ impl Order {
     }
 }
 
-/// A refund that gave something back, remembered for 400 days (C9).
+/// A refund that gave something back, remembered for 400 days (O8).
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Refund {

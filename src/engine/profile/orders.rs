@@ -198,7 +198,7 @@ impl Purchases<'_> {
         self.gave_back(Refund::new(event.time, given, true));
     }
 
-    /// Remembers a refund that gave something back (C9).
+    /// Remembers a refund that gave something back (O8).
     fn gave_back(&mut self, refund: Refund) {
         if refund.given() == 0 {
             return;

@@ -19,7 +19,7 @@ pub struct Row {
     pub armed: Millis,
     /// Instant of the first evaluation (R8).
     pub life: Millis,
-    /// Time of the earliest accepted event (C14).
+    /// Time of the earliest accepted event, for `tenure_days`.
     pub first_event: Millis,
     /// Latest activity (B4), or [`NONE`].
     pub last_activity: Millis,
@@ -31,7 +31,7 @@ pub struct Row {
     pub last_order: Millis,
     /// Lifetime revenue in minor units: net amounts of orders that count, less refunds without an order (O7).
     pub revenue: i64,
-    /// The cart is open while now is before this (C8); [`NONE`] while it is closed.
+    /// The cart is open while now is before this (B3); [`NONE`] while it is closed.
     pub cart_until: Millis,
     /// Orders that count, lifetime.
     pub orders: u32,
@@ -41,7 +41,7 @@ pub struct Row {
     pub sequence: u32,
     /// Which of the customers made in this shard it is: salts hashes of event ids, so that an erasure forgets them.
     pub incarnation: u32,
-    /// UTC day of the latest accepted event's time (C18).
+    /// UTC day of the latest accepted event's time (R7).
     pub last_event_day: u16,
     /// The number of the rules the customer was last evaluated with, counted by the shard: tells who has yet to be swept (R6).
     pub generation: u8,

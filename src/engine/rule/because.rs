@@ -1,4 +1,4 @@
-//! Why a value changed (R9, C4), and the features published with each change.
+//! Why a value changed (R9), and the features published with each change.
 
 use super::decide::{Decided, Values};
 use super::scalar::Facts;

@@ -114,7 +114,7 @@ impl Checker<'_, '_> {
         Some(self.integer(expression, WINDOW_DAYS_MAX, "a number of days")? * DAY)
     }
 
-    /// A type of events that leave something (C5), or one that is counted (C7).
+    /// A type of events that leave something, or one that is counted (B1).
     fn event_type(&mut self, expression: &Expr, counted: bool) -> Option<EventType> {
         let text = self.text(expression, "a type of events in single quotes")?;
         let built_in = EventType::BUILT_IN.iter().map(|(name, event_type)| (*name, *event_type));

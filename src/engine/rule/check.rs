@@ -1,4 +1,4 @@
-//! From parsed SQL to checked conditions: which expressions are connectives, which are comparisons (C3), and whether each
+//! From parsed SQL to checked conditions: which expressions are connectives, which are comparisons (R9), and whether each
 //! comparison makes sense.
 
 use super::compare::{Comparator, Comparison, Range, Test, What};

@@ -11,7 +11,7 @@ use crate::engine::feature::{Arguments, Call, Read, Unit};
 use crate::engine::profile::Customer;
 use std::cmp::Ordering;
 
-/// A distinct comparison of a rules file (C3).
+/// A distinct comparison of a rules file (R9).
 #[derive(Debug)]
 pub struct Comparison {
     /// As SQL, printed by the parser.

@@ -157,7 +157,7 @@ impl Target {
         }
     }
 
-    /// The comparisons that explain a change between two values, in order of the file, each once (C4).
+    /// The comparisons that explain a change between two values, in order of the file, each once (R9).
     fn reasons(&self, from: u16, to: u16) -> impl Iterator<Item = u16> {
         let (first, second) = match &self.kind {
             Kind::Audience(_) => (&self.comparisons[..], &[][..]),

@@ -172,7 +172,7 @@ impl Naive {
         events
     }
 
-    /// The latest event reached from the nth cart event, if the cart is open from it to `now` (C8).
+    /// The latest event reached from the nth cart event, if the cart is open from it to `now` (B3).
     fn open_from(&self, cart: &[&Event<'static>], nth: usize, now: Millis) -> Option<Millis> {
         let add = cart[nth];
         let ordered = self.orders.iter().any(|order| order.counts() && order.time >= add.time);
