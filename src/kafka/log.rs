@@ -39,36 +39,33 @@ pub struct Record<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-/// Neighbours in a batch that come from one partition, in order of offset.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Run {
-    pub topic: Topic,
-    pub partition: u32,
-    /// Places in the batch.
-    pub records: Range<usize>,
-}
-
-/// Records that a log handed over. They live in the log's own buffers until the batch is cleared or dropped.
+/// Records of one partition in order of offset, first in, first out. They live in the log's own buffers until they are
+/// discarded or the batch is dropped.
 pub trait Batch: Default {
     fn len(&self) -> usize;
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// The partitions the records come from; together the runs cover the batch.
-    fn runs(&self) -> &[Run];
     fn record(&self, place: usize) -> Record<'_>;
-    fn clear(&mut self);
+    /// The value of the first header of this name.
+    fn header(&self, place: usize, name: &str) -> Option<&[u8]>;
+    /// Lets go of the first so many records.
+    fn discard(&mut self, count: usize);
+    fn clear(&mut self) {
+        self.discard(self.len());
+    }
 }
 
-/// What a poll brought besides records.
+/// What the group has to say.
 #[derive(Clone, Debug, PartialEq)]
 pub enum News {
     Nothing,
-    /// These shards are the worker's from now on. Nothing is fetched before [`Log::start`].
+    /// These shards are the worker's too from now on. Nothing is fetched before [`Log::start`].
     Assigned(Vec<u32>),
-    /// All shards must be given up: commit (unless `lost`: then somebody else may own them already), then
+    /// These shards must be given up: commit (unless `lost`: then somebody else may own them already), then
     /// [`Log::release`].
     Revoked {
+        shards: Vec<u32>,
         lost: bool,
     },
 }
@@ -154,21 +151,47 @@ pub trait Log {
     /// The identity under which this worker writes; stable over restarts.
     fn transactional_id(&self) -> &str;
 
-    /// Replaces the batch by the next records of the started partitions, waiting at most `wait` for the first of them.
-    /// With news the batch is empty.
-    fn poll(&mut self, wait: Duration, batch: &mut Self::Batch) -> Result<News, Failure>;
+    /// Hears what the group has to say, waiting at most `wait` for that or for something new in a started partition.
+    /// What was there before and was not taken is nothing new.
+    fn poll(&mut self, wait: Duration) -> Result<News, Failure>;
 
-    /// Whether every started input partition has been handed over up to its end as of its last fetch.
-    fn read_to_end(&self) -> bool;
+    /// Whether the next poll will bring news: long work is left off for it.
+    fn has_news(&self) -> bool;
 
-    /// Starts to fetch the inputs of the assigned shards from these positions, and `control` from `control_offset`.
-    fn start(&mut self, inputs: &[InputOffset], control_offset: i64) -> Result<(), Failure>;
+    /// Appends the next records of a started partition to the batch, at most so many, without waiting. Gives how many.
+    fn take(
+        &mut self,
+        topic: Topic,
+        partition: u32,
+        records_max: usize,
+        batch: &mut Self::Batch,
+    ) -> Result<usize, Failure>;
 
-    /// The worker has let go of its shards after [`News::Revoked`].
-    fn release(&mut self);
+    /// Whether all of a started partition was taken up to its end as the last fetch showed it.
+    fn is_at_end(&self, topic: Topic, partition: u32) -> bool;
+
+    /// When, in monotonic milliseconds, the broker last answered a fetch of this input partition, with records or without;
+    /// `None` if it has not since the start.
+    fn answered(&self, topic: u16, partition: u32) -> Option<u64>;
+
+    /// Whether a topic that is to hold time back when it is silent has had no record for as long as was configured.
+    fn is_silent(&self, topic: u16) -> bool;
+
+    /// Starts to fetch these partitions of the inputs, in addition to those started; one that is started already goes on
+    /// from its new position.
+    fn start(&mut self, inputs: &[InputOffset]) -> Result<(), Failure>;
+
+    /// Starts to fetch the control topic.
+    fn start_control(&mut self, offset: i64) -> Result<(), Failure>;
+
+    /// Stops fetching the inputs of these shards, to start them again elsewhere.
+    fn pause(&mut self, shards: &[u32]);
+
+    /// The worker has let go of these shards after [`News::Revoked`].
+    fn release(&mut self, shards: &[u32]);
 
     /// Makes a new producer: transactions that an earlier holder of the identity left open are ended, and such a holder
-    /// can publish no more.
+    /// can publish no more. Needed before the first transaction and after each that failed.
     fn fence(&mut self) -> Result<(), Failure>;
 
     /// Makes all of it visible, or nothing. After an error it is not known which.
@@ -177,7 +200,8 @@ pub trait Log {
     /// The group's stable offsets of the inputs of these shards; those without one are left out.
     fn committed(&mut self, shards: &[u32]) -> Result<Vec<InputOffset>, Failure>;
 
-    /// Where an input partition begins for a shard with an empty journal.
+    /// Where an input partition begins for a shard with an empty journal; with [`StartAt::Earliest`] the oldest record
+    /// there is.
     fn first_offset(&mut self, topic: u16, partition: u32, start: StartAt) -> Result<i64, Failure>;
 
     /// Reads a partition outside the group, committed records only.
@@ -188,11 +212,17 @@ pub trait Log {
 pub trait Reader {
     type Batch: Batch;
 
+    /// The oldest offset there was when the reader was made.
+    fn first(&self) -> i64;
+
     /// The end when the reader was made, transactions still open included.
     fn end(&self) -> i64;
 
     /// The next offset to be read; past markers, which no batch shows.
     fn position(&self) -> i64;
+
+    /// Goes on from another offset.
+    fn seek(&mut self, offset: i64) -> Result<(), Failure>;
 
     /// Replaces the batch by the next `records_max` records, or fewer if the position has reached `until`: never past it.
     /// Waits for transactions that are still open.

@@ -19,7 +19,7 @@ mod transaction;
 
 pub use kafka_log::KafkaLog;
 pub use log::{
-    Batch, Failure, Header, InputOffset, Log, Moment, News, OutRecord, Own, Reader, Record, Run, StartAt, Topic,
+    Batch, Failure, Header, InputOffset, Log, Moment, News, OutRecord, Own, Reader, Record, StartAt, Topic,
     Transaction,
 };
 pub use produce::{ProducedEvent, Producing};
