@@ -2,16 +2,17 @@
 //!
 //! For the demo, for tests, and as the base of a simulation. A [`Cluster`] is what a broker holds; a [`MemoryLog`] is one
 //! worker's view of it. A transaction is appended whole or not at all, so nothing uncommitted is ever in the cluster, and
-//! a crash is to drop the worker. [`Cluster::break_publish`] makes a transaction end indefinitely.
+//! a crash is to drop the worker. [`Cluster::break_publish`] makes a transaction end indefinitely, [`Cluster::set_away`]
+//! takes the leader of a partition away. Fetches are answered at every poll and take.
 
 use super::{
-    Batch, Failure, InputOffset, Log, Moment, News, OutRecord, Own, Reader, Record, Run, StartAt, Topic, Transaction,
+    Batch, Failure, InputOffset, Log, Moment, News, OutRecord, Own, Reader, Record, StartAt, Topic, Transaction,
 };
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Records of one poll at most, unless told otherwise.
+/// Records taken at once at most, unless told otherwise.
 const BATCH_MAX: usize = 4_096;
 
 /// A record as it is stored.
@@ -49,6 +50,9 @@ struct Shared {
     producers: HashMap<String, u64>,
     breaks: HashMap<String, VecDeque<Break>>,
     transactions: u64,
+    /// Input partitions whose leader is away, and topics that have been silent for long.
+    away: BTreeSet<(u16, u32)>,
+    silent: BTreeSet<u16>,
     /// Wall clock, if it does not run by itself.
     clock: Option<i64>,
 }
@@ -126,6 +130,24 @@ impl Cluster {
         self.lock().breaks.entry(transactional_id.to_owned()).or_default().push_back(how);
     }
 
+    /// Lets the leader of an input partition go away, or come back: fetches are not answered meanwhile.
+    pub fn set_away(&self, topic: u16, partition: u32, is_away: bool) {
+        let mut shared = self.lock();
+        match is_away {
+            true => shared.away.insert((topic, partition)),
+            false => shared.away.remove(&(topic, partition)),
+        };
+    }
+
+    /// Says of an input topic that it has been silent for longer than was configured, or no longer.
+    pub fn set_silent(&self, topic: u16, is_silent: bool) {
+        let mut shared = self.lock();
+        match is_silent {
+            true => shared.silent.insert(topic),
+            false => shared.silent.remove(&topic),
+        };
+    }
+
     /// A worker's view, with these shards assigned to it.
     pub fn worker(&self, transactional_id: &str, shards: Vec<u32>) -> MemoryLog {
         MemoryLog {
@@ -133,8 +155,7 @@ impl Cluster {
             transactional_id: transactional_id.to_owned(),
             generation: None,
             news: VecDeque::from([News::Assigned(shards)]),
-            started: Vec::new(),
-            next: 0,
+            started: BTreeMap::new(),
             batch_max: BATCH_MAX,
             clock: Instant::now(),
         }
@@ -160,13 +181,15 @@ impl Shared {
     /// Appends at most `records_max` records from `from` on, below `until`, to the batch; returns how many.
     fn fetch(&self, place: (Topic, u32), from: i64, until: i64, records_max: usize, batch: &mut MemoryBatch) -> usize {
         let Some(records) = self.partitions.get(&place) else { return 0 };
-        let until = (until as usize).min(records.len());
-        let until = until.min(from as usize + records_max);
-        let Some(found) = records.get(from as usize..until).filter(|found| !found.is_empty()) else { return 0 };
-        let start = batch.records.len();
+        let until = (until as usize).min(records.len()).min(from as usize + records_max);
+        let found = records.get(from as usize..until).unwrap_or_default();
         batch.records.extend(found.iter().cloned());
-        batch.runs.push(Run { topic: place.0, partition: place.1, records: start..batch.records.len() });
         found.len()
+    }
+
+    /// Whether fetches of this partition are answered.
+    fn answers(&self, place: (Topic, u32)) -> bool {
+        !matches!(place, (Topic::Input(topic), partition) if self.away.contains(&(topic, partition)))
     }
 
     fn commit(&mut self, transaction: &Transaction<'_>, timestamp: i64) {
@@ -198,35 +221,57 @@ pub struct MemoryLog {
     transactional_id: String,
     generation: Option<u64>,
     news: VecDeque<News>,
-    /// Started partitions with the next offset of each.
-    started: Vec<((Topic, u32), i64)>,
-    /// The started partition whose turn is next.
-    next: usize,
+    started: BTreeMap<(Topic, u32), Started>,
     batch_max: usize,
     clock: Instant,
 }
 
+/// A partition that is fetched.
+#[derive(Default)]
+struct Started {
+    /// The next offset to take.
+    position: i64,
+    /// What the last fetch showed, and when that was.
+    end: i64,
+    answered: Option<u64>,
+}
+
 impl MemoryLog {
-    /// At most so many records per poll.
+    /// At most so many records are taken at once.
     pub fn with_batch_max(mut self, batch_max: usize) -> Self {
         self.batch_max = batch_max;
         self
+    }
+
+    /// Fetches all started partitions whose leaders answer.
+    fn fetch(&mut self) {
+        let now = self.monotonic();
+        let shared = self.cluster.lock();
+        for (&place, started) in &mut self.started {
+            if shared.answers(place) {
+                started.end = shared.end(place);
+                started.answered = Some(now);
+            }
+        }
+    }
+
+    fn monotonic(&self) -> u64 {
+        self.clock.elapsed().as_millis() as u64
+    }
+
+    fn stop(&mut self, shards: &[u32]) {
+        self.started.retain(|(topic, partition), _| matches!(topic, Topic::Own(_)) || !shards.contains(partition));
     }
 }
 
 #[derive(Default)]
 pub struct MemoryBatch {
-    records: Vec<Arc<Stored>>,
-    runs: Vec<Run>,
+    records: VecDeque<Arc<Stored>>,
 }
 
 impl Batch for MemoryBatch {
     fn len(&self) -> usize {
         self.records.len()
-    }
-
-    fn runs(&self) -> &[Run] {
-        &self.runs
     }
 
     fn record(&self, place: usize) -> Record<'_> {
@@ -239,9 +284,13 @@ impl Batch for MemoryBatch {
         }
     }
 
-    fn clear(&mut self) {
-        self.records.clear();
-        self.runs.clear();
+    fn header(&self, place: usize, name: &str) -> Option<&[u8]> {
+        let found = self.records[place].headers.iter().find(|(header, _)| header == name);
+        found.map(|(_, value)| value.as_slice())
+    }
+
+    fn discard(&mut self, count: usize) {
+        self.records.drain(..count);
     }
 }
 
@@ -252,7 +301,7 @@ impl Log for MemoryLog {
     fn now(&self) -> Moment {
         let wall = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         let set = self.cluster.lock().clock;
-        Moment { wall: set.unwrap_or_else(wall), monotonic: self.clock.elapsed().as_millis() as u64 }
+        Moment { wall: set.unwrap_or_else(wall), monotonic: self.monotonic() }
     }
 
     fn transactional_id(&self) -> &str {
@@ -260,42 +309,68 @@ impl Log for MemoryLog {
     }
 
     /// Never waits: what is not there now comes only with a later poll.
-    fn poll(&mut self, _wait: Duration, batch: &mut MemoryBatch) -> Result<News, Failure> {
-        batch.clear();
-        if let Some(news) = self.news.pop_front() {
-            return Ok(news);
-        }
-        let shared = self.cluster.lock();
-        for _ in 0..self.started.len() {
-            let turn = self.next % self.started.len();
-            self.next = turn + 1;
-            let (place, position) = &mut self.started[turn];
-            let room = self.batch_max - batch.len();
-            *position += shared.fetch(*place, *position, i64::MAX, room, batch) as i64;
-            if batch.len() == self.batch_max {
-                break;
-            }
-        }
-        Ok(News::Nothing)
+    fn poll(&mut self, _wait: Duration) -> Result<News, Failure> {
+        self.fetch();
+        Ok(self.news.pop_front().unwrap_or(News::Nothing))
     }
 
-    fn read_to_end(&self) -> bool {
-        let shared = self.cluster.lock();
-        self.started.iter().all(|(place, position)| *position >= shared.end(*place))
+    fn has_news(&self) -> bool {
+        !self.news.is_empty()
     }
 
-    fn start(&mut self, inputs: &[InputOffset], control_offset: i64) -> Result<(), Failure> {
-        self.started = inputs.iter().map(|i| ((Topic::Input(i.topic), i.partition), i.offset)).collect();
-        self.started.push(((Topic::Own(Own::Control), 0), control_offset));
+    fn take(
+        &mut self,
+        topic: Topic,
+        partition: u32,
+        records_max: usize,
+        batch: &mut MemoryBatch,
+    ) -> Result<usize, Failure> {
+        let now = self.monotonic();
+        let place = (topic, partition);
+        let shared = self.cluster.lock();
+        let Some(started) = self.started.get_mut(&place).filter(|_| shared.answers(place)) else { return Ok(0) };
+        let room = records_max.min(self.batch_max);
+        let taken = shared.fetch(place, started.position, i64::MAX, room, batch);
+        *started = Started { position: started.position + taken as i64, end: shared.end(place), answered: Some(now) };
+        Ok(taken)
+    }
+
+    fn is_at_end(&self, topic: Topic, partition: u32) -> bool {
+        let started = self.started.get(&(topic, partition));
+        started.is_some_and(|started| started.answered.is_some() && started.position >= started.end)
+    }
+
+    fn answered(&self, topic: u16, partition: u32) -> Option<u64> {
+        self.started.get(&(Topic::Input(topic), partition))?.answered
+    }
+
+    fn is_silent(&self, topic: u16) -> bool {
+        self.cluster.lock().silent.contains(&topic)
+    }
+
+    fn start(&mut self, inputs: &[InputOffset]) -> Result<(), Failure> {
+        for input in inputs {
+            let started = Started { position: input.offset, ..Started::default() };
+            self.started.insert((Topic::Input(input.topic), input.partition), started);
+        }
         Ok(())
     }
 
-    fn release(&mut self) {
-        self.started.clear();
+    fn start_control(&mut self, offset: i64) -> Result<(), Failure> {
+        let started = Started { position: offset, ..Started::default() };
+        self.started.insert((Topic::Own(Own::Control), 0), started);
+        Ok(())
+    }
+
+    fn pause(&mut self, shards: &[u32]) {
+        self.stop(shards);
+    }
+
+    fn release(&mut self, shards: &[u32]) {
+        self.stop(shards);
     }
 
     fn fence(&mut self) -> Result<(), Failure> {
-        self.started.clear();
         let mut shared = self.cluster.lock();
         let generation = shared.producers.entry(self.transactional_id.clone()).or_default();
         *generation += 1;
@@ -357,12 +432,22 @@ pub struct MemoryReader {
 impl Reader for MemoryReader {
     type Batch = MemoryBatch;
 
+    /// Nothing is ever deleted here.
+    fn first(&self) -> i64 {
+        0
+    }
+
     fn end(&self) -> i64 {
         self.end
     }
 
     fn position(&self) -> i64 {
         self.position
+    }
+
+    fn seek(&mut self, offset: i64) -> Result<(), Failure> {
+        self.position = offset;
+        Ok(())
     }
 
     fn read(&mut self, until: i64, records_max: usize, batch: &mut MemoryBatch) -> Result<(), Failure> {
