@@ -1,41 +1,58 @@
-//! The log on Kafka: a [`GroupConsumer`] and a [`Publisher`] put together.
+//! The log on Kafka: a [`GroupMember`], a [`Fetcher`] and a [`Publisher`] put together.
 
 use super::client::{Logging, REQUEST_WAIT, again, consumer_config, stop};
-use super::consumer::GroupConsumer;
-use super::reader::{KafkaBatch, KafkaReader, end_of};
+use super::fetch::{Fetcher, partitions_of};
+use super::group::GroupMember;
+use super::inbox::Inbox;
+use super::reader::{KafkaBatch, KafkaReader, Spare, ends_of};
+use super::silence::Silence;
 use super::transaction::Publisher;
-use super::{Failure, InputOffset, KafkaSettings, Log, Moment, News, StartAt, Topic, Transaction};
+use super::{Failure, InputOffset, KafkaSettings, Log, Moment, News, Own, StartAt, Topic, Transaction};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long a poll that has something waits for more: few large batches cost less than many small ones.
+/// How long a poll that had to wait for records waits for more: few large batches cost less than many small ones.
 const GATHER: Duration = Duration::from_millis(1);
 
 pub struct KafkaLog {
     settings: KafkaSettings,
     transactional_id: String,
-    consumer: GroupConsumer,
+    member: GroupMember,
+    fetcher: Fetcher,
     publisher: Option<Publisher>,
+    silence: Silence,
+    spare: Spare,
     /// Read uncommitted and in no group: for ends and offsets of times.
-    client: BaseConsumer<Logging>,
-    started: Instant,
+    client: Arc<BaseConsumer<Logging>>,
+    inbox: Arc<Inbox>,
+    clock: Instant,
 }
 
 impl KafkaLog {
     /// Joins the group as worker number `worker` of this process.
     pub fn join(settings: &KafkaSettings, worker: usize) -> Result<Self, Failure> {
+        let clock = Instant::now();
         let member = format!("{}-{worker}", settings.instance);
         let mut config = consumer_config(settings);
         config.set("isolation.level", "read_uncommitted");
-        let client = config.create_with_context(Logging).map_err(stop("the Kafka client cannot be made"))?;
+        let client: BaseConsumer<Logging> =
+            config.create_with_context(Logging).map_err(stop("the Kafka client cannot be made"))?;
+        let client = Arc::new(client);
+        let partitions = settings.inputs.first().map_or(Ok(0), |input| partitions_of(&client, input))?;
+        let inbox = Arc::new(Inbox::default());
         Ok(Self {
             transactional_id: format!("{}-{member}", settings.group),
-            consumer: GroupConsumer::join(settings, &member)?,
+            fetcher: Fetcher::new(settings, partitions, clock, &inbox)?,
+            member: GroupMember::join(settings, &member, &inbox)?,
             publisher: None,
+            silence: Silence::watch(settings, partitions, &client)?,
+            spare: Spare::default(),
             client,
             settings: settings.clone(),
-            started: Instant::now(),
+            inbox,
+            clock,
         })
     }
 
@@ -53,31 +70,66 @@ impl Log for KafkaLog {
 
     fn now(&self) -> Moment {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        Moment { wall, monotonic: self.started.elapsed().as_millis() as u64 }
+        Moment { wall, monotonic: self.clock.elapsed().as_millis() as u64 }
     }
 
     fn transactional_id(&self) -> &str {
         &self.transactional_id
     }
 
-    fn poll(&mut self, wait: Duration, batch: &mut KafkaBatch) -> Result<News, Failure> {
-        self.consumer.poll(wait, GATHER, batch)
+    fn poll(&mut self, wait: Duration) -> Result<News, Failure> {
+        if !self.inbox.has_news() {
+            self.inbox.wait(wait, GATHER);
+        }
+        self.inbox.take_news().unwrap_or(Ok(News::Nothing))
     }
 
-    fn read_to_end(&self) -> bool {
-        self.consumer.read_to_end()
+    fn has_news(&self) -> bool {
+        self.inbox.has_news()
     }
 
-    fn start(&mut self, inputs: &[InputOffset], control_offset: i64) -> Result<(), Failure> {
-        self.consumer.start(inputs, control_offset)
+    fn take(
+        &mut self,
+        topic: Topic,
+        partition: u32,
+        records_max: usize,
+        batch: &mut KafkaBatch,
+    ) -> Result<usize, Failure> {
+        self.fetcher.take(topic, partition, records_max, batch)
     }
 
-    fn release(&mut self) {
-        self.consumer.release();
+    fn is_at_end(&self, topic: Topic, partition: u32) -> bool {
+        self.fetcher.is_at_end(topic, partition)
+    }
+
+    fn answered(&self, topic: u16, partition: u32) -> Option<u64> {
+        self.fetcher.answered(topic, partition)
+    }
+
+    fn is_silent(&self, topic: u16) -> bool {
+        self.silence.is_silent(topic)
+    }
+
+    fn start(&mut self, inputs: &[InputOffset]) -> Result<(), Failure> {
+        let positions: Vec<_> =
+            inputs.iter().map(|input| (Topic::Input(input.topic), input.partition, input.offset)).collect();
+        self.fetcher.start(&positions)
+    }
+
+    fn start_control(&mut self, offset: i64) -> Result<(), Failure> {
+        self.fetcher.start(&[(Topic::Own(Own::Control), 0, offset)])
+    }
+
+    fn pause(&mut self, shards: &[u32]) {
+        self.fetcher.pause(shards);
+    }
+
+    fn release(&mut self, shards: &[u32]) {
+        self.fetcher.pause(shards);
+        self.member.release(shards);
     }
 
     fn fence(&mut self) -> Result<(), Failure> {
-        self.consumer.pause();
         // The old one first: it must not be able to send any more.
         self.publisher = None;
         self.publisher = Some(Publisher::open(&self.settings, &self.transactional_id)?);
@@ -86,8 +138,8 @@ impl Log for KafkaLog {
 
     fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
         let publisher = self.publisher.as_mut().ok_or_else(|| Failure::Rebuild("no producer".into()))?;
-        let member = self.consumer.member().ok_or_else(|| Failure::Stop("nothing was assigned".into()))?;
-        let published = publisher.publish(transaction, &self.settings.inputs, member);
+        let proof = self.member.proof()?;
+        let published = publisher.publish(transaction, &self.settings.inputs, &proof);
         if published.is_err() {
             self.publisher = None;
         }
@@ -97,13 +149,12 @@ impl Log for KafkaLog {
     fn committed(&mut self, shards: &[u32]) -> Result<Vec<InputOffset>, Failure> {
         let topics = 0..self.settings.inputs.len() as u16;
         let partitions: Vec<_> = topics.flat_map(|topic| shards.iter().map(move |&shard| (topic, shard))).collect();
-        self.consumer.committed(&partitions)
+        self.fetcher.committed(&partitions)
     }
 
     fn first_offset(&mut self, topic: u16, partition: u32, start: StartAt) -> Result<i64, Failure> {
         let name = &self.settings.inputs[usize::from(topic)];
-        let watermarks = self.client.fetch_watermarks(name, partition as i32, REQUEST_WAIT);
-        let (first, end) = watermarks.map_err(again(format!("the ends of {name}[{partition}]")))?;
+        let (first, end) = ends_of(&self.client, name, partition)?;
         match start {
             StartAt::Earliest => Ok(first),
             StartAt::Latest => Ok(end),
@@ -116,15 +167,13 @@ impl Log for KafkaLog {
                     .elements()
                     .first()
                     .and_then(|found| found.offset().to_raw())
-                    .filter(|&o| o >= 0)
+                    .filter(|&offset| offset >= 0)
                     .unwrap_or(end))
             }
         }
     }
 
     fn reader(&mut self, topic: Topic, partition: u32, from: i64) -> Result<KafkaReader, Failure> {
-        let name = self.name(topic).to_owned();
-        let end = end_of(&self.client, &name, partition)?;
-        KafkaReader::open(&self.settings, (topic, &name), partition, from, end)
+        KafkaReader::open(&self.settings, &self.spare, &self.client, self.name(topic), partition, from)
     }
 }

@@ -2,11 +2,16 @@
 //!
 //! [`Log`] is the seam between a worker and the world. [`KafkaLog`] is the real one, [`memory`] the one for demo, tests
 //! and simulation. Nothing here has ever heard of a customer, and nothing here imports the rest of the crate.
-//! Files in reading order: `log` (the seam), `memory`, `settings`, `client`, `topics`, `raw` (all unsafe code),
-//! `consumer` (group, live fetch, re-reading), `transaction` (the producer), `kafka_log` (the two put together), `produce`.
+//! Files in reading order: `log` (the seam), `memory`, `settings`, `client`, `fate` (what becomes of errors), `topics`,
+//! `raw` (all unsafe code), `inbox` (what waits for a worker), `group` (which shards are the worker's), `fetch` (live
+//! records), `watch` and `silence` (when time may pass), `reader` (reading again), `transaction` (the producer),
+//! `kafka_log` (all put together), `produce`.
 
 mod client;
-mod consumer;
+mod fate;
+mod fetch;
+mod group;
+mod inbox;
 mod kafka_log;
 mod log;
 pub mod memory;
@@ -14,15 +19,16 @@ mod produce;
 mod raw;
 mod reader;
 mod settings;
+mod silence;
 mod topics;
 mod transaction;
+mod watch;
 
 pub use kafka_log::KafkaLog;
 pub use log::{
-    Batch, Failure, Header, InputOffset, Log, Moment, News, OutRecord, Own, Reader, Record, StartAt, Topic,
-    Transaction,
+    Batch, Failure, Header, InputOffset, Log, Moment, News, OutRecord, Own, Reader, Record, StartAt, Topic, Transaction,
 };
 pub use produce::{ProducedEvent, Producing};
 pub use reader::{KafkaBatch, KafkaReader};
-pub use settings::{KafkaSettings, Start};
+pub use settings::{GroupProtocol, Hold, KafkaSettings, Start};
 pub use topics::{create_or_check_topics, input_partitions};

@@ -1,115 +1,93 @@
 //! The only unsafe code of the crate's Kafka side: calls of librdkafka for which the `rdkafka` crate has no equal.
 //!
-//! * `rd_kafka_consume_batch_queue` on a queue of our own takes half the CPU of `BaseConsumer::poll`. The crate's
-//!   consumer queue must not be read this way: it would swallow rebalance events. So partitions are forwarded to a
-//!   [`PrivateQueue`].
+//! * `rd_kafka_consume_batch_queue` on a partition's own queue takes half the CPU of `BaseConsumer::poll`. The consumer's
+//!   queue must not be read this way: it would swallow its events.
 //! * `rd_kafka_flush` and `rd_kafka_commit_transaction`: the crate's versions have a floor of 100 ms.
 //! * `rd_kafka_producev` without an allocation per header.
 //!
 //! Invariants: a queue is read by one thread (`&mut self`). Queue and messages keep their client alive, and are
-//! destroyed before it: a client that is destroyed while a private queue still lives hangs for ever.
+//! destroyed before it: a client that is destroyed while a queue still lives hangs for ever.
 #![allow(unsafe_code)]
 
+use super::inbox::Inbox;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
-use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
 use sys::rd_kafka_resp_err_t as Code;
 
-/// A queue that receives the messages of forwarded partitions of one consumer.
+/// The queue of one partition of one consumer: what is fetched of it comes here and nowhere else.
 pub struct PrivateQueue<C: ConsumerContext + 'static> {
     queue: NonNull<sys::rd_kafka_queue_t>,
-    /// Topics by name; their place is what messages are told apart by.
-    names: Vec<String>,
-    c_names: Vec<CString>,
-    /// Topic handles met so far, with the place of their name.
-    handles: Vec<(*mut sys::rd_kafka_topic_t, u16)>,
-    /// Forwarded partitions: undone before the queue goes.
-    forwarded: Vec<NonNull<sys::rd_kafka_queue_t>>,
+    name: CString,
+    partition: u32,
+    /// Marked by a callback when the queue has something new.
+    inbox: Option<Arc<Inbox>>,
     // Dropped last: fields are dropped in this order, and `drop` has destroyed the queue before.
     consumer: Arc<BaseConsumer<C>>,
 }
 
-// SAFETY: librdkafka's queues may be used from any thread; reading needs `&mut self`. The topic handles are only
-// compared, and asked for their name while a message holds them.
+// SAFETY: librdkafka's queues may be used from any thread; reading needs `&mut self`.
 unsafe impl<C: ConsumerContext + 'static> Send for PrivateQueue<C> {}
 
 /// What stood in the queue besides messages.
 #[derive(Clone, Debug, PartialEq)]
 pub enum QueueEvent {
     /// The partition was read up to this offset, its end (the last stable offset for a read-committed consumer).
-    End {
-        topic: u16,
-        partition: u32,
-        offset: i64,
-    },
+    End(i64),
     Error {
-        code: rdkafka::types::RDKafkaErrorCode,
+        code: RDKafkaErrorCode,
         words: String,
     },
 }
 
-/// Neighbours from one partition.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RawRun {
-    pub topic: u16,
-    pub partition: u32,
-    pub messages: Range<usize>,
-}
-
 impl<C: ConsumerContext + 'static> PrivateQueue<C> {
-    pub fn new(consumer: Arc<BaseConsumer<C>>, names: Vec<String>) -> Self {
-        // SAFETY: the client is alive; the queue is destroyed in `drop`, before our share of the client.
-        let queue = unsafe { sys::rd_kafka_queue_new(consumer.client().native_ptr()) };
-        let queue = NonNull::new(queue).expect("rd_kafka_queue_new returns a queue");
-        let c_names = names.iter().map(|name| CString::new(name.as_str()).expect("a topic name without NUL")).collect();
-        Self { queue, names, c_names, handles: Vec::new(), forwarded: Vec::new(), consumer }
-    }
-
-    /// Sends the partition's messages here from now on; to be called before it is assigned.
-    pub fn forward(&mut self, topic: u16, partition: u32) {
-        let name = &self.c_names[usize::from(topic)];
-        let client = self.consumer.client().native_ptr();
-        // SAFETY: client, name and our queue are alive; the partition's queue is held until `unforward`.
-        unsafe {
-            let partition_queue = sys::rd_kafka_queue_get_partition(client, name.as_ptr(), partition as i32);
-            if let Some(partition_queue) = NonNull::new(partition_queue) {
-                sys::rd_kafka_queue_forward(partition_queue.as_ptr(), self.queue.as_ptr());
-                self.forwarded.push(partition_queue);
+    /// Parts the partition's queue from the consumer's; to be called before the partition is assigned.
+    pub fn new(consumer: &Arc<BaseConsumer<C>>, topic: &str, partition: u32, inbox: Option<Arc<Inbox>>) -> Self {
+        let name = CString::new(topic).expect("a topic name without NUL");
+        let client = consumer.client().native_ptr();
+        // SAFETY: client and name are alive; the queue is destroyed in `drop`, before our share of the client. The callback
+        // gets a pointer into the `Arc` that is held beside the queue, and `drop` ends the callbacks first.
+        let queue = unsafe {
+            let queue = sys::rd_kafka_queue_get_partition(client, name.as_ptr(), partition as i32);
+            let queue = NonNull::new(queue).expect("every partition of a consumer has a queue");
+            sys::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
+            if let Some(inbox) = &inbox {
+                let opaque = Arc::as_ptr(inbox).cast_mut().cast::<c_void>();
+                sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(mark), opaque);
             }
-        }
+            queue
+        };
+        Self { queue, name, partition, inbox, consumer: Arc::clone(consumer) }
     }
 
-    /// Undoes [`PrivateQueue::forward`] for all partitions.
-    pub fn unforward(&mut self) {
-        for partition_queue in self.forwarded.drain(..) {
-            // SAFETY: got from `rd_kafka_queue_get_partition` and not destroyed yet.
-            unsafe {
-                sys::rd_kafka_queue_forward(partition_queue.as_ptr(), ptr::null_mut());
-                sys::rd_kafka_queue_destroy(partition_queue.as_ptr());
-            }
-        }
-    }
-
-    /// The end of a partition as the last fetch showed it, markers and open transactions included.
-    pub fn known_end(&self, topic: u16, partition: u32) -> Option<i64> {
-        let name = &self.c_names[usize::from(topic)];
+    /// The end of the partition as the last fetch showed it, markers and open transactions included.
+    pub fn known_end(&self) -> Option<i64> {
         let (mut low, mut high) = (-1, -1);
         // SAFETY: client and name are alive; the call only reads what is cached.
         let code = unsafe {
             let client = self.consumer.client().native_ptr();
-            sys::rd_kafka_get_watermark_offsets(client, name.as_ptr(), partition as i32, &mut low, &mut high)
+            sys::rd_kafka_get_watermark_offsets(client, self.name.as_ptr(), self.partition as i32, &mut low, &mut high)
         };
         (code == Code::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
     }
 
+    /// Whether nothing is in the queue: cheaper than a take that gives nothing.
+    pub fn is_empty(&self) -> bool {
+        // SAFETY: the queue is alive.
+        unsafe { sys::rd_kafka_queue_length(self.queue.as_ptr()) == 0 }
+    }
+
     /// Appends at most `count_max` messages, waiting until so many are there or `wait` is over (whole milliseconds).
+    ///
+    /// # Panics
+    /// If messages of another consumer are still there.
     pub fn take(
         &mut self,
         wait: Duration,
@@ -117,10 +95,7 @@ impl<C: ConsumerContext + 'static> PrivateQueue<C> {
         messages: &mut Messages,
         on_event: &mut dyn FnMut(QueueEvent),
     ) -> usize {
-        if messages.list.is_empty() {
-            let keeps_alive: Arc<dyn Any + Send + Sync> = Arc::clone(&self.consumer) as _;
-            messages.client = Some(keeps_alive);
-        }
+        messages.hold(&self.consumer);
         let start = messages.list.len();
         messages.list.reserve(count_max);
         // SAFETY: room for `count_max` pointers follows `start`; the call fills as many as it returns; `&mut self`
@@ -135,23 +110,22 @@ impl<C: ConsumerContext + 'static> PrivateQueue<C> {
             messages.list.set_len(start + usize::try_from(taken).unwrap_or(0));
         }
         self.sort_out(start, messages, on_event);
-        messages.list.len() - start
+        let taken = messages.list.len() - start;
+        if messages.len() == 0 {
+            messages.client = None;
+        }
+        taken
     }
 
-    /// Makes runs of what was taken, and takes out what is not a message.
-    fn sort_out(&mut self, start: usize, messages: &mut Messages, on_event: &mut dyn FnMut(QueueEvent)) {
+    /// Takes out what is not a message.
+    fn sort_out(&self, start: usize, messages: &mut Messages, on_event: &mut dyn FnMut(QueueEvent)) {
         let mut kept = start;
         for place in start..messages.list.len() {
             let pointer = messages.list[place];
             // SAFETY: a message just taken, destroyed only by `Messages` or below.
             let message = unsafe { &*pointer };
             if message.err == Code::RD_KAFKA_RESP_ERR_NO_ERROR {
-                let (topic, partition) = (self.topic_of(message.rkt), message.partition as u32);
                 messages.list[kept] = pointer;
-                match messages.runs.last_mut() {
-                    Some(run) if run.topic == topic && run.partition == partition => run.messages.end = kept + 1,
-                    _ => messages.runs.push(RawRun { topic, partition, messages: kept..kept + 1 }),
-                }
                 kept += 1;
             } else {
                 on_event(self.event_of(message));
@@ -162,51 +136,45 @@ impl<C: ConsumerContext + 'static> PrivateQueue<C> {
         messages.list.truncate(kept);
     }
 
-    fn event_of(&mut self, message: &sys::rd_kafka_message_t) -> QueueEvent {
+    fn event_of(&self, message: &sys::rd_kafka_message_t) -> QueueEvent {
         if message.err == Code::RD_KAFKA_RESP_ERR__PARTITION_EOF {
-            let topic = self.topic_of(message.rkt);
-            return QueueEvent::End { topic, partition: message.partition as u32, offset: message.offset };
+            return QueueEvent::End(message.offset);
         }
         // SAFETY: the text lives as long as the message.
-        let words = unsafe { CStr::from_ptr(sys::rd_kafka_message_errstr(message)) }.to_string_lossy().into_owned();
-        let place = if message.rkt.is_null() {
-            String::new()
-        } else {
-            let topic = usize::from(self.topic_of(message.rkt));
-            format!("{}[{}] at {}: ", self.names[topic], message.partition, message.offset)
-        };
-        QueueEvent::Error { code: message.err.into(), words: format!("{place}{words}") }
-    }
-
-    fn topic_of(&mut self, handle: *mut sys::rd_kafka_topic_t) -> u16 {
-        match self.handles.iter().find(|(known, _)| *known == handle) {
-            Some(&(_, topic)) => topic,
-            None => self.meet(handle),
+        let words = unsafe { CStr::from_ptr(sys::rd_kafka_message_errstr(message)) }.to_string_lossy();
+        let (name, partition) = (self.name.to_string_lossy(), self.partition);
+        QueueEvent::Error {
+            code: message.err.into(),
+            words: format!("{name}[{partition}] at offset {}: {words}", message.offset),
         }
-    }
-
-    fn meet(&mut self, handle: *mut sys::rd_kafka_topic_t) -> u16 {
-        // SAFETY: the message from which the handle comes holds it.
-        let name = unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(handle)) }.to_string_lossy();
-        let topic = self.names.iter().position(|known| *known == name).expect("a message of a forwarded topic") as u16;
-        self.handles.push((handle, topic));
-        topic
     }
 }
 
 impl<C: ConsumerContext + 'static> Drop for PrivateQueue<C> {
     fn drop(&mut self) {
-        self.unforward();
-        // SAFETY: made by `rd_kafka_queue_new`, destroyed once, here.
-        unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) };
+        // SAFETY: got from `rd_kafka_queue_get_partition`, destroyed once, here. The callback is called under the queue's
+        // lock, which the first call takes: afterwards none is under way, and the inbox may go.
+        unsafe {
+            if self.inbox.is_some() {
+                sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
+            }
+            sys::rd_kafka_queue_destroy(self.queue.as_ptr());
+        }
     }
 }
 
-/// Messages that borrow librdkafka's fetch buffers until cleared or dropped.
+/// Called by librdkafka's threads when a queue has something new.
+extern "C" fn mark(_client: *mut sys::rd_kafka_t, inbox: *mut c_void) {
+    // SAFETY: the pointer that `PrivateQueue::new` gave; the queue holds the inbox until callbacks have ended.
+    unsafe { &*inbox.cast::<Inbox>() }.mark();
+}
+
+/// Messages that borrow librdkafka's fetch buffers until they are discarded: first in, first out.
 #[derive(Default)]
 pub struct Messages {
     list: Vec<*mut sys::rd_kafka_message_t>,
-    runs: Vec<RawRun>,
+    /// The first that is still there.
+    head: usize,
     /// Holds the client that the messages come from.
     client: Option<Arc<dyn Any + Send + Sync>>,
 }
@@ -225,18 +193,14 @@ pub struct RawMessage<'a> {
 
 impl Messages {
     pub fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    pub fn runs(&self) -> &[RawRun] {
-        &self.runs
+        self.list.len() - self.head
     }
 
     #[inline]
     pub fn get(&self, place: usize) -> RawMessage<'_> {
-        // SAFETY: messages live until `clear`, which needs `&mut self`.
+        // SAFETY: messages live until they are discarded, which needs `&mut self`.
         unsafe {
-            let message = &*self.list[place];
+            let message = &*self.list[self.head + place];
             let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
             let timestamp = sys::rd_kafka_message_timestamp(message, &mut kind);
             RawMessage {
@@ -248,41 +212,71 @@ impl Messages {
         }
     }
 
-    pub fn clear(&mut self) {
-        for message in self.list.drain(..) {
-            // SAFETY: each pointer is destroyed once; the client is still held.
-            unsafe { sys::rd_kafka_message_destroy(message) };
-        }
-        self.runs.clear();
-        self.client = None;
+    pub fn offset(&self, place: usize) -> i64 {
+        // SAFETY: as in `get`.
+        unsafe { (*self.list[self.head + place]).offset }
     }
 
-    /// Moves the messages from `place` on, all of one partition, to the end of `other`.
-    pub fn move_tail(&mut self, place: usize, other: &mut Self) {
-        if place >= self.list.len() {
-            return;
-        }
-        other.client = self.client.clone();
-        for run in &self.runs {
-            let moved = run.messages.start.max(place)..run.messages.end;
-            if !moved.is_empty() {
-                let start = other.list.len();
-                other.list.extend_from_slice(&self.list[moved]);
-                let messages = start..other.list.len();
-                other.runs.push(RawRun { messages, ..run.clone() });
+    /// The value of the first header of this name.
+    pub fn header(&self, place: usize, name: &str) -> Option<&[u8]> {
+        let name = CString::new(name).ok()?;
+        let (mut headers, mut value, mut length) = (ptr::null_mut(), ptr::null(), 0);
+        // SAFETY: as in `get`; headers and value belong to the message. librdkafka reads the headers of a message when it is
+        // first asked, so this writes to it; `Messages` is not `Sync`, so nobody else reads it meanwhile.
+        unsafe {
+            let message = self.list[self.head + place];
+            let code = sys::rd_kafka_message_headers(message, &mut headers);
+            if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return None;
             }
+            let code = sys::rd_kafka_header_get(headers, 0, name.as_ptr(), &mut value, &mut length);
+            if code != Code::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return None;
+            }
+            bytes(value.cast_mut(), length)
         }
-        self.list.truncate(place);
-        self.runs.retain_mut(|run| {
-            run.messages.end = run.messages.end.min(place);
-            !run.messages.is_empty()
-        });
+    }
+
+    /// Lets go of the first so many.
+    pub fn discard(&mut self, count: usize) {
+        let end = self.head + count;
+        for &message in &self.list[self.head..end] {
+            // SAFETY: each pointer is destroyed once, since `head` moves past it; the client is still held.
+            unsafe { sys::rd_kafka_message_destroy(message) };
+        }
+        self.head = end;
+        if self.head == self.list.len() {
+            self.list.clear();
+            self.head = 0;
+            self.client = None;
+        } else if self.head > self.list.len() / 2 {
+            self.list.drain(..self.head);
+            self.head = 0;
+        }
+    }
+
+    /// Moves the messages from `place` on to the end of `other`.
+    pub fn move_tail(&mut self, place: usize, other: &mut Self) {
+        if place < self.len() {
+            other.client.clone_from(&self.client);
+            other.list.extend(self.list.drain(self.head + place..));
+        }
+    }
+
+    fn hold<C: ConsumerContext + 'static>(&mut self, consumer: &Arc<BaseConsumer<C>>) {
+        match &self.client {
+            Some(held) if self.len() > 0 => {
+                let same = ptr::addr_eq(Arc::as_ptr(held), Arc::as_ptr(consumer));
+                assert!(same, "a batch holds messages of one client");
+            }
+            _ => self.client = Some(Arc::clone(consumer) as _),
+        }
     }
 }
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        self.clear();
+        self.discard(self.len());
     }
 }
 
@@ -306,7 +300,7 @@ pub fn produce<'a, C: ProducerContext>(
     producer: &BaseProducer<C>,
     record: &RawRecord<'_>,
     headers: impl ExactSizeIterator<Item = (&'a str, &'a [u8])>,
-) -> Result<(), rdkafka::types::RDKafkaErrorCode> {
+) -> Result<(), RDKafkaErrorCode> {
     let native = Headers::new(headers);
     let (key, key_length) = parts(record.key);
     let (value, value_length) = parts(record.value);
@@ -395,7 +389,7 @@ pub fn flush<C: ProducerContext>(producer: &BaseProducer<C>, wait: Duration) -> 
     let code = unsafe { sys::rd_kafka_flush(producer.client().native_ptr(), wait.as_millis() as c_int) };
     match code {
         Code::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
-        code => Err(format!("not all records were acknowledged: {:?}", rdkafka::types::RDKafkaErrorCode::from(code))),
+        code => Err(format!("not all records were acknowledged: {:?}", RDKafkaErrorCode::from(code))),
     }
 }
 

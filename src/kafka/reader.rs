@@ -2,11 +2,12 @@
 //! all records come, live ones too.
 
 use super::client::{Logging, REQUEST_WAIT, again, consumer_config, stop};
+use super::fate;
 use super::raw::{Messages, PrivateQueue, QueueEvent};
-use super::{Batch, Failure, KafkaSettings, Reader, Record, Run, Topic};
+use super::{Batch, Failure, KafkaSettings, Reader, Record};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Without any progress for so long a read fails. Longer than a transaction of somebody else may stay open.
@@ -15,32 +16,18 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Messages taken from the queue at once.
 const FETCH_MAX: usize = 1_024;
 
-/// Messages of one poll or read; they stand in librdkafka's fetch buffers.
+/// Consumers that are kept for the next reader: making one and finding the brokers takes longer than most reads.
+const SPARE_MAX: usize = 4;
+
+/// Messages of one partition; they stand in librdkafka's fetch buffers.
 #[derive(Default)]
 pub struct KafkaBatch {
     pub(super) messages: Messages,
-    runs: Vec<Run>,
-}
-
-impl KafkaBatch {
-    /// Makes the batch's runs of those of the messages.
-    pub(super) fn name_runs(&mut self, name: impl Fn(u16) -> Topic) {
-        self.runs.clear();
-        self.runs.extend(self.messages.runs().iter().map(|run| Run {
-            topic: name(run.topic),
-            partition: run.partition,
-            records: run.messages.clone(),
-        }));
-    }
 }
 
 impl Batch for KafkaBatch {
     fn len(&self) -> usize {
         self.messages.len()
-    }
-
-    fn runs(&self) -> &[Run] {
-        &self.runs
     }
 
     #[inline]
@@ -49,19 +36,53 @@ impl Batch for KafkaBatch {
         Record { offset: message.offset, timestamp: message.timestamp, key: message.key, value: message.value }
     }
 
-    fn clear(&mut self) {
-        self.messages.clear();
-        self.runs.clear();
+    fn header(&self, place: usize, name: &str) -> Option<&[u8]> {
+        self.messages.header(place, name)
+    }
+
+    fn discard(&mut self, count: usize) {
+        self.messages.discard(count);
+    }
+}
+
+/// Consumers without anything to read at the moment.
+#[derive(Clone, Default)]
+pub struct Spare(Arc<Mutex<Vec<Arc<BaseConsumer<Logging>>>>>);
+
+impl Spare {
+    fn take(&self, settings: &KafkaSettings) -> Result<Arc<BaseConsumer<Logging>>, Failure> {
+        if let Some(consumer) = self.lock().pop() {
+            return Ok(consumer);
+        }
+        let mut config = consumer_config(settings);
+        // librdkafka wants a group even where it is not joined.
+        config.set("group.id", &settings.group);
+        let made = config.create_with_context(Logging).map_err(stop("the Kafka consumer for recovery cannot be made"));
+        made.map(Arc::new)
+    }
+
+    fn give(&self, consumer: &Arc<BaseConsumer<Logging>>) {
+        let mut spare = self.lock();
+        if spare.len() < SPARE_MAX && consumer.unassign().is_ok() {
+            spare.push(Arc::clone(consumer));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<BaseConsumer<Logging>>>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
 /// Reads one partition with a consumer of its own.
 pub struct KafkaReader {
+    // Before the consumer: the queue must be gone when it is destroyed.
     queue: PrivateQueue<Logging>,
-    topic: Topic,
+    consumer: Arc<BaseConsumer<Logging>>,
+    spare: Spare,
     name: String,
     partition: u32,
     position: i64,
+    first: i64,
     end: i64,
     /// Past the last message or end that the queue gave.
     fetched: i64,
@@ -70,69 +91,62 @@ pub struct KafkaReader {
 }
 
 impl KafkaReader {
+    /// `client` reads uncommitted records: the ends are asked of it.
     pub fn open(
         settings: &KafkaSettings,
-        (topic, name): (Topic, &str),
+        spare: &Spare,
+        client: &BaseConsumer<Logging>,
+        name: &str,
         partition: u32,
         from: i64,
-        end: i64,
     ) -> Result<Self, Failure> {
-        let mut config = consumer_config(settings);
-        // librdkafka wants a group even where it is not joined.
-        config.set("group.id", &settings.group);
-        let consumer: BaseConsumer<Logging> =
-            config.create_with_context(Logging).map_err(stop("the Kafka consumer for recovery cannot be made"))?;
-        let consumer = Arc::new(consumer);
-        let mut queue = PrivateQueue::new(Arc::clone(&consumer), vec![name.to_owned()]);
-        queue.forward(0, partition);
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(name, partition as i32, Offset::Offset(from)).map_err(stop("start position"))?;
-        consumer.assign(&list).map_err(stop("reading a partition again"))?;
-        Ok(Self {
+        let (first, end) = ends_of(client, name, partition)?;
+        let consumer = spare.take(settings)?;
+        let queue = PrivateQueue::new(&consumer, name, partition, None);
+        let mut reader = Self {
             queue,
-            topic,
+            consumer,
+            spare: spare.clone(),
             name: name.to_owned(),
             partition,
             position: from,
+            first,
             end,
             fetched: from,
             ahead: Messages::default(),
-        })
+        };
+        reader.seek(from)?;
+        Ok(reader)
     }
 
     /// Appends what is there, or waits a little for a message; an end moves the position.
     fn fetch(&mut self, batch: &mut KafkaBatch) -> Result<(), Failure> {
-        let mut failure = None;
+        let mut failed = None;
         let mut position = self.fetched;
         let before = batch.messages.len();
         for (wait, count_max) in [(Duration::ZERO, FETCH_MAX), (Duration::from_millis(100), 1)] {
-            if batch.messages.len() > before || position > self.fetched || failure.is_some() {
+            if batch.messages.len() > before || position > self.fetched || failed.is_some() {
                 break;
             }
             self.queue.take(wait, count_max, &mut batch.messages, &mut |event| match event {
-                QueueEvent::End { offset, .. } => position = position.max(offset),
-                QueueEvent::Error { words, .. } => failure = Some(words),
+                QueueEvent::End(offset) => position = position.max(offset),
+                QueueEvent::Error { code, words } => failed = failed.take().or(Some((code, words))),
             });
         }
-        if let Some(last) = batch.messages.len().checked_sub(1) {
-            position = position.max(batch.messages.get(last).offset + 1);
+        if batch.messages.len() > before {
+            position = position.max(batch.messages.offset(batch.messages.len() - 1) + 1);
         }
         self.fetched = position;
-        match failure {
-            Some(words) if is_passing(&words) => Ok(()),
-            Some(words) => Err(Failure::Stop(format!("reading {}[{}] again: {words}", self.name, self.partition))),
-            None => Ok(()),
-        }
+        failed.map_or(Ok(()), |(code, words)| fate::of_fetch(code, words))
     }
-}
-
-/// Errors after which librdkafka goes on by itself.
-fn is_passing(words: &str) -> bool {
-    !(words.contains("offset") || words.contains("Offset") || words.contains("authoriz"))
 }
 
 impl Reader for KafkaReader {
     type Batch = KafkaBatch;
+
+    fn first(&self) -> i64 {
+        self.first
+    }
 
     fn end(&self) -> i64 {
         self.end
@@ -140,6 +154,18 @@ impl Reader for KafkaReader {
 
     fn position(&self) -> i64 {
         self.position
+    }
+
+    fn seek(&mut self, offset: i64) -> Result<(), Failure> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.name, self.partition as i32, Offset::Offset(offset))
+            .map_err(stop("start position"))?;
+        // What was fetched before is left out by librdkafka from now on.
+        self.consumer.assign(&list).map_err(stop("reading a partition again"))?;
+        self.ahead.discard(self.ahead.len());
+        self.position = offset;
+        self.fetched = offset;
+        Ok(())
     }
 
     fn read(&mut self, until: i64, records_max: usize, batch: &mut KafkaBatch) -> Result<(), Failure> {
@@ -159,19 +185,24 @@ impl Reader for KafkaReader {
                 )));
             }
         }
-        let offset = |place| batch.messages.get(place).offset;
+        let offset = |place| batch.messages.offset(place);
         let wanted = (0..batch.messages.len().min(records_max)).take_while(|&place| offset(place) < until).count();
         let next = (wanted < batch.messages.len()).then(|| offset(wanted));
-        self.position = if wanted == records_max { offset(wanted - 1) + 1 } else { next.unwrap_or(self.fetched) };
+        self.position =
+            if wanted == records_max && wanted > 0 { offset(wanted - 1) + 1 } else { next.unwrap_or(self.fetched) };
         batch.messages.move_tail(wanted, &mut self.ahead);
-        let topic = self.topic;
-        batch.name_runs(|_| topic);
         Ok(())
     }
 }
 
-/// The uncommitted end of a partition, as a read-uncommitted client sees it.
-pub fn end_of(client: &BaseConsumer<Logging>, name: &str, partition: u32) -> Result<i64, Failure> {
+impl Drop for KafkaReader {
+    fn drop(&mut self) {
+        self.spare.give(&self.consumer);
+    }
+}
+
+/// Oldest offset and end of a partition, as a read-uncommitted client sees them.
+pub fn ends_of(client: &BaseConsumer<Logging>, name: &str, partition: u32) -> Result<(i64, i64), Failure> {
     let watermarks = client.fetch_watermarks(name, partition as i32, REQUEST_WAIT);
-    watermarks.map(|(_, end)| end).map_err(again(format!("the end of {name}[{partition}]")))
+    watermarks.map_err(again(format!("the ends of {name}[{partition}]")))
 }

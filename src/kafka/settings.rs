@@ -23,6 +23,11 @@ pub struct KafkaSettings {
     pub topics: OwnTopics,
     /// Replicas of topics that are made; -1 is the broker's default.
     pub replication_factor: i32,
+    /// How the group is run: by its members, or by the broker (KIP-848).
+    pub group_protocol: GroupProtocol,
+    /// After so long without any record in the topic, time does not pass until there is one again.
+    pub hold_time_when_silent: BTreeMap<String, Hold>,
+    /// With the classic protocol; otherwise the broker's.
     pub session_timeout_ms: u32,
     /// How long a fetch waits on the broker for a record.
     pub fetch_wait_ms: u32,
@@ -49,6 +54,32 @@ pub struct OwnTopics {
     pub journal: String,
     pub control: String,
     pub rejected_retention_days: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GroupProtocol {
+    #[default]
+    Classic,
+    Consumer,
+}
+
+/// A duration in milliseconds, written as `30s` or `1h30m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Hold(pub u64);
+
+impl TryFrom<String> for Hold {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let span = text.parse::<jiff::Span>().ok();
+        let days = jiff::SpanRelativeTo::days_are_24_hours();
+        let seconds = span.and_then(|span| span.total((jiff::Unit::Millisecond, days)).ok());
+        let hold = seconds.filter(|&milliseconds| (1.0..=f64::from(u32::MAX)).contains(&milliseconds));
+        hold.map(|milliseconds| Self(milliseconds as u64))
+            .ok_or_else(|| format!("expected a duration of 1ms to 49d such as \"30s\" or \"1h30m\", found {text:?}"))
+    }
 }
 
 /// `"earliest"`, `"latest"`, or a moment as RFC 3339 text.
@@ -88,6 +119,8 @@ impl Default for KafkaSettings {
             start: Start::Earliest,
             topics: OwnTopics::default(),
             replication_factor: -1,
+            group_protocol: GroupProtocol::Classic,
+            hold_time_when_silent: BTreeMap::new(),
             session_timeout_ms: 45_000,
             fetch_wait_ms: 100,
             client: BTreeMap::new(),
@@ -133,6 +166,17 @@ impl From<&Start> for super::StartAt {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hold_is_a_duration() {
+        let hold = |text: &str| Hold::try_from(text.to_owned());
+        assert_eq!(hold("30s"), Ok(Hold(30_000)));
+        assert_eq!(hold("1h30m"), Ok(Hold(5_400_000)));
+        assert_eq!(hold("2d"), Ok(Hold(172_800_000)));
+        for wrong in ["", "0s", "30", "-5s", "soon", "100d"] {
+            assert!(hold(wrong).unwrap_err().contains("found"), "{wrong}");
+        }
+    }
 
     #[test]
     fn secrets_are_not_printed() {

@@ -1,0 +1,209 @@
+//! The live fetch: a plain consumer, in no group, that reads the partitions the worker says, each into its own queue.
+//!
+//! It is another client than the member of the group (`group`), so a rebalance and the fetch do not get in each other's
+//! way: starting a partition leaves what was fetched of the others where it is, under either group protocol. Each queue
+//! is bounded by librdkafka, which stops fetching a partition while its queue is full.
+
+use super::client::{Logging, REQUEST_WAIT, again, consumer_config, stop};
+use super::fate;
+use super::inbox::Inbox;
+use super::raw::{PrivateQueue, QueueEvent};
+use super::reader::KafkaBatch;
+use super::watch::{Answers, Watch, Watching};
+use super::{Batch, Failure, InputOffset, KafkaSettings, Own, Topic};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Messages that wait in one partition's queue: librdkafka fetches more only below it.
+const QUEUED_MESSAGES_MIN: &str = "20000";
+/// And bytes of them, in KiB.
+const QUEUED_KBYTES_MAX: &str = "16384";
+/// A topic that gets more partitions is noticed within about so long.
+const METADATA_INTERVAL_MS: &str = "10000";
+
+/// One started partition.
+struct Started {
+    queue: PrivateQueue<Watching>,
+    /// Past the last message taken, and past markers if an end was told there.
+    next: i64,
+    at_end: bool,
+    /// As of the last take.
+    answered: Option<u64>,
+    answers: Arc<Answers>,
+}
+
+pub struct Fetcher {
+    // Before the consumer: the queues must be gone when it is destroyed.
+    started: BTreeMap<(Topic, u32), Started>,
+    watch: Watch,
+    consumer: Arc<BaseConsumer<Watching>>,
+    inputs: Vec<String>,
+    control: String,
+    inbox: Arc<Inbox>,
+    clock: Instant,
+}
+
+impl Fetcher {
+    /// `clock` is where monotonic time starts; `partitions` is how many each input has.
+    pub fn new(settings: &KafkaSettings, partitions: u32, clock: Instant, inbox: &Arc<Inbox>) -> Result<Self, Failure> {
+        let mut config = consumer_config(settings);
+        config
+            // librdkafka wants a group even where it is not joined.
+            .set("group.id", &settings.group)
+            .set("queued.min.messages", QUEUED_MESSAGES_MIN)
+            .set("queued.max.messages.kbytes", QUEUED_KBYTES_MAX)
+            .set("topic.metadata.refresh.interval.ms", METADATA_INTERVAL_MS)
+            .set("statistics.interval.ms", Watching::INTERVAL_MS.to_string());
+        let watching = Watching::new(&settings.inputs, partitions, clock, Arc::clone(inbox));
+        let consumer: BaseConsumer<Watching> =
+            config.create_with_context(watching).map_err(stop("the Kafka consumer cannot be made"))?;
+        let consumer = Arc::new(consumer);
+        Ok(Self {
+            started: BTreeMap::new(),
+            watch: Watch::spawn(Arc::clone(&consumer))?,
+            consumer,
+            inputs: settings.inputs.clone(),
+            control: settings.topics.control.clone(),
+            inbox: Arc::clone(inbox),
+            clock,
+        })
+    }
+
+    fn name(&self, topic: Topic) -> &str {
+        match topic {
+            Topic::Input(input) => &self.inputs[usize::from(input)],
+            Topic::Own(Own::Control) => &self.control,
+            Topic::Own(other) => unreachable!("{other:?} is not fetched live"),
+        }
+    }
+
+    /// Fetches from these positions on; what was started before goes on from there.
+    pub fn start(&mut self, positions: &[(Topic, u32, i64)]) -> Result<(), Failure> {
+        let again = positions.iter().map(|&(topic, partition, _)| (topic, partition));
+        self.stop(&again.filter(|key| self.started.contains_key(key)).collect::<Vec<_>>());
+        let mut list = TopicPartitionList::new();
+        for &(topic, partition, offset) in positions {
+            let name = self.name(topic).to_owned();
+            list.add_partition_offset(&name, partition as i32, Offset::Offset(offset))
+                .map_err(stop("start positions"))?;
+            let inbox = Some(Arc::clone(&self.inbox));
+            let started = Started {
+                queue: PrivateQueue::new(&self.consumer, &name, partition, inbox),
+                next: offset,
+                at_end: false,
+                answered: None,
+                answers: self.consumer.context().follow(&name, partition),
+            };
+            self.started.insert((topic, partition), started);
+        }
+        self.consumer.incremental_assign(&list).map_err(stop("starting to fetch"))
+    }
+
+    /// Stops fetching the inputs of these shards.
+    pub fn pause(&mut self, shards: &[u32]) {
+        let keys =
+            self.started.keys().filter(|(topic, shard)| matches!(topic, Topic::Input(_)) && shards.contains(shard));
+        self.stop(&keys.copied().collect::<Vec<_>>());
+    }
+
+    fn stop(&mut self, keys: &[(Topic, u32)]) {
+        if keys.is_empty() {
+            return;
+        }
+        let mut list = TopicPartitionList::new();
+        for key in keys {
+            self.started.remove(key);
+            self.consumer.context().forget(self.name(key.0), key.1);
+            list.add_partition(self.name(key.0), key.1 as i32);
+        }
+        if let Err(error) = self.consumer.incremental_unassign(&list) {
+            tracing::warn!(target: "kafka", "stopping to fetch: {error}");
+        }
+    }
+
+    /// Appends what is there, at most so many, and notes whether that was all.
+    pub fn take(
+        &mut self,
+        topic: Topic,
+        partition: u32,
+        records_max: usize,
+        batch: &mut KafkaBatch,
+    ) -> Result<usize, Failure> {
+        let Some(started) = self.started.get_mut(&(topic, partition)) else { return Ok(0) };
+        // Before the records are taken: what the broker had at that moment is among them, if they reach the end.
+        let answered = started.answers.latest();
+        let (mut failed, mut end) = (None, None);
+        let mut taken = 0;
+        if !started.queue.is_empty() {
+            taken = started.queue.take(Duration::ZERO, records_max, &mut batch.messages, &mut |event| match event {
+                QueueEvent::End(offset) => end = Some(offset),
+                QueueEvent::Error { code, words } => failed = failed.take().or(Some((code, words))),
+            });
+        }
+        if taken > 0 {
+            started.next = batch.messages.offset(batch.len() - 1) + 1;
+            // librdkafka tells an end only when a later fetch comes back empty, so what it knows already is asked for.
+            started.at_end = started.queue.known_end().is_some_and(|known| started.next >= known);
+        }
+        if let Some(end) = end.filter(|&end| end >= started.next) {
+            // Also past markers, which are no messages.
+            started.next = end;
+            started.at_end = true;
+        }
+        started.answered = if started.at_end || taken == 0 {
+            answered
+        } else {
+            // More is there: that it comes is answer enough, and a full queue is not fetched into.
+            Some(self.clock.elapsed().as_millis() as u64)
+        };
+        match failed {
+            None => Ok(taken),
+            Some((code, words)) => fate::of_fetch(code, words).map(|()| taken),
+        }
+    }
+
+    pub fn is_at_end(&self, topic: Topic, partition: u32) -> bool {
+        self.started.get(&(topic, partition)).is_some_and(|started| started.at_end)
+    }
+
+    pub fn answered(&self, topic: u16, partition: u32) -> Option<u64> {
+        self.started.get(&(Topic::Input(topic), partition))?.answered
+    }
+
+    /// The group's stable offsets of these partitions, and none for those without. Any client of the group may ask.
+    pub fn committed(&self, partitions: &[(u16, u32)]) -> Result<Vec<InputOffset>, Failure> {
+        let mut list = TopicPartitionList::new();
+        for &(topic, partition) in partitions {
+            list.add_partition(&self.inputs[usize::from(topic)], partition as i32);
+        }
+        let answer = self.consumer.committed_offsets(list, REQUEST_WAIT).map_err(again("the group's offsets"))?;
+        let offset_of = |&(topic, partition): &(u16, u32)| {
+            let found = answer.find_partition(&self.inputs[usize::from(topic)], partition as i32)?;
+            match found.offset() {
+                Offset::Offset(offset) => Some(InputOffset { topic, partition, offset }),
+                _ => None,
+            }
+        };
+        Ok(partitions.iter().filter_map(offset_of).collect())
+    }
+}
+
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        self.started.clear();
+        self.watch.stop();
+    }
+}
+
+/// How many partitions a topic has now.
+pub fn partitions_of(client: &BaseConsumer<Logging>, name: &str) -> Result<u32, Failure> {
+    let what = format!("the partitions of {name}");
+    let metadata = client.fetch_metadata(Some(name), REQUEST_WAIT).map_err(again(&what))?;
+    let found = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
+    found
+        .map(|topic| topic.partitions().len() as u32)
+        .ok_or_else(|| Failure::Stop(format!("{what}: the topic does not exist")))
+}

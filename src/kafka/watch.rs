@@ -1,0 +1,248 @@
+//! When the broker last answered for a partition, from librdkafka's statistics; and whether an input has got more
+//! partitions.
+//!
+//! A partition without records must be told apart from one whose leader is away: time may pass for the first only. Each
+//! statistics event says how many fetches were sent to each broker and how many responses came from it. A broker has one
+//! fetch under way at a time. So if two more were sent and two more responses came since an event of moment `m`, then a
+//! fetch that was sent after `m` has been answered, and its records are in the queues: whatever the broker had at `m`
+//! was there to be taken. `m` is what [`Answers::latest`] gives. Taking the moment at which bytes arrived would not do:
+//! after the process was stopped for a while, an answer from before the stop waits in the socket.
+
+use super::Failure;
+use super::client::Logging;
+use super::fate;
+use super::inbox::Inbox;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use serde::Deserialize;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Events of which the counts are remembered, per broker.
+const REMEMBERED: usize = 16;
+/// As often the watch looks whether it is to stop.
+const LISTEN: Duration = Duration::from_millis(100);
+
+/// When the broker last answered for one partition.
+#[derive(Default)]
+pub struct Answers {
+    /// Monotonic milliseconds and 1; 0: never.
+    latest: AtomicU64,
+    /// Monotonic milliseconds of when it was started.
+    started: u64,
+}
+
+impl Answers {
+    /// A moment, in monotonic milliseconds, up to which all that the broker had of the partition is in its queue.
+    pub fn latest(&self) -> Option<u64> {
+        self.latest.load(Ordering::Acquire).checked_sub(1)
+    }
+}
+
+/// Context of the consumer that fetches.
+pub struct Watching {
+    inputs: Vec<String>,
+    partitions: u32,
+    clock: Instant,
+    inbox: Arc<Inbox>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    followed: HashMap<(String, u32), Followed>,
+    brokers: HashMap<i32, VecDeque<Counts>>,
+    /// Microseconds from librdkafka's clock to ours, the least that was seen: an event is heard some time after its moment.
+    clock_offset: Option<i64>,
+    has_grown: bool,
+}
+
+struct Followed {
+    answers: Arc<Answers>,
+    /// The broker that is asked, and since which moment.
+    asked: Option<(i32, u64)>,
+}
+
+#[derive(Clone, Copy)]
+struct Counts {
+    moment: u64,
+    sent: u64,
+    received: u64,
+}
+
+/// What is read of a statistics event; librdkafka's STATISTICS.md describes it.
+#[derive(Deserialize)]
+struct Statistics {
+    /// Microseconds of librdkafka's monotonic clock.
+    ts: i64,
+    #[serde(default)]
+    brokers: HashMap<String, BrokerStatistics>,
+    #[serde(default)]
+    topics: HashMap<String, TopicStatistics>,
+}
+
+#[derive(Deserialize)]
+struct BrokerStatistics {
+    nodeid: i32,
+    state: String,
+    /// Responses received.
+    rx: u64,
+    #[serde(default)]
+    req: RequestStatistics,
+}
+
+#[derive(Deserialize, Default)]
+struct RequestStatistics {
+    #[serde(rename = "Fetch", default)]
+    fetch: u64,
+}
+
+#[derive(Deserialize)]
+struct TopicStatistics {
+    #[serde(default)]
+    partitions: HashMap<i32, PartitionStatistics>,
+}
+
+#[derive(Deserialize)]
+struct PartitionStatistics {
+    broker: i32,
+    fetch_state: String,
+}
+
+impl Watching {
+    pub const INTERVAL_MS: u32 = 500;
+
+    pub fn new(inputs: &[String], partitions: u32, clock: Instant, inbox: Arc<Inbox>) -> Self {
+        Self { inputs: inputs.to_vec(), partitions, clock, inbox, seen: Mutex::default() }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Begins to look after a partition.
+    pub fn follow(&self, name: &str, partition: u32) -> Arc<Answers> {
+        let started = self.clock.elapsed().as_millis() as u64;
+        let answers = Arc::new(Answers { started, ..Answers::default() });
+        let followed = Followed { answers: Arc::clone(&answers), asked: None };
+        self.lock().followed.insert((name.to_owned(), partition), followed);
+        answers
+    }
+
+    pub fn forget(&self, name: &str, partition: u32) {
+        self.lock().followed.remove(&(name.to_owned(), partition));
+    }
+
+    fn hear(&self, statistics: &Statistics) {
+        let now = self.clock.elapsed().as_micros() as i64;
+        let mut seen = self.lock();
+        let offset = seen.clock_offset.map_or(now - statistics.ts, |known| known.min(now - statistics.ts));
+        seen.clock_offset = Some(offset);
+        let moment = u64::try_from((statistics.ts + offset) / 1_000).unwrap_or(0);
+        let answered = seen.answered_by_brokers(statistics, moment);
+        seen.note_answers(statistics, moment, &answered);
+        self.look_for_growth(statistics, &mut seen);
+    }
+
+    fn look_for_growth(&self, statistics: &Statistics, seen: &mut Seen) {
+        for input in &self.inputs {
+            let Some(topic) = statistics.topics.get(input) else { continue };
+            let partitions = topic.partitions.keys().filter(|&&partition| partition >= 0).count() as u32;
+            if partitions > self.partitions && !seen.has_grown {
+                seen.has_grown = true;
+                self.inbox.tell(Err(fate::of_growth(input, self.partitions, partitions)));
+            }
+        }
+    }
+}
+
+impl Seen {
+    /// Up to which moment each broker that is there has answered.
+    fn answered_by_brokers(&mut self, statistics: &Statistics, moment: u64) -> HashMap<i32, u64> {
+        let mut answered = HashMap::new();
+        for broker in statistics.brokers.values().filter(|broker| broker.nodeid >= 0) {
+            let now = Counts { moment, sent: broker.req.fetch, received: broker.rx };
+            let history = self.brokers.entry(broker.nodeid).or_default();
+            let is_past = |then: &&Counts| now.sent >= then.sent + 2 && now.received >= then.received + 2;
+            if let Some(then) = history.iter().rev().find(is_past).filter(|_| broker.state == "UP") {
+                answered.insert(broker.nodeid, then.moment);
+            }
+            history.push_back(now);
+            if history.len() > REMEMBERED {
+                history.pop_front();
+            }
+        }
+        answered
+    }
+
+    fn note_answers(&mut self, statistics: &Statistics, moment: u64, answered: &HashMap<i32, u64>) {
+        for ((name, partition), followed) in &mut self.followed {
+            let topic = statistics.topics.get(name);
+            let found = topic.and_then(|topic| topic.partitions.get(&(*partition as i32)));
+            followed.asked = match (found.filter(|found| found.fetch_state == "active"), followed.asked) {
+                (Some(found), Some((broker, since))) if broker == found.broker => Some((broker, since)),
+                (Some(found), _) => Some((found.broker, moment)),
+                (None, _) => None,
+            };
+            let Some((broker, since)) = followed.asked else { continue };
+            let since = since.max(followed.answers.started);
+            if let Some(&answered) = answered.get(&broker).filter(|&&answered| answered >= since) {
+                followed.answers.latest.fetch_max(answered + 1, Ordering::AcqRel);
+            }
+        }
+    }
+}
+
+impl ClientContext for Watching {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        Logging.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        Logging.error(error, reason);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        match serde_json::from_slice(statistics) {
+            Ok(statistics) => self.hear(&statistics),
+            Err(error) => tracing::error!(target: "kafka", "statistics that cannot be read: {error}"),
+        }
+    }
+}
+
+impl ConsumerContext for Watching {}
+
+/// The thread that hears the consumer's events: statistics, errors, logs.
+pub struct Watch {
+    stopped: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    pub fn spawn(consumer: Arc<BaseConsumer<Watching>>) -> Result<Self, Failure> {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&stopped);
+        let listen = move || {
+            while !until.load(Ordering::Acquire) {
+                if let Some(Err(error)) = consumer.poll(LISTEN) {
+                    tracing::debug!(target: "kafka", "fetching: {error}");
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("kafka-watch".into()).spawn(listen);
+        let thread = thread.map_err(super::client::stop("the watching thread cannot be started"))?;
+        Ok(Self { stopped, thread: Some(thread) })
+    }
+
+    pub fn stop(&mut self) {
+        self.stopped.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
