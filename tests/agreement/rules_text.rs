@@ -73,8 +73,9 @@ pub fn header(random: &mut Random) -> Header {
     let ids = if random.chance(15) { format!("max_ids = {}\n", random.between(1, 4)) } else { String::new() };
     let limits =
         if random.chance(8) { format!("[limits]\nmax_customers = {}\n", random.between(1, 3)) } else { String::new() };
+    let clock = random.pick(&["wall", "wall", "events"]);
     let text = format!(
-        "[time]\nclock = \"wall\"\ngrace = \"{grace_text}\"\nmax_future = \"{future_text}\"\n\
+        "[time]\nclock = \"{clock}\"\ngrace = \"{grace_text}\"\nmax_future = \"{future_text}\"\n\
          [currency]\nbase = \"{base}\"\nrates = {{ USD = \"0.92\", GBP = \"1.1755\", XAF = \"0.0015244901\" }}\n\
          [attributes]\ncountry = \"text\"\nplan = \"text\"\nage = \"number\"\nvip = \"boolean\"\nsigned_up = \"time\"\n\
          [events]\nwishlist_add = \"activity\"\nsurvey = \"other\"\napp_screen = \"browsing\"\n\

@@ -4,7 +4,8 @@ use super::digest::Verdict;
 use super::marks::Treatment;
 use super::{Shard, duplicate_hash, is_about_consent, trigger_of};
 use crate::engine::effects::{Cause, Effects};
-use crate::engine::event::{Event, EventType, HOUR, NEVER, Record};
+use crate::engine::event::{Event, EventType, HOUR, Millis, NEVER, Record};
+use crate::engine::meaning::Clock;
 use crate::engine::profile::{Customer, RowNumber};
 
 impl Shard {
@@ -12,7 +13,7 @@ impl Shard {
     pub(super) fn admit(&mut self, record: &Record<'_>, event: &Event<'_>, hash: u64, effects: &mut Effects) {
         let row = self.profiles.find(hash, &event.customer_id);
         if let Some(row) = row {
-            self.catch_up(row, self.watermark, effects);
+            self.catch_up(row, self.passed(record), effects);
         }
         let (verdict, row) = match self.dropped(event, hash, row) {
             Some(verdict) => (verdict, row),
@@ -39,6 +40,17 @@ impl Shard {
             (row.clock, row.armed)
         });
         self.digest.input(record.offset, verdict, clock, deadline);
+    }
+
+    /// The moment up to which the deadlines of a record's customer have fired before it: the watermark or, with a wall
+    /// clock, what a tick at its arrival would make of it (T3). So a backlog gives what running live would have given.
+    fn passed(&self, record: &Record<'_>) -> Millis {
+        match record.arrival {
+            Some(arrival) if self.rules.meaning.clock == Clock::Wall => {
+                self.watermark.max(arrival.min(self.now) - self.rules.meaning.grace)
+            }
+            _ => self.watermark,
+        }
     }
 
     /// Why an event is dropped, if it is.

@@ -25,6 +25,8 @@ pub enum DeclaredKind {
 pub struct Rules {
     /// The first 16 hex digits of the file's SHA-256.
     pub version: String,
+    /// Whether time passes by the wall clock too.
+    pub has_wall_clock: bool,
     pub grace: i64,
     pub max_future: i64,
     pub base: String,
@@ -77,6 +79,7 @@ impl Rules {
         targets.extend(section("audience").iter().map(|(name, table)| (name.clone(), audience(table))));
         Rules {
             version: Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
+            has_wall_clock: time.get("clock").is_none_or(|clock| string(clock) == "wall"),
             grace: duration(&time, "grace", 1_000),
             max_future: duration(&time, "max_future", 300_000),
             decimals: decimals(&base),

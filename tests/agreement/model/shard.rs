@@ -146,6 +146,7 @@ impl Model {
                 return self.outcome.rejected.push((record.offset, reason.into()));
             }
         };
+        self.let_arrival_pass(record, &event);
         if let Some(kind) = self.drops(&event) {
             self.note("E4");
             return *self.outcome.dropped.entry(kind).or_default() += 1;
@@ -175,6 +176,15 @@ impl Model {
             }
         }
         self.raise(raised);
+    }
+
+    /// T3, a record that waits: time passes for its customer as far as its arrival.
+    fn let_arrival_pass(&mut self, record: &Record, event: &Event) {
+        if let Some(arrival) = record.arrival.filter(|_| self.rules.has_wall_clock)
+            && self.customers.contains_key(&event.customer)
+        {
+            self.fire(&event.customer, arrival.min(record.now) - self.rules.grace);
+        }
     }
 
     fn note_record(&mut self, record: &Record, event: &Event) {
