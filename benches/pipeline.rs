@@ -19,6 +19,7 @@ use shoal::kafka::KafkaSettings;
 use shoal::worker::{RunSettings, WorkerSettings, journal::JournalRecord, run};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use stream::Stream;
@@ -169,7 +170,7 @@ fn best_discard(broker: &Broker, size: Size) -> Took {
 fn whole_job(broker: &Broker, size: Size, repeat: usize) -> Took {
     let folder = tempfile::tempdir().expect("temporary folder");
     let settings = settings(broker, folder.path(), repeat);
-    let stop = AtomicBool::new(false);
+    let stop = Arc::new(AtomicBool::new(false));
     let took = std::thread::scope(|scope| {
         let running = scope.spawn(|| run(&settings, &stop));
         let took = wait_until_done(broker, &settings.kafka, size);
@@ -207,7 +208,7 @@ fn settings(broker: &Broker, folder: &Path, repeat: usize) -> RunSettings {
     {
         *name = format!("bench-{repeat}.{name}");
     }
-    RunSettings { kafka, worker: WorkerSettings::default(), rules }
+    RunSettings { kafka, worker: WorkerSettings::default(), rules, force_rules: false }
 }
 
 /// Waits until the group stands at the end of every partition; what was done once every customer existed.

@@ -20,6 +20,10 @@ pub struct RunArguments {
     /// How to run; what is not in it has its default [default: the defaults alone]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// Put the rules file in force even if it was before and has been replaced since
+    #[arg(long)]
+    force: bool,
 }
 
 impl RunArguments {
@@ -29,6 +33,7 @@ impl RunArguments {
         rules::read(&settings.rules)?;
         super::start_log(&settings.log);
         let stop = worker::stop_on_signal().context("cannot listen for signals")?;
-        worker::run(&RunSettings { kafka: settings.kafka, worker: settings.worker, rules: settings.rules }, &stop)
+        let (kafka, worker, rules) = (settings.kafka, settings.worker, settings.rules);
+        worker::run(&RunSettings { kafka, worker, rules, force_rules: self.force }, &stop)
     }
 }

@@ -204,7 +204,7 @@ pub trait Log {
     /// there is.
     fn first_offset(&mut self, topic: u16, partition: u32, start: StartAt) -> Result<i64, Failure>;
 
-    /// Reads a partition outside the group, committed records only.
+    /// Reads a partition outside the group, committed records only, from an offset; one beyond the end means the end.
     fn reader(&mut self, topic: Topic, partition: u32, from: i64) -> Result<Self::Reader, Failure>;
 }
 
@@ -224,7 +224,8 @@ pub trait Reader {
     /// Goes on from another offset.
     fn seek(&mut self, offset: i64) -> Result<(), Failure>;
 
-    /// Replaces the batch by the next `records_max` records, or fewer if the position has reached `until`: never past it.
-    /// Waits for transactions that are still open.
+    /// Appends the next `records_max` records to the batch, or fewer if the position has reached `until`: never past it.
+    /// Where nothing comes, as before the end of a transaction that is still open, it waits a tenth of a second and gives
+    /// what there is.
     fn read(&mut self, until: i64, records_max: usize, batch: &mut Self::Batch) -> Result<(), Failure>;
 }

@@ -417,7 +417,7 @@ impl Log for MemoryLog {
     fn reader(&mut self, topic: Topic, partition: u32, from: i64) -> Result<MemoryReader, Failure> {
         let place = (topic, partition);
         let end = self.cluster.lock().end(place);
-        Ok(MemoryReader { cluster: self.cluster.clone(), place, position: from, end })
+        Ok(MemoryReader { cluster: self.cluster.clone(), place, position: from.min(end), end })
     }
 }
 
@@ -451,7 +451,6 @@ impl Reader for MemoryReader {
     }
 
     fn read(&mut self, until: i64, records_max: usize, batch: &mut MemoryBatch) -> Result<(), Failure> {
-        batch.clear();
         let fetched = self.cluster.lock().fetch(self.place, self.position, until, records_max, batch);
         self.position += fetched as i64;
         if fetched < records_max && self.position < until {

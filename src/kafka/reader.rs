@@ -8,10 +8,7 @@ use super::{Batch, Failure, KafkaSettings, Reader, Record};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-/// Without any progress for so long a read fails. Longer than a transaction of somebody else may stay open.
-const PATIENCE: Duration = Duration::from_secs(120);
+use std::time::Duration;
 
 /// Messages taken from the queue at once.
 const FETCH_MAX: usize = 1_024;
@@ -115,7 +112,7 @@ impl KafkaReader {
             fetched: from,
             ahead: Messages::default(),
         };
-        reader.seek(from)?;
+        reader.seek(from.min(end))?;
         Ok(reader)
     }
 
@@ -169,28 +166,22 @@ impl Reader for KafkaReader {
     }
 
     fn read(&mut self, until: i64, records_max: usize, batch: &mut KafkaBatch) -> Result<(), Failure> {
-        batch.clear();
-        std::mem::swap(&mut batch.messages, &mut self.ahead);
-        let mut last_progress = Instant::now();
-        while batch.messages.len() < records_max && self.fetched < until {
+        let start = batch.len();
+        self.ahead.move_tail(0, &mut batch.messages);
+        while batch.len() - start < records_max && self.fetched < until {
             let before = self.fetched;
             self.fetch(batch)?;
-            if self.fetched > before {
-                last_progress = Instant::now();
-            } else if last_progress.elapsed() > PATIENCE {
-                return Err(Failure::Rebuild(format!(
-                    "{}[{}]: no record and no end between {before} and {until} within {PATIENCE:?}; is its leader away, or \
-                     a transaction open?",
-                    self.name, self.partition
-                )));
+            if self.fetched == before {
+                break;
             }
         }
         let offset = |place| batch.messages.offset(place);
-        let wanted = (0..batch.messages.len().min(records_max)).take_while(|&place| offset(place) < until).count();
-        let next = (wanted < batch.messages.len()).then(|| offset(wanted));
-        self.position =
-            if wanted == records_max && wanted > 0 { offset(wanted - 1) + 1 } else { next.unwrap_or(self.fetched) };
-        batch.messages.move_tail(wanted, &mut self.ahead);
+        let places = start..batch.len().min(start + records_max);
+        let end = places.start + places.take_while(|&place| offset(place) < until).count();
+        let next = (end < batch.len()).then(|| offset(end));
+        let is_full = end > start && end - start == records_max;
+        self.position = if is_full { offset(end - 1) + 1 } else { next.unwrap_or(self.fetched) };
+        batch.messages.move_tail(end, &mut self.ahead);
         Ok(())
     }
 }

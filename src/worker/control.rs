@@ -3,12 +3,14 @@
 //! One partition, read from its beginning. Keys say what a record is: `inputs` (the ordered input topics and their number of
 //! partitions, as JSON) once and first, `rules/<version>` (the bytes of a rules file). The owner of shard 0 writes them.
 
+use super::tail::{Ended, read_some};
 use crate::engine::meaning::Meaning;
 use crate::engine::rule::{self, Rules};
 use crate::kafka::{Batch, Failure, Log, Own, Reader, Topic};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 const INPUTS_KEY: &[u8] = b"inputs";
 const RULES_KEY: &str = "rules/";
@@ -37,21 +39,21 @@ pub struct Control {
 
 impl Control {
     /// Reads on to the end as it stands now.
-    pub fn read_to_end<L: Log>(&mut self, log: &mut L) -> Result<(), Failure> {
+    pub fn read_to_end<L: Log>(&mut self, log: &mut L, stop: &AtomicBool) -> Result<(), Ended> {
         let mut reader = log.reader(Topic::Own(Own::Control), 0, self.next)?;
         let end = reader.end();
         let mut batch = L::Batch::default();
         while reader.position() < end {
-            reader.read(end, 64, &mut batch)?;
-            self.take(&batch, 0..batch.len())?;
+            read_some(log, &mut reader, end, stop, &mut batch)?;
+            self.take(&batch)?;
         }
         self.next = self.next.max(end);
         Ok(())
     }
 
     /// Takes records that came live; those known already are passed over.
-    pub fn take(&mut self, batch: &impl Batch, places: std::ops::Range<usize>) -> Result<(), Failure> {
-        for place in places {
+    pub fn take(&mut self, batch: &impl Batch) -> Result<(), Failure> {
+        for place in 0..batch.len() {
             let record = batch.record(place);
             if record.offset < self.next {
                 continue;
@@ -95,11 +97,24 @@ impl Control {
         self.rules.range(offset..).next().map(|(&offset, rules)| (offset, rules))
     }
 
-    /// What has to be published at the start.
+    /// How the rules of this version stand to those in force.
+    pub fn standing(&self, version: &str) -> Standing<'_> {
+        match self.rules.values().next_back() {
+            None => Standing::New,
+            Some(newest) if newest.version == version => Standing::InForce,
+            Some(newest) if self.rules.values().any(|known| known.version == version) => {
+                Standing::Replaced { by: &newest.version }
+            }
+            Some(_) => Standing::New,
+        }
+    }
+
+    /// What has to be published at the start. Rules that were in force before come back only by `force`: otherwise two
+    /// processes with different files would take turns.
     ///
     /// # Errors
-    /// If the log was started with other inputs.
-    pub fn missing(&self, inputs: &Inputs, rules: &Rules) -> Result<Vec<ControlRecord>, Failure> {
+    /// If the log was started with other inputs, or the rules cannot follow those in force.
+    pub fn missing(&self, inputs: &Inputs, rules: &Rules, force: bool) -> Result<Vec<ControlRecord>, Failure> {
         let mut missing = Vec::new();
         match &self.inputs {
             None => missing.push(ControlRecord {
@@ -115,7 +130,12 @@ impl Control {
                 )));
             }
         }
-        if !self.rules.values().any(|known| known.version == rules.version) {
+        let is_due = match self.standing(&rules.version) {
+            Standing::New => true,
+            Standing::Replaced { .. } => force,
+            Standing::InForce => false,
+        };
+        if is_due {
             let previous = self.rules.values().next_back().map(|rules| &rules.meaning);
             read_following(&rules.bytes, previous)
                 .map_err(|words| Failure::Stop(format!("the rules file: {words}")))?;
@@ -124,6 +144,18 @@ impl Control {
         }
         Ok(missing)
     }
+}
+
+/// How rules stand to those in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing<'a> {
+    InForce,
+    /// Never published.
+    New,
+    /// In force once, and replaced by those that are now.
+    Replaced {
+        by: &'a str,
+    },
 }
 
 /// Rules from the bytes of a file, or all mistakes in words.

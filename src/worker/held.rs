@@ -5,14 +5,14 @@
 
 use super::journal::{Frame, Operation, Operations, StepHash, StepPart};
 use super::lifecycle::Phase;
+use super::merge::{Feed, Next, RECORDS_MAX};
 use super::outbox::{Detection, Outbox};
-use crate::engine::effects::{Counts, Effects};
+use crate::engine::effects::{Cause, Counts, Effects};
 use crate::engine::event::{MINUTE, Millis, Record};
 use crate::engine::meaning::Clock;
 use crate::engine::rule::Rules;
 use crate::engine::shard::{Input, Settings, Shard};
 use crate::kafka::{Batch, InputOffset};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Deadlines and customers handled between two batches.
@@ -33,6 +33,8 @@ pub struct HeldShard {
     control_next: i64,
     now: Millis,
     ticked: Millis,
+    /// Arrival of the last record in the merged order.
+    last_arrival: Option<Millis>,
     /// Numbers of the last committed transaction and output.
     transaction: u64,
     outputs: u64,
@@ -40,6 +42,8 @@ pub struct HeldShard {
     outbox: Outbox,
     effects: Effects,
     counts: Counts,
+    /// Published changes that no event or moment caused: new rules, cut points and models.
+    swept_changes: u64,
     /// The group's offsets are behind the journal: they go with the next transaction, even if nothing else does.
     offsets_behind: bool,
 }
@@ -55,6 +59,8 @@ impl HeldShard {
             control_next: 0,
             now: Millis::MIN,
             ticked: Millis::MIN,
+            last_arrival: None,
+            swept_changes: 0,
             transaction: 0,
             outputs: 0,
             operations: Operations::default(),
@@ -132,32 +138,57 @@ impl HeldShard {
         self.operations.is_full() || self.outbox.bytes() > OUTPUT_BYTES_MAX
     }
 
+    /// Whether deadlines are due that have yet to fire.
+    pub fn has_due(&self) -> bool {
+        self.shard.as_ref().is_some_and(Shard::has_due)
+    }
+
+    /// Whether customers have yet to be evaluated with the newest rules.
+    pub fn is_sweeping(&self) -> bool {
+        self.shard.as_ref().is_some_and(Shard::sweeping)
+    }
+
     /// Whether deadlines or customers wait for a slice.
     pub fn has_slices(&self) -> bool {
-        self.shard.as_ref().is_some_and(|shard| shard.has_due() || shard.sweeping())
+        self.has_due() || self.is_sweeping()
     }
 
-    /// Applies the records of one run of a batch, in chunks counted from its start.
-    pub fn step(&mut self, now: Millis, topic: u16, batch: &impl Batch, records: Range<usize>) {
-        let now = self.now.max(now);
-        let part = self.apply_part(now, topic, batch, records, Effect::Published, &mut StepHash::default());
-        self.operations.push(&Operation::Step { now, parts: vec![part] });
+    /// Changes published so far that new rules, cut points or models caused.
+    pub fn swept_changes(&self) -> u64 {
+        self.swept_changes
     }
 
-    /// Does what lies between batches: one slice each of a sweep and of due deadlines, else a tick if one is due.
-    /// `quiet` says that the inputs are read to their end.
-    pub fn between_batches(&mut self, wall: Millis, quiet: bool) {
-        let Some(shard) = &self.shard else { return };
-        let (sweeping, due) = (shard.sweeping(), shard.has_due());
-        if sweeping {
-            self.live(Operation::Sweep(SWEEP_SLICE), None);
+    /// Arrival of the last record that was applied; the next one in the merged order arrived no earlier.
+    pub fn last_arrival(&self) -> Option<Millis> {
+        self.last_arrival
+    }
+
+    /// Applies what is buffered, up to a topic that must be waited for.
+    pub fn step(&mut self, wall: Millis, feed: &mut Feed<impl Batch>) {
+        let now = self.now.max(wall);
+        let parts = self.apply_step(now, feed.merge(now).take(RECORDS_MAX), Effect::Published);
+        if parts.is_empty() {
+            return;
         }
-        if due {
-            self.live(Operation::Fire(FIRE_SLICE), None);
-        }
-        if !sweeping && !due && quiet && self.tick_is_due(wall) {
-            self.live(Operation::Tick(wall), None);
-        }
+        let mut taken = vec![0; self.positions.len()];
+        parts.iter().for_each(|part| taken[usize::from(part.topic)] = part.records as usize);
+        feed.discard(&taken);
+        self.operations.push(&Operation::Step { now, parts });
+    }
+
+    /// Fires a slice of due deadlines.
+    pub fn fire_slice(&mut self) {
+        self.live(Operation::Fire(FIRE_SLICE), None);
+    }
+
+    /// Evaluates a slice of customers with new rules.
+    pub fn sweep_slice(&mut self) {
+        self.live(Operation::Sweep(SWEEP_SLICE), None);
+    }
+
+    /// Tells the time.
+    pub fn tick(&mut self, moment: Millis) {
+        self.live(Operation::Tick(moment), None);
     }
 
     /// Takes the control record at `offset`, which the caller has found to hold these rules.
@@ -181,8 +212,9 @@ impl HeldShard {
         Some(by_deadline.min(self.ticked.saturating_add(MINUTE)))
     }
 
-    fn tick_is_due(&self, wall: Millis) -> bool {
-        wall > self.ticked && self.next_tick().is_some_and(|due| due <= wall)
+    /// Whether a tick at this moment would make a deadline due, or the last one is a minute ago.
+    pub fn tick_is_due(&self, moment: Millis) -> bool {
+        moment > self.ticked && self.next_tick().is_some_and(|due| due <= moment)
     }
 
     fn live(&mut self, operation: Operation, rules: Option<&Arc<Rules>>) {
@@ -213,41 +245,43 @@ impl HeldShard {
         self.apply_input(input, &[], effect);
     }
 
-    /// Applies records of one topic, in chunks counted from the first; tells what the journal has to know of them. The
-    /// hash goes on over several calls.
-    pub fn apply_part(
+    /// Applies the records of a step in their merged order, in chunks counted from the first; tells what the journal has
+    /// to know of each topic.
+    pub fn apply_step<'a>(
         &mut self,
         now: Millis,
-        topic: u16,
-        batch: &impl Batch,
-        records: Range<usize>,
+        records: impl Iterator<Item = Next<'a>>,
         effect: Effect,
-        hash: &mut StepHash,
-    ) -> StepPart {
+    ) -> Vec<StepPart> {
         self.now = now;
-        let from = self.positions[usize::from(topic)];
-        let mut part = StepPart { topic, from, to: from, records: records.len() as u32, hash: 0 };
-        for start in records.clone().step_by(Shard::CHUNK) {
-            let places = start..records.end.min(start + Shard::CHUNK);
-            let mut chunk = Vec::with_capacity(places.len());
-            for place in places {
-                let record = batch.record(place);
-                hash.add(record.offset, record.key, record.value);
-                part.to = record.offset + 1;
-                chunk.push(Record {
-                    topic,
-                    partition: self.number,
-                    offset: record.offset,
-                    arrival: record.timestamp,
-                    key: record.key,
-                    value: record.value.unwrap_or_default(),
-                });
+        let mut parts: Vec<(StepPart, StepHash)> = (0..).zip(&self.positions).map(begin_part).collect();
+        let mut chunk = Vec::with_capacity(Shard::CHUNK);
+        for next in records {
+            let (part, hash) = &mut parts[usize::from(next.topic)];
+            hash.add(next.record.offset, next.record.key, next.record.value);
+            part.records += 1;
+            part.to = next.record.offset + 1;
+            self.last_arrival = Some(next.arrival);
+            chunk.push(Record {
+                topic: next.topic,
+                partition: self.number,
+                offset: next.record.offset,
+                arrival: next.record.timestamp,
+                key: next.record.key,
+                value: next.record.value.unwrap_or_default(),
+            });
+            if chunk.len() == Shard::CHUNK {
+                self.apply_input(Input::Records { now, records: &chunk }, &chunk, effect);
+                chunk.clear();
             }
+        }
+        if !chunk.is_empty() {
             self.apply_input(Input::Records { now, records: &chunk }, &chunk, effect);
         }
-        part.hash = hash.value();
-        self.positions[usize::from(topic)] = part.to;
-        part
+        let read = parts.into_iter().filter(|(part, _)| part.records > 0);
+        let parts: Vec<StepPart> = read.map(|(part, hash)| StepPart { hash: hash.value(), ..part }).collect();
+        parts.iter().for_each(|part| self.positions[usize::from(part.topic)] = part.to);
+        parts
     }
 
     fn apply_input(&mut self, input: Input<'_>, records: &[Record<'_>], effect: Effect) {
@@ -256,15 +290,22 @@ impl HeldShard {
         self.counts.add(&self.effects.counts);
         if effect == Effect::Published {
             self.outbox.take(&self.effects, records);
+            let is_swept = |cause: Cause| matches!(cause, Cause::Rules | Cause::CutPoints | Cause::Model);
+            self.swept_changes += self.effects.changes.iter().filter(|change| is_swept(change.cause)).count() as u64;
         }
         self.effects.clear();
     }
 
-    /// Completes the outputs of the open transaction and writes its journal record.
-    pub fn seal(&mut self, transactional_id: &str) -> Vec<u8> {
+    /// Adds what belongs to the end of the open transaction.
+    pub fn complete_outputs(&mut self) {
         if let Some(shard) = &self.shard {
             self.outbox.finish_transaction(shard);
         }
+    }
+
+    /// Completes the outputs of the open transaction and writes its journal record.
+    pub fn seal(&mut self, transactional_id: &str) -> Vec<u8> {
+        self.complete_outputs();
         self.operations.record(&Frame {
             shard: self.number,
             transaction: self.transaction + 1,
@@ -290,8 +331,13 @@ impl HeldShard {
         let outputs = self.outbox.outputs().len() as u64;
         self.end_transaction(outputs);
         self.operations.clear();
-        self.outbox.clear();
+        self.drop_outputs();
         self.offsets_behind = false;
+    }
+
+    /// Forgets outputs that are published.
+    pub fn drop_outputs(&mut self) {
+        self.outbox.clear();
     }
 
     /// A transaction with so many outputs is over; in recovery one that was committed long ago.
@@ -299,6 +345,10 @@ impl HeldShard {
         self.transaction += 1;
         self.outputs += outputs;
     }
+}
+
+fn begin_part((topic, &from): (u16, &i64)) -> (StepPart, StepHash) {
+    (StepPart { topic, from, to: from, records: 0, hash: 0 }, StepHash::default())
 }
 
 /// Whether effects are published, or muted because they were before.

@@ -32,8 +32,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Version of the layout above.
 pub const FORMAT: u8 = 1;
-/// Version of the semantics under which the operations mean what they mean.
-pub const SEMANTICS: u64 = 1;
+/// Version of the semantics under which the operations mean what they mean. 1: a step was of one topic, and a record
+/// did not bring its customer's deadlines up to its arrival (T3).
+pub const SEMANTICS: u64 = 2;
 /// A transaction ends before one of its journal records grows beyond this.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 /// Input topics at most, so that one operation has a bounded size.

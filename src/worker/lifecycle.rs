@@ -1,11 +1,13 @@
 //! The life of a shard on a worker: a table of legal moves.
 //!
 //! ```text
-//! assigned ──► recovering ──► waiting (for rules) ──► running ──► given up
-//!     │             │ ▲                │                 │ ▲
-//!     │             │ └── the end of a transaction is not known ┘
-//!     └─────────────┴── revoked ───────┴──► given up
+//! assigned ──► recovering ──► running ──► kept (given up, the state may still be what the journal ends with)
+//!                 ▲  │          ▲          │
+//!                 │  └► waiting ┘          │
+//!                 └── assigned again ──────┘
 //! ```
+//! From each it can come to be dropped: revoked before it ran or with something uncommitted, or to be rebuilt, which
+//! begins anew.
 
 use std::fmt;
 
@@ -13,27 +15,30 @@ use std::fmt;
 pub enum Phase {
     /// The group gave it to this worker.
     Assigned,
-    /// Its state is being made from the journal.
+    /// Its state is being made from the journal, or compared with it.
     Recovering,
     /// There are no rules yet, anywhere.
     Waiting,
     Running,
+    /// Revoked, all of it committed.
+    Kept,
     /// The state is gone or of no more use.
-    GivenUp,
+    Dropped,
 }
 
 /// All moves there are.
-const MOVES: [(Phase, Phase); 10] = [
+const MOVES: [(Phase, Phase); 11] = [
     (Phase::Assigned, Phase::Recovering),
-    (Phase::Assigned, Phase::GivenUp),
+    (Phase::Assigned, Phase::Dropped),
     (Phase::Recovering, Phase::Waiting),
     (Phase::Recovering, Phase::Running),
-    (Phase::Recovering, Phase::GivenUp),
+    (Phase::Recovering, Phase::Dropped),
     (Phase::Waiting, Phase::Running),
-    (Phase::Waiting, Phase::Recovering),
-    (Phase::Waiting, Phase::GivenUp),
-    (Phase::Running, Phase::Recovering),
-    (Phase::Running, Phase::GivenUp),
+    (Phase::Waiting, Phase::Dropped),
+    (Phase::Running, Phase::Kept),
+    (Phase::Running, Phase::Dropped),
+    (Phase::Kept, Phase::Recovering),
+    (Phase::Kept, Phase::Dropped),
 ];
 
 impl Phase {
@@ -54,7 +59,8 @@ impl fmt::Display for Phase {
             Self::Recovering => "recovering",
             Self::Waiting => "waiting for rules",
             Self::Running => "running",
-            Self::GivenUp => "given up",
+            Self::Kept => "kept",
+            Self::Dropped => "dropped",
         })
     }
 }
@@ -65,16 +71,16 @@ mod tests {
 
     #[test]
     fn every_phase_can_be_left_but_the_last_and_reached_but_the_first() {
-        let all = [Phase::Assigned, Phase::Recovering, Phase::Waiting, Phase::Running, Phase::GivenUp];
+        let all = [Phase::Assigned, Phase::Recovering, Phase::Waiting, Phase::Running, Phase::Kept, Phase::Dropped];
         for phase in all {
-            assert_eq!(MOVES.iter().any(|(from, _)| *from == phase), phase != Phase::GivenUp, "{phase}");
+            assert_eq!(MOVES.iter().any(|(from, _)| *from == phase), phase != Phase::Dropped, "{phase}");
             assert_eq!(MOVES.iter().any(|(_, to)| *to == phase), phase != Phase::Assigned, "{phase}");
         }
     }
 
     #[test]
-    #[should_panic(expected = "from given up to running")]
+    #[should_panic(expected = "from dropped to running")]
     fn a_move_that_is_not_in_the_table_is_a_crash() {
-        Phase::GivenUp.become_next(Phase::Running);
+        Phase::Dropped.become_next(Phase::Running);
     }
 }

@@ -4,16 +4,21 @@
 //! `outbox` and `encode` (effects to bytes), `journal` (what was done, to do it again), `publish` (all of it in one
 //! transaction); then `recovery`, `control`, `lifecycle`, and `run`, which starts it all.
 
+mod assign;
 pub mod control;
 pub mod encode;
 mod held;
 pub mod journal;
 mod lifecycle;
+mod live_time;
+mod merge;
 pub mod outbox;
 mod publish;
 mod recovery;
 mod run;
 mod settings;
+mod tail;
+mod throttle;
 mod work;
 
 pub use held::HeldShard;

@@ -5,9 +5,9 @@
 
 use super::control::ControlRecord;
 use super::held::HeldShard;
+use super::journal::JournalRecord;
 use super::outbox::{Output, Topic};
 use crate::kafka::{Failure, Header, Log, OutRecord, Own, Transaction};
-use std::io::Write;
 use std::ops::Range;
 
 /// Publishes what the shards have, and control records with it. Shards that have not moved are left out.
@@ -35,15 +35,9 @@ pub fn publish<'a, L: Log>(
         for output in held.outbox().outputs() {
             let number = &numbers[number_ranges.next().expect("a number for each output")];
             let first = std::mem::replace(&mut first_on[output.topic as usize], false);
-            add(&mut transaction, held.number(), output, number, first.then_some(journal));
+            add(&mut transaction, held.number(), output, number, first.then_some(journal.as_slice()));
         }
-        transaction.records.push(OutRecord {
-            topic: Own::Journal,
-            partition: held.number(),
-            key: None,
-            value: Some(journal),
-            headers: 0..0,
-        });
+        transaction.records.push(journal_record(held.number(), journal));
         transaction.offsets.extend(held.input_offsets());
     }
     log.publish(&transaction)?;
@@ -52,18 +46,77 @@ pub fn publish<'a, L: Log>(
     Ok(())
 }
 
+/// Publishes again what a torn transaction left out: outputs, and its journal record if only a copy of that is there.
+/// Whether anything was missing.
+pub fn repair<L: Log>(
+    log: &mut L,
+    held: &mut HeldShard,
+    (record, bytes): (&JournalRecord, &[u8]),
+    is_orphan: bool,
+    is_missing: impl Fn(Topic, u64) -> bool,
+) -> Result<bool, Failure> {
+    held.complete_outputs();
+    let found = held.outbox().outputs().len() as u64;
+    if found != record.outputs {
+        return Err(Failure::Stop(format!(
+            "shard {}, transaction {}: replay gives {found} outputs, the journal has {}",
+            record.shard, record.transaction, record.outputs
+        )));
+    }
+    let missing: Vec<(u64, Output<'_>)> = (record.outputs_before + 1..)
+        .zip(held.outbox().outputs())
+        .filter(|(number, output)| is_missing(output.topic, *number))
+        .collect();
+    let numbers: Vec<String> =
+        missing.iter().map(|(number, _)| out_text(record.shard, record.transaction, *number)).collect();
+    let mut transaction = Transaction::default();
+    let mut first_on = [true; 3];
+    for ((_, output), number) in missing.iter().zip(&numbers) {
+        let first = std::mem::replace(&mut first_on[output.topic as usize], false);
+        add(&mut transaction, record.shard, *output, number.as_bytes(), first.then_some(bytes));
+    }
+    if is_orphan {
+        transaction.records.push(journal_record(record.shard, bytes));
+    }
+    let torn = !transaction.records.is_empty();
+    if torn {
+        let (outputs, journal) = (missing.len(), is_orphan);
+        tracing::warn!(
+            shard = record.shard,
+            transaction = record.transaction,
+            outputs,
+            journal_record = journal,
+            "a torn transaction is repaired"
+        );
+        transaction.offsets.extend(held.input_offsets());
+        log.publish(&transaction)?;
+    }
+    drop(transaction);
+    drop(missing);
+    held.drop_outputs();
+    Ok(torn)
+}
+
 /// The texts of `shoal_out` of all outputs in their order, and where each stands.
 fn number_outputs(moved: &[&mut HeldShard]) -> (Vec<u8>, Vec<Range<usize>>) {
     let (mut numbers, mut ranges) = (Vec::new(), Vec::new());
     for held in moved {
         for place in 1..=held.outbox().outputs().len() as u64 {
             let start = numbers.len();
-            let (shard, transaction, number) = (held.number(), held.transaction() + 1, held.outputs() + place);
-            write!(numbers, "{shard}/{transaction}/{number}").expect("memory");
+            numbers.extend(out_text(held.number(), held.transaction() + 1, held.outputs() + place).into_bytes());
             ranges.push(start..numbers.len());
         }
     }
     (numbers, ranges)
+}
+
+/// The value of the header `shoal_out`.
+fn out_text(shard: u32, transaction: u64, number: u64) -> String {
+    format!("{shard}/{transaction}/{number}")
+}
+
+fn journal_record(shard: u32, journal: &[u8]) -> OutRecord<'_> {
+    OutRecord { topic: Own::Journal, partition: shard, key: None, value: Some(journal), headers: 0..0 }
 }
 
 fn add<'a>(
@@ -71,7 +124,7 @@ fn add<'a>(
     shard: u32,
     output: Output<'a>,
     number: &'a [u8],
-    journal: Option<&'a Vec<u8>>,
+    journal: Option<&'a [u8]>,
 ) {
     let start = transaction.headers.len();
     transaction.headers.extend(output.headers().map(|(name, value)| Header { name, value }));

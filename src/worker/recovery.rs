@@ -2,158 +2,269 @@
 //!
 //! The operations of all committed transactions are done again from the beginning of the journal, muted, on the same
 //! records: count and hash of each step are compared, and the digest after each transaction. Whoever calls has fenced
-//! earlier holders first, so the journal's end cannot move meanwhile.
+//! earlier holders first, so the journal's end cannot move meanwhile. Where the outputs of the last transaction do not
+//! agree with the journal they are put right ([`Tail`]).
 
 use super::control::Control;
 use super::held::{Effect, HeldShard};
 use super::journal::{JournalRecord, Operation, StepPart};
 use super::lifecycle::Phase;
+use super::merge::Feed;
+use super::publish::repair;
+use super::tail::{Ended, Tail, check_interrupted, read_journal_record, read_some};
 use crate::engine::event::Millis;
 use crate::kafka::{Batch, Failure, InputOffset, Log, Own, Reader, StartAt, Topic};
+use std::sync::atomic::AtomicBool;
 
-/// Records read at once; a multiple of the engine's chunk, since chunks are counted from a step's start.
-const RECORDS_MAX: usize = 16 * crate::engine::shard::Shard::CHUNK;
+/// What recovery needs besides the shard.
+pub struct Recovery<'a, L: Log> {
+    pub log: &'a mut L,
+    pub control: &'a Control,
+    pub start: StartAt,
+    /// The process is to end: recovery is left off.
+    pub stop: &'a AtomicBool,
+}
 
-/// Brings a shard to where its journal ends.
-pub fn recover<L: Log>(
-    log: &mut L,
-    held: &mut HeldShard,
-    control: &Control,
-    committed: &[InputOffset],
-    start: StartAt,
-) -> Result<(), Failure> {
-    held.become_next(Phase::Recovering);
-    let mut inputs = Inputs { readers: held.positions().iter().map(|_| None).collect(), batch: L::Batch::default() };
-    let mut journal = log.reader(Topic::Own(Own::Journal), held.number(), 0)?;
-    let end = journal.end();
-    let mut batch = L::Batch::default();
-    while journal.position() < end {
-        journal.read(end, RECORDS_MAX, &mut batch)?;
-        for place in 0..batch.len() {
-            let record = batch.record(place);
-            let read = JournalRecord::read(record.value.unwrap_or_default()).map_err(|unreadable| {
-                Failure::Stop(format!("journal of shard {}, offset {}: {unreadable}", held.number(), record.offset))
+impl<L: Log> Recovery<'_, L> {
+    /// Brings a shard to where its journal ends; how many torn transactions were repaired.
+    pub fn recover(&mut self, held: &mut HeldShard) -> Result<u64, Ended> {
+        held.become_next(Phase::Recovering);
+        let tail = Tail::read(self.log, held.number(), self.stop)?;
+        let mut inputs = Inputs::new(held.positions().len());
+        let mut torn = 0;
+        let mut journal = self.log.reader(Topic::Own(Own::Journal), held.number(), 0)?;
+        let end = journal.end();
+        let mut batch = L::Batch::default();
+        loop {
+            read_some(self.log, &mut journal, end, self.stop, &mut batch)?;
+            if batch.is_empty() {
+                break;
+            }
+            for place in 0..batch.len() {
+                check_interrupted(self.log, self.stop)?;
+                let record = batch.record(place);
+                let bytes = record.value.unwrap_or_default();
+                let read = read_journal_record(held.number(), record.offset, bytes)?;
+                torn += u64::from(self.redo(held, &read, bytes, &tail, &mut inputs)?);
+            }
+        }
+        if held.transaction() != tail.last_transaction() {
+            let (shard, reached, last) = (held.number(), held.transaction(), tail.last_transaction());
+            let words = format!("the journal of shard {shard} moved while it was read: from {last} to {reached}");
+            return Err(Failure::Rebuild(words).into());
+        }
+        if let Some(copy) = tail.orphan(held.number())? {
+            let read = read_journal_record(held.number(), -1, &copy)?;
+            torn += u64::from(self.redo(held, &read, &copy, &tail, &mut inputs)?);
+        }
+        if held.transaction() == 0 {
+            for topic in 0..held.positions().len() as u16 {
+                held.set_position(topic, self.log.first_offset(topic, held.number(), self.start)?);
+            }
+        }
+        self.finish(held)?;
+        Ok(torn)
+    }
+
+    /// Whether the state of a shard that was given up is still what its journal ends with. Then it goes on.
+    pub fn take_back(&mut self, held: &mut HeldShard) -> Result<bool, Ended> {
+        held.become_next(Phase::Recovering);
+        let tail = Tail::read(self.log, held.number(), self.stop)?;
+        let is_own = match &tail.journal {
+            Some(last) => last.transaction == held.transaction() && last.digest == held.digest(),
+            None => held.transaction() == 0,
+        };
+        if is_own && tail.agrees() {
+            self.finish(held)?;
+        }
+        Ok(is_own && tail.agrees())
+    }
+
+    fn finish(&mut self, held: &mut HeldShard) -> Result<(), Ended> {
+        let committed = self.log.committed(&[held.number()])?;
+        compare_offsets(held, &committed)?;
+        held.become_next(if held.shard().is_some() { Phase::Running } else { Phase::Waiting });
+        Ok(())
+    }
+
+    /// Does one journalled transaction again, and publishes what is missing of it; whether anything was.
+    fn redo(
+        &mut self,
+        held: &mut HeldShard,
+        record: &JournalRecord,
+        bytes: &[u8],
+        tail: &Tail,
+        inputs: &mut Inputs<L>,
+    ) -> Result<bool, Ended> {
+        tracing::trace!(target: "shoal::recovery", shard = record.shard, transaction = record.transaction, "replaying");
+        check_follows(held, record)?;
+        // Only the last can be in doubt; what follows it in the topics has no journal record at all.
+        let is_orphan = record.transaction > tail.last_transaction();
+        let is_last = record.transaction >= tail.last_transaction();
+        let effect = if is_last && !tail.agrees() { Effect::Published } else { Effect::Muted };
+        for operation in &record.operations {
+            self.redo_operation(held, record, operation, effect, inputs)?;
+        }
+        if held.digest() != record.digest {
+            return Err(refuse(
+                record,
+                &format!(
+                    "replay gives digest {:016x}, the journal has {:016x}: the inputs or the program are not those of \
+                     then; the state must not be trusted",
+                    held.digest(),
+                    record.digest
+                ),
+            ));
+        }
+        for (topic, &position) in record.positions.iter().enumerate() {
+            held.set_position(topic as u16, position);
+        }
+        let repaired = effect == Effect::Published
+            && repair(self.log, held, (record, bytes), is_orphan, |topic, number| {
+                tail.lacks(topic, record.transaction, number)
             })?;
-            redo(log, held, control, &read, &mut inputs)?;
-        }
+        held.end_transaction(record.outputs);
+        Ok(repaired)
     }
-    if held.transaction() == 0 {
-        for topic in 0..held.positions().len() as u16 {
-            held.set_position(topic, log.first_offset(topic, held.number(), start)?);
-        }
-    }
-    compare_offsets(held, committed)?;
-    held.become_next(if held.shard().is_some() { Phase::Running } else { Phase::Waiting });
-    Ok(())
-}
 
-/// Readers of the shard's inputs, made when the first step needs them.
-struct Inputs<L: Log> {
-    readers: Vec<Option<L::Reader>>,
-    batch: L::Batch,
-}
-
-/// Does one journalled transaction again.
-fn redo<L: Log>(
-    log: &mut L,
-    held: &mut HeldShard,
-    control: &Control,
-    record: &JournalRecord,
-    inputs: &mut Inputs<L>,
-) -> Result<(), Failure> {
-    let refuse =
-        |words: String| Failure::Stop(format!("shard {}, transaction {}: {words}", record.shard, record.transaction));
-    if record.shard != held.number() || record.transaction != held.transaction() + 1 {
-        let (shard, transaction) = (held.number(), held.transaction() + 1);
-        return Err(refuse(format!("the journal should go on with shard {shard}, transaction {transaction}")));
-    }
-    if record.outputs_before != held.outputs() || record.positions.len() != held.positions().len() {
-        return Err(refuse("the journal does not follow from its record before".into()));
-    }
-    for operation in &record.operations {
+    fn redo_operation(
+        &mut self,
+        held: &mut HeldShard,
+        record: &JournalRecord,
+        operation: &Operation,
+        effect: Effect,
+        inputs: &mut Inputs<L>,
+    ) -> Result<(), Ended> {
         match operation {
             Operation::Step { now, parts } => {
-                for part in parts {
-                    redo_part(log, held, *now, part, inputs, record.transaction == 1).map_err(
-                        |failure| match failure {
-                            Failure::Stop(words) => refuse(words),
-                            rebuild => rebuild,
-                        },
-                    )?;
-                }
+                inputs.read(self.log, held, parts, record, self.stop)?;
+                redo_step(held, *now, parts, effect, &mut inputs.feed).map_err(|words| refuse(record, &words))
             }
             Operation::Control(offset) => {
-                let rules = control.rules_at(*offset);
-                let rules = rules.ok_or_else(|| refuse(format!("there are no rules at offset {offset} of control")))?;
-                held.apply(operation, Some(rules), Effect::Muted);
+                let rules = self.control.rules_at(*offset);
+                let words = || refuse(record, &format!("there are no rules at offset {offset} of control"));
+                held.apply(operation, Some(rules.ok_or_else(words)?), effect);
+                Ok(())
             }
-            Operation::Tick(_) | Operation::Sweep(_) | Operation::Fire(_) => held.apply(operation, None, Effect::Muted),
+            Operation::Tick(_) | Operation::Sweep(_) | Operation::Fire(_) => {
+                held.apply(operation, None, effect);
+                Ok(())
+            }
             Operation::Forget(_) | Operation::Skip { .. } | Operation::Census(_) => {
-                return Err(refuse(format!("{operation:?} was written by a later version of Shoal")));
+                Err(refuse(record, &format!("{operation:?} was written by a later version of Shoal")))
             }
         }
     }
-    if held.digest() != record.digest {
-        return Err(refuse(format!(
-            "replay gives digest {:016x}, the journal has {:016x}: the inputs or the program are not those of then; the \
-             state must not be trusted",
-            held.digest(),
-            record.digest
-        )));
+}
+
+/// A journal that cannot be followed: where, and why.
+fn refuse(record: &JournalRecord, words: &str) -> Ended {
+    Failure::Stop(format!("shard {}, transaction {}: {words}", record.shard, record.transaction)).into()
+}
+
+fn check_follows(held: &HeldShard, record: &JournalRecord) -> Result<(), Ended> {
+    if record.shard != held.number() || record.transaction != held.transaction() + 1 {
+        let (shard, transaction) = (held.number(), held.transaction() + 1);
+        return Err(refuse(record, &format!("the journal should go on with shard {shard}, transaction {transaction}")));
     }
-    for (topic, &position) in record.positions.iter().enumerate() {
-        held.set_position(topic as u16, position);
+    if record.outputs_before != held.outputs() || record.positions.len() != held.positions().len() {
+        return Err(refuse(record, "the journal does not follow from its record before"));
     }
-    held.end_transaction(record.outputs);
     Ok(())
 }
 
-fn redo_part<L: Log>(
-    log: &mut L,
+/// Applies the records of a step again and compares them with what the journal knows.
+fn redo_step(
     held: &mut HeldShard,
     now: Millis,
+    parts: &[StepPart],
+    effect: Effect,
+    feed: &mut Feed<impl Batch>,
+) -> Result<(), String> {
+    let found = held.apply_step(now, feed.merge_all(now), effect);
+    feed.clear();
+    if found == parts {
+        return Ok(());
+    }
+    let told = |part: &StepPart| {
+        format!(
+            "{} records of topic {} from {} to {}, hash {:016x}",
+            part.records, part.topic, part.from, part.to, part.hash
+        )
+    };
+    let told = |parts: &[StepPart]| parts.iter().map(told).collect::<Vec<_>>().join("; ");
+    Err(format!("the records of a step are not those of then: {}; expected {}", told(&found), told(parts)))
+}
+
+/// Readers of the shard's inputs, made when the first step needs them, and the records of the step to be done again.
+struct Inputs<L: Log> {
+    readers: Vec<Option<L::Reader>>,
+    feed: Feed<L::Batch>,
+}
+
+impl<L: Log> Inputs<L> {
+    fn new(topics: usize) -> Self {
+        Self { readers: (0..topics).map(|_| None).collect(), feed: Feed::new(topics) }
+    }
+
+    /// Reads the records of all parts of a step.
+    fn read(
+        &mut self,
+        log: &mut L,
+        held: &mut HeldShard,
+        parts: &[StepPart],
+        record: &JournalRecord,
+        stop: &AtomicBool,
+    ) -> Result<(), Ended> {
+        for part in parts {
+            let place = usize::from(part.topic);
+            let slot = self.readers.get_mut(place).ok_or_else(|| refuse(record, &format!("no input topic {place}")))?;
+            let reader = match slot {
+                Some(reader) => reader,
+                None => slot.insert(open(log, held, part, record)?),
+            };
+            if held.positions()[place] != part.from {
+                let position = held.positions()[place];
+                let words = format!("a step begins at {} of topic {place}; expected {position}", part.from);
+                return Err(refuse(record, &words));
+            }
+            if reader.end() < part.to {
+                let words =
+                    format!("input topic {place} ends at {}; records up to {} were read", reader.end(), part.to);
+                return Err(refuse(record, &words));
+            }
+            let buffer = self.feed.batch_mut(part.topic);
+            while buffer.len() < part.records as usize && reader.position() < part.to {
+                check_interrupted(log, stop)?;
+                reader.read(part.to, part.records as usize - buffer.len(), buffer)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A reader from where the first step of a topic begins, which is where the shard's first transaction found it.
+fn open<L: Log>(
+    log: &mut L,
+    held: &mut HeldShard,
     part: &StepPart,
-    inputs: &mut Inputs<L>,
-    is_first_transaction: bool,
-) -> Result<(), Failure> {
-    let place = usize::from(part.topic);
-    let slot = inputs.readers.get_mut(place).ok_or_else(|| Failure::Stop(format!("no input topic {place}")))?;
-    if slot.is_none() && is_first_transaction {
+    record: &JournalRecord,
+) -> Result<L::Reader, Ended> {
+    let reader = log.reader(Topic::Input(part.topic), held.number(), part.from)?;
+    if reader.first() > part.from {
+        let words = format!(
+            "the state is made from records from offset {} of input topic {} on, which now begins at {}: its retention is \
+             too short for the journal",
+            part.from,
+            part.topic,
+            reader.first()
+        );
+        return Err(refuse(record, &words));
+    }
+    if record.transaction == 1 {
         held.set_position(part.topic, part.from);
     }
-    if held.positions()[place] != part.from {
-        let position = held.positions()[place];
-        return Err(Failure::Stop(format!("a step begins at {} of topic {place}; expected {position}", part.from)));
-    }
-    let reader = match slot {
-        Some(reader) => reader,
-        None => slot.insert(log.reader(Topic::Input(part.topic), held.number(), part.from)?),
-    };
-    let mut found = StepPart { to: part.from, records: 0, ..part.clone() };
-    let mut hash = super::journal::StepHash::default();
-    while found.records < part.records {
-        reader.read(part.to, RECORDS_MAX, &mut inputs.batch)?;
-        if inputs.batch.is_empty() {
-            break;
-        }
-        let records = 0..inputs.batch.len();
-        let applied = held.apply_part(now, part.topic, &inputs.batch, records, Effect::Muted, &mut hash);
-        found.records += applied.records;
-        found.to = applied.to;
-    }
-    if found.records != part.records || found.to != part.to || hash.value() != part.hash {
-        return Err(Failure::Stop(format!(
-            "the records of topic {place} from {} to {} are not those of then: {} records with hash {:016x}, expected {} \
-             with {:016x}",
-            part.from,
-            part.to,
-            found.records,
-            hash.value(),
-            part.records,
-            part.hash
-        )));
-    }
-    Ok(())
+    Ok(reader)
 }
 
 /// The journal alone says where to go on. Offsets of the group that are behind or missing go with the next transaction.

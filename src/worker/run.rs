@@ -24,19 +24,19 @@ pub fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
 }
 
 /// Runs the service until `stop`. Every worker finishes its open transaction.
-pub fn run(settings: &RunSettings, stop: &AtomicBool) -> anyhow::Result<()> {
+pub fn run(settings: &RunSettings, stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
     let job = job(settings)?;
     create_or_check_topics(&settings.kafka, job.partitions)?;
-    let ended = AtomicBool::new(false);
     let workers = settings.worker.workers.max(1) as usize;
     tracing::info!(workers, shards = job.partitions, rules = job.rules.version, "running");
     thread::scope(|scope| {
         let handles: Vec<_> = (0..workers)
             .map(|number| {
-                let (job, kafka, ended) = (job.clone(), &settings.kafka, &ended);
+                let (job, kafka, stop) = (job.clone(), &settings.kafka, Arc::clone(stop));
                 let worker = move || {
-                    let done = work(kafka, job, number, stop, ended);
-                    ended.store(true, Ordering::Relaxed);
+                    let done = work(kafka, job, number, &stop);
+                    // All end together.
+                    stop.store(true, Ordering::Relaxed);
                     done
                 };
                 thread::Builder::new().name(format!("worker-{number}")).spawn_scoped(scope, worker)
@@ -54,12 +54,9 @@ pub fn run(settings: &RunSettings, stop: &AtomicBool) -> anyhow::Result<()> {
     })
 }
 
-fn work(kafka: &KafkaSettings, job: Job, number: usize, stop: &AtomicBool, ended: &AtomicBool) -> Result<(), Failure> {
-    let mut worker = Worker::new(KafkaLog::join(kafka, number)?, job);
-    while !stop.load(Ordering::Relaxed) && !ended.load(Ordering::Relaxed) {
-        worker.turn()?;
-    }
-    worker.finish()?;
+fn work(kafka: &KafkaSettings, job: Job, number: usize, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+    let mut worker = Worker::new(KafkaLog::join(kafka, number)?, job).until(Arc::clone(stop));
+    worker.run()?;
     tracing::info!(number, "worker stopped");
     Ok(())
 }
@@ -81,7 +78,9 @@ fn job(settings: &RunSettings) -> anyhow::Result<Job> {
         source: format!("/shoal/{}", kafka.group),
         start: StartAt::from(&kafka.start),
         rules,
+        force_rules: settings.force_rules,
         commit_interval_ms: settings.worker.commit_interval_ms,
+        max_changes_per_minute: settings.worker.max_changes_per_minute,
     })
 }
 

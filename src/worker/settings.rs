@@ -11,11 +11,13 @@ pub struct WorkerSettings {
     pub workers: u32,
     /// Under load a transaction ends so long after its first output; sooner when the inputs are read to their end.
     pub commit_interval_ms: u64,
+    /// Bound on changes that new rules, cut points and models cause, over all shards; 0 is none.
+    pub max_changes_per_minute: u64,
 }
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        Self { workers: 1, commit_interval_ms: 50 }
+        Self { workers: 1, commit_interval_ms: 50, max_changes_per_minute: 0 }
     }
 }
 
@@ -26,4 +28,6 @@ pub struct RunSettings {
     pub worker: WorkerSettings,
     /// The rules file.
     pub rules: PathBuf,
+    /// It is put in force even if it was before and has been replaced since.
+    pub force_rules: bool,
 }

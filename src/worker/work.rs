@@ -1,28 +1,33 @@
-//! The loop of one worker: poll, apply, publish; and what to do when the group gives or takes shards.
+//! The loop of one worker: hear the group, take records, apply, publish; and a shard that is not live yet is made so.
 //!
 //! The worker sees the world only through its [`Log`], the clock included. A failure has one of three fates: retried
-//! below the log, all shards rebuilt from the journal, or the worker stops.
+//! below the log, the shards that it concerns rebuilt from the journal, or the worker stops. What it does when the group
+//! gives or takes shards is in `assign`.
 
-use super::control::{Control, Inputs};
+use super::assign::Kept;
+use super::control::Control;
 use super::held::HeldShard;
 use super::lifecycle::Phase;
+use super::live_time::due_tick;
+use super::merge::Feed;
 use super::publish::publish;
-use super::recovery::recover;
+use super::throttle::Throttle;
 use crate::engine::effects::Counts;
 use crate::engine::rule::Rules;
 use crate::engine::shard::Settings;
-use crate::kafka::{Batch, Failure, Log, News, StartAt, Topic};
+use crate::kafka::{Batch, Failure, Log, News, Own, StartAt, Topic};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// A poll waits no longer, so that revocations and signals are noticed.
+/// A poll waits no longer, so that signals are noticed.
 const POLL_WAIT_MS: u64 = 100;
 /// A transaction that only says how far the inputs were read.
 const PROGRESS_INTERVAL_MS: u64 = 1_000;
 /// Rebuilding so often without one good transaction in between means that it does not help.
 const REBUILDS_MAX: u32 = 10;
+const CONTROL: Topic = Topic::Own(Own::Control);
 
 /// What a worker is to do; the same for all workers of a process.
 #[derive(Clone, Debug)]
@@ -37,22 +42,38 @@ pub struct Job {
     pub start: StartAt,
     /// Published by the owner of shard 0 unless they were before.
     pub rules: Arc<Rules>,
+    /// They are published even if they were before and have been replaced since.
+    pub force_rules: bool,
     pub commit_interval_ms: u64,
+    /// Bound on changes by new rules, cut points and models, over all shards; 0 is none.
+    pub max_changes_per_minute: u64,
+}
+
+/// A shard and what is buffered for it.
+pub(super) struct Place<B> {
+    pub held: HeldShard,
+    pub feed: Feed<B>,
+    pub throttle: Throttle,
+    /// It was given up and came back: its state may be used again.
+    pub is_kept: bool,
 }
 
 pub struct Worker<L: Log> {
-    log: L,
-    job: Job,
-    control: Control,
-    shards: BTreeMap<u32, HeldShard>,
-    batch: L::Batch,
+    pub(super) log: L,
+    pub(super) job: Job,
+    pub(super) control: Control,
+    pub(super) follows_control: bool,
+    control_batch: L::Batch,
+    pub(super) places: BTreeMap<u32, Place<L::Batch>>,
+    pub(super) kept: Kept,
+    /// There is a producer, as far as is known.
+    pub(super) is_fenced: bool,
     /// Monotonic milliseconds of the first output of the open transaction.
     first_output: Option<u64>,
     last_commit: u64,
-    rebuilds: u32,
-    /// Shards to be rebuilt, once there is no news of the group any more, and why.
-    to_rebuild: Option<(Vec<u32>, String)>,
-    started: bool,
+    pub(super) rebuilds: u32,
+    pub(super) torn_repaired: u64,
+    pub(super) stop: Arc<AtomicBool>,
 }
 
 impl<L: Log> Worker<L> {
@@ -62,18 +83,27 @@ impl<L: Log> Worker<L> {
             log,
             job,
             control: Control::default(),
-            shards: BTreeMap::new(),
-            batch: L::Batch::default(),
+            follows_control: false,
+            control_batch: L::Batch::default(),
+            places: BTreeMap::new(),
+            kept: Kept::default(),
+            is_fenced: false,
             first_output: None,
             rebuilds: 0,
-            to_rebuild: None,
-            started: false,
+            torn_repaired: 0,
+            stop: Arc::default(),
         }
     }
 
-    /// Works until `stop`; then the open transaction is finished.
-    pub fn run(&mut self, stop: &AtomicBool) -> Result<(), Failure> {
-        while !stop.load(Ordering::Relaxed) {
+    /// Leaves off recovery, and ends [`Worker::run`], when this becomes true.
+    pub fn until(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// Works until it is to stop; then the open transaction is finished.
+    pub fn run(&mut self) -> Result<(), Failure> {
+        while !self.stop.load(Ordering::Relaxed) {
             self.turn()?;
         }
         self.finish()
@@ -82,25 +112,20 @@ impl<L: Log> Worker<L> {
     /// Ends the open transaction. If its end is not known, the next start finds out.
     pub fn finish(&mut self) -> Result<(), Failure> {
         let done = self.commit();
-        self.note_rebuild(done)
+        self.rebuild_after(done, None)
     }
 
     /// One round of the loop.
     pub fn turn(&mut self) -> Result<(), Failure> {
-        let done = self.try_turn();
-        self.note_rebuild(done)
-    }
-
-    /// Drops all state if it must be rebuilt.
-    fn note_rebuild(&mut self, done: Result<(), Failure>) -> Result<(), Failure> {
-        match done {
-            Err(Failure::Rebuild(words)) => {
-                let numbers = self.shards.keys().copied().collect();
-                self.drop_shards();
-                self.to_rebuild = Some((numbers, words));
-                Ok(())
+        match self.log.poll(self.wait()) {
+            Ok(News::Assigned(shards)) => self.take_shards(&shards),
+            Ok(News::Revoked { shards, lost }) => self.give_up_shards(&shards, lost),
+            Ok(News::Nothing) => {
+                let done = self.work();
+                self.rebuild_after(done, None)?;
+                self.recover_next()
             }
-            done => done,
+            Err(failure) => self.rebuild_after(Err(failure), None),
         }
     }
 
@@ -110,81 +135,118 @@ impl<L: Log> Worker<L> {
 
     /// Whether all inputs are read to their end and nothing is left to do or to publish.
     pub fn is_idle(&self) -> bool {
-        let busy = |held: &HeldShard| held.moved() || held.has_slices() || held.phase() != Phase::Running;
-        self.started && self.log.read_to_end() && !self.shards.values().any(busy)
+        let is_idle = |place: &Place<L::Batch>| {
+            let held = &place.held;
+            held.phase() == Phase::Running && !held.moved() && !held.has_slices() && place.feed.is_at_end()
+        };
+        !self.places.is_empty() && self.is_at_end() && self.places.values().all(is_idle)
+    }
+
+    /// Whether all that its shards read was taken to its end, as far as is known.
+    pub fn is_at_end(&self) -> bool {
+        let topics = 0..self.job.inputs.len() as u16;
+        let at_end = |shard: u32| topics.clone().all(|topic| self.log.is_at_end(Topic::Input(topic), shard));
+        self.places.iter().all(|(&shard, place)| place.feed.is_at_end() && at_end(shard))
     }
 
     /// What happened to the inputs of the shards held now.
     pub fn counts(&self) -> Counts {
         let mut sum = Counts::default();
-        self.shards.values().for_each(|held| sum.add(held.counts()));
+        self.shards().for_each(|held| sum.add(held.counts()));
         sum
     }
 
     /// Shards held now.
     pub fn shards(&self) -> impl Iterator<Item = &HeldShard> {
-        self.shards.values()
+        self.places.values().map(|place| &place.held)
     }
 
-    fn try_turn(&mut self) -> Result<(), Failure> {
-        let mut batch = std::mem::take(&mut self.batch);
-        let polled = self.log.poll(self.wait(), &mut batch);
-        let done = match polled {
-            Ok(News::Nothing) if self.to_rebuild.is_some() => self.rebuild(),
-            Ok(News::Nothing) => self.apply(&batch),
-            Ok(News::Assigned(shards)) => self.take_shards(&shards),
-            Ok(News::Revoked { lost }) => self.give_up_shards(lost),
-            Err(failure) => Err(failure),
-        };
-        batch.clear();
-        self.batch = batch;
-        done
+    /// Torn transactions that were put right.
+    pub fn torn_repaired(&self) -> u64 {
+        self.torn_repaired
     }
 
-    fn apply(&mut self, batch: &L::Batch) -> Result<(), Failure> {
-        let wall = self.log.now().wall;
-        for run in batch.runs() {
-            match run.topic {
-                Topic::Input(topic) => {
-                    let Some(held) = self.shards.get_mut(&run.partition) else { continue };
-                    held.step(wall, topic, batch, run.records.clone());
-                    if held.is_full() {
-                        self.commit()?;
-                    }
-                }
-                Topic::Own(_) => self.control.take(batch, run.records.clone())?,
-            }
+    fn work(&mut self) -> Result<(), Failure> {
+        self.follow_control()?;
+        let numbers: Vec<u32> = self.running().map(|(&number, _)| number).collect();
+        for number in numbers {
+            self.work_on(number)?;
         }
-        if self.take_control() {
-            self.start()?;
-        }
-        let quiet = self.log.read_to_end();
-        for held in self.shards.values_mut() {
-            held.between_batches(wall, quiet);
-        }
-        self.commit_if_due(quiet)
+        self.kept.expire(self.log.now().monotonic);
+        self.commit_if_due()
     }
 
-    /// Gives each shard the next rules that it can take; whether some can begin now.
-    fn take_control(&mut self) -> bool {
-        let mut begins = false;
-        for held in self.shards.values_mut() {
-            while held.takes_control()
+    fn running(&self) -> impl Iterator<Item = (&u32, &Place<L::Batch>)> {
+        self.places.iter().filter(|(_, place)| place.held.phase() == Phase::Running)
+    }
+
+    /// One step of a shard, and what lies between two steps: a slice each of a sweep and of due deadlines, else a tick.
+    fn work_on(&mut self, number: u32) -> Result<(), Failure> {
+        let now = self.log.now();
+        let Some(place) = self.places.get_mut(&number) else { return Ok(()) };
+        place.feed.fill(&mut self.log, number)?;
+        place.held.step(now.wall, &mut place.feed);
+        if place.held.is_sweeping() && place.throttle.allows(now.monotonic, place.held.swept_changes()) {
+            place.held.sweep_slice();
+        }
+        if place.held.has_due() {
+            place.held.fire_slice();
+        } else if let Some(moment) = due_tick(&self.log, &place.held, &place.feed, now) {
+            place.held.tick(moment);
+        }
+        if place.held.is_full() { self.commit() } else { Ok(()) }
+    }
+
+    /// Gives each shard the next rules that it can take.
+    fn follow_control(&mut self) -> Result<(), Failure> {
+        if self.follows_control {
+            self.log.take(CONTROL, 0, 64, &mut self.control_batch)?;
+            self.control.take(&self.control_batch)?;
+            self.control_batch.clear();
+        }
+        self.take_control()
+    }
+
+    pub(super) fn take_control(&mut self) -> Result<(), Failure> {
+        let mut begun = Vec::new();
+        for (&number, Place { held, .. }) in &mut self.places {
+            while matches!(held.phase(), Phase::Waiting | Phase::Running)
+                && !held.is_sweeping()
                 && let Some((offset, rules)) = self.control.rules_from(held.control_next())
             {
                 held.take_rules(offset, rules);
                 if held.phase() == Phase::Waiting {
                     held.become_next(Phase::Running);
-                    begins = true;
+                    begun.push(number);
                 }
             }
         }
-        begins
+        begun.into_iter().try_for_each(|number| self.start(number))
     }
 
-    /// How long the next poll may wait: not at all while slices are due, else until something is.
+    /// Begins to fetch what a shard reads.
+    pub(super) fn start(&mut self, number: u32) -> Result<(), Failure> {
+        let Some(place) = self.places.get_mut(&number) else { return Ok(()) };
+        place.feed.clear();
+        let offsets: Vec<_> = place.held.input_offsets().collect();
+        self.log.start(&offsets)
+    }
+
+    /// How long the next poll may wait: not at all while there is something to do, else until a tick or commit is due.
     fn wait(&self) -> Duration {
-        if self.shards.values().any(HeldShard::has_slices) {
+        let is_busy = |place: &Place<L::Batch>| {
+            let held = &place.held;
+            match held.phase() {
+                Phase::Assigned => true,
+                Phase::Running => {
+                    held.has_due()
+                        || place.feed.is_ready()
+                        || held.is_sweeping() && self.job.max_changes_per_minute == 0
+                }
+                _ => false,
+            }
+        };
+        if self.places.values().any(is_busy) {
             return Duration::ZERO;
         }
         let now = self.log.now();
@@ -192,32 +254,30 @@ impl<L: Log> Worker<L> {
         if let Some(first) = self.first_output {
             wait = wait.min((first + self.job.commit_interval_ms).saturating_sub(now.monotonic));
         }
-        for due in self.shards.values().filter_map(HeldShard::next_tick) {
+        for due in self.shards().filter_map(HeldShard::next_tick) {
             wait = wait.min(due.saturating_sub(now.wall).max(1) as u64);
         }
         Duration::from_millis(wait)
     }
 
-    fn commit_if_due(&mut self, quiet: bool) -> Result<(), Failure> {
+    fn commit_if_due(&mut self) -> Result<(), Failure> {
         let now = self.log.now().monotonic;
-        let has_outputs = self.shards.values().any(HeldShard::has_outputs);
-        if has_outputs {
+        let is_due = if self.shards().any(HeldShard::has_outputs) {
             let first = *self.first_output.get_or_insert(now);
-            if quiet || now >= first + self.job.commit_interval_ms || self.shards.values().any(HeldShard::is_full) {
-                return self.commit();
-            }
-        } else if now >= self.last_commit + PROGRESS_INTERVAL_MS || self.shards.values().any(HeldShard::is_full) {
-            return self.commit();
-        }
-        Ok(())
+            now >= first + self.job.commit_interval_ms || self.is_at_end()
+        } else {
+            now >= self.last_commit + PROGRESS_INTERVAL_MS
+        };
+        if is_due || self.shards().any(HeldShard::is_full) { self.commit() } else { Ok(()) }
     }
 
     /// Publishes what there is.
-    fn commit(&mut self) -> Result<(), Failure> {
+    pub(super) fn commit(&mut self) -> Result<(), Failure> {
         self.first_output = None;
         self.last_commit = self.log.now().monotonic;
-        let mut moved = self.shards.values_mut().filter(|held| held.moved()).peekable();
-        if moved.peek().is_none() {
+        let shards = self.places.values_mut().map(|place| &mut place.held);
+        let mut moved = shards.filter(|held| held.phase() == Phase::Running && held.moved()).peekable();
+        if moved.peek().is_none() || !self.is_fenced {
             return Ok(());
         }
         publish(&mut self.log, moved, &[])?;
@@ -225,87 +285,32 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
-    fn take_shards(&mut self, numbers: &[u32]) -> Result<(), Failure> {
-        tracing::info!(?numbers, "shards assigned");
-        self.shards = numbers
-            .iter()
-            .map(|&number| {
-                let settings = self.job.shard.clone();
-                (number, HeldShard::new(number, settings, &self.job.inputs, &self.job.source))
-            })
-            .collect();
-        self.recover()
-    }
-
-    fn give_up_shards(&mut self, lost: bool) -> Result<(), Failure> {
-        tracing::info!(lost, shards = ?self.shards.keys().collect::<Vec<_>>(), "shards revoked");
-        let committed = if lost || !self.started { Ok(()) } else { self.commit() };
-        self.drop_shards();
-        self.log.release();
-        match committed {
-            // Whoever gets them next recovers them anyway.
-            Err(Failure::Rebuild(words)) => {
-                tracing::warn!("the last transaction before giving shards up failed: {words}");
-                Ok(())
-            }
-            done => done,
-        }
-    }
-
-    fn drop_shards(&mut self) {
-        for held in self.shards.values_mut() {
-            held.become_next(Phase::GivenUp);
-        }
-        self.shards.clear();
-        self.first_output = None;
-        self.to_rebuild = None;
-        self.started = false;
-    }
-
-    /// Makes the state that was thrown away again from the journal.
-    fn rebuild(&mut self) -> Result<(), Failure> {
-        let Some((numbers, words)) = self.to_rebuild.take() else { return Ok(()) };
+    /// Lets shards be rebuilt if that is what a failure asks for: the one that it concerns, or else all that have
+    /// anything uncommitted.
+    ///
+    /// # Errors
+    /// If it asks to stop, or rebuilding does not help.
+    pub(super) fn rebuild_after(&mut self, done: Result<(), Failure>, shard: Option<u32>) -> Result<(), Failure> {
+        let words = match done {
+            Err(Failure::Rebuild(words)) => words,
+            done => return done,
+        };
         self.rebuilds += 1;
         if self.rebuilds > REBUILDS_MAX {
             return Err(Failure::Stop(format!("{REBUILDS_MAX} rebuilds did not help; the last failure: {words}")));
         }
-        tracing::warn!(attempt = self.rebuilds, "rebuilding the shards: {words}");
-        self.take_shards(&numbers)
-    }
-
-    fn recover(&mut self) -> Result<(), Failure> {
-        self.log.fence()?;
-        self.control.read_to_end(&mut self.log)?;
-        let numbers: Vec<u32> = self.shards.keys().copied().collect();
-        let committed = self.log.committed(&numbers)?;
-        for held in self.shards.values_mut() {
-            recover(&mut self.log, held, &self.control, &committed, self.job.start)?;
-            let (shard, transactions) = (held.number(), held.transaction());
-            tracing::info!(shard, transactions, records = held.counts().records, "shard recovered");
+        let is_concerned = |(number, place): (&u32, &Place<L::Batch>)| {
+            (shard.map_or_else(|| place.held.moved(), |shard| shard == *number)).then_some(*number)
+        };
+        let concerned: Vec<u32> = self.places.iter().filter_map(is_concerned).collect();
+        tracing::warn!(attempt = self.rebuilds, shards = ?concerned, "rebuilding: {words}");
+        self.log.pause(&concerned);
+        for number in concerned {
+            self.drop_shard(number);
+            self.add_shard(number);
         }
-        self.publish_control()?;
-        self.start()
-    }
-
-    /// The owner of shard 0 publishes what is missing in the control topic.
-    fn publish_control(&mut self) -> Result<(), Failure> {
-        let Some(first) = self.shards.get_mut(&0) else { return Ok(()) };
-        let inputs = Inputs { topics: self.job.inputs.clone(), partitions: self.job.partitions };
-        let missing = self.control.missing(&inputs, &self.job.rules)?;
-        if missing.is_empty() {
-            return Ok(());
-        }
-        publish(&mut self.log, std::iter::once(first), &missing)?;
-        self.control.read_to_end(&mut self.log)
-    }
-
-    /// Begins to fetch; the inputs only of shards that have rules.
-    fn start(&mut self) -> Result<(), Failure> {
-        self.take_control();
-        let running = self.shards.values().filter(|held| held.phase() == Phase::Running);
-        let offsets: Vec<_> = running.flat_map(HeldShard::input_offsets).collect();
-        self.log.start(&offsets, self.control.next())?;
-        self.started = true;
+        self.is_fenced = false;
+        self.first_output = None;
         Ok(())
     }
 }

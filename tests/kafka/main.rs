@@ -6,5 +6,4 @@ mod support;
 mod cli;
 mod harness;
 mod kill;
-mod log;
 mod pipeline;

@@ -7,6 +7,7 @@ use crate::support::{self, Broker, Produced, Received};
 use shoal::kafka::KafkaSettings;
 use shoal::worker::{RunSettings, WorkerSettings, run};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,7 @@ pub fn settings(broker: &Broker, folder: &Path, test: &str, partitions: i32) -> 
     broker.create_topic(&kafka.inputs[0], partitions, &[("retention.ms", "-1")]);
     let rules = folder.join("rules.toml");
     std::fs::write(&rules, RULES).expect("rules file");
-    RunSettings { kafka, worker: WorkerSettings::default(), rules }
+    RunSettings { kafka, worker: WorkerSettings::default(), rules, force_rules: false }
 }
 
 pub fn produce(broker: &Broker, topic: &str, lines: &[Line], partitions: u32) {
@@ -74,7 +75,7 @@ pub fn wait_until_done(broker: &Broker, kafka: &KafkaSettings, partitions: u32) 
 
 /// Runs the service in this process while `meanwhile` does something.
 fn run_while<T>(settings: &RunSettings, meanwhile: impl FnOnce() -> T) -> T {
-    let stop = AtomicBool::new(false);
+    let stop = Arc::new(AtomicBool::new(false));
     std::thread::scope(|scope| {
         let running = scope.spawn(|| run(settings, &stop));
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(meanwhile));

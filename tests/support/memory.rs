@@ -24,7 +24,9 @@ pub fn job(input: &str, shards: u32, rules: &str) -> Job {
         source: "/shoal/test".into(),
         start: StartAt::Earliest,
         rules: control::read_rules(rules.as_bytes()).expect("rules"),
+        force_rules: false,
         commit_interval_ms: 0,
+        max_changes_per_minute: 0,
     }
 }
 

@@ -36,7 +36,9 @@ impl Live {
             source: "/shoal/demo".into(),
             start: StartAt::Earliest,
             rules,
+            force_rules: false,
             commit_interval_ms: 50,
+            max_changes_per_minute: 0,
         };
         let mut worker = Worker::new(cluster.worker("demo", vec![0]), job);
         for _ in 0..FIRST_TURNS_MAX {
@@ -58,7 +60,7 @@ impl Live {
         let mut rounds_at_rest = 0;
         while rounds_at_rest < 2 {
             self.worker.turn()?;
-            let busy = !self.worker.log().read_to_end() || self.worker.shards().any(HeldShard::has_slices);
+            let busy = !self.worker.is_at_end() || self.worker.shards().any(HeldShard::has_slices);
             rounds_at_rest = if busy { 0 } else { rounds_at_rest + 1 };
         }
         Ok(())
@@ -69,6 +71,7 @@ impl Live {
         let mut reader = self.consumer.reader(CHANGES, 0, self.position)?;
         let end = reader.end();
         while reader.position() < end {
+            self.batch.clear();
             reader.read(end, Shard::CHUNK, &mut self.batch)?;
             for place in 0..self.batch.len() {
                 take(self.batch.record(place).value.unwrap_or_default())?;

@@ -104,7 +104,7 @@ fn an_unknown_version_is_named() {
         JournalRecord::read(&bytes)
     };
     assert_eq!(with(0, 2), Err(Unreadable::Format(2)));
-    assert_eq!(with(1, 2), Err(Unreadable::Semantics(2)));
+    assert_eq!(with(1, 9), Err(Unreadable::Semantics(9)));
 }
 
 #[test]

@@ -91,7 +91,9 @@ fn job(scenario: &Scenario, way: Way, rules: &Arc<Rules>) -> Job {
         source: "/shoal/scenario".to_owned(),
         start: StartAt::Earliest,
         rules: rules.clone(),
+        force_rules: false,
         commit_interval_ms: if way.at_once { 50 } else { 0 },
+        max_changes_per_minute: 0,
     }
 }
 

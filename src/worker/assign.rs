@@ -1,0 +1,166 @@
+//! How shards come to a worker and go: assigned, recovered, given up, kept for a while, rebuilt.
+
+use super::control::{Inputs, Standing};
+use super::held::HeldShard;
+use super::lifecycle::Phase;
+use super::merge::Feed;
+use super::publish::publish;
+use super::recovery::Recovery;
+use super::tail::Ended;
+use super::throttle::Throttle;
+use super::work::{Place, Worker};
+use crate::kafka::{Failure, Log};
+use std::collections::BTreeMap;
+
+/// How long the state of a shard that was given up is kept.
+const KEPT_MS: u64 = 5 * 60_000;
+
+/// Shards that were given up with everything committed. If they come back and nobody else had them in between, they
+/// go on from here.
+#[derive(Default)]
+pub struct Kept {
+    /// With the monotonic millisecond at which each was given up.
+    shards: BTreeMap<u32, (u64, HeldShard)>,
+}
+
+impl Kept {
+    /// Lets go of what has been kept for long enough.
+    pub fn expire(&mut self, now: u64) {
+        self.shards.retain(|_, (since, _)| now < *since + KEPT_MS);
+    }
+}
+
+impl<L: Log> Worker<L> {
+    pub(super) fn take_shards(&mut self, numbers: &[u32]) -> Result<(), Failure> {
+        tracing::info!(shards = ?numbers, "shards assigned");
+        if let Some(beyond) = numbers.iter().find(|number| **number >= self.job.partitions) {
+            return Err(Failure::Stop(format!(
+                "the inputs have a partition {beyond}, and had {} at the start. The number of partitions cannot change \
+                 during the life of the state: customers would move to other shards",
+                self.job.partitions
+            )));
+        }
+        numbers.iter().for_each(|&number| self.add_shard(number));
+        Ok(())
+    }
+
+    pub(super) fn add_shard(&mut self, number: u32) {
+        let kept = self.kept.shards.remove(&number);
+        let is_kept = kept.is_some();
+        let fresh = || HeldShard::new(number, self.job.shard.clone(), &self.job.inputs, &self.job.source);
+        let held = kept.map_or_else(fresh, |(_, held)| held);
+        let feed = Feed::new(self.job.inputs.len());
+        let now = self.log.now().monotonic;
+        let throttle = Throttle::new(self.job.max_changes_per_minute, self.job.partitions, now);
+        self.places.insert(number, Place { held, feed, throttle, is_kept });
+    }
+
+    pub(super) fn drop_shard(&mut self, number: u32) {
+        if let Some(mut place) = self.places.remove(&number) {
+            place.held.become_next(Phase::Dropped);
+        }
+    }
+
+    pub(super) fn give_up_shards(&mut self, numbers: &[u32], lost: bool) -> Result<(), Failure> {
+        tracing::info!(lost, shards = ?numbers, "shards revoked");
+        tracing::trace!(target: "shoal::group", "revoking");
+        let committed = if lost { Ok(()) } else { self.commit() };
+        let now = self.log.now().monotonic;
+        for &number in numbers {
+            match self.places.remove(&number) {
+                Some(mut place) if place.held.phase() == Phase::Running && !place.held.moved() => {
+                    place.held.become_next(Phase::Kept);
+                    self.kept.shards.insert(number, (now, place.held));
+                }
+                Some(mut place) => place.held.become_next(Phase::Dropped),
+                None => {}
+            }
+        }
+        self.log.release(numbers);
+        tracing::trace!(target: "shoal::group", "revoked");
+        // Whoever gets them next recovers them anyway; those that stay and were in the transaction are rebuilt.
+        self.rebuild_after(committed, None)
+    }
+
+    /// Brings the next shard that is not live yet to where its journal ends. One at a time, so that the others go on and
+    /// the group is heard in between.
+    pub(super) fn recover_next(&mut self) -> Result<(), Failure> {
+        let is_next = |place: &Place<L::Batch>| matches!(place.held.phase(), Phase::Assigned | Phase::Kept);
+        let Some(number) = self.places.iter().find(|(_, place)| is_next(place)).map(|(&number, _)| number) else {
+            return Ok(());
+        };
+        match self.recover(number) {
+            Ok(()) => Ok(()),
+            Err(Ended::Interrupted) => {
+                self.drop_shard(number);
+                self.add_shard(number);
+                Ok(())
+            }
+            Err(Ended::Failed(failure)) => self.rebuild_after(Err(failure), Some(number)),
+        }
+    }
+
+    fn recover(&mut self, number: u32) -> Result<(), Ended> {
+        if !self.is_fenced {
+            // What an earlier holder of our identity left open ends here; until then nothing can be read past it.
+            self.log.fence()?;
+            self.is_fenced = true;
+        }
+        if !self.follows_control {
+            self.control.read_to_end(&mut self.log, &self.stop)?;
+            self.log.start_control(self.control.next())?;
+            self.follows_control = true;
+            self.tell_rules();
+        }
+        let Some(place) = self.places.get_mut(&number) else { return Ok(()) };
+        let mut recovery =
+            Recovery { log: &mut self.log, control: &self.control, start: self.job.start, stop: &self.stop };
+        if std::mem::take(&mut place.is_kept) {
+            if !recovery.take_back(&mut place.held)? {
+                self.drop_shard(number);
+                self.add_shard(number);
+                return Ok(());
+            }
+            tracing::info!(shard = number, "nobody had it meanwhile: its state is used again");
+        } else {
+            self.torn_repaired += recovery.recover(&mut place.held)?;
+            let (transactions, records) = (place.held.transaction(), place.held.counts().records);
+            tracing::info!(shard = number, transactions, records, "shard recovered");
+        }
+        if number == 0 {
+            self.publish_control()?;
+        }
+        if self.places.get(&number).is_some_and(|place| place.held.phase() == Phase::Running) {
+            self.start(number)?;
+        }
+        Ok(self.take_control()?)
+    }
+
+    /// Says if the rules file of this process is not the one in force.
+    fn tell_rules(&self) {
+        let own = &self.job.rules.version;
+        match self.control.standing(own) {
+            Standing::Replaced { by } if !self.job.force_rules => tracing::warn!(
+                "the rules in force are version {by}; the rules file is version {own}, which they have replaced, and is \
+                 not used. To go back to it start once with --force"
+            ),
+            Standing::New if self.control.next() > 0 => tracing::info!(
+                "the rules file is version {own}, which was never in force: the owner of shard 0 publishes its own file"
+            ),
+            _ => {}
+        }
+    }
+
+    /// The owner of shard 0 publishes what is missing in the control topic.
+    fn publish_control(&mut self) -> Result<(), Ended> {
+        let inputs = Inputs { topics: self.job.inputs.clone(), partitions: self.job.partitions };
+        // What another owner published until it lost the shard.
+        self.control.read_to_end(&mut self.log, &self.stop)?;
+        let missing = self.control.missing(&inputs, &self.job.rules, self.job.force_rules)?;
+        self.job.force_rules = false;
+        let Some(first) = self.places.get_mut(&0).filter(|_| !missing.is_empty()) else { return Ok(()) };
+        tracing::info!(rules = self.job.rules.version, "published to the control topic");
+        publish(&mut self.log, std::iter::once(&mut first.held), &missing)?;
+        Ok(self.control.read_to_end(&mut self.log, &self.stop)?)
+    }
+}

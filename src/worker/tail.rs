@@ -1,0 +1,202 @@
+//! The ends of a shard's own partitions: the last transaction in its journal, and which of its outputs are there.
+//!
+//! Normally they agree. A transaction that ended in parts leaves outputs missing, or outputs without journal record
+//! (their headers hold a copy of it); [`super::recovery`] puts both right. Partitions are read backwards, since only their
+//! last transactions can be in doubt: whoever goes on after a crash has looked here first.
+
+use super::journal::JournalRecord;
+use super::outbox;
+use crate::kafka::{Batch, Failure, Log, Own, Reader, Topic};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Offsets looked at first; each further look back goes eight times as far.
+const FIRST_LOOK: i64 = 64;
+const RECORDS_MAX: usize = 1_024;
+
+/// Why work on a shard that is not live yet ends.
+#[derive(Debug)]
+pub enum Ended {
+    Failed(Failure),
+    /// The group has news, or the process is to stop.
+    Interrupted,
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Whether something is more urgent than recovery.
+pub fn check_interrupted<L: Log>(log: &L, stop: &AtomicBool) -> Result<(), Ended> {
+    if log.has_news() || stop.load(Ordering::Relaxed) { Err(Ended::Interrupted) } else { Ok(()) }
+}
+
+/// What stands at the ends.
+pub struct Tail {
+    pub journal: Option<JournalRecord>,
+    outputs: [Outputs; 3],
+}
+
+/// The outputs of a shard's last transactions on one topic.
+#[derive(Default)]
+struct Outputs {
+    /// Transactions and numbers of the outputs from the journal's last transaction on.
+    numbers: BTreeSet<(u64, u64)>,
+    /// Copies of journal records by transaction.
+    copies: BTreeMap<u64, Vec<u8>>,
+    /// Nothing of these transactions can have been removed by retention: something older is still there, or nothing ever
+    /// was removed.
+    is_whole: bool,
+}
+
+const TOPICS: [(outbox::Topic, Own); 3] = [
+    (outbox::Topic::Changes, Own::Changes),
+    (outbox::Topic::Membership, Own::Membership),
+    (outbox::Topic::Rejected, Own::Rejected),
+];
+
+impl Tail {
+    /// Reads the ends, waiting for transactions of others that are still open.
+    pub fn read<L: Log>(log: &mut L, shard: u32, stop: &AtomicBool) -> Result<Self, Ended> {
+        let journal = last_journal_record(log, shard, stop)?;
+        let last = journal.as_ref().map_or(0, |record| record.transaction);
+        let mut outputs = <[Outputs; 3]>::default();
+        for (topic, own) in TOPICS {
+            outputs[topic as usize] = read_outputs(log, own, shard, last, stop)?;
+        }
+        Ok(Self { journal, outputs })
+    }
+
+    /// Number of the journal's last transaction; 0 if there is none.
+    pub fn last_transaction(&self) -> u64 {
+        self.journal.as_ref().map_or(0, |record| record.transaction)
+    }
+
+    /// Whether the outputs are those of the journal, as far as can be known without doing its last transaction again.
+    pub fn agrees(&self) -> bool {
+        let last = self.last_transaction();
+        let expected = self.journal.as_ref().map_or(0, |record| record.outputs);
+        let found = self.outputs.iter().flat_map(|outputs| outputs.numbers.iter().copied());
+        let (of_last, later): (Vec<(u64, u64)>, Vec<(u64, u64)>) =
+            found.partition(|(transaction, _)| *transaction == last);
+        let may_be_removed = self.outputs.iter().any(|outputs| !outputs.is_whole);
+        later.is_empty() && (of_last.len() as u64 == expected || may_be_removed)
+    }
+
+    /// Whether an output that should be there is missing, and not because it has expired.
+    pub fn lacks(&self, topic: outbox::Topic, transaction: u64, number: u64) -> bool {
+        let outputs = &self.outputs[topic as usize];
+        outputs.is_whole && !outputs.numbers.contains(&(transaction, number))
+    }
+
+    /// The journal record of the transaction after the journal's last, if outputs of it are there.
+    ///
+    /// # Errors
+    /// If there are outputs that nothing explains.
+    pub fn orphan(&self, shard: u32) -> Result<Option<Vec<u8>>, Failure> {
+        let last = self.last_transaction();
+        let found = self.outputs.iter().flat_map(|outputs| outputs.numbers.iter().copied());
+        let Some(latest) = found.map(|(transaction, _)| transaction).max().filter(|latest| *latest > last) else {
+            return Ok(None);
+        };
+        let copy = self.outputs.iter().find_map(|outputs| outputs.copies.get(&(last + 1)));
+        match copy.filter(|_| latest == last + 1) {
+            Some(copy) => Ok(Some(copy.clone())),
+            None => Err(Failure::Stop(format!(
+                "shard {shard}: there are outputs of transaction {latest}, and the journal ends with transaction {last}. \
+                 Records of the journal are lost; was the topic deleted or made anew?"
+            ))),
+        }
+    }
+}
+
+fn last_journal_record<L: Log>(log: &mut L, shard: u32, stop: &AtomicBool) -> Result<Option<JournalRecord>, Ended> {
+    let mut last = None;
+    look_back(
+        log,
+        Own::Journal,
+        shard,
+        stop,
+        |_, _| true,
+        |batch, place| {
+            last = Some((batch.record(place).offset, batch.record(place).value.unwrap_or_default().to_vec()));
+        },
+    )?;
+    let Some((offset, bytes)) = last else { return Ok(None) };
+    Ok(Some(read_journal_record(shard, offset, &bytes)?))
+}
+
+/// A journal record, or why it cannot be followed.
+pub fn read_journal_record(shard: u32, offset: i64, bytes: &[u8]) -> Result<JournalRecord, Failure> {
+    JournalRecord::read(bytes)
+        .map_err(|unreadable| Failure::Stop(format!("journal of shard {shard}, offset {offset}: {unreadable}")))
+}
+
+fn read_outputs<L: Log>(log: &mut L, own: Own, shard: u32, last: u64, stop: &AtomicBool) -> Result<Outputs, Ended> {
+    let is_older = |batch: &L::Batch, place: usize| number_of(batch, place).is_some_and(|(found, _)| found < last);
+    let mut outputs = Outputs::default();
+    outputs.is_whole = look_back(log, own, shard, stop, is_older, |batch, place| {
+        let Some((transaction, number)) = number_of(batch, place).filter(|(found, _)| *found >= last) else { return };
+        outputs.numbers.insert((transaction, number));
+        if let Some(copy) = batch.header(place, "shoal_journal") {
+            outputs.copies.entry(transaction).or_insert_with(|| copy.to_vec());
+        }
+    })?;
+    Ok(outputs)
+}
+
+/// Transaction and number of an output, from its header `shoal_out` = shard/transaction/number.
+fn number_of(batch: &impl Batch, place: usize) -> Option<(u64, u64)> {
+    let text = std::str::from_utf8(batch.header(place, "shoal_out")?).ok()?;
+    let mut parts = text.split('/').skip(1).map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+}
+
+/// Visits the last records of a partition in their order, beginning with one that is far enough back. Whether there is
+/// such a one, or the partition still has its first record.
+fn look_back<L: Log>(
+    log: &mut L,
+    own: Own,
+    shard: u32,
+    stop: &AtomicBool,
+    is_far_enough: impl Fn(&L::Batch, usize) -> bool,
+    mut visit: impl FnMut(&L::Batch, usize),
+) -> Result<bool, Ended> {
+    let mut reader = log.reader(Topic::Own(own), shard, i64::MAX)?;
+    let (first, end) = (reader.first(), reader.end());
+    let mut batch = L::Batch::default();
+    let mut width = FIRST_LOOK;
+    loop {
+        let from = end.saturating_sub(width).max(first);
+        reader.seek(from)?;
+        read_some(log, &mut reader, end, stop, &mut batch)?;
+        let reaches_back = !batch.is_empty() && is_far_enough(&batch, 0);
+        if !reaches_back && from > first {
+            width = width.saturating_mul(8);
+            continue;
+        }
+        while !batch.is_empty() {
+            (0..batch.len()).for_each(|place| visit(&batch, place));
+            read_some(log, &mut reader, end, stop, &mut batch)?;
+        }
+        return Ok(reaches_back || first == 0);
+    }
+}
+
+/// Reads until there is a record or the end is reached.
+pub fn read_some<L: Log>(
+    log: &L,
+    reader: &mut L::Reader,
+    until: i64,
+    stop: &AtomicBool,
+    batch: &mut L::Batch,
+) -> Result<(), Ended> {
+    batch.clear();
+    while batch.is_empty() && reader.position() < until {
+        check_interrupted(log, stop)?;
+        reader.read(until, RECORDS_MAX, batch)?;
+    }
+    Ok(())
+}
