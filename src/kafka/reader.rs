@@ -85,6 +85,17 @@ pub struct KafkaReader {
     fetched: i64,
     /// Messages past what the read that brought them was to give.
     ahead: Messages,
+    state: State,
+}
+
+/// What the consumer knows of where to read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing yet.
+    Told,
+    /// It is assigned, and has yet to bring anything.
+    Assigned,
+    Answered,
 }
 
 impl KafkaReader {
@@ -100,7 +111,8 @@ impl KafkaReader {
         let (first, end) = ends_of(client, name, partition)?;
         let consumer = spare.take(settings)?;
         let queue = PrivateQueue::new(&consumer, name, partition, None);
-        let mut reader = Self {
+        let from = from.min(end);
+        Ok(Self {
             queue,
             consumer,
             spare: spare.clone(),
@@ -111,9 +123,18 @@ impl KafkaReader {
             end,
             fetched: from,
             ahead: Messages::default(),
-        };
-        reader.seek(from.min(end))?;
-        Ok(reader)
+            state: State::Told,
+        })
+    }
+
+    /// What was fetched before is left out by librdkafka from now on.
+    fn assign(&mut self) -> Result<(), Failure> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.name, self.partition as i32, Offset::Offset(self.position))
+            .map_err(stop("start position"))?;
+        self.consumer.assign(&list).map_err(stop("reading a partition again"))?;
+        self.state = State::Assigned;
+        Ok(())
     }
 
     /// Appends what is there, or waits a little for a message; an end moves the position.
@@ -132,6 +153,9 @@ impl KafkaReader {
         }
         if batch.messages.len() > before {
             position = position.max(batch.messages.offset(batch.messages.len() - 1) + 1);
+        }
+        if position > self.fetched {
+            self.state = State::Answered;
         }
         self.fetched = position;
         failed.map_or(Ok(()), |(code, words)| fate::of_fetch(code, words))
@@ -153,12 +177,10 @@ impl Reader for KafkaReader {
         self.position
     }
 
+    /// The consumer is only told with the next read. librdkafka fails an assertion when a partition is assigned a third
+    /// time before its first fetch has stopped.
     fn seek(&mut self, offset: i64) -> Result<(), Failure> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.name, self.partition as i32, Offset::Offset(offset))
-            .map_err(stop("start position"))?;
-        // What was fetched before is left out by librdkafka from now on.
-        self.consumer.assign(&list).map_err(stop("reading a partition again"))?;
+        self.state = State::Told;
         self.ahead.discard(self.ahead.len());
         self.position = offset;
         self.fetched = offset;
@@ -166,6 +188,9 @@ impl Reader for KafkaReader {
     }
 
     fn read(&mut self, until: i64, records_max: usize, batch: &mut KafkaBatch) -> Result<(), Failure> {
+        if self.state == State::Told {
+            self.assign()?;
+        }
         let start = batch.len();
         self.ahead.move_tail(0, &mut batch.messages);
         while batch.len() - start < records_max && self.fetched < until {
@@ -188,7 +213,9 @@ impl Reader for KafkaReader {
 
 impl Drop for KafkaReader {
     fn drop(&mut self) {
-        self.spare.give(&self.consumer);
+        if self.state != State::Assigned {
+            self.spare.give(&self.consumer);
+        }
     }
 }
 

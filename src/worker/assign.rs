@@ -161,6 +161,6 @@ impl<L: Log> Worker<L> {
         let Some(first) = self.places.get_mut(&0).filter(|_| !missing.is_empty()) else { return Ok(()) };
         tracing::info!(rules = self.job.rules.version, "published to the control topic");
         publish(&mut self.log, std::iter::once(&mut first.held), &missing)?;
-        Ok(self.control.read_to_end(&mut self.log, &self.stop)?)
+        self.control.read_to_end(&mut self.log, &self.stop)
     }
 }

@@ -78,11 +78,15 @@ impl Tail {
     pub fn agrees(&self) -> bool {
         let last = self.last_transaction();
         let expected = self.journal.as_ref().map_or(0, |record| record.outputs);
-        let found = self.outputs.iter().flat_map(|outputs| outputs.numbers.iter().copied());
-        let (of_last, later): (Vec<(u64, u64)>, Vec<(u64, u64)>) =
-            found.partition(|(transaction, _)| *transaction == last);
+        let of_last = self.found().filter(|(transaction, _)| *transaction == last).count() as u64;
+        let is_later = self.found().any(|(transaction, _)| transaction > last);
         let may_be_removed = self.outputs.iter().any(|outputs| !outputs.is_whole);
-        later.is_empty() && (of_last.len() as u64 == expected || may_be_removed)
+        !is_later && (of_last == expected || may_be_removed)
+    }
+
+    /// Transactions and numbers of all outputs that were found.
+    fn found(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.outputs.iter().flat_map(|outputs| outputs.numbers.iter().copied())
     }
 
     /// Whether an output that should be there is missing, and not because it has expired.
@@ -97,8 +101,8 @@ impl Tail {
     /// If there are outputs that nothing explains.
     pub fn orphan(&self, shard: u32) -> Result<Option<Vec<u8>>, Failure> {
         let last = self.last_transaction();
-        let found = self.outputs.iter().flat_map(|outputs| outputs.numbers.iter().copied());
-        let Some(latest) = found.map(|(transaction, _)| transaction).max().filter(|latest| *latest > last) else {
+        let Some(latest) = self.found().map(|(transaction, _)| transaction).max().filter(|latest| *latest > last)
+        else {
             return Ok(None);
         };
         let copy = self.outputs.iter().find_map(|outputs| outputs.copies.get(&(last + 1)));
