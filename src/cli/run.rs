@@ -1,9 +1,11 @@
 //! `shoal run`: its arguments.
 
 use crate::config::{Settings, rules};
+use crate::offline::dry_run;
 use crate::worker::{self, RunSettings};
 use anyhow::Context;
 use clap::Args;
+use std::io;
 use std::path::PathBuf;
 
 /// Runs the service: events from Kafka in, every change of segment out, exactly once
@@ -14,6 +16,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   shoal run --config /etc/shoal/shoal.toml
   SHOAL__KAFKA__BROKERS=kafka:9092 SHOAL__RULES=rules.toml shoal run
+  shoal run --config shoal.toml --dry-run > changes.jsonl
 
 The defaults with all keys are config/shoal.toml. `shoal check --config FILE` says what is wrong with a file.")]
 pub struct RunArguments {
@@ -24,6 +27,10 @@ pub struct RunArguments {
     /// Put the rules file in force even if it was before and has been replaced since
     #[arg(long)]
     force: bool,
+
+    /// Read the real inputs and print the changes; write nothing to Kafka
+    #[arg(long, conflicts_with = "force")]
+    dry_run: bool,
 }
 
 impl RunArguments {
@@ -34,6 +41,11 @@ impl RunArguments {
         super::start_log(&settings.log);
         let stop = worker::stop_on_signal().context("cannot listen for signals")?;
         let (kafka, worker, rules) = (settings.kafka, settings.worker, settings.rules);
-        worker::run(&RunSettings { kafka, worker, rules, force_rules: self.force }, &stop)
+        let settings = RunSettings { kafka, worker, rules, force_rules: self.force };
+        if self.dry_run {
+            eprint!("{}", dry_run(&settings, &stop, io::stdout())?);
+            return Ok(());
+        }
+        worker::run(&settings, &stop)
     }
 }

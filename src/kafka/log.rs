@@ -102,6 +102,7 @@ pub struct Header<'a> {
 }
 
 /// One record to write, to an explicit partition.
+#[derive(Clone)]
 pub struct OutRecord<'a> {
     pub topic: Own,
     pub partition: u32,

@@ -8,6 +8,7 @@
 //! `kafka_log` (all put together), `produce`.
 
 mod client;
+mod dry_run;
 mod fate;
 mod fetch;
 mod group;
@@ -24,6 +25,7 @@ mod topics;
 mod transaction;
 mod watch;
 
+pub use dry_run::DryRun;
 pub use kafka_log::KafkaLog;
 pub use log::{
     Batch, Failure, Header, InputOffset, Log, Moment, News, OutRecord, Own, Reader, Record, StartAt, Topic, Transaction,

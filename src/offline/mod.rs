@@ -1,10 +1,11 @@
-//! Work on files, without a broker: order exports become events, events are replayed, rules are checked.
+//! Work beside the service, mostly on files and without a broker: order exports become events, events are replayed, rules are checked.
 //!
 //! Files in reading order: `convert` makes events; `input`, `lines` and `merge` read them; `player` drives shards with
-//! them; `replay` and `demo` say what comes out.
+//! them; `replay` and `demo` say what comes out; `dry_run` is the service on real inputs without outputs.
 
 pub mod convert;
 pub mod demo;
+mod dry_run;
 pub mod input;
 pub mod lines;
 pub mod merge;
@@ -14,3 +15,5 @@ pub mod rejected;
 pub mod replay;
 pub mod summary;
 pub mod words;
+
+pub use dry_run::dry_run;

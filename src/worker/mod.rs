@@ -22,6 +22,6 @@ mod throttle;
 mod work;
 
 pub use held::HeldShard;
-pub use run::{run, stop_on_signal};
+pub use run::{job, run, stop_on_signal};
 pub use settings::{RunSettings, WorkerSettings};
 pub use work::{Job, Worker};

@@ -61,7 +61,8 @@ fn work(kafka: &KafkaSettings, job: Job, number: usize, stop: &Arc<AtomicBool>) 
     Ok(())
 }
 
-fn job(settings: &RunSettings) -> anyhow::Result<Job> {
+/// What the workers of this process are to do, from its settings, its rules file and the inputs as they are.
+pub fn job(settings: &RunSettings) -> anyhow::Result<Job> {
     let file = settings.rules.display();
     let bytes = std::fs::read(&settings.rules).with_context(|| format!("the rules file {file} cannot be read"))?;
     let rules = read_rules(&bytes).map_err(|words| anyhow::anyhow!("{file}: {words}"))?;

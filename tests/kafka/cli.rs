@@ -5,6 +5,7 @@ use super::pipeline::wait_until_done;
 use crate::support::views::Views;
 use crate::support::{self, Broker};
 use shoal::kafka::KafkaSettings;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -47,6 +48,14 @@ fn what_is_produced_and_run_is_what_replay_says() {
     let told = String::from_utf8_lossy(&produced.stderr).into_owned();
     assert!(told.contains("6,266 events written to cli-events") && told.contains(" 0 lines left out"), "{told}");
 
+    // The service's watermark stands a second before the latest event: nothing has told it that time went on.
+    let until = ["--until", "2011-12-09T12:49:59Z"];
+    let replayed = run(shoal(folder, broker).args(["replay", "--rules", "rules.toml"]).args(until).arg(topic)).stdout;
+    let expected = view_of_lines(&replayed);
+    let dry = dry_run(folder, broker, replayed.iter().filter(|byte| **byte == b'\n').count());
+    view_of_lines(&dry).assert_same(&expected, "the dry run");
+    assert!(!broker.topics().iter().any(|topic| topic.starts_with("cli.")), "a dry run makes no topic");
+
     let mut service =
         shoal(folder, broker).args(["run", "--config", "shoal.toml"]).stderr(Stdio::piped()).spawn().unwrap();
     let kafka = KafkaSettings { group: "cli".into(), inputs: vec![topic.into()], ..KafkaSettings::default() };
@@ -54,24 +63,37 @@ fn what_is_produced_and_run_is_what_replay_says() {
     assert!(Command::new("kill").args(["-TERM", &service.id().to_string()]).status().unwrap().success());
     assert!(service.wait().unwrap().success(), "a signal to stop is no failure");
 
-    // The service's watermark stands a second before the latest event: nothing has told it that time went on.
-    let until = ["--until", "2011-12-09T12:49:59Z"];
-    let replayed = run(shoal(folder, broker).args(["replay", "--rules", "rules.toml"]).args(until).arg(topic));
     let changes = broker.read_committed("cli.changes");
-    let found =
-        Views::new(changes.iter().map(|r| (r.key.as_deref(), r.value.as_deref())), [].into_iter(), [].into_iter());
-    let expected: Vec<(String, &[u8])> = replayed
-        .stdout
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
+    let found = changes.iter().map(|record| (record.key.as_deref(), record.value.as_deref()));
+    Views::new(found, [].into_iter(), [].into_iter()).assert_same(&expected, "the program");
+}
+
+/// Lets the service run dry until it has printed so many changes.
+fn dry_run(folder: &Path, broker: &Broker, changes: usize) -> Vec<u8> {
+    let mut command = shoal(folder, broker);
+    command.args(["run", "--config", "shoal.toml", "--dry-run"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut service = command.spawn().unwrap();
+    let mut printed = BufReader::new(service.stdout.take().unwrap());
+    let mut lines = Vec::new();
+    (0..changes).for_each(|_| assert!(printed.read_until(b'\n', &mut lines).unwrap() > 0, "it ended early"));
+    assert!(Command::new("kill").args(["-TERM", &service.id().to_string()]).status().unwrap().success());
+    let told = service.wait_with_output().unwrap();
+    printed.read_to_end(&mut lines).unwrap();
+    assert!(told.status.success() && String::from_utf8_lossy(&told.stderr).contains("6,266 "), "{told:?}");
+    lines
+}
+
+/// Changes that were printed, by customer.
+fn view_of_lines(lines: &[u8]) -> Views {
+    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let keyed: Vec<(String, &[u8])> = lines
         .map(|line| {
             let change: serde_json::Value = serde_json::from_slice(line).unwrap();
             (change["customer_id"].as_str().unwrap().to_owned(), line)
         })
         .collect();
-    assert_eq!(changes.len(), expected.len());
-    let expected = expected.iter().map(|(key, value)| (Some(key.as_bytes()), Some(*value)));
-    found.assert_same(&Views::new(expected, [].into_iter(), [].into_iter()), "the program");
+    let changes = keyed.iter().map(|(key, value)| (Some(key.as_bytes()), Some(*value)));
+    Views::new(changes, [].into_iter(), [].into_iter())
 }
 
 #[test]

@@ -65,6 +65,13 @@ impl Broker {
         }
     }
 
+    /// Names of all topics there are.
+    pub fn topics(&self) -> Vec<String> {
+        let client: BaseConsumer = self.client().create().expect("client");
+        let metadata = client.fetch_metadata(None, Duration::from_secs(30)).expect("metadata");
+        metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
+    }
+
     /// Writes records and waits until the broker has them all.
     pub fn produce<'a>(&self, topic: &str, records: impl IntoIterator<Item = Produced<'a>>) {
         let producer = self.producer();

@@ -1,0 +1,244 @@
+//! A log that reads real inputs and publishes nothing: what a trial run works on.
+//!
+//! Inputs come from Kafka, through a group of their own that leaves nothing behind. Our own topics are in memory, where
+//! only what the worker must read again is kept: control. Values of changes are handed to whoever looks on.
+
+use super::memory::{Cluster, MemoryBatch, MemoryLog, MemoryReader};
+use super::{
+    Batch, Failure, InputOffset, KafkaBatch, KafkaLog, KafkaReader, KafkaSettings, Log, Moment, News, OutRecord, Own,
+    Reader, Record, StartAt, Topic, Transaction,
+};
+use std::time::Duration;
+
+/// Sees the value of each change that would be published.
+pub type OnChange = Box<dyn FnMut(&[u8]) -> std::io::Result<()>>;
+
+pub struct DryRun {
+    inputs: KafkaLog,
+    own: MemoryLog,
+    on_change: OnChange,
+    was_assigned: bool,
+}
+
+impl DryRun {
+    /// Joins a group that nobody else is in: named after the configured one, the process and the moment.
+    pub fn join(settings: &KafkaSettings, on_change: OnChange) -> Result<Self, Failure> {
+        let now =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let group = format!("{}-dry-run-{}-{now}", settings.group, std::process::id());
+        let inputs = KafkaLog::join(&KafkaSettings { group, ..settings.clone() }, 0)?;
+        let own = Cluster::new(settings.inputs.len() as u16, 1).worker("dry-run", Vec::new());
+        Ok(Self { inputs, own, on_change, was_assigned: false })
+    }
+}
+
+impl Log for DryRun {
+    type Batch = DryBatch;
+    type Reader = DryReader;
+
+    fn now(&self) -> Moment {
+        self.inputs.now()
+    }
+
+    fn transactional_id(&self) -> &str {
+        self.own.transactional_id()
+    }
+
+    /// # Errors
+    /// If the shards come a second time: their state would have to be read again, and nothing of it was kept.
+    fn poll(&mut self, wait: Duration) -> Result<News, Failure> {
+        self.own.poll(Duration::ZERO)?;
+        let news = self.inputs.poll(wait)?;
+        if matches!(news, News::Assigned(_)) && std::mem::replace(&mut self.was_assigned, true) {
+            return Err(Failure::Stop(
+                "the group lost its member and a dry run cannot go on from there: begin again".into(),
+            ));
+        }
+        Ok(news)
+    }
+
+    fn has_news(&self) -> bool {
+        self.inputs.has_news()
+    }
+
+    fn take(
+        &mut self,
+        topic: Topic,
+        partition: u32,
+        records_max: usize,
+        batch: &mut DryBatch,
+    ) -> Result<usize, Failure> {
+        match topic {
+            Topic::Input(_) => self.inputs.take(topic, partition, records_max, batch.inputs()),
+            Topic::Own(_) => self.own.take(topic, partition, records_max, batch.own()),
+        }
+    }
+
+    fn is_at_end(&self, topic: Topic, partition: u32) -> bool {
+        match topic {
+            Topic::Input(_) => self.inputs.is_at_end(topic, partition),
+            Topic::Own(_) => self.own.is_at_end(topic, partition),
+        }
+    }
+
+    fn answered(&self, topic: u16, partition: u32) -> Option<u64> {
+        self.inputs.answered(topic, partition)
+    }
+
+    fn is_silent(&self, topic: u16) -> bool {
+        self.inputs.is_silent(topic)
+    }
+
+    fn start(&mut self, inputs: &[InputOffset]) -> Result<(), Failure> {
+        self.inputs.start(inputs)
+    }
+
+    fn start_control(&mut self, offset: i64) -> Result<(), Failure> {
+        self.own.start_control(offset)
+    }
+
+    fn pause(&mut self, shards: &[u32]) {
+        self.inputs.pause(shards);
+    }
+
+    fn release(&mut self, shards: &[u32]) {
+        self.inputs.release(shards);
+    }
+
+    fn fence(&mut self) -> Result<(), Failure> {
+        self.own.fence()
+    }
+
+    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
+        let of = |own: Own| transaction.records.iter().filter(move |record| record.topic == own);
+        for change in of(Own::Changes) {
+            let shown = (self.on_change)(change.value.unwrap_or_default());
+            shown.map_err(|error| Failure::Stop(format!("a change cannot be written: {error}")))?;
+        }
+        let kept = of(Own::Control).map(|record| OutRecord { headers: 0..0, ..record.clone() }).collect();
+        self.own.publish(&Transaction { records: kept, ..Transaction::default() })
+    }
+
+    fn committed(&mut self, _shards: &[u32]) -> Result<Vec<InputOffset>, Failure> {
+        Ok(Vec::new())
+    }
+
+    fn first_offset(&mut self, topic: u16, partition: u32, start: StartAt) -> Result<i64, Failure> {
+        self.inputs.first_offset(topic, partition, start)
+    }
+
+    fn reader(&mut self, topic: Topic, partition: u32, from: i64) -> Result<DryReader, Failure> {
+        Ok(match topic {
+            Topic::Input(_) => DryReader::Inputs(Box::new(self.inputs.reader(topic, partition, from)?)),
+            Topic::Own(_) => DryReader::Own(self.own.reader(topic, partition, from)?),
+        })
+    }
+}
+
+/// Records of an input, or of a topic of our own.
+pub enum DryBatch {
+    Inputs(KafkaBatch),
+    Own(MemoryBatch),
+}
+
+impl Default for DryBatch {
+    fn default() -> Self {
+        Self::Inputs(KafkaBatch::default())
+    }
+}
+
+impl DryBatch {
+    fn inputs(&mut self) -> &mut KafkaBatch {
+        if let Self::Own(_) = self {
+            *self = Self::default();
+        }
+        match self {
+            Self::Inputs(batch) => batch,
+            Self::Own(_) => unreachable!("just made the other"),
+        }
+    }
+
+    fn own(&mut self) -> &mut MemoryBatch {
+        if let Self::Inputs(_) = self {
+            *self = Self::Own(MemoryBatch::default());
+        }
+        match self {
+            Self::Own(batch) => batch,
+            Self::Inputs(_) => unreachable!("just made the other"),
+        }
+    }
+}
+
+impl Batch for DryBatch {
+    fn len(&self) -> usize {
+        match self {
+            Self::Inputs(batch) => batch.len(),
+            Self::Own(batch) => batch.len(),
+        }
+    }
+
+    fn record(&self, place: usize) -> Record<'_> {
+        match self {
+            Self::Inputs(batch) => batch.record(place),
+            Self::Own(batch) => batch.record(place),
+        }
+    }
+
+    fn header(&self, place: usize, name: &str) -> Option<&[u8]> {
+        match self {
+            Self::Inputs(batch) => batch.header(place, name),
+            Self::Own(batch) => batch.header(place, name),
+        }
+    }
+
+    fn discard(&mut self, count: usize) {
+        match self {
+            Self::Inputs(batch) => batch.discard(count),
+            Self::Own(batch) => batch.discard(count),
+        }
+    }
+}
+
+pub enum DryReader {
+    Inputs(Box<KafkaReader>),
+    Own(MemoryReader),
+}
+
+impl Reader for DryReader {
+    type Batch = DryBatch;
+
+    fn first(&self) -> i64 {
+        match self {
+            Self::Inputs(reader) => reader.first(),
+            Self::Own(reader) => reader.first(),
+        }
+    }
+
+    fn end(&self) -> i64 {
+        match self {
+            Self::Inputs(reader) => reader.end(),
+            Self::Own(reader) => reader.end(),
+        }
+    }
+
+    fn position(&self) -> i64 {
+        match self {
+            Self::Inputs(reader) => reader.position(),
+            Self::Own(reader) => reader.position(),
+        }
+    }
+
+    fn seek(&mut self, offset: i64) -> Result<(), Failure> {
+        match self {
+            Self::Inputs(reader) => reader.seek(offset),
+            Self::Own(reader) => reader.seek(offset),
+        }
+    }
+
+    fn read(&mut self, until: i64, records_max: usize, batch: &mut DryBatch) -> Result<(), Failure> {
+        match self {
+            Self::Inputs(reader) => reader.read(until, records_max, batch.inputs()),
+            Self::Own(reader) => reader.read(until, records_max, batch.own()),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! `shoal run --dry-run`: what the service would publish, shown and not published.
+//!
+//! The real worker on the real inputs, in a group of its own that leaves nothing behind; no topic is made and nothing is
+//! written to Kafka.
+
+use super::summary::Summary;
+use crate::engine::shard::Shard;
+use crate::kafka::DryRun;
+use crate::worker::{HeldShard, RunSettings, Worker, job};
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+/// Runs until `stop`; writes the value of each change as a line.
+pub fn dry_run(
+    settings: &RunSettings,
+    stop: &Arc<AtomicBool>,
+    mut out: impl Write + 'static,
+) -> anyhow::Result<Summary> {
+    let began = Instant::now();
+    let job = job(settings)?;
+    let show = move |change: &[u8]| {
+        out.write_all(change)?;
+        out.write_all(b"\n")?;
+        out.flush()
+    };
+    let log = DryRun::join(&settings.kafka, Box::new(show))?;
+    let mut worker = Worker::new(log, job).until(Arc::clone(stop));
+    worker.run()?;
+    let shards: Vec<&Shard> = worker.shards().filter_map(HeldShard::shard).collect();
+    Ok(Summary::new(worker.counts(), &shards, None, began.elapsed()))
+}
