@@ -12,6 +12,8 @@ use super::work::{Place, Worker};
 use crate::kafka::{Failure, Log};
 use std::collections::BTreeMap;
 
+/// After recovery failed for a reason that may pass, it waits so long.
+const RETRY_MS: u64 = 500;
 /// How long the state of a shard that was given up is kept.
 const KEPT_MS: u64 = 5 * 60_000;
 
@@ -79,7 +81,7 @@ impl<L: Log> Worker<L> {
         self.log.release(numbers);
         tracing::trace!(target: "shoal::group", "revoked");
         // Whoever gets them next recovers them anyway; those that stay and were in the transaction are rebuilt.
-        self.rebuild_after(committed, None)
+        self.rebuild_after(committed)
     }
 
     /// Brings the next shard that is not live yet to where its journal ends. One at a time, so that the others go on and
@@ -89,15 +91,24 @@ impl<L: Log> Worker<L> {
         let Some(number) = self.places.iter().find(|(_, place)| is_next(place)).map(|(&number, _)| number) else {
             return Ok(());
         };
-        match self.recover(number) {
-            Ok(()) => Ok(()),
-            Err(Ended::Interrupted) => {
-                self.drop_shard(number);
-                self.add_shard(number);
-                Ok(())
-            }
-            Err(Ended::Failed(failure)) => self.rebuild_after(Err(failure), Some(number)),
+        if self.log.now().monotonic < self.retry_at {
+            return Ok(());
         }
+        match self.recover(number) {
+            Ok(()) => return Ok(()),
+            Err(Ended::Interrupted) => {}
+            // Nothing was published or lost: the broker is asked again until it answers.
+            Err(Ended::Failed(Failure::Rebuild(words))) => {
+                tracing::warn!(shard = number, "recovery is tried again: {words}");
+                self.retry_at = self.log.now().monotonic + RETRY_MS;
+                self.is_fenced = false;
+            }
+            Err(Ended::Failed(stop)) => return Err(stop),
+        }
+        self.log.pause(&[number]);
+        self.drop_shard(number);
+        self.add_shard(number);
+        Ok(())
     }
 
     fn recover(&mut self, number: u32) -> Result<(), Ended> {

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Offsets looked at first; each further look back goes eight times as far.
 const FIRST_LOOK: i64 = 64;
 const RECORDS_MAX: usize = 1_024;
+/// Reads that brought nothing, each after a tenth of a second, until that is told.
+const WAITS_TOLD: u32 = 50;
 
 /// Why work on a shard that is not live yet ends.
 #[derive(Debug)]
@@ -198,9 +200,15 @@ pub fn read_some<L: Log>(
     batch: &mut L::Batch,
 ) -> Result<(), Ended> {
     batch.clear();
+    let mut waited = 0;
     while batch.is_empty() && reader.position() < until {
         check_interrupted(log, stop)?;
         reader.read(until, RECORDS_MAX, batch)?;
+        waited += 1;
+        if waited % WAITS_TOLD == 0 {
+            let position = reader.position();
+            tracing::info!(position, until, "nothing comes yet: is a transaction of an earlier owner still open?");
+        }
     }
     Ok(())
 }

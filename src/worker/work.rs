@@ -73,6 +73,8 @@ pub struct Worker<L: Log> {
     last_commit: u64,
     pub(super) rebuilds: u32,
     pub(super) torn_repaired: u64,
+    /// Monotonic milliseconds before which recovery is not tried again.
+    pub(super) retry_at: u64,
     pub(super) stop: Arc<AtomicBool>,
 }
 
@@ -91,6 +93,7 @@ impl<L: Log> Worker<L> {
             first_output: None,
             rebuilds: 0,
             torn_repaired: 0,
+            retry_at: 0,
             stop: Arc::default(),
         }
     }
@@ -112,7 +115,7 @@ impl<L: Log> Worker<L> {
     /// Ends the open transaction. If its end is not known, the next start finds out.
     pub fn finish(&mut self) -> Result<(), Failure> {
         let done = self.commit();
-        self.rebuild_after(done, None)
+        self.rebuild_after(done)
     }
 
     /// One round of the loop.
@@ -122,10 +125,10 @@ impl<L: Log> Worker<L> {
             Ok(News::Revoked { shards, lost }) => self.give_up_shards(&shards, lost),
             Ok(News::Nothing) => {
                 let done = self.work();
-                self.rebuild_after(done, None)?;
+                self.rebuild_after(done)?;
                 self.recover_next()
             }
-            Err(failure) => self.rebuild_after(Err(failure), None),
+            Err(failure) => self.rebuild_after(Err(failure)),
         }
     }
 
@@ -237,7 +240,7 @@ impl<L: Log> Worker<L> {
         let is_busy = |place: &Place<L::Batch>| {
             let held = &place.held;
             match held.phase() {
-                Phase::Assigned => true,
+                Phase::Assigned | Phase::Kept => self.log.now().monotonic >= self.retry_at,
                 Phase::Running => {
                     held.has_due()
                         || place.feed.is_ready()
@@ -285,12 +288,11 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
-    /// Lets shards be rebuilt if that is what a failure asks for: the one that it concerns, or else all that have
-    /// anything uncommitted.
+    /// Lets all shards that have anything uncommitted be rebuilt, if that is what a failure asks for.
     ///
     /// # Errors
     /// If it asks to stop, or rebuilding does not help.
-    pub(super) fn rebuild_after(&mut self, done: Result<(), Failure>, shard: Option<u32>) -> Result<(), Failure> {
+    pub(super) fn rebuild_after(&mut self, done: Result<(), Failure>) -> Result<(), Failure> {
         let words = match done {
             Err(Failure::Rebuild(words)) => words,
             done => return done,
@@ -299,10 +301,8 @@ impl<L: Log> Worker<L> {
         if self.rebuilds > REBUILDS_MAX {
             return Err(Failure::Stop(format!("{REBUILDS_MAX} rebuilds did not help; the last failure: {words}")));
         }
-        let is_concerned = |(number, place): (&u32, &Place<L::Batch>)| {
-            (shard.map_or_else(|| place.held.moved(), |shard| shard == *number)).then_some(*number)
-        };
-        let concerned: Vec<u32> = self.places.iter().filter_map(is_concerned).collect();
+        let moved = self.places.iter().filter(|(_, place)| place.held.moved());
+        let concerned: Vec<u32> = moved.map(|(&number, _)| number).collect();
         tracing::warn!(attempt = self.rebuilds, shards = ?concerned, "rebuilding: {words}");
         self.log.pause(&concerned);
         for number in concerned {
