@@ -119,6 +119,7 @@ impl<L: Log> Worker<L> {
         }
         if !self.follows_control {
             self.control.read_to_end(&mut self.log, &self.stop)?;
+            self.control.check_inputs(&self.inputs())?;
             self.log.start_control(self.control.next())?;
             self.follows_control = true;
             self.tell_rules();
@@ -147,6 +148,10 @@ impl<L: Log> Worker<L> {
         Ok(self.take_control()?)
     }
 
+    fn inputs(&self) -> Inputs {
+        Inputs { topics: self.job.inputs.clone(), partitions: self.job.partitions }
+    }
+
     /// Says if the rules file of this process is not the one in force.
     fn tell_rules(&self) {
         let own = &self.job.rules.version;
@@ -164,10 +169,10 @@ impl<L: Log> Worker<L> {
 
     /// The owner of shard 0 publishes what is missing in the control topic.
     fn publish_control(&mut self) -> Result<(), Ended> {
-        let inputs = Inputs { topics: self.job.inputs.clone(), partitions: self.job.partitions };
         // What another owner published until it lost the shard.
         self.control.read_to_end(&mut self.log, &self.stop)?;
-        let missing = self.control.missing(&inputs, &self.job.rules, self.job.force_rules)?;
+        self.control.check_inputs(&self.inputs())?;
+        let missing = self.control.missing(&self.inputs(), &self.job.rules, self.job.force_rules)?;
         self.job.force_rules = false;
         let Some(first) = self.places.get_mut(&0).filter(|_| !missing.is_empty()) else { return Ok(()) };
         tracing::info!(rules = self.job.rules.version, "published to the control topic");

@@ -109,26 +109,32 @@ impl Control {
         }
     }
 
+    /// Whether these are the inputs of the state, if there is one yet.
+    ///
+    /// # Errors
+    /// If the log was started with other inputs.
+    pub fn check_inputs(&self, inputs: &Inputs) -> Result<(), Failure> {
+        match &self.inputs {
+            Some(known) if known != inputs => Err(Failure::Stop(format!(
+                "the journal is of the inputs {:?} with {} partitions; configured are {:?} with {}. Inputs, their order and \
+                 their partitions are fixed for the life of the state: use other topics of our own and another group for \
+                 other inputs",
+                known.topics, known.partitions, inputs.topics, inputs.partitions
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// What has to be published at the start. Rules that were in force before come back only by `force`: otherwise two
     /// processes with different files would take turns.
     ///
     /// # Errors
-    /// If the log was started with other inputs, or the rules cannot follow those in force.
+    /// If the rules cannot follow those in force.
     pub fn missing(&self, inputs: &Inputs, rules: &Rules, force: bool) -> Result<Vec<ControlRecord>, Failure> {
         let mut missing = Vec::new();
-        match &self.inputs {
-            None => missing.push(ControlRecord {
-                key: INPUTS_KEY.to_vec(),
-                value: serde_json::to_vec(inputs).expect("plain data"),
-            }),
-            Some(known) if known == inputs => {}
-            Some(known) => {
-                return Err(Failure::Stop(format!(
-                    "the journal is of the inputs {:?} with {} partitions; configured are {:?} with {}. Use other topics of \
-                     our own for other inputs",
-                    known.topics, known.partitions, inputs.topics, inputs.partitions
-                )));
-            }
+        if self.inputs.is_none() {
+            let value = serde_json::to_vec(inputs).expect("plain data");
+            missing.push(ControlRecord { key: INPUTS_KEY.to_vec(), value });
         }
         let is_due = match self.standing(&rules.version) {
             Standing::New => true,
