@@ -7,3 +7,4 @@ mod cli;
 mod harness;
 mod kill;
 mod pipeline;
+mod rules;

@@ -1,0 +1,130 @@
+//! New rules on a real broker (R6): the file is changed, the program restarted and killed in the middle of the sweep, and
+//! started again; a second process has another file.
+
+use crate::pipeline::{produce, settings, views, wait_until_done};
+use crate::support::events::{RULES, shop};
+use crate::support::{self, Broker, memory};
+use shoal::worker::RunSettings;
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PARTITIONS: u32 = 2;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running `shoal run`, with what it says in a file. Killed when dropped.
+struct Service {
+    child: Child,
+    log: std::path::PathBuf,
+}
+
+impl Service {
+    fn start(folder: &Path, settings: &RunSettings, instance: &str, changes_per_minute: u64) -> Self {
+        let (kafka, topics) = (&settings.kafka, &settings.kafka.topics);
+        let log = folder.join(format!("{instance}.log"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
+        command.arg("run").stdin(Stdio::null()).stderr(File::create(&log).unwrap());
+        for (name, value) in [
+            ("RULES", settings.rules.to_str().unwrap()),
+            ("KAFKA__BROKERS", &kafka.brokers),
+            ("KAFKA__GROUP", &kafka.group),
+            ("KAFKA__INSTANCE", instance),
+            ("KAFKA__INPUTS", &kafka.inputs[0]),
+            ("KAFKA__FETCH_WAIT_MS", "20"),
+            ("KAFKA__TOPICS__CHANGES", &topics.changes),
+            ("KAFKA__TOPICS__MEMBERSHIP", &topics.membership),
+            ("KAFKA__TOPICS__REJECTED", &topics.rejected),
+            ("KAFKA__TOPICS__JOURNAL", &topics.journal),
+            ("KAFKA__TOPICS__CONTROL", &topics.control),
+            ("WORKER__MAX_CHANGES_PER_MINUTE", &changes_per_minute.to_string()),
+        ] {
+            command.env(format!("SHOAL__{name}"), value);
+        }
+        Self { child: command.spawn().expect("the program starts"), log }
+    }
+
+    fn says(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn wait_until_says(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.says().contains(words) {
+            assert!(Instant::now() < deadline, "it does not say {words:?}, but\n{}", self.says());
+            std::thread::yield_now();
+        }
+    }
+
+    fn stop(mut self) {
+        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success(), "{}", self.says());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Changes by new rules that can be read.
+fn changes_by_rules(broker: &Broker, settings: &RunSettings) -> usize {
+    let changes = broker.read_committed(&settings.kafka.topics.changes);
+    let is_by_rules = |value: &[u8]| String::from_utf8_lossy(value).contains("\"cause\":\"rules\"");
+    changes.iter().filter(|change| is_by_rules(change.value.as_deref().unwrap())).count()
+}
+
+fn wait_for_changes_by_rules(broker: &Broker, settings: &RunSettings, wanted: usize) -> usize {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = changes_by_rules(broker, settings);
+        if found >= wanted {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{found} changes by new rules, {wanted} are expected");
+    }
+}
+
+#[test]
+fn new_rules_change_everybody_once_though_the_program_dies_meanwhile() {
+    let Some(broker) = support::broker() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let settings = settings(broker, folder, "rules", PARTITIONS as i32);
+    let lines = shop(21, 3_000, 6_000);
+    produce(broker, &settings.kafka.inputs[0], &lines, PARTITIONS);
+    let first = Service::start(folder, &settings, "first", 0);
+    wait_until_done(broker, &settings.kafka, PARTITIONS);
+    first.stop();
+
+    let renamed = RULES.replace("dormant", "asleep");
+    let expected = memory::cluster_of(&lines, PARTITIONS);
+    for rules in [RULES, &renamed] {
+        let job = memory::job(&settings.kafka.inputs[0], PARTITIONS, rules);
+        memory::run_to_end(&mut memory::worker(&expected, 4_096, job)).unwrap();
+    }
+    let expected = memory::views(&expected, PARTITIONS);
+    let by_rules = expected.changes.values().flatten().filter(|change| change.contains("\"cause\":\"rules\"")).count();
+
+    std::fs::write(&settings.rules, &renamed).unwrap();
+    // As slow as that it cannot be done with the sweep when it is killed.
+    let slow = Service::start(folder, &settings, "first", 600);
+    let found = wait_for_changes_by_rules(broker, &settings, 1);
+    drop(slow);
+    assert!(found < by_rules / 2, "{found} of {by_rules}: in the middle of the sweep");
+    let again = Service::start(folder, &settings, "first", 0);
+    wait_for_changes_by_rules(broker, &settings, by_rules);
+
+    // A second process with the old file is told so, and nothing flips back.
+    std::fs::write(folder.join("old.toml"), RULES).unwrap();
+    let old = RunSettings { rules: folder.join("old.toml"), ..settings.clone() };
+    let second = Service::start(folder, &old, "second", 0);
+    second.wait_until_says("To go back to it start once with --force");
+    second.stop();
+    again.stop();
+    let control = broker.read_committed(&settings.kafka.topics.control);
+    assert_eq!(control.len(), 3, "the inputs and two files of rules");
+    views(broker, &settings.kafka).assert_same(&expected, "new rules");
+}
