@@ -1,6 +1,7 @@
 //! The command line: what was typed, and which part of Shoal does it.
 //!
-//! Statuses: 0 done, 1 failed, 2 typed wrongly, 78 (`EX_CONFIG`) something configured is wrong.
+//! Statuses: 0 done, 1 failed, 2 typed wrongly, 3 refused because something outside must be put right first, 78
+//! (`EX_CONFIG`) something configured is wrong.
 
 mod check;
 mod convert;
@@ -11,17 +12,20 @@ mod run;
 
 use crate::config::document::Mistakes;
 use crate::config::{LogFormat, LogLevel, LogSettings};
+use crate::kafka::Failure;
 use clap::{Parser, Subcommand};
 use std::io;
 use std::process::ExitCode;
 
+const STATUS_REFUSED: u8 = 3;
 const STATUS_CONFIGURATION: u8 = 78;
 
 /// A streaming, real-time behavioural customer segmenter: events in, exact segment changes out, exactly once.
 #[derive(Debug, Parser)]
 #[command(name = "shoal", version, max_term_width = 110)]
 #[command(
-    after_help = "Statuses: 0 done, 1 failed, 2 typed wrongly, 78 a mistake in a configuration, rules or mapping file."
+    after_help = "Statuses: 0 done, 1 failed, 2 typed wrongly, 3 refused: something outside (Kafka, a topic, a right) must be put
+right first, and the message says what; 78 a mistake in a configuration, rules or mapping file."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -58,7 +62,8 @@ pub fn run() -> ExitCode {
             }
             None => {
                 eprintln!("shoal: {error:#}");
-                ExitCode::FAILURE
+                let is_refused = matches!(error.downcast_ref(), Some(Failure::Stop(_)));
+                if is_refused { ExitCode::from(STATUS_REFUSED) } else { ExitCode::FAILURE }
             }
         },
     }

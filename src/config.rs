@@ -96,6 +96,10 @@ impl Settings {
         {
             expect(!name.is_empty(), key, "expected a text that is not empty".into());
         }
+        let (has_token, mechanism) = (!kafka.oauth_token_file.is_empty(), kafka.mechanism().unwrap_or("none"));
+        let words =
+            format!("expected the file of a token if, and only if, `sasl.mechanism` is OAUTHBEARER; it is {mechanism}");
+        expect(has_token == (mechanism == "OAUTHBEARER"), "kafka.oauth_token_file", words);
         expect(worker.workers > 0, "worker.workers", "expected at least 1".into());
         unfit
     }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// Lines of one source file at most.
 const LINES_MAX: usize = 500;
 
-/// The only files with unsafe code: raw calls of the Kafka client; prefetches, large pages and plain bytes of customers' state.
-const UNSAFE: [&str; 2] = ["src/kafka/raw.rs", "src/engine/profile/memory.rs"];
+/// The only files with unsafe code: raw calls of the Kafka client, hot ones and rare ones; prefetches, large pages and plain bytes of customers' state.
+const UNSAFE: [&str; 3] = ["src/kafka/raw.rs", "src/kafka/raw_admin.rs", "src/engine/profile/memory.rs"];
 
 /// Tests and benches that pace something by the clock, without waiting for anything with it: the load on a service that is
 /// being killed, and how often a bench asks whether a job is done.

@@ -2,8 +2,10 @@
 
 use crate::config::document::{Mistake, Mistakes};
 use crate::config::{Settings, rules};
+use crate::engine::decode::{Partitioner, partition_of};
 use crate::engine::feature::print;
 use crate::engine::rule::Rules;
+use crate::kafka::{self, Failure, Finding, KafkaSettings, Placement, Verdict};
 use crate::offline::convert::mapping::Mapping;
 use clap::Args;
 use std::io::{self, Write};
@@ -14,10 +16,14 @@ use std::path::{Path, PathBuf};
 /// Each mistake comes with file, line and column, what was expected and what was found, and the nearest known name. With
 /// any mistake the status is 78. A settings file is checked together with the environment that goes over it and the
 /// rules file it names.
+///
+/// With --connect it also looks at everything that `shoal run` needs of Kafka, changes nothing there but for a transactional
+/// id of its own, and says the true cause of what fails; then the status is 3.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal check --rules config/rules.toml
   shoal check --config /etc/shoal/shoal.toml
+  shoal check --connect --config /etc/shoal/shoal.toml
   shoal check --mapping config/mappings/online-retail.toml
   shoal check --features                 # what rules can say about a customer")]
 #[group(required = true, multiple = true)]
@@ -25,6 +31,10 @@ pub struct CheckArguments {
     /// A settings file, with the rules file it names
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// Look at Kafka too: brokers, topics, partitioner, rights
+    #[arg(long, requires = "config")]
+    connect: bool,
 
     /// A rules file
     #[arg(long, value_name = "FILE")]
@@ -46,12 +56,14 @@ impl CheckArguments {
             write!(out, "{}", print::plain())?;
         }
         let mut mistakes = Vec::new();
+        let mut kafka_settings = None;
         let mut rules_files: Vec<PathBuf> = self.rules.into_iter().collect();
         if let Some(file) = &self.config
             && let Some(settings) = kept(Settings::load(Some(file)), &mut mistakes)?
         {
             writeln!(out, "{}: settings are well", file.display())?;
             rules_files.push(settings.rules);
+            kafka_settings = Some(settings.kafka).filter(|_| self.connect);
         }
         for file in &rules_files {
             if let Some(rules) = kept(rules::read(file), &mut mistakes)? {
@@ -63,8 +75,36 @@ impl CheckArguments {
         {
             writeln!(out, "{}: the mapping is well", file.display())?;
         }
-        if mistakes.is_empty() { Ok(()) } else { Err(Mistakes(mistakes).into()) }
+        if !mistakes.is_empty() {
+            return Err(Mistakes(mistakes).into());
+        }
+        kafka_settings.map_or(Ok(()), |settings| connect(&mut out, &settings))
     }
+}
+
+/// Prints what there is to say about Kafka.
+fn connect(out: &mut impl Write, settings: &KafkaSettings) -> anyhow::Result<()> {
+    let placements = [
+        Placement { name: "murmur2", partition_of: |key, count| partition_of(Partitioner::Murmur2, key, count) },
+        Placement { name: "crc32", partition_of: |key, count| partition_of(Partitioner::Crc32, key, count) },
+    ];
+    let findings = kafka::report(settings, &placements);
+    for finding in &findings {
+        say(out, finding)?;
+    }
+    match findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count() {
+        0 => Ok(()),
+        wrong => Err(Failure::Stop(format!("{wrong} of {} findings must be put right first", findings.len())).into()),
+    }
+}
+
+fn say(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
+    let verdict = match finding.verdict {
+        Verdict::Well => "well",
+        Verdict::Warning => "warning",
+        Verdict::Wrong => "wrong",
+    };
+    writeln!(out, "{verdict:<8} {finding}")
 }
 
 /// Keeps the mistakes for later, so that the next file is looked at too.

@@ -40,7 +40,9 @@ pub fn load<T: DeserializeOwned>(
         put(&mut merged, &setting.path, setting.value.clone());
     }
     for setting in &settings {
-        mistakes.extend(read_file(&mut merged, setting).err());
+        if !is_named(schema, setting) {
+            mistakes.extend(read_file(&mut merged, setting).err());
+        }
     }
     let name = file.map_or("the shipped defaults", |(name, _)| name);
     let whole = Value::Table(merged).try_into::<T>();
@@ -105,6 +107,13 @@ fn unreadable<T: DeserializeOwned>(schema: &Schema, setting: &Setting) -> Option
     let message = if is_secret(&setting.path) { "not a value that can be used" } else { error.message() };
     let words = format!("`{}`: {message}", setting.path.join("."));
     Some(Mistake { place: setting.place.clone(), words, hint: None })
+}
+
+/// Whether the shipped file has this very key: then its value is the name of a file, not what that file holds.
+fn is_named(schema: &Schema, setting: &Setting) -> bool {
+    let Some((key, tables)) = setting.path.split_last() else { return false };
+    let table = tables.iter().try_fold(&schema.example, |table, name| table.get(name)?.as_table());
+    table.is_some_and(|table| table.contains_key(key))
 }
 
 /// Puts a file's content in the place of the key that its key is named after.

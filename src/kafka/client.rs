@@ -1,12 +1,17 @@
-//! Settings and contexts that all Kafka clients share: what librdkafka logs goes to `tracing`.
+//! The one door to all Kafka clients: their settings, tokens where they authenticate with one, and what librdkafka logs.
 
-use super::{Failure, KafkaSettings};
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::ConsumerContext;
+use super::inspect::not_allowed;
+use super::{Failure, KafkaSettings, raw_admin, token};
+use rdkafka::admin::AdminClient;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
 use std::fmt::Display;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -47,6 +52,84 @@ pub fn consumer_config(settings: &KafkaSettings) -> ClientConfig {
     config
 }
 
+/// Makes a client; `what` it is stands in the error.
+pub fn make<T: HasClient>(
+    settings: &KafkaSettings,
+    config: &ClientConfig,
+    context: T::Context,
+    what: &str,
+) -> Result<Arc<T>, Failure> {
+    let client = T::from_config_and_context(config, context).map_err(|error| Failure::Stop(unusable(what, &error)))?;
+    let client = Arc::new(client);
+    if !settings.oauth_token_file.is_empty() {
+        let weak = Arc::downgrade(&client);
+        token::keep(PathBuf::from(&settings.oauth_token_file), move |token| {
+            let client = weak.upgrade()?;
+            Some(raw_admin::set_token(client.client_of(), &token.text, token.expires_at, &token.subject))
+        })?;
+    }
+    Ok(client)
+}
+
+/// Why a client cannot be made. The library shows the value of a setting it refuses, which may be a secret.
+fn unusable(what: &str, error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, words, key, value) => {
+            let words = if value.is_empty() { words.clone() } else { words.replace(value.as_str(), "…") };
+            format!("{what} cannot be made: `{key}` of [kafka.client]: {words}")
+        }
+        error => format!("{what} cannot be made: {error}; see [kafka.client]"),
+    }
+}
+
+/// Opens a producer's door to transactions: every earlier producer of the same identity can write no more.
+pub fn begin_transactions<C: ProducerContext>(
+    producer: &BaseProducer<C>,
+    transactional_id: &str,
+    wait: Duration,
+) -> Result<(), Failure> {
+    producer.init_transactions(wait).map_err(|error| match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
+            Failure::Stop(not_allowed("Write", "transactional id", transactional_id))
+        }
+        _ => Failure::Rebuild(format!("no transactions for {transactional_id} within {wait:?}: {error}")),
+    })
+}
+
+/// The kinds of clients that we use, each with the common one inside.
+pub trait HasClient: FromClientConfigAndContext<Self::Context> + Send + Sync + 'static {
+    type Context: ClientContext;
+    fn client_of(&self) -> &Client<Self::Context>;
+}
+
+impl<C: ClientContext + 'static> HasClient for AdminClient<C> {
+    type Context = C;
+    fn client_of(&self) -> &Client<C> {
+        self.inner()
+    }
+}
+
+impl<C: ConsumerContext + 'static> HasClient for BaseConsumer<C> {
+    type Context = C;
+    fn client_of(&self) -> &Client<C> {
+        self.client()
+    }
+}
+
+impl<C: ProducerContext + 'static> HasClient for BaseProducer<C> {
+    type Context = C;
+    fn client_of(&self) -> &Client<C> {
+        self.client()
+    }
+}
+
+impl<C: ProducerContext + 'static> HasClient for ThreadedProducer<C> {
+    type Context = C;
+    fn client_of(&self) -> &Client<C> {
+        self.client()
+    }
+}
+
 /// Logs, and nothing else.
 #[derive(Clone, Copy, Default)]
 pub struct Logging;
@@ -62,6 +145,12 @@ impl ClientContext for Logging {
 }
 
 impl ConsumerContext for Logging {}
+
+impl ProducerContext for Logging {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
 
 pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {

@@ -21,12 +21,17 @@ pub struct DryRun {
 }
 
 impl DryRun {
-    /// Joins a group that nobody else is in: named after the configured one, the process and the moment.
-    pub fn join(settings: &KafkaSettings, on_change: OnChange) -> Result<Self, Failure> {
+    /// These settings, but for a group that nobody else is in: named after the configured one, the process and the moment.
+    pub fn apart(settings: &KafkaSettings) -> KafkaSettings {
         let now =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let group = format!("{}-dry-run-{}-{now}", settings.group, std::process::id());
-        let inputs = KafkaLog::join(&KafkaSettings { group, ..settings.clone() }, 0)?;
+        KafkaSettings { group, ..settings.clone() }
+    }
+
+    /// Joins the group of settings that are [`apart`](Self::apart).
+    pub fn join(settings: &KafkaSettings, on_change: OnChange) -> Result<Self, Failure> {
+        let inputs = KafkaLog::join(settings, 0)?;
         let own = Cluster::new(settings.inputs.len() as u16, 1).worker("dry-run", Vec::new());
         Ok(Self { inputs, own, on_change, was_assigned: false })
     }

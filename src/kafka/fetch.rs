@@ -4,7 +4,7 @@
 //! way: starting a partition leaves what was fetched of the others where it is, under either group protocol. Each queue
 //! is bounded by librdkafka, which stops fetching a partition while its queue is full.
 
-use super::client::{Logging, REQUEST_WAIT, again, consumer_config, stop};
+use super::client::{Logging, REQUEST_WAIT, again, consumer_config, make, stop};
 use super::fate;
 use super::inbox::Inbox;
 use super::raw::{PrivateQueue, QueueEvent};
@@ -58,9 +58,7 @@ impl Fetcher {
             .set("topic.metadata.refresh.interval.ms", METADATA_INTERVAL_MS)
             .set("statistics.interval.ms", Watching::INTERVAL_MS.to_string());
         let watching = Watching::new(&settings.inputs, partitions, clock, Arc::clone(inbox));
-        let consumer: BaseConsumer<Watching> =
-            config.create_with_context(watching).map_err(stop("the Kafka consumer cannot be made"))?;
-        let consumer = Arc::new(consumer);
+        let consumer: Arc<BaseConsumer<Watching>> = make(settings, &config, watching, "the Kafka consumer")?;
         Ok(Self {
             started: BTreeMap::new(),
             watch: Watch::spawn(Arc::clone(&consumer))?,

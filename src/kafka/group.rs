@@ -5,7 +5,7 @@
 //! revocation the control thread waits, bounded, until the worker has committed and let go. The worker never waits for
 //! the control thread.
 
-use super::client::{consumer_config, log, stop};
+use super::client::{consumer_config, log, make, stop};
 use super::fate;
 use super::inbox::Inbox;
 use super::{Failure, GroupProtocol, KafkaSettings, News};
@@ -154,10 +154,9 @@ impl GroupMember {
             held: Mutex::default(),
             changed: Condvar::new(),
         };
-        let consumer: BaseConsumer<Membership> = member_config(settings, member)
-            .create_with_context(context)
-            .map_err(stop("the Kafka consumer of the group cannot be made"))?;
-        let consumer = Arc::new(consumer);
+        let config = member_config(settings, member);
+        let consumer: Arc<BaseConsumer<Membership>> =
+            make(settings, &config, context, "the Kafka consumer of the group")?;
         let topics: Vec<&str> = settings.inputs.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(stop("subscribing to the inputs"))?;
         let stopped = Arc::new(AtomicBool::new(false));

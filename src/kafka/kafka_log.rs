@@ -1,6 +1,6 @@
 //! The log on Kafka: a [`GroupMember`], a [`Fetcher`] and a [`Publisher`] put together.
 
-use super::client::{Logging, REQUEST_WAIT, again, consumer_config, stop};
+use super::client::{Logging, REQUEST_WAIT, again, consumer_config, make, stop};
 use super::fetch::{Fetcher, partitions_of};
 use super::group::GroupMember;
 use super::inbox::Inbox;
@@ -37,9 +37,7 @@ impl KafkaLog {
         let member = format!("{}-{worker}", settings.instance);
         let mut config = consumer_config(settings);
         config.set("isolation.level", "read_uncommitted");
-        let client: BaseConsumer<Logging> =
-            config.create_with_context(Logging).map_err(stop("the Kafka client cannot be made"))?;
-        let client = Arc::new(client);
+        let client: Arc<BaseConsumer<Logging>> = make(settings, &config, Logging, "the Kafka client")?;
         let partitions = settings.inputs.first().map_or(Ok(0), |input| partitions_of(&client, input))?;
         let inbox = Arc::new(Inbox::default());
         Ok(Self {

@@ -2,35 +2,45 @@
 //!
 //! [`Log`] is the seam between a worker and the world. [`KafkaLog`] is the real one, [`memory`] the one for demo, tests
 //! and simulation. Nothing here has ever heard of a customer, and nothing here imports the rest of the crate.
-//! Files in reading order: `log` (the seam), `memory`, `settings`, `client`, `fate` (what becomes of errors), `topics`,
-//! `raw` (all unsafe code), `inbox` (what waits for a worker), `group` (which shards are the worker's), `fetch` (live
-//! records), `watch` and `silence` (when time may pass), `reader` (reading again), `transaction` (the producer),
-//! `kafka_log` (all put together), `produce`.
+//! Files in reading order: `log` (the seam), `memory`, `settings`, `client` and `token` (the door to all clients),
+//! `connect` (the first contact), `inspect` and `topics` (what must be so before anything runs), `fate` (what becomes of
+//! errors), `raw` and `raw_admin` (all unsafe code), `inbox` (what waits for a worker), `group` (which shards are the
+//! worker's), `fetch` (live records), `watch` and `silence` (when time may pass), `reader` (reading again), `transaction`
+//! (the producer), `kafka_log` (all put together), `dry_run`, `produce`, `report` and `sample` (`shoal check --connect`).
 
 mod client;
+mod connect;
 mod dry_run;
 mod fate;
 mod fetch;
 mod group;
 mod inbox;
+mod inspect;
 mod kafka_log;
 mod log;
 pub mod memory;
 mod produce;
 mod raw;
+mod raw_admin;
 mod reader;
+mod report;
+mod sample;
 mod settings;
 mod silence;
+mod token;
 mod topics;
 mod transaction;
 mod watch;
 
 pub use dry_run::DryRun;
+pub use inspect::{Finding, Verdict};
 pub use kafka_log::KafkaLog;
 pub use log::{
     Batch, Failure, Header, InputOffset, Log, Moment, News, OutRecord, Own, Reader, Record, StartAt, Topic, Transaction,
 };
 pub use produce::{ProducedEvent, Producing};
 pub use reader::{KafkaBatch, KafkaReader};
+pub use report::report;
+pub use sample::Placement;
 pub use settings::{GroupProtocol, Hold, KafkaSettings, Start};
 pub use topics::{create_or_check_topics, input_partitions};

@@ -1,14 +1,16 @@
 //! Writing events into an input topic: key, partitioner and the event's own time as timestamp, as Shoal expects them.
 
-use super::client::{Logging, REQUEST_WAIT, config, stop};
-use super::topics::{TopicConfig, admin, partition_counts};
+use super::client::{Logging, REQUEST_WAIT, config, make, stop};
+use super::connect::reach;
+use super::inspect::{self, PRODUCE_RIGHTS, refuse};
+use super::topics::Admin;
 use super::{Failure, KafkaSettings};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// An event on its way into Kafka.
@@ -23,7 +25,7 @@ pub struct ProducedEvent<'a> {
 
 /// An open door into one topic.
 pub struct Producing {
-    producer: ThreadedProducer<Deliveries>,
+    producer: Arc<ThreadedProducer<Deliveries>>,
     topic: String,
     /// Events before this moment would be deleted at once.
     oldest: Option<i64>,
@@ -62,24 +64,26 @@ impl Producing {
     /// # Errors
     /// If the topic does not exist, stamps records with its own time, or is compacted.
     pub fn open(settings: &KafkaSettings, topic: &str) -> Result<Self, Failure> {
-        let admin = admin(settings)?;
-        if partition_counts(&admin, [topic].into_iter())?.is_empty() {
+        reach(settings, REQUEST_WAIT)?;
+        let admin = Admin::new(settings, REQUEST_WAIT)?;
+        let seen = admin.see(&[topic])?.pop().ok_or_else(|| Failure::Stop(format!("no answer about {topic}")))?;
+        if seen.is_missing() {
             return Err(Failure::Stop(format!("the topic {topic} does not exist; create it first")));
         }
-        let topic_config = TopicConfig::read(&admin, topic)?;
-        if topic_config.get("message.timestamp.type") == "LogAppendTime" {
+        refuse(inspect::rights("topic", &seen.described, &PRODUCE_RIGHTS).into_iter().collect())?;
+        if seen.setting("message.timestamp.type") == "LogAppendTime" {
             return Err(Failure::Stop(format!(
                 "the topic {topic} stamps records with its own time (message.timestamp.type = LogAppendTime), and events \
                  must keep theirs; set it to CreateTime"
             )));
         }
-        if topic_config.get("cleanup.policy").contains("compact") {
+        if seen.setting("cleanup.policy").contains("compact") {
             return Err(Failure::Stop(format!(
                 "the topic {topic} is compacted and would keep only the last event of a customer; set cleanup.policy to \
                  delete"
             )));
         }
-        let retention = topic_config.get("retention.ms").to_owned();
+        let retention = seen.setting("retention.ms").to_owned();
         let oldest = retention.parse::<i64>().ok().filter(|&ms| ms >= 0).map(|ms| wall_clock() - ms);
         Ok(Self { producer: producer(settings)?, topic: topic.to_owned(), oldest, retention })
     }
@@ -117,7 +121,7 @@ impl Producing {
     }
 }
 
-fn producer(settings: &KafkaSettings) -> Result<ThreadedProducer<Deliveries>, Failure> {
+fn producer(settings: &KafkaSettings) -> Result<Arc<ThreadedProducer<Deliveries>>, Failure> {
     let mut config = config(settings);
     let partitioner = if settings.partitioner == "crc32" { "consistent_random" } else { "murmur2_random" };
     config
@@ -126,7 +130,7 @@ fn producer(settings: &KafkaSettings) -> Result<ThreadedProducer<Deliveries>, Fa
         .set("delivery.report.only.error", "true")
         .set("compression.type", "lz4")
         .set("linger.ms", "20");
-    config.create_with_context(Deliveries::default()).map_err(stop("the Kafka producer cannot be made"))
+    make(settings, &config, Deliveries::default(), "the Kafka producer")
 }
 
 fn wall_clock() -> i64 {

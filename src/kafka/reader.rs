@@ -1,7 +1,7 @@
 //! Reading a partition again, outside the group: the journal to its end, or inputs for recovery. And the batch in which
 //! all records come, live ones too.
 
-use super::client::{Logging, REQUEST_WAIT, again, consumer_config, stop};
+use super::client::{Logging, REQUEST_WAIT, again, consumer_config, make, stop};
 use super::fate;
 use super::raw::{Messages, PrivateQueue, QueueEvent};
 use super::{Batch, Failure, KafkaSettings, Reader, Record};
@@ -54,8 +54,7 @@ impl Spare {
         let mut config = consumer_config(settings);
         // librdkafka wants a group even where it is not joined.
         config.set("group.id", &settings.group);
-        let made = config.create_with_context(Logging).map_err(stop("the Kafka consumer for recovery cannot be made"));
-        made.map(Arc::new)
+        make(settings, &config, Logging, "the Kafka consumer for recovery")
     }
 
     fn give(&self, consumer: &Arc<BaseConsumer<Logging>>) {

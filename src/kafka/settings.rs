@@ -31,8 +31,17 @@ pub struct KafkaSettings {
     pub session_timeout_ms: u32,
     /// How long a fetch waits on the broker for a record.
     pub fetch_wait_ms: u32,
+    /// A file with the token of the SASL mechanism OAUTHBEARER, read anew before each token expires; empty: none.
+    pub oauth_token_file: String,
     /// Further settings of every Kafka client, by their librdkafka names: security, mostly.
     pub client: BTreeMap<String, String>,
+}
+
+impl KafkaSettings {
+    /// The SASL mechanism, if one is configured; librdkafka has two names for it.
+    pub fn mechanism(&self) -> Option<&str> {
+        ["sasl.mechanism", "sasl.mechanisms"].iter().find_map(|key| self.client.get(*key)).map(String::as_str)
+    }
 }
 
 /// Of the clients' settings only the names: their values may be secrets.
@@ -123,6 +132,7 @@ impl Default for KafkaSettings {
             hold_time_when_silent: BTreeMap::new(),
             session_timeout_ms: 45_000,
             fetch_wait_ms: 100,
+            oauth_token_file: String::new(),
             client: BTreeMap::new(),
         }
     }

@@ -5,7 +5,7 @@
 //! the same identity ends what the old one left open, and the shards are rebuilt from the journal, which alone knows what
 //! was committed.
 
-use super::client::{Logging, REQUEST_WAIT, config};
+use super::client::{Logging, REQUEST_WAIT, begin_transactions, config, make};
 use super::raw::{self, RawRecord};
 use super::{Failure, InputOffset, KafkaSettings, Own, Transaction};
 use rdkafka::client::ClientContext;
@@ -16,7 +16,7 @@ use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext}
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::ffi::CString;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Half of `socket.timeout.ms`.
@@ -29,7 +29,7 @@ const TRANSACTION_TIMEOUT_MS: u32 = 10_000;
 
 /// A producer with an open door to the transaction coordinator.
 pub struct Publisher {
-    producer: BaseProducer<Deliveries>,
+    producer: Arc<BaseProducer<Deliveries>>,
     topics: [CString; Own::ALL.len()],
 }
 
@@ -83,12 +83,8 @@ impl Publisher {
             .set("linger.ms", "5")
             .set("compression.type", "lz4")
             .set("queue.buffering.max.messages", "1000000");
-        let producer: BaseProducer<Deliveries> = config
-            .create_with_context(Deliveries::default())
-            .map_err(|error| Failure::Stop(format!("the Kafka producer cannot be made: {error}")))?;
-        producer.init_transactions(REQUEST_WAIT).map_err(|error| {
-            Failure::Rebuild(format!("no transactions for `{transactional_id}` within {REQUEST_WAIT:?}: {error}"))
-        })?;
+        let producer = make(settings, &config, Deliveries::default(), "the Kafka producer")?;
+        begin_transactions(&producer, transactional_id, REQUEST_WAIT)?;
         let topics = Own::ALL.map(|topic| {
             CString::new(settings.topics.name(topic)).expect("topic names are checked when topics are made")
         });

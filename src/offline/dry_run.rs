@@ -19,7 +19,8 @@ pub fn dry_run(
     mut out: impl Write + 'static,
 ) -> anyhow::Result<Summary> {
     let began = Instant::now();
-    let job = job(settings)?;
+    let settings = RunSettings { kafka: DryRun::apart(&settings.kafka), ..settings.clone() };
+    let job = job(&settings)?;
     let show = move |change: &[u8]| {
         out.write_all(change)?;
         out.write_all(b"\n")?;

@@ -105,9 +105,9 @@ fn a_topic_that_would_lose_the_events_is_refused() {
     write_events(folder, broker, topic);
     let out = shoal(folder, broker).args(["produce", "--topic", topic, topic]).output().unwrap();
     let told = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(out.status.code(), Some(3));
     assert!(told.contains("retention.ms") && told.contains(topic), "{told}");
     let missing = shoal(folder, broker).args(["produce", "--topic", "cli-no-such-topic", topic]).output().unwrap();
-    assert_eq!(missing.status.code(), Some(1));
+    assert_eq!(missing.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("does not exist; create it first"));
 }
