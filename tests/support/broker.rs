@@ -20,11 +20,15 @@ pub struct BrokerOptions {
     pub quick_start: bool,
     /// Further lines of `server.properties`.
     pub properties: Vec<String>,
+    /// Further listeners: name and protocol, such as `("SECURE", "SASL_SSL")`; see [`Broker::listener`].
+    pub listeners: Vec<(&'static str, &'static str)>,
+    /// Users with their passwords, for both SCRAM mechanisms.
+    pub scram_users: Vec<(String, String)>,
 }
 
 impl Default for BrokerOptions {
     fn default() -> Self {
-        Self { heap: "512m", quick_start: true, properties: Vec::new() }
+        Self { heap: "512m", quick_start: true, properties: Vec::new(), listeners: Vec::new(), scram_users: Vec::new() }
     }
 }
 
@@ -32,6 +36,8 @@ impl Default for BrokerOptions {
 pub struct Broker {
     /// `host:port`, for `bootstrap.servers`.
     pub address: String,
+    /// Names and addresses of the further listeners.
+    listeners: Vec<(&'static str, String)>,
     /// A shell that waits for us: when this process lets go of its input, however it ends, the shell kills the
     /// broker and removes the folder. That holds for a panic, `process::exit` and kill -9 too.
     guard: Child,
@@ -54,9 +60,11 @@ impl Broker {
     fn spawn(jars: &str, options: &BrokerOptions) -> Result<Self, String> {
         let folder =
             tempfile::Builder::new().prefix("shoal-kafka-").tempdir().map_err(words("temporary folder"))?.keep();
-        let (port, controller_port) = two_free_ports().map_err(words("free port"))?;
+        let ports = free_ports(2 + options.listeners.len()).map_err(words("free port"))?;
+        let listeners = options.listeners.iter().zip(&ports[2..]);
+        let listeners: Vec<_> = listeners.map(|((name, _), port)| (*name, format!("127.0.0.1:{port}"))).collect();
         let properties = folder.join("server.properties");
-        let text = server_properties(&folder, port, controller_port, &options.properties);
+        let text = server_properties(&folder, &ports, options);
         fs::write(&properties, text).map_err(words("server.properties"))?;
         let guard = Command::new("sh")
             .arg("-c")
@@ -68,12 +76,13 @@ impl Broker {
                 if options.quick_start { "-XX:TieredStopAtLevel=1" } else { "-XX:+TieredCompilation" },
             ])
             .arg(&folder)
+            .args(options.scram_users.iter().flat_map(scram_arguments))
             .stdin(Stdio::piped())
             .stdout(fs::File::create(folder.join("log")).map_err(words("log"))?)
             .stderr(Stdio::null())
             .spawn()
             .map_err(words("sh"))?;
-        Ok(Self { address: format!("127.0.0.1:{port}"), guard, folder })
+        Ok(Self { address: format!("127.0.0.1:{}", ports[0]), listeners, guard, folder })
     }
 
     /// Asks for metadata until a broker answers.
@@ -97,6 +106,12 @@ impl Broker {
         Err(format!("no answer from {} within {START_SECONDS_MAX} s:\n{}", self.address, self.log()))
     }
 
+    /// `host:port` of a further listener.
+    pub fn listener(&self, name: &str) -> &str {
+        let found = self.listeners.iter().find(|(known, _)| *known == name);
+        &found.unwrap_or_else(|| panic!("no listener {name}")).1
+    }
+
     /// What the broker wrote so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
@@ -110,37 +125,49 @@ impl Drop for Broker {
     }
 }
 
-/// Arguments: class path, heap, compiler flag, folder. Formats the storage, runs the broker, and waits until the input
+/// Arguments: class path, heap, compiler flag, folder, and what else formatting needs. Formats the storage, runs the broker, and waits until the input
 /// ends. The broker must not inherit that input, nor what a terminal sends.
 const GUARD: &str = r#"
 trap '' INT
+jars="$1"; heap="$2"; folder="$4"
 java="java -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true $3 -XX:+UseSerialGC"
+shift 4
 {
-  $java -Xmx64m -cp "$1" kafka.tools.StorageTool format -t c2hvYWwtdGVzdC1icm9rZQ -c "$4/server.properties" 2>&1 && {
-    $java -Xms"$2" -Xmx"$2" -cp "$1" kafka.Kafka "$4/server.properties" 2>&1 &
-    echo $! > "$4/pid"
+  $java -Xmx64m -cp "$jars" kafka.tools.StorageTool format -t c2hvYWwtdGVzdC1icm9rZQ -c "$folder/server.properties" "$@" 2>&1 && {
+    $java -Xms"$heap" -Xmx"$heap" -cp "$jars" kafka.Kafka "$folder/server.properties" 2>&1 &
+    echo $! > "$folder/pid"
     wait $!
-    rm "$4/pid"
+    rm "$folder/pid"
   }
-  touch "$4/ended"
+  touch "$folder/ended"
 } < /dev/null &
 cat > /dev/null
-until [ -f "$4/ended" ] || [ -f "$4/pid" ]; do sleep 0.1; done
-[ -f "$4/pid" ] && kill -9 "$(cat "$4/pid")"
+until [ -f "$folder/ended" ] || [ -f "$folder/pid" ]; do sleep 0.1; done
+[ -f "$folder/pid" ] && kill -9 "$(cat "$folder/pid")"
 wait
-rm -rf "$4"
+rm -rf "$folder"
 "#;
 
-fn server_properties(folder: &Path, port: u16, controller_port: u16, more: &[String]) -> String {
+fn scram_arguments((user, password): &(String, String)) -> [String; 4] {
+    let [mechanism_256, mechanism_512] =
+        ["SCRAM-SHA-256", "SCRAM-SHA-512"].map(|name| format!("{name}=[name={user},password={password}]"));
+    ["--add-scram".into(), mechanism_256, "--add-scram".into(), mechanism_512]
+}
+
+fn server_properties(folder: &Path, ports: &[u16], options: &BrokerOptions) -> String {
+    let (port, controller_port) = (ports[0], ports[1]);
+    let further = options.listeners.iter().zip(&ports[2..]);
+    let addresses: String = further.map(|((name, _), port)| format!(",{name}://127.0.0.1:{port}")).collect();
+    let protocols: String = options.listeners.iter().map(|(name, protocol)| format!(",{name}:{protocol}")).collect();
     let data = folder.join("data");
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{addresses}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{addresses}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={}
 auto.create.topics.enable=false
 default.replication.factor=1
@@ -156,13 +183,14 @@ log.cleaner.dedupe.buffer.size=8388608
 {}
 ",
         data.display(),
-        more.join("\n"),
+        options.properties.join("\n"),
     )
 }
 
-fn two_free_ports() -> std::io::Result<(u16, u16)> {
-    let (one, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
-    Ok((one.local_addr()?.port(), other.local_addr()?.port()))
+/// All bound at once, so that they differ.
+fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
+    let bound = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    bound.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
 fn words<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> String {

@@ -11,10 +11,12 @@
 // Each test binary and bench uses a part of this.
 #![allow(dead_code, unused_imports)]
 
+pub mod acls;
 mod broker;
 pub mod events;
 mod jars;
 pub mod memory;
+pub mod secure;
 mod topics;
 pub mod views;
 

@@ -1,0 +1,109 @@
+//! The program with a settings file of its own, and the topics and events it works on.
+
+use crate::support::{Broker, Produced};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const RULES: &str = "[audience.buyer]\nwhen = \"orders > 0\"\n";
+
+/// Settings of a run, with topics that begin with `name` and are its own.
+pub struct Program {
+    name: String,
+    folder: tempfile::TempDir,
+}
+
+impl Program {
+    /// `kafka` are lines of the section `[kafka]`, `client` of `[kafka.client]`.
+    pub fn new(name: &str, kafka: &str, client: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let client: String = client.iter().map(|(key, value)| format!("{key:?} = {value:?}\n")).collect();
+        let topics: String = ["changes", "membership", "rejected", "journal", "control"]
+            .map(|topic| format!("{topic} = \"{name}.{topic}\"\n"))
+            .concat();
+        let inputs = if kafka.contains("inputs") { String::new() } else { format!("inputs = [\"{name}.events\"]\n") };
+        let settings = format!(
+            "rules = \"rules.toml\"\n[kafka]\ngroup = \"{name}\"\n{inputs}fetch_wait_ms = 20\n{kafka}\n[kafka.client]\n{client}\
+             [kafka.topics]\n{topics}[log]\nlevel = \"trace\"\n"
+        );
+        std::fs::write(folder.path().join("shoal.toml"), settings).unwrap();
+        std::fs::write(folder.path().join("rules.toml"), RULES).unwrap();
+        Self { name: name.into(), folder }
+    }
+
+    /// One of its topics, such as `events` or `changes`.
+    pub fn topic(&self, topic: &str) -> String {
+        format!("{}.{topic}", self.name)
+    }
+
+    pub fn check(&self) -> Child {
+        self.start(&["check", "--connect"])
+    }
+
+    pub fn run(&self) -> Child {
+        self.start(&["run"])
+    }
+
+    fn start(&self, command: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_shoal"))
+            .args(command)
+            .args(["--config", "shoal.toml"])
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Writes events of customers who have not bought before.
+    pub fn buy(&self, broker: &Broker, customers: &[&str]) {
+        for customer in customers {
+            let value = format!(
+                r#"{{"customer_id":"{customer}","type":"purchase","time":"2026-01-01T00:00:00Z","order_id":"o","amount":"1"}}"#
+            );
+            let record =
+                Produced { key: Some(customer.as_bytes()), value: Some(value.as_bytes()), ..Produced::default() };
+            broker.produce(&self.topic("events"), [record]);
+        }
+    }
+
+    /// Waits until the service has made its last topic.
+    pub fn wait_until_connected(&self, broker: &Broker) {
+        let deadline = Instant::now() + PATIENCE;
+        while !broker.topics().contains(&self.topic("control")) {
+            assert!(Instant::now() < deadline, "{} has no topics", self.name);
+        }
+    }
+
+    /// Waits until so many changes are published, and gives the customers in order of their names.
+    pub fn wait_for_changes(&self, broker: &Broker, count: usize) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        let topic = self.topic("changes");
+        loop {
+            let changes = if broker.topics().contains(&topic) { broker.read_committed(&topic) } else { Vec::new() };
+            if changes.len() >= count {
+                let key = |change: &crate::support::Received| String::from_utf8(change.key.clone().unwrap()).unwrap();
+                let mut customers: Vec<String> = changes.iter().map(key).collect();
+                customers.sort();
+                return customers;
+            }
+            assert!(Instant::now() < deadline, "{topic} has {} changes; expected {count}", changes.len());
+        }
+    }
+}
+
+/// Waits for the end; gives the status and all that was written.
+pub fn end(child: Child) -> (i32, String) {
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let text = String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap();
+    (status.code().unwrap_or(-1), text)
+}
+
+/// Asks the service to stop; it must do so well.
+pub fn stop(child: Child) -> String {
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let (status, text) = end(child);
+    assert_eq!(status, 0, "{text}");
+    text
+}

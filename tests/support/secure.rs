@@ -1,0 +1,137 @@
+//! A broker with everything that keeps strangers out: TLS with and without client certificates, all SASL mechanisms, and
+//! an authoriser. Certificates are made by `openssl` each time, so that no key lies in the repository.
+//!
+//! The plaintext listener is for the test itself: whoever comes there may do everything.
+
+use super::{Broker, BrokerOptions};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The listener with TLS, for anybody.
+pub const TLS: &str = "TLS";
+/// The listener that wants a certificate of the client.
+pub const MUTUAL: &str = "MUTUAL";
+/// The listener with TLS and SASL.
+pub const SASL: &str = "SASL";
+
+/// Users of the mechanism PLAIN and their passwords, besides those of SCRAM.
+pub const PLAIN_USER: (&str, &str) = ("plain-shoal", "plain-password-5f0e");
+
+pub struct Secure {
+    pub broker: Broker,
+    certificates: tempfile::TempDir,
+}
+
+impl Secure {
+    /// Starts the broker. `None` where the machine cannot run one.
+    pub fn start(scram_users: Vec<(String, String)>) -> Option<Self> {
+        let certificates = tempfile::tempdir().expect("temporary folder");
+        make_certificates(certificates.path());
+        let options = BrokerOptions {
+            listeners: vec![(TLS, "SSL"), (MUTUAL, "SSL"), (SASL, "SASL_SSL")],
+            scram_users,
+            properties: properties(certificates.path()),
+            ..BrokerOptions::default()
+        };
+        Some(Self { broker: super::start(&options)?, certificates })
+    }
+
+    /// One of `ca.pem`, `other-ca.pem`, `client.pem`, `client.key`, `stranger.pem`, `stranger.key`.
+    pub fn certificate(&self, name: &str) -> PathBuf {
+        self.certificates.path().join(name)
+    }
+}
+
+fn properties(certificates: &Path) -> Vec<String> {
+    let file = |name: &str| certificates.join(name).display().to_string();
+    let scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
+    let (user, password) = PLAIN_USER;
+    let oauth = "org.apache.kafka.common.security.oauthbearer";
+    vec![
+        "ssl.keystore.type=PEM".into(),
+        format!("ssl.keystore.location={}", file("broker.pem")),
+        "ssl.truststore.type=PEM".into(),
+        format!("ssl.truststore.location={}", file("ca.pem")),
+        "listener.name.mutual.ssl.client.auth=required".into(),
+        "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER".into(),
+        format!(
+            "listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}=\"{password}\";"
+        ),
+        format!("listener.name.sasl.scram-sha-256.sasl.jaas.config={scram}"),
+        format!("listener.name.sasl.scram-sha-512.sasl.jaas.config={scram}"),
+        format!(
+            "listener.name.sasl.oauthbearer.sasl.jaas.config={oauth}.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";"
+        ),
+        format!(
+            "listener.name.sasl.oauthbearer.sasl.server.callback.handler.class={oauth}.internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler"
+        ),
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer".into(),
+        "super.users=User:ANONYMOUS".into(),
+    ]
+}
+
+/// A certificate authority, one that nobody trusts, and what each has signed.
+fn make_certificates(folder: &Path) {
+    authority(folder, "ca", "/CN=the test's authority");
+    authority(folder, "other-ca", "/CN=another authority");
+    sign(folder, "broker", "/CN=localhost", "ca");
+    sign(folder, "client", "/CN=shoal", "ca");
+    sign(folder, "stranger", "/CN=shoal", "other-ca");
+    let [key, certificate] = ["broker.key", "broker.pem"].map(|name| fs::read_to_string(folder.join(name)).unwrap());
+    fs::write(folder.join("broker.pem"), key + &certificate).unwrap();
+}
+
+fn authority(folder: &Path, name: &str, subject: &str) {
+    let (key, certificate) = (format!("{name}.key"), format!("{name}.pem"));
+    openssl(
+        folder,
+        &["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"],
+        &["-subj", subject, "-keyout", &key, "-out", &certificate],
+    );
+}
+
+fn sign(folder: &Path, name: &str, subject: &str, authority: &str) {
+    let [key, request, certificate] = ["key", "csr", "pem"].map(|ending| format!("{name}.{ending}"));
+    openssl(
+        folder,
+        &["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
+        &["-subj", subject, "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", &key, "-out", &request],
+    );
+    let [ca, ca_key] = ["pem", "key"].map(|ending| format!("{authority}.{ending}"));
+    openssl(
+        folder,
+        &["x509", "-req", "-days", "2", "-copy_extensions", "copy", "-CAcreateserial", "-in", &request],
+        &["-CA", &ca, "-CAkey", &ca_key, "-out", &certificate],
+    );
+}
+
+fn openssl(folder: &Path, what: &[&str], with: &[&str]) {
+    let output = Command::new("openssl")
+        .args(what)
+        .args(with)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .expect("openssl runs; it makes the certificates of this test");
+    assert!(output.status.success(), "openssl {what:?} {with:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// An unsigned JSON web token, as Kafka's own validator for tests takes it.
+pub fn token(user: &str, expires_at: i64) -> String {
+    let claims = format!(r#"{{"sub":"{user}","iat":{},"exp":{expires_at}}}"#, expires_at - 3_600);
+    format!("{}.{}.", base64(br#"{"alg":"none"}"#), base64(claims.as_bytes()))
+}
+
+/// For URLs and without padding, as tokens have it.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().chain([&0; 2]).take(3).fold(0_u32, |group, byte| group << 8 | u32::from(*byte));
+        for digit in 0..=chunk.len() {
+            text.push(DIGITS[(group >> (18 - 6 * digit) & 63) as usize] as char);
+        }
+    }
+    text
+}
