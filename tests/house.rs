@@ -344,7 +344,14 @@ fn no_text_names_a_machine() {
 #[test]
 fn pages_name_files_that_exist() {
     let mut faults = Vec::new();
-    for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/semantics.md", "docs/change-event.md"] {
+    for page in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "docs/semantics.md",
+        "docs/change-event.md",
+        "docs/security.md",
+    ] {
         let text = fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"));
         for path in text.split('`').skip(1).step_by(2).filter(|span| is_path(span)) {
             let exists = ["", "src", "src/engine"].iter().any(|folder| root().join(folder).join(path).exists());

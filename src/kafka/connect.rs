@@ -161,6 +161,18 @@ fn in_words(settings: &KafkaSettings, heard: &Heard) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rdkafka::config::ClientConfig;
+
+    /// docs/security.md says what the client is built with.
+    #[test]
+    fn the_client_has_the_mechanisms_of_the_page() {
+        let features = ClientConfig::new().create_native_config().unwrap().get("builtin.features").unwrap();
+        let has = |feature: &str| features.split(',').any(|known| known == feature);
+        for feature in ["ssl", "sasl_plain", "sasl_scram", "sasl_oauthbearer", "zstd", "lz4", "snappy", "gzip"] {
+            assert!(has(feature), "{feature} is not in {features}");
+        }
+        assert!(!has("oidc") && !has("sasl_gssapi"), "the page says that these are not there: {features}");
+    }
 
     #[test]
     fn a_reason_is_told_without_the_client_s_state() {

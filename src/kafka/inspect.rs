@@ -129,7 +129,7 @@ fn input(seen: &Seen) -> Finding {
         );
         (Verdict::Wrong, words)
     } else {
-        (Verdict::Well, format!("{} partitions, not compacted", seen.partitions()))
+        (Verdict::Well, format!("{}, not compacted", of_partitions(seen.partitions())))
     };
     Finding::new(format!("input {}", seen.name()), verdict, words)
 }
@@ -162,7 +162,8 @@ fn own_topic(settings: &KafkaSettings, own: Own, seen: &Seen, shards: Option<u32
     let count = seen.partitions();
     if let Some(expected) = shards.map(|shards| partitions_of(own, shards)).filter(|expected| *expected != count) {
         let like = if own == Own::Control { "" } else { ", as the inputs have" };
-        wrong.push(format!("has {count} partitions; expected {expected}{like}"));
+        let count = of_partitions(count);
+        wrong.push(format!("has {count}; expected {expected}{like}"));
     }
     let policy = seen.setting("cleanup.policy");
     let wants_compacted = own == Own::Membership;
@@ -178,10 +179,14 @@ fn own_topic(settings: &KafkaSettings, own: Own, seen: &Seen, shards: Option<u32
         }
     }
     if wrong.is_empty() {
-        return Finding::new(about, Verdict::Well, format!("{count} partitions, settings as needed"));
+        return Finding::new(about, Verdict::Well, format!("{}, settings as needed", of_partitions(count)));
     }
     let words = format!("{}. Correct it, or give Shoal another topic in [kafka.topics]", wrong.join("; "));
     Finding::new(about, Verdict::Wrong, words)
+}
+
+pub fn of_partitions(count: u32) -> String {
+    if count == 1 { "1 partition".into() } else { format!("{count} partitions") }
 }
 
 pub fn partitions_of(own: Own, shards: u32) -> u32 {

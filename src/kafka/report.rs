@@ -2,7 +2,7 @@
 
 use super::client::{Logging, begin_transactions, config, make};
 use super::connect::{Contact, reach};
-use super::inspect::{self, Finding, OWN_RIGHTS, Seen, Verdict, partitions_of};
+use super::inspect::{self, Finding, OWN_RIGHTS, Seen, Verdict, of_partitions, partitions_of};
 use super::sample::{self, Placement};
 use super::topics::{Admin, Creating, cannot_be_made};
 use super::{Failure, KafkaSettings, Own};
@@ -22,7 +22,7 @@ const KNOCK: Duration = Duration::from_secs(1);
 pub fn report(settings: &KafkaSettings, placements: &[Placement]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Err(failure) = look(settings, placements, &mut findings) {
-        findings.push(Finding::new("brokers", Verdict::Wrong, failure.to_string()));
+        findings.push(Finding::new("Kafka", Verdict::Wrong, failure.to_string()));
     }
     findings
 }
@@ -78,7 +78,7 @@ fn missing(settings: &KafkaSettings, admin: &Admin, own: &[(Own, Seen)], shards:
             Ok(()) => Finding::new(
                 about,
                 Verdict::Well,
-                format!("missing; `shoal run` makes it, with {partitions} partitions"),
+                format!("missing; `shoal run` makes it, with {}", of_partitions(partitions)),
             ),
             Err(code) => Finding::new(about, Verdict::Wrong, cannot_be_made(seen.name(), code)),
         });

@@ -6,7 +6,7 @@ use super::inspect::{Finding, Verdict};
 use super::{Failure, KafkaSettings};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 
@@ -68,9 +68,15 @@ pub fn partitioner(
     config.set("queued.max.messages.kbytes", "4096").set("fetch.message.max.bytes", "65536");
     let consumer = make::<BaseConsumer<Logging>>(settings, &config, Logging, "the Kafka consumer")?;
     let mut sample = Sample::default();
+    // Oldest and latest of a short partition are the same records.
+    let mut next = vec![0; partitions as usize];
     for (from, count) in [(Offset::Beginning, OLDEST), (Offset::OffsetTail(LATEST as i64), LATEST)] {
-        take(&consumer, (topic, partitions), from, count, deadline, &mut |key, partition| {
-            sample.add(placements, key, partition, partitions);
+        take(&consumer, (topic, partitions), from, count, deadline, &mut |record| {
+            let (partition, offset) = (record.partition() as u32, record.offset());
+            if offset >= next[partition as usize] {
+                next[partition as usize] = offset + 1;
+                sample.add(placements, record.key(), partition, partitions);
+            }
         })?;
     }
     let (verdict, words) = judge(&sample, placements, &settings.partitioner);
@@ -84,7 +90,7 @@ fn take(
     from: Offset,
     count: usize,
     deadline: Instant,
-    keep: &mut impl FnMut(Option<&[u8]>, u32),
+    keep: &mut impl FnMut(&BorrowedMessage<'_>),
 ) -> Result<(), Failure> {
     let what = format!("sampling {topic}");
     let mut list = TopicPartitionList::new();
@@ -99,7 +105,7 @@ fn take(
                 let left = &mut left[message.partition() as usize];
                 if *left > 0 {
                     *left -= 1;
-                    keep(message.key(), message.partition() as u32);
+                    keep(&message);
                 }
                 if *left == 0 {
                     let mut done = TopicPartitionList::new();

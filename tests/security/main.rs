@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod connect;
 mod mechanisms;
 mod program;
 mod rights;

@@ -44,6 +44,16 @@ impl Program {
         self.start(&["run"])
     }
 
+    pub fn dry_run(&self) -> Child {
+        self.start(&["run", "--dry-run"])
+    }
+
+    /// Writes one event as a file has it.
+    pub fn produce(&self) -> Child {
+        std::fs::write(self.folder.path().join("events.jsonl"), purchase("anna") + "\n").unwrap();
+        self.start(&["produce", "--topic", &self.topic("events"), "events.jsonl"])
+    }
+
     fn start(&self, command: &[&str]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_shoal"))
             .args(command)
@@ -59,9 +69,7 @@ impl Program {
     /// Writes events of customers who have not bought before.
     pub fn buy(&self, broker: &Broker, customers: &[&str]) {
         for customer in customers {
-            let value = format!(
-                r#"{{"customer_id":"{customer}","type":"purchase","time":"2026-01-01T00:00:00Z","order_id":"o","amount":"1"}}"#
-            );
+            let value = purchase(customer);
             let record =
                 Produced { key: Some(customer.as_bytes()), value: Some(value.as_bytes()), ..Produced::default() };
             broker.produce(&self.topic("events"), [record]);
@@ -91,6 +99,12 @@ impl Program {
             assert!(Instant::now() < deadline, "{topic} has {} changes; expected {count}", changes.len());
         }
     }
+}
+
+fn purchase(customer: &str) -> String {
+    format!(
+        r#"{{"customer_id":"{customer}","type":"purchase","time":"2026-01-01T00:00:00Z","order_id":"o","amount":"1"}}"#
+    )
 }
 
 /// Waits for the end; gives the status and all that was written.

@@ -7,24 +7,41 @@ use crate::program::{Program, end, stop};
 use crate::support::acls::{Acl, Kind, Operation, allow};
 use crate::support::secure::{SASL, Secure};
 use crate::{USER, secure};
+use std::io::{BufRead, BufReader};
 use std::process::Child;
 
 const NAME: &str = "least";
 
-/// What docs/security.md lists for `shoal run`. Rights to make topics come first, in the order in which they are made.
+const PAGE: &str = include_str!("../../docs/security.md");
+
+/// What the page lists for `shoal run`. Rights to make topics come first, in the order in which they are made.
 fn least() -> Vec<Acl> {
-    let topic = |topic: &str, operation| Acl::new(Kind::Topic, &format!("{NAME}.{topic}"), operation);
-    let own = ["changes", "membership", "rejected", "journal", "control"];
-    let mut acls: Vec<Acl> = own.iter().map(|name| topic(name, Operation::Create)).collect();
-    for name in own {
-        acls.extend(
-            [Operation::Read, Operation::Write, Operation::DescribeConfigs].map(|operation| topic(name, operation)),
-        );
+    let rows = PAGE.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+    let mut acls = Vec::new();
+    for row in rows.filter(|row| row.len() == 6 && row[4].split(", ").any(|command| command == "run")) {
+        let (kind, name) = (kind_of(row[1]), row[2].replace("shoal", NAME).replace('`', ""));
+        for operation in row[3].split(", ").map(operation_of) {
+            acls.push(match name.as_str() {
+                "each of inputs" => Acl::new(kind, &format!("{NAME}.events"), operation),
+                name => match name.strip_prefix("prefix ") {
+                    Some(prefix) => Acl::prefixed(kind, prefix, operation),
+                    None => Acl::new(kind, name, operation),
+                },
+            });
+        }
     }
-    acls.extend([Operation::Read, Operation::DescribeConfigs].map(|operation| topic("events", operation)));
-    acls.push(Acl::new(Kind::Group, NAME, Operation::Read));
-    acls.push(Acl::prefixed(Kind::TransactionalId, &format!("{NAME}-"), Operation::Write));
+    acls.sort_by_key(|acl| acl.operation != Operation::Create);
     acls
+}
+
+fn kind_of(name: &str) -> Kind {
+    let kinds = [Kind::Topic, Kind::Group, Kind::TransactionalId];
+    kinds.into_iter().find(|kind| format!("{kind:?}") == name).unwrap_or_else(|| panic!("{name} of the page"))
+}
+
+fn operation_of(name: &str) -> Operation {
+    let operations = [Operation::Read, Operation::Write, Operation::Create, Operation::DescribeConfigs];
+    operations.into_iter().find(|known| format!("{known:?}") == name).unwrap_or_else(|| panic!("{name} of the page"))
 }
 
 const PASSWORD: &str = "least-password-0d4a";
@@ -35,11 +52,15 @@ fn user_without(place: usize) -> String {
 
 /// Users of SCRAM of all tests here.
 pub fn users() -> Vec<(String, String)> {
-    let users = (0..least().len()).map(user_without).chain(["least".to_owned()]);
+    let users = (0..least().len()).map(user_without).chain(["least", "trier", "writer"].map(str::to_owned));
     users.map(|user| (user, PASSWORD.to_owned())).chain([(USER.0.to_owned(), USER.1.to_owned())]).collect()
 }
 
 fn program(secure: &Secure, user: &str) -> Program {
+    program_named(secure, NAME, user)
+}
+
+fn program_named(secure: &Secure, name: &str, user: &str) -> Program {
     let kafka = format!("brokers = {:?}\n", secure.broker.listener(SASL));
     let ca = secure.certificate("ca.pem").display().to_string();
     let client = [
@@ -49,7 +70,7 @@ fn program(secure: &Secure, user: &str) -> Program {
         ("sasl.username", user),
         ("sasl.password", PASSWORD),
     ];
-    Program::new(NAME, &kafka, &client)
+    Program::new(name, &kafka, &client)
 }
 
 /// It failed, and said what is missing.
@@ -59,7 +80,6 @@ fn assert_refused(acl: &Acl, child: Child) {
     let kind = match acl.kind {
         Kind::Topic => "topic",
         Kind::Group => "group",
-        Kind::Cluster => "cluster",
         Kind::TransactionalId => "transactional id",
     };
     let said = format!("Kafka does not allow us {:?} on {kind} {}", acl.operation, acl.name);
@@ -71,6 +91,7 @@ fn assert_refused(acl: &Acl, child: Child) {
 fn shoal_works_with_the_least_rights_and_with_none_fewer() {
     let Some(secure) = secure() else { return };
     let acls = least();
+    assert_eq!(acls.len(), 24, "{acls:?}");
     let users: Vec<String> = (0..acls.len()).map(user_without).collect();
     let others = |place: usize| acls.iter().enumerate().filter(move |(other, _)| *other != place).map(|(_, acl)| acl);
     let lists = users.iter().enumerate().flat_map(|(place, user)| others(place).map(move |acl| (user.as_str(), acl)));
@@ -100,4 +121,33 @@ fn shoal_works_with_the_least_rights_and_with_none_fewer() {
             both.into_iter().for_each(|child| assert_refused(acl, child));
         }
     }
+}
+
+/// A dry run reads in a group of its own, and writes nothing; `shoal produce` only writes.
+#[test]
+fn a_dry_run_and_producing_need_less() {
+    let Some(secure) = secure() else { return };
+    let of_topic = |operation| Acl::new(Kind::Topic, "less.events", operation);
+    let [read, write, settings] = [Operation::Read, Operation::Write, Operation::DescribeConfigs].map(of_topic);
+    let group = Acl::prefixed(Kind::Group, "less-dry-run-", Operation::Read);
+    let trier = [&read, &settings, &group].map(|acl| ("trier", acl));
+    let writer = [&write, &settings].map(|acl| ("writer", acl));
+    allow(&secure.broker.address, trier.into_iter().chain(writer));
+    let [trying, writing] = ["trier", "writer"].map(|user| program_named(secure, "less", user));
+    secure.broker.create_topic(&trying.topic("events"), 2, &[("retention.ms", "-1")]);
+    let (status, text) = end(trying.produce());
+    assert_eq!(status, 3, "{text}");
+    assert!(text.contains("Kafka does not allow us Write on topic less.events"), "{text}");
+    let (status, text) = end(writing.produce());
+    assert_eq!(status, 0, "{text}");
+    let (status, text) = end(writing.dry_run());
+    assert_eq!(status, 3, "{text}");
+    assert!(text.contains("Kafka does not allow us Read on topic less.events"), "{text}");
+    assert!(text.contains("Kafka does not allow us Read on group less-dry-run-"), "{text}");
+
+    let mut child = trying.dry_run();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let change = lines.next().expect("a change").unwrap();
+    assert!(change.contains("\"customer_id\":\"anna\"") && change.contains("buyer"), "{change}");
+    stop(child);
 }

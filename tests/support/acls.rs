@@ -15,7 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub enum Kind {
     Topic = 2,
     Group = 3,
-    Cluster = 4,
     TransactionalId = 5,
 }
 
