@@ -7,4 +7,6 @@ mod cli;
 mod harness;
 mod kill;
 mod pipeline;
+mod refusals;
 mod rules;
+mod service;
