@@ -10,9 +10,9 @@ const LINES_MAX: usize = 500;
 /// The only files with unsafe code: raw calls of the Kafka client, hot ones and rare ones; prefetches, large pages and plain bytes of customers' state.
 const UNSAFE: [&str; 3] = ["src/kafka/raw.rs", "src/kafka/raw_admin.rs", "src/engine/profile/memory.rs"];
 
-/// Tests and benches that pace something by the clock, without waiting for anything with it: the load on a service that is
-/// being killed, and how often a bench asks whether a job is done.
-const PACED: [&str; 2] = ["tests/kafka/kill.rs", "benches/pipeline.rs"];
+/// Tests and benches that pace something by the clock, without waiting for anything with it: how often a bench asks
+/// whether a job is done.
+const PACED: [&str; 1] = ["benches/pipeline.rs"];
 
 /// What makes a result depend on anything but the inputs, or tells somebody of it on the way.
 const IMPURE: [(&str, &str); 34] = [
@@ -256,6 +256,23 @@ fn first_names(text: &str, prefix: &str) -> Vec<String> {
 
 fn word_of(text: &str) -> String {
     text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// It judges what the crate wrote by what the pages say: a mistake that it shared with the crate it would not find.
+#[test]
+fn the_checker_knows_nothing_of_what_it_checks() {
+    let sources = files("tests/torture/check", ".rs");
+    assert!(!sources.is_empty(), "the checker is not where this test looks for it");
+    let own = |name: &str| sources.iter().any(|source| source.path.ends_with(&format!("/{name}.rs")));
+    let mut faults = Vec::new();
+    for source in &sources {
+        let code = without_tests(&source.text);
+        let strange = first_names(&code, "crate::").into_iter().chain(first_names(&code, "shoal::"));
+        let above = first_names(&code, "super::").into_iter().filter(|name| !own(name) && name != "Faults");
+        faults.extend(strange.chain(above).map(|name| format!("{}: the checker must not know {name}", source.path)));
+        faults.extend(code.contains("#[path").then(|| format!("{}: another file is taken in", source.path)));
+    }
+    expect_none(&faults);
 }
 
 #[test]

@@ -88,33 +88,30 @@ impl<L: Log> Worker<L> {
     /// the group is heard in between.
     pub(super) fn recover_next(&mut self) -> Result<(), Failure> {
         let is_next = |place: &Place<L::Batch>| matches!(place.held.phase(), Phase::Assigned | Phase::Kept);
-        let next = self.places.iter().find(|(_, place)| is_next(place)).map(|(&number, _)| number);
-        if self.log.now().monotonic < self.retry_at || next.is_none() && self.follows_control {
+        let Some(number) = self.places.iter().find(|(_, place)| is_next(place)).map(|(&number, _)| number) else {
+            return Ok(());
+        };
+        if self.log.now().monotonic < self.retry_at {
             return Ok(());
         }
-        let done = self.prepare().and_then(|()| next.map_or(Ok(()), |number| self.recover(number)));
-        match done {
+        match self.recover(number) {
             Ok(()) => return Ok(()),
             Err(Ended::Interrupted) => {}
             // Nothing was published or lost: the broker is asked again until it answers.
             Err(Ended::Failed(Failure::Rebuild(words))) => {
-                tracing::warn!(shard = next, "recovery is tried again: {words}");
+                tracing::warn!(shard = number, "recovery is tried again: {words}");
                 self.retry_at = self.log.now().monotonic + RETRY_MS;
                 self.is_fenced = false;
             }
             Err(Ended::Failed(stop)) => return Err(stop),
         }
-        if let Some(number) = next {
-            self.log.pause(&[number]);
-            self.drop_shard(number);
-            self.add_shard(number);
-        }
+        self.log.pause(&[number]);
+        self.drop_shard(number);
+        self.add_shard(number);
         Ok(())
     }
 
-    /// What comes before the first shard, and before it is known whether there will be one: a process with other inputs
-    /// must be refused though the group, which still knows its last ones, gives it none.
-    fn prepare(&mut self) -> Result<(), Ended> {
+    fn recover(&mut self, number: u32) -> Result<(), Ended> {
         if !self.is_fenced {
             // What an earlier holder of our identity left open ends here; until then nothing can be read past it.
             self.log.fence()?;
@@ -127,10 +124,6 @@ impl<L: Log> Worker<L> {
             self.follows_control = true;
             self.tell_rules();
         }
-        Ok(())
-    }
-
-    fn recover(&mut self, number: u32) -> Result<(), Ended> {
         let Some(place) = self.places.get_mut(&number) else { return Ok(()) };
         let mut recovery =
             Recovery { log: &mut self.log, control: &self.control, start: self.job.start, stop: &self.stop };

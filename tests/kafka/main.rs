@@ -5,8 +5,5 @@ mod support;
 
 mod cli;
 mod harness;
-mod kill;
 mod pipeline;
-mod refusals;
 mod rules;
-mod service;

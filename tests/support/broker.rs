@@ -3,10 +3,11 @@
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a broker may take until it answers; a loaded machine needs some ten seconds.
 const START_SECONDS_MAX: u64 = 90;
@@ -22,13 +23,22 @@ pub struct BrokerOptions {
     pub properties: Vec<String>,
     /// Further listeners: name and protocol, such as `("SECURE", "SASL_SSL")`; see [`Broker::listener`].
     pub listeners: Vec<(&'static str, &'static str)>,
+    /// Further listeners that send their clients to another port than their own: a proxy's.
+    pub proxied: Vec<(&'static str, u16)>,
     /// Users with their passwords, for both SCRAM mechanisms.
     pub scram_users: Vec<(String, String)>,
 }
 
 impl Default for BrokerOptions {
     fn default() -> Self {
-        Self { heap: "512m", quick_start: true, properties: Vec::new(), listeners: Vec::new(), scram_users: Vec::new() }
+        Self {
+            heap: "512m",
+            quick_start: true,
+            properties: Vec::new(),
+            listeners: Vec::new(),
+            proxied: Vec::new(),
+            scram_users: Vec::new(),
+        }
     }
 }
 
@@ -39,7 +49,8 @@ pub struct Broker {
     /// Names and addresses of the further listeners.
     listeners: Vec<(&'static str, String)>,
     /// A shell that waits for us: when this process lets go of its input, however it ends, the shell kills the
-    /// broker and removes the folder. That holds for a panic, `process::exit` and kill -9 too.
+    /// broker and removes the folder. That holds for a panic, `process::exit` and kill -9 too. A line of input
+    /// starts the broker again.
     guard: Child,
     folder: PathBuf,
 }
@@ -112,6 +123,30 @@ impl Broker {
         &found.unwrap_or_else(|| panic!("no listener {name}")).1
     }
 
+    /// kill -9, as if the machine had lost it; folder and ports stay for [`Broker::restart`].
+    pub fn crash(&self) -> Result<(), String> {
+        let deadline = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
+        let ended = self.folder.join("ended");
+        while !ended.exists() {
+            if let Ok(id) = fs::read_to_string(self.folder.join("pid")) {
+                let _ = Command::new("kill").args(["-9", id.trim()]).stderr(Stdio::null()).status();
+            }
+            if Instant::now() > deadline {
+                return Err(format!("the broker does not die within {START_SECONDS_MAX} s"));
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Starts it again after [`Broker::crash`], on the same data and ports, and waits until it answers.
+    pub fn restart(&mut self) -> Result<(), String> {
+        fs::remove_file(self.folder.join("ended")).map_err(words("the broker has not ended"))?;
+        let input = self.guard.stdin.as_mut().expect("open until dropped");
+        input.write_all(b"start\n").map_err(words("guard"))?;
+        self.wait_until_ready()
+    }
+
     /// What the broker wrote so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
@@ -125,23 +160,27 @@ impl Drop for Broker {
     }
 }
 
-/// Arguments: class path, heap, compiler flag, folder, and what else formatting needs. Formats the storage, runs the broker, and waits until the input
-/// ends. The broker must not inherit that input, nor what a terminal sends.
+/// Arguments: class path, heap, compiler flag, folder, and what else formatting needs. Formats the storage, runs the
+/// broker, and again for each line of input, until the input ends. The broker must not inherit that input, nor what a
+/// terminal sends.
 const GUARD: &str = r#"
 trap '' INT
 jars="$1"; heap="$2"; folder="$4"
 java="java -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Dorg.slf4j.simpleLogger.showDateTime=true $3 -XX:+UseSerialGC"
 shift 4
+broker() {
+  $java -Xms"$heap" -Xmx"$heap" -cp "$jars" kafka.Kafka "$folder/server.properties" 2>&1 &
+  echo $! > "$folder/pid"
+  wait $!
+  rm "$folder/pid"
+}
 {
-  $java -Xmx64m -cp "$jars" kafka.tools.StorageTool format -t c2hvYWwtdGVzdC1icm9rZQ -c "$folder/server.properties" "$@" 2>&1 && {
-    $java -Xms"$heap" -Xmx"$heap" -cp "$jars" kafka.Kafka "$folder/server.properties" 2>&1 &
-    echo $! > "$folder/pid"
-    wait $!
-    rm "$folder/pid"
-  }
+  $java -Xmx64m -cp "$jars" kafka.tools.StorageTool format -t c2hvYWwtdGVzdC1icm9rZQ -c "$folder/server.properties" "$@" 2>&1 && broker
   touch "$folder/ended"
 } < /dev/null &
-cat > /dev/null
+while read -r start; do
+  { broker; touch "$folder/ended"; } < /dev/null &
+done
 until [ -f "$folder/ended" ] || [ -f "$folder/pid" ]; do sleep 0.1; done
 [ -f "$folder/pid" ] && kill -9 "$(cat "$folder/pid")"
 wait
@@ -157,7 +196,12 @@ fn scram_arguments((user, password): &(String, String)) -> [String; 4] {
 fn server_properties(folder: &Path, ports: &[u16], options: &BrokerOptions) -> String {
     let (port, controller_port) = (ports[0], ports[1]);
     let further = options.listeners.iter().zip(&ports[2..]);
-    let addresses: String = further.map(|((name, _), port)| format!(",{name}://127.0.0.1:{port}")).collect();
+    let (mut addresses, mut advertised) = (String::new(), String::new());
+    for ((name, _), port) in further {
+        let proxied = options.proxied.iter().find(|(known, _)| known == name).map_or(port, |(_, port)| port);
+        addresses += &format!(",{name}://127.0.0.1:{port}");
+        advertised += &format!(",{name}://127.0.0.1:{proxied}");
+    }
     let protocols: String = options.listeners.iter().map(|(name, protocol)| format!(",{name}:{protocol}")).collect();
     let data = folder.join("data");
     format!(
@@ -165,7 +209,7 @@ fn server_properties(folder: &Path, ports: &[u16], options: &BrokerOptions) -> S
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{addresses}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}{addresses}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={}
@@ -187,9 +231,13 @@ log.cleaner.dedupe.buffer.size=8388608
     )
 }
 
-/// All bound at once, so that they differ.
+/// All bound at once, so that they differ; below the ports that the system gives to outgoing connections. One of those,
+/// maybe of a client that tries to reach a broker that was killed, could take the broker's place before it starts again.
 fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
-    let bound = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    let first = now ^ std::process::id().wrapping_mul(7_919);
+    let candidates = (0..15_000).map(|n| 16_000 + (first.wrapping_add(n) % 15_000) as u16);
+    let bound: Vec<_> = candidates.filter_map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).take(count).collect();
     bound.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 

@@ -82,7 +82,8 @@ pub fn shop(seed: u64, customers: u64, count: usize) -> Vec<Line> {
         .collect()
 }
 
-fn event(random: &mut Random, n: usize, customer: u64, time: i64) -> String {
+/// The n-th event of a shop, of this customer and at this time.
+pub fn event(random: &mut Random, n: usize, customer: u64, time: i64) -> String {
     let head = format!(r#"{{"event_id":"e-{n}","customer_id":"c-{customer:05}","time":{time},"type""#);
     let category = ["shoes", "hats", "bags"][random.below(3) as usize];
     match random.below(100) {

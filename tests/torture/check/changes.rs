@@ -1,0 +1,136 @@
+//! Changes customer by customer: against those of an independent run, and by themselves.
+
+use super::Faults;
+use super::records::Record;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Changes of each customer in their order.
+pub type ByCustomer = BTreeMap<String, Vec<Value>>;
+
+/// What was read, by key.
+pub fn by_customer(records: &[Record], faults: &mut Faults) -> ByCustomer {
+    let mut customers = ByCustomer::new();
+    for record in records {
+        let change: Value = serde_json::from_slice(record.value.as_deref().unwrap_or_default()).unwrap_or(Value::Null);
+        if change["customer_id"].as_str() != Some(&record.key_text()) {
+            faults.add(format!("changes: {} is no change of its key's customer", record.place()));
+            continue;
+        }
+        customers.entry(record.key_text()).or_default().push(change);
+    }
+    customers
+}
+
+/// What an independent run printed.
+pub fn expected(lines: &[String]) -> Result<ByCustomer, String> {
+    let mut customers = ByCustomer::new();
+    for line in lines {
+        let change: Value = serde_json::from_str(line).map_err(|error| format!("expected changes: {error}: {line}"))?;
+        let customer = change["customer_id"].as_str().ok_or_else(|| format!("expected changes: {line}"))?.to_owned();
+        customers.entry(customer).or_default().push(change);
+    }
+    Ok(customers)
+}
+
+/// Compares all of it but what differs by nature; how many changes are equal.
+pub fn compare(found: &ByCustomer, expected: &ByCustomer, faults: &mut Faults) -> usize {
+    let none = Vec::new();
+    let customers: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+    let mut equal = 0;
+    for customer in customers {
+        let found = found.get(customer).unwrap_or(&none);
+        let expected = expected.get(customer).unwrap_or(&none);
+        if !compare_names(customer, found, expected, faults) {
+            continue;
+        }
+        for (found, expected) in found.iter().zip(expected) {
+            let (found, expected) = (comparable(found), comparable(expected));
+            if found == expected {
+                equal += 1;
+            } else {
+                faults.add(format!("changes: of {customer} is\n  {found}\nshould be\n  {expected}"));
+            }
+        }
+    }
+    equal
+}
+
+/// Whether the same changes are there in the same order, by the names they have.
+fn compare_names(customer: &str, found: &[Value], expected: &[Value], faults: &mut Faults) -> bool {
+    let names = |changes: &[Value]| changes.iter().map(name).collect::<Vec<_>>();
+    let (found, expected) = (names(found), names(expected));
+    if found == expected {
+        return true;
+    }
+    let mut seen = BTreeSet::new();
+    for name in &found {
+        if !seen.insert(name) {
+            faults.add(format!("changes: of {customer}, {} is repeated", words(*name)));
+        } else if !expected.contains(name) {
+            faults.add(format!("changes: of {customer}, {} should not be there", words(*name)));
+        }
+    }
+    for missing in expected.iter().filter(|name| !found.contains(name)) {
+        faults.add(format!("changes: of {customer}, {} is missing", words(*missing)));
+    }
+    let in_order: Vec<_> = expected.iter().filter(|name| found.contains(name)).collect();
+    let as_found: Vec<_> = found.iter().filter(|name| expected.contains(name)).collect();
+    if in_order.len() == as_found.len() && in_order != as_found {
+        faults.add(format!("changes: of {customer} are reordered"));
+    }
+    false
+}
+
+/// Life and number within it.
+fn name(change: &Value) -> (i64, i64) {
+    (change["life"].as_i64().unwrap_or(-1), change["sequence"].as_i64().unwrap_or(-1))
+}
+
+fn words((life, sequence): (i64, i64)) -> String {
+    format!("change {sequence} of life {life}")
+}
+
+/// Without the moment of detection, and without where the event stood that triggered it: a file is no topic.
+fn comparable(change: &Value) -> Value {
+    let mut change = change.clone();
+    change.as_object_mut().map(|fields| fields.remove("detected_at"));
+    if let Some(trigger) = change["trigger"].as_object_mut() {
+        ["topic", "partition", "offset"].into_iter().for_each(|field| drop(trigger.remove(field)));
+    }
+    change
+}
+
+/// Whether the change ends the customer's life.
+pub fn ends_life(change: &Value) -> bool {
+    ["erase", "opt_out", "forgotten"].into_iter().any(|cause| change["cause"] == cause)
+}
+
+/// In each life from 1 without gaps, at moments that never fall; a new life only after the end of the one before. How
+/// many are right.
+pub fn check_sequences(customers: &ByCustomer, faults: &mut Faults) -> usize {
+    let mut right = 0;
+    for (customer, changes) in customers {
+        let mut before: Option<&Value> = None;
+        for change in changes {
+            let (life, sequence) = name(change);
+            let follows = match before {
+                Some(last) if life == name(last).0 => {
+                    // Moments are written so that their texts sort as they do.
+                    let moment = |change: &Value| change["effective_at"].as_str().unwrap_or_default().to_owned();
+                    sequence == name(last).1 + 1 && moment(change) >= moment(last)
+                }
+                Some(last) => sequence == 1 && ends_life(last),
+                None => sequence == 1,
+            };
+            if follows {
+                right += 1;
+            } else {
+                let last = before.map_or_else(|| "nothing".into(), |last| words(name(last)));
+                faults.add(format!("changes: of {customer}, {} follows {last}", words((life, sequence))));
+            }
+            before = Some(change);
+        }
+    }
+    right
+}

@@ -1,0 +1,108 @@
+//! The checker: a program of its own that reads Shoal's topics as any consumer could, and knows nothing of how they came
+//! about. It takes nothing from the crate that it judges (tests/house.rs sees to that); what it knows is written in
+//! docs/change-event.md and, of the journal's frame, at the top of src/worker/journal.rs.
+
+mod changes;
+mod journal;
+mod membership;
+mod outputs;
+mod records;
+
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Faults that are shown; all are counted.
+const FAULTS_SHOWN: usize = 20;
+
+/// Checks what a run left in Shoal's topics against an independent run
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Where to read
+    #[arg(long, value_name = "HOST:PORT,…")]
+    brokers: String,
+    /// Topic of the changes
+    #[arg(long, value_name = "TOPIC")]
+    changes: String,
+    /// Topic of the memberships
+    #[arg(long, value_name = "TOPIC")]
+    membership: String,
+    /// Topic of the rejected records
+    #[arg(long, value_name = "TOPIC")]
+    rejected: String,
+    /// Topic of the journal
+    #[arg(long, value_name = "TOPIC")]
+    journal: String,
+    /// The changes of an independent run, as JSON lines: what `shoal replay` prints
+    #[arg(long, value_name = "FILE")]
+    expected: PathBuf,
+    /// The records that cannot be used, as JSON lines with topic, partition, offset and reason
+    #[arg(long, value_name = "FILE")]
+    expected_rejected: PathBuf,
+}
+
+/// What is wrong, in words.
+#[derive(Default)]
+pub struct Faults {
+    words: Vec<String>,
+    count: u64,
+}
+
+impl Faults {
+    pub fn add(&mut self, words: String) {
+        self.count += 1;
+        if self.words.len() < FAULTS_SHOWN {
+            self.words.push(words);
+        }
+    }
+}
+
+impl CheckArguments {
+    /// Prints what was compared and what is wrong; fails if anything is.
+    pub fn run(&self) -> ExitCode {
+        let mut faults = Faults::default();
+        match self.check(&mut faults) {
+            Err(words) => {
+                eprintln!("the check could not be done: {words}");
+                ExitCode::from(2)
+            }
+            Ok(()) if faults.count == 0 => ExitCode::SUCCESS,
+            Ok(()) => {
+                faults.words.iter().for_each(|words| println!("FAULT {words}"));
+                println!("{} faults", faults.count);
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn check(&self, faults: &mut Faults) -> Result<(), String> {
+        let read = |topic: &str| records::read_committed(&self.brokers, topic);
+        let changes = read(&self.changes)?;
+        let membership = read(&self.membership)?;
+        let rejected = read(&self.rejected)?;
+        let journal = read(&self.journal)?;
+
+        let customers = changes::by_customer(&changes, faults);
+        let expected = changes::expected(&lines(&self.expected)?)?;
+        println!("changes: {} of {} customers read", changes.len(), customers.len());
+        let equal = changes::compare(&customers, &expected, faults);
+        println!("changes: {equal} are those of the independent run, customer by customer and in order");
+        let numbered = changes::check_sequences(&customers, faults);
+        println!("changes: {numbered} numbered without gaps, none earlier than the one before");
+        let compared = membership::compare(&customers, &membership, faults);
+        println!("membership: {compared} customers are where the fold of their changes says");
+
+        let transactions = journal::read(&journal, faults);
+        println!("journal: {} transactions of {} shards, contiguous", transactions.count(), transactions.shards());
+        let numbers = outputs::check_numbers(&[&changes, &membership, &rejected], &transactions, faults);
+        println!("outputs: {numbers} numbered once each without gaps, each in the transaction that it names");
+        let rejects = outputs::compare_rejected(&rejected, &lines(&self.expected_rejected)?, faults)?;
+        println!("rejected: {rejects}, once each and with the right reason");
+        Ok(())
+    }
+}
+
+fn lines(path: &Path) -> Result<Vec<String>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}

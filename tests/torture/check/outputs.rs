@@ -1,0 +1,95 @@
+//! Outputs carry numbers, and rejected records say where they stood: both must be there once each.
+
+use super::Faults;
+use super::journal::Transactions;
+use super::records::Record;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// `shoal_out` is shard/transaction/number: from 1 to what the journal says, and within what it says of the transaction.
+/// The first output of a shard and transaction on each topic carries a copy of the journal record. How many there are.
+pub fn check_numbers(topics: &[&[Record]], transactions: &Transactions, faults: &mut Faults) -> usize {
+    let mut seen: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+    for topic in topics {
+        let mut met = BTreeSet::new();
+        for record in *topic {
+            let Some([shard, transaction, number]) = numbers(record) else {
+                faults.add(format!("outputs: {} has no usable header shoal_out", record.place()));
+                continue;
+            };
+            if shard != record.partition as u64 {
+                faults.add(format!("outputs: {} says that it is of shard {shard}", record.place()));
+            }
+            if !seen.entry(shard).or_default().insert(number) {
+                faults.add(format!("outputs: {} repeats output {number} of shard {shard}", record.place()));
+            }
+            let Some(journalled) = transactions.get(shard, transaction) else {
+                let place = record.place();
+                faults
+                    .add(format!("outputs: {place}: transaction {transaction} of shard {shard} is not in the journal"));
+                continue;
+            };
+            let first = journalled.outputs_before + 1;
+            if !(first..first + journalled.outputs).contains(&number) {
+                let place = record.place();
+                faults.add(format!("outputs: {place}: number {number} is not of transaction {transaction}"));
+            }
+            let is_first = met.insert((shard, transaction));
+            if is_first && record.header("shoal_journal") != Some(&journalled.bytes[..]) {
+                faults.add(format!("outputs: {}: the copy of the journal record is not the record", record.place()));
+            }
+        }
+    }
+    for (shard, last) in transactions.last_outputs() {
+        let numbers = seen.remove(&shard).unwrap_or_default();
+        for missing in (1..=last).filter(|number| !numbers.contains(number)) {
+            faults.add(format!("outputs: number {missing} of shard {shard} is missing, the journal goes to {last}"));
+        }
+    }
+    topics.iter().map(|topic| topic.len()).sum()
+}
+
+fn numbers(record: &Record) -> Option<[u64; 3]> {
+    let text = std::str::from_utf8(record.header("shoal_out")?).ok()?;
+    let numbers: Vec<u64> = text.split('/').map(|number| number.parse().ok()).collect::<Option<_>>()?;
+    numbers.try_into().ok()
+}
+
+/// Where a record stood in the inputs.
+type Place = (String, u64, u64);
+
+/// Each record that cannot be used must be there once, with its reason. How many there are.
+pub fn compare_rejected(rejected: &[Record], expected: &[String], faults: &mut Faults) -> Result<usize, String> {
+    let mut wanted = BTreeMap::new();
+    for line in expected {
+        let value: Value = serde_json::from_str(line).map_err(|error| format!("expected rejects: {error}: {line}"))?;
+        let (place, reason) = place_and_reason(&value).ok_or_else(|| format!("expected rejects: {line}"))?;
+        wanted.insert(place, reason);
+    }
+    let mut seen: BTreeSet<Place> = BTreeSet::new();
+    for record in rejected {
+        let value = serde_json::from_slice(record.value.as_deref().unwrap_or_default()).unwrap_or(Value::Null);
+        let Some((place, reason)) = place_and_reason(&value) else {
+            faults.add(format!("rejected: {} cannot be read", record.place()));
+            continue;
+        };
+        let (topic, partition, offset) = &place;
+        let what = format!("rejected: {topic}[{partition}] at {offset}");
+        match wanted.get(&place) {
+            None => faults.add(format!("{what} is rejected as {reason} and should not be")),
+            Some(wanted) if *wanted != reason => faults.add(format!("{what} is rejected as {reason}, not as {wanted}")),
+            Some(_) if seen.contains(&place) => faults.add(format!("{what} is repeated")),
+            Some(_) => {}
+        }
+        seen.insert(place);
+    }
+    for (topic, partition, offset) in wanted.keys().filter(|place| !seen.contains(place)) {
+        faults.add(format!("rejected: {topic}[{partition}] at {offset} is missing"));
+    }
+    Ok(rejected.len())
+}
+
+fn place_and_reason(value: &Value) -> Option<(Place, String)> {
+    let topic = value["topic"].as_str()?.to_owned();
+    Some(((topic, value["partition"].as_u64()?, value["offset"].as_u64()?), value["reason"].as_str()?.to_owned()))
+}

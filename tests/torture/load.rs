@@ -1,0 +1,285 @@
+//! The load: events made of a seed, written straight to the broker by a plain producer while everything else goes wrong.
+//!
+//! Among them are late events, duplicates, refunds, erasures and records that cannot be used; those say so in a header,
+//! which Shoal does not look at. The independent run gets what stands in the topics in the end: a producer whose broker is
+//! killed may write a record twice, and then it is there twice.
+
+use crate::support::events::{Line, RULES, Random, event, hostile};
+use crate::support::{Broker, Received};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+/// 2017-01-01T00:00:00Z.
+const OPENING: i64 = 1_483_228_800_000;
+/// All events are from before; [`NOW`] too.
+const SPAN: i64 = 8 * 365 * DAY;
+/// The clock of the independent run: only caps what is later.
+pub const NOW: &str = "2026-01-01T00:00:00Z";
+/// Time between two events, unless so many come that the years would not do.
+const STEP_MAX: i64 = 10 * 60_000;
+const CUSTOMERS: u64 = 1_500;
+/// Duplicates repeat one of so many lines.
+const RECENT: usize = 40;
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Events are written so often.
+const BEAT: Duration = Duration::from_millis(20);
+
+/// Rules without time and windows. With several inputs it depends on when records come which of them is taken first, and
+/// so does what time causes; what a customer's own events cause does not.
+const RULES_WITHOUT_TIME: &str = r#"
+include = ["revenue", "orders"]
+[time]
+clock = "events"
+[dedup]
+horizon = "9600h"
+[segmentation.buyer]
+segments = [
+  { name = "prospect", when = "orders = 0" },
+  { name = "new", when = "orders = 1" },
+  { name = "regular", when = "orders <= 6" },
+  { name = "fan" },
+]
+[segmentation.value]
+segments = [
+  { name = "high", when = "revenue >= 500" },
+  { name = "low" },
+]
+[audience.from_n1]
+when = "country = 'N1'"
+"#;
+
+/// How much, and where.
+#[derive(Clone)]
+pub struct LoadOptions {
+    pub seed: u64,
+    pub topics: Vec<String>,
+    pub partitions: u32,
+    pub events_per_second: u32,
+    /// More will not come.
+    pub events_max: u64,
+}
+
+impl LoadOptions {
+    pub fn rules(&self) -> &'static str {
+        if self.topics.len() == 1 { RULES } else { RULES_WITHOUT_TIME }
+    }
+}
+
+/// Why a record cannot be used.
+const REASON: &str = "torture_reason";
+
+/// What was written.
+#[derive(Default)]
+pub struct Written {
+    /// Up to this moment everything that time causes is to have happened.
+    pub until: i64,
+    pub kinds: BTreeMap<&'static str, u64>,
+}
+
+/// What stands in the input topics.
+pub struct Inputs {
+    /// Usable lines of each topic, in files named as the topics: partition after partition, as they stand there.
+    pub files: Vec<PathBuf>,
+    /// Where each unusable record stands, and why it is one.
+    pub rejected: PathBuf,
+    /// Where each partition of each topic ends.
+    pub ends: Vec<Vec<i64>>,
+}
+
+impl Inputs {
+    pub fn read(broker: &Broker, options: &LoadOptions, folder: &Path) -> std::io::Result<Self> {
+        let rejected = folder.join("rejected.jsonl");
+        let mut rejects = BufWriter::new(File::create(&rejected)?);
+        let (mut files, mut ends) = (Vec::new(), Vec::new());
+        for topic in &options.topics {
+            let path = folder.join(topic);
+            let mut lines = BufWriter::new(File::create(&path)?);
+            for record in broker.read_committed(topic) {
+                write_input(&record, topic, &mut lines, &mut rejects)?;
+            }
+            lines.flush()?;
+            files.push(path);
+            ends.push((0..options.partitions).map(|partition| broker.end(topic, partition as i32)).collect());
+        }
+        rejects.flush()?;
+        Ok(Self { files, rejected, ends })
+    }
+}
+
+fn write_input(
+    record: &Received,
+    topic: &str,
+    lines: &mut impl Write,
+    rejects: &mut impl Write,
+) -> std::io::Result<()> {
+    if let Some(reason) = record.header(REASON) {
+        let (partition, offset, reason) = (record.partition, record.offset, String::from_utf8_lossy(reason));
+        let place = format!(r#""topic":"{topic}","partition":{partition},"offset":{offset}"#);
+        return writeln!(rejects, r#"{{{place},"reason":"{reason}"}}"#);
+    }
+    lines.write_all(record.value.as_deref().unwrap_or_default())?;
+    lines.write_all(b"\n")
+}
+
+/// Writes events at a steady pace on a thread of its own until it is told to end.
+pub struct Load {
+    end: Sender<()>,
+    thread: JoinHandle<std::io::Result<Written>>,
+}
+
+impl Load {
+    pub fn start(broker: &Broker, options: &LoadOptions) -> std::io::Result<Self> {
+        let mut config = broker.client();
+        let producer = config.set("enable.idempotence", "true").set("linger.ms", "5").set("compression.type", "lz4");
+        let writer = Writer::new(producer.create().expect("producer"), options.clone());
+        let (end, told) = channel();
+        let thread = std::thread::Builder::new().name("load".into()).spawn(move || writer.run(&told))?;
+        Ok(Self { end, thread })
+    }
+
+    /// Ends it and waits until the broker has everything.
+    pub fn finish(self) -> Result<Written, String> {
+        drop(self.end);
+        let done = self.thread.join().map_err(|_| "the load panicked")?;
+        done.map_err(|error| format!("the load: {error}"))
+    }
+}
+
+struct Writer {
+    producer: ThreadedProducer<DefaultProducerContext>,
+    options: LoadOptions,
+    random: Random,
+    step: i64,
+    written: u64,
+    recent: VecDeque<(usize, Line)>,
+    result: Written,
+}
+
+impl Writer {
+    fn new(producer: ThreadedProducer<DefaultProducerContext>, options: LoadOptions) -> Self {
+        Self {
+            producer,
+            random: Random(options.seed),
+            step: (SPAN / options.events_max.max(1) as i64).min(STEP_MAX),
+            written: 0,
+            recent: VecDeque::new(),
+            options,
+            result: Written::default(),
+        }
+    }
+
+    fn run(mut self, told: &Receiver<()>) -> std::io::Result<Written> {
+        let per_beat = u64::from(self.options.events_per_second) * BEAT.as_millis() as u64 / 1_000;
+        while told.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
+            for _ in 0..per_beat.max(1).min(self.options.events_max.saturating_sub(self.written)) {
+                self.write_next();
+            }
+        }
+        self.write_last();
+        self.producer.flush(PATIENCE).map_err(std::io::Error::other)?;
+        Ok(self.result)
+    }
+
+    fn now(&self) -> i64 {
+        OPENING + self.written as i64 * self.step
+    }
+
+    fn write_next(&mut self) {
+        self.written += 1;
+        match self.random.below(1_000) {
+            0..12 => self.write_unusable(),
+            12..32 if !self.recent.is_empty() => {
+                let place = self.random.below(self.recent.len() as u64) as usize;
+                let (topic, line) = self.recent[place].clone();
+                self.write_usable("duplicate", topic, &line)
+            }
+            kind => {
+                let is_late = kind < 80;
+                let lateness = if is_late { self.random.below(3 * DAY as u64) as i64 } else { 0 };
+                let (topic, line) = self.event(self.now() - lateness);
+                self.recent.push_back((topic, line.clone()));
+                self.recent.drain(..self.recent.len().saturating_sub(RECENT)).for_each(drop);
+                self.write_usable(if is_late { "late" } else { "in order" }, topic, &line)
+            }
+        }
+    }
+
+    /// Some customers have most events, most have few. Each has all of its events in one topic. Every other event is one
+    /// that no rule looks at, so that there is often something to commit without an output.
+    fn event(&mut self, time: i64) -> (usize, Line) {
+        let customer = self.random.below(CUSTOMERS) * self.random.below(CUSTOMERS) / CUSTOMERS;
+        let n = self.written;
+        let value = match self.random.below(2) {
+            0 => event(&mut self.random, n as usize, customer, time).into_bytes(),
+            _ => {
+                format!(r#"{{"event_id":"e-{n}","customer_id":"c-{customer:05}","time":{time},"type":"open"}}"#).into()
+            }
+        };
+        let topic = customer as usize % self.options.topics.len();
+        (topic, Line { time, key: Some(format!("c-{customer:05}").into_bytes()), value: Some(value) })
+    }
+
+    fn write_usable(&mut self, kind: &'static str, topic: usize, line: &Line) {
+        *self.result.kinds.entry(kind).or_default() += 1;
+        self.send(topic, line.partition(self.options.partitions), line, None);
+    }
+
+    fn write_unusable(&mut self) {
+        *self.result.kinds.entry("unusable").or_default() += 1;
+        let (topic, line) = self.event(self.now());
+        let partitions = self.options.partitions;
+        if self.random.below(20) == 0 && partitions > 1 {
+            let elsewhere = (line.partition(partitions) + 1) % partitions;
+            return self.send(topic, elsewhere, &line, Some("partition"));
+        }
+        let customer = String::from_utf8_lossy(line.key.as_deref().unwrap_or_default()).into_owned();
+        let mut choices = hostile(&customer);
+        let (reason, line) = choices.swap_remove(self.random.below(choices.len() as u64) as usize);
+        self.send(topic, line.partition(partitions), &line, Some(reason));
+    }
+
+    /// One more event in each partition, long after all others: so everything that time causes before it happens.
+    fn write_last(&mut self) {
+        let until = self.now() + 4 * DAY;
+        self.result.until = until;
+        let partitions = self.options.partitions;
+        let mut left: Vec<u32> = (0..partitions).collect();
+        let mut n = 0;
+        while !left.is_empty() {
+            n += 1;
+            // The watermark stands `grace` before the latest event.
+            let (key, time) = (format!("last-{n}"), until + 1_000);
+            let value = format!(r#"{{"customer_id":"{key}","event_id":"last","type":"view","time":{time}}}"#);
+            let line = Line { time, key: Some(key.into_bytes()), value: Some(value.into_bytes()) };
+            if let Some(place) = left.iter().position(|partition| *partition == line.partition(partitions)) {
+                left.remove(place);
+                self.write_usable("last", 0, &line);
+            }
+        }
+    }
+
+    /// Queues one record, waiting while the queue is full.
+    fn send(&self, topic: usize, partition: u32, line: &Line, reason: Option<&str>) {
+        let mut record = BaseRecord::<[u8], [u8]>::to(&self.options.topics[topic]).partition(partition as i32);
+        record = record.timestamp(line.time);
+        (record.key, record.payload) = (line.key.as_deref(), line.value.as_deref());
+        if let Some(reason) = reason {
+            record = record.headers(OwnedHeaders::new().insert(Header { key: REASON, value: Some(reason) }));
+        }
+        while let Err((error, again)) = self.producer.send(record) {
+            assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull), "{error}");
+            self.producer.poll(BEAT);
+            record = again;
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The proof on a real broker: services are killed in every phase while all else goes wrong too, and what consumers see in
+//! the end is what an independent run says. `--help` tells more; CONTRIBUTING.md says when to run it and how.
+//!
+//! In reading order: `options`, `trial` (the whole), `load` (events), `service` and `fleet` (processes), `proxy` (the
+//! network), `phase` and `storm` (kills and faults), `check/` (the checker, a program of its own), `doubt` (it can fail).
+
+mod check;
+mod doubt;
+mod fleet;
+mod load;
+mod options;
+mod phase;
+mod proxy;
+mod service;
+mod storm;
+#[path = "../support/mod.rs"]
+mod support;
+mod trial;
+
+use options::{Options, Wanted};
+use proxy::Proxy;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+const STORM: &str = "nothing_is_lost_repeated_or_reordered";
+const DOUBT: &str = "the_checker_finds";
+
+fn main() -> ExitCode {
+    match options::read() {
+        Wanted::Check(arguments) => arguments.run(),
+        Wanted::Tests(options) => run(&options),
+    }
+}
+
+/// Runs the tests that are wanted, and tells of them as Rust's own test programs do, so that their sums are right.
+fn run(options: &Options) -> ExitCode {
+    let doubts = doubt::CASES.iter().map(|case| format!("{DOUBT}_{}", case.name));
+    let names: Vec<String> = doubts.chain([STORM.to_owned()]).filter(|name| options.wants(name)).collect();
+    if options.list {
+        names.iter().for_each(|name| println!("{name}: test"));
+        println!("\n{} tests, 0 benchmarks", names.len());
+        return ExitCode::SUCCESS;
+    }
+    println!("\nrunning {} tests", names.len());
+    let started = Instant::now();
+    let outcome = if names.is_empty() { Some(0) } else { run_all(options, &names) };
+    let (passed, failed, ignored) = match outcome {
+        Some(failed) => (names.len() - failed, failed, 0),
+        None => (0, 0, names.len()),
+    };
+    let word = if failed == 0 { "ok" } else { "FAILED" };
+    let seconds = started.elapsed().as_secs_f64();
+    println!(
+        "\ntest result: {word}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out; finished \
+         in {seconds:.2}s\n"
+    );
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// How many failed; `None` if there is no broker.
+fn run_all(options: &Options, names: &[String]) -> Option<usize> {
+    let proxy = Arc::new(Proxy::start().expect("a port for the proxy"));
+    let mut broker = trial::start_broker(&proxy)?;
+    let mut failed = 0;
+    for name in names {
+        let done = match doubt::CASES.iter().find(|case| name.strip_prefix(DOUBT) == Some(&format!("_{}", case.name))) {
+            Some(case) => doubt::check(case, &broker),
+            None => {
+                println!("test {name} ...");
+                trial::run(options, &mut broker, &proxy)
+            }
+        };
+        println!("test {name} ... {}", if done.is_ok() { "ok" } else { "FAILED" });
+        if let Err(words) = done {
+            println!("{words}");
+            failed += 1;
+        }
+    }
+    Some(failed)
+}

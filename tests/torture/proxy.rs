@@ -1,0 +1,343 @@
+//! A proxy between the services and the broker, for faults of the network.
+//!
+//! It delays, throttles, freezes (bytes wait), swallows (bytes are gone, the connection stays: half open) and resets
+//! connections. It knows where one request ends and what kind it is, and whose connection it is by the `client.id` in the
+//! first request. So a gate can catch a service in the middle of a transaction: at the first request of a kind, before the
+//! broker has seen it or with the broker's answer held back.
+
+use rustix::net::sockopt::set_socket_linger;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
+
+/// No request of a client is longer.
+const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
+const ANSWER_BYTES: usize = 16 * 1024;
+
+/// Kinds of requests as Kafka's protocol numbers them.
+pub const PRODUCE: i16 = 0;
+pub const ADD_PARTITIONS: i16 = 24;
+pub const END_TRANSACTION: i16 = 26;
+/// All that a transaction sends.
+pub const OF_TRANSACTIONS: &[i16] = &[PRODUCE, ADD_PARTITIONS, 25, END_TRANSACTION, 28];
+
+/// What a gate keeps from moving on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The request: the broker does not see it.
+    Request,
+    /// The broker's answer: the client does not see it.
+    Answer,
+}
+
+struct Gate {
+    requests: &'static [i16],
+    hold: Hold,
+    /// The connection that came to it.
+    caught: Option<u64>,
+    /// What it is to hold is held.
+    complete: bool,
+}
+
+struct Connection {
+    owner: Option<String>,
+    client: Arc<TcpStream>,
+    broker: Arc<TcpStream>,
+    hold: Option<Hold>,
+    swallows: bool,
+}
+
+#[derive(Default)]
+struct State {
+    connections: BTreeMap<u64, Connection>,
+    accepted: u64,
+    delay: Duration,
+    bytes_per_second: Option<u32>,
+    frozen: BTreeSet<String>,
+    swallowed: BTreeSet<String>,
+    /// By owner.
+    gates: BTreeMap<String, Gate>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    broker: OnceLock<SocketAddr>,
+}
+
+/// What becomes of some bytes.
+enum Fate {
+    Forwarded,
+    Swallowed,
+    /// The connection is over.
+    Ended,
+}
+
+pub struct Proxy {
+    pub port: u16,
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    /// Listens; connections are accepted once the broker is known.
+    pub fn start() -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let shared = Arc::new(Shared::default());
+        let accepting = Arc::clone(&shared);
+        std::thread::spawn(move || listener.incoming().flatten().for_each(|client| accepting.accept(client)));
+        Ok(Self { port, shared })
+    }
+
+    pub fn forward_to(&self, broker: &str) {
+        self.shared.broker.set(broker.parse().expect("an address")).expect("one broker");
+    }
+
+    /// For everybody: each piece of data waits so long, and no connection is faster than so many bytes a second.
+    pub fn slow_down(&self, delay: Duration, bytes_per_second: Option<u32>) {
+        self.change(|state| (state.delay, state.bytes_per_second) = (delay, bytes_per_second));
+    }
+
+    /// Nothing of this service's moves either way until it is thawed; nothing is lost.
+    pub fn freeze(&self, owner: &str) {
+        self.change(|state| state.frozen.insert(owner.to_owned()));
+    }
+
+    pub fn thaw(&self, owner: &str) {
+        self.change(|state| state.frozen.remove(owner));
+    }
+
+    /// All that this service sends and gets on the connections it has is gone, for good; on new ones it waits.
+    pub fn swallow(&self, owner: &str) {
+        self.change(|state| {
+            state.swallowed.insert(owner.to_owned());
+            state.of(owner).for_each(|connection| connection.swallows = true);
+        });
+    }
+
+    /// New connections go on; old ones stay half open until the service gives them up.
+    pub fn stop_swallowing(&self, owner: &str) {
+        self.change(|state| state.swallowed.remove(owner));
+    }
+
+    /// Resets all connections of a service, or of everybody; how many.
+    pub fn reset(&self, owner: Option<&str>) -> usize {
+        self.change(|state| {
+            let is_meant =
+                |connection: &Connection| owner.is_none_or(|owner| connection.owner.as_deref() == Some(owner));
+            let meant: Vec<u64> = state.connections.iter().filter(|(_, c)| is_meant(c)).map(|(id, _)| *id).collect();
+            for connection in meant.iter().filter_map(|id| state.connections.remove(id)) {
+                connection.end(Some(Duration::ZERO));
+            }
+            meant.len()
+        })
+    }
+
+    /// From now on catches the service's first request of these kinds; its other connections go on.
+    pub fn set_gate(&self, owner: &str, requests: &'static [i16], hold: Hold) {
+        let gate = Gate { requests, hold, caught: None, complete: false };
+        self.change(|state| state.gates.insert(owner.to_owned(), gate));
+    }
+
+    /// Whether the service's gate holds what it is to hold.
+    pub fn has_caught(&self, owner: &str) -> bool {
+        self.shared.lock().gates.get(owner).is_some_and(|gate| gate.complete)
+    }
+
+    /// Takes the service's gate away; what it holds goes on.
+    pub fn open_gate(&self, owner: &str) {
+        self.change(|state| state.open_gate(owner));
+    }
+
+    /// Takes the gate away if it has caught nothing yet.
+    pub fn give_up_gate(&self, owner: &str) {
+        self.change(|state| {
+            if state.gates.get(owner).is_some_and(|gate| gate.caught.is_none()) {
+                state.gates.remove(owner);
+            }
+        });
+    }
+
+    pub fn open_all_gates(&self) {
+        self.change(|state| {
+            let owners: Vec<String> = state.gates.keys().cloned().collect();
+            owners.iter().for_each(|owner| state.open_gate(owner));
+        });
+    }
+
+    /// A service is dead: what is held of it never arrives.
+    pub fn forget(&self, owner: &str) {
+        self.change(|state| {
+            state.frozen.remove(owner);
+            state.swallowed.remove(owner);
+            state.gates.remove(owner);
+            state.of(owner).for_each(|connection| connection.end(None));
+            state.connections.retain(|_, connection| connection.owner.as_deref() != Some(owner));
+        });
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let changed = change(&mut self.shared.lock());
+        self.shared.changed.notify_all();
+        changed
+    }
+}
+
+impl State {
+    fn open_gate(&mut self, owner: &str) {
+        let caught = self.gates.remove(owner).and_then(|gate| gate.caught);
+        if let Some(connection) = caught.and_then(|id| self.connections.get_mut(&id)) {
+            connection.hold = None;
+        }
+    }
+
+    fn of<'a>(&'a mut self, owner: &'a str) -> impl Iterator<Item = &'a mut Connection> {
+        self.connections.values_mut().filter(move |connection| connection.owner.as_deref() == Some(owner))
+    }
+}
+
+impl Connection {
+    /// With `linger` zero the peer gets a reset; readers wake up either way.
+    fn end(&self, linger: Option<Duration>) {
+        for stream in [&self.client, &self.broker] {
+            let _ = set_socket_linger(stream, linger);
+            let how = if linger.is_some() { Shutdown::Read } else { Shutdown::Both };
+            let _ = stream.shutdown(how);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn accept(self: &Arc<Self>, client: TcpStream) {
+        let broker = self.broker.get().and_then(|address| TcpStream::connect(address).ok());
+        // Without a broker the client's connection ends at once.
+        let Some(broker) = broker else { return };
+        let _ = (client.set_nodelay(true), broker.set_nodelay(true));
+        let (client, broker) = (Arc::new(client), Arc::new(broker));
+        let mut state = self.lock();
+        state.accepted += 1;
+        let id = state.accepted;
+        let (to_client, to_broker) = (Arc::clone(&client), Arc::clone(&broker));
+        state.connections.insert(id, Connection { owner: None, client, broker, hold: None, swallows: false });
+        let (requests, answers) = (Arc::clone(self), Arc::clone(self));
+        let (from_client, from_broker) = (Arc::clone(&to_client), Arc::clone(&to_broker));
+        std::thread::spawn(move || requests.forward_requests(id, &from_client, &to_broker));
+        std::thread::spawn(move || answers.forward_answers(id, &from_broker, &to_client));
+    }
+
+    fn forward_requests(&self, id: u64, mut client: &TcpStream, mut broker: &TcpStream) {
+        let mut frame = Vec::new();
+        while read_frame(&mut client, &mut frame).is_ok() {
+            let written = match self.pass(id, Hold::Request, &frame) {
+                Fate::Forwarded => broker.write_all(&frame),
+                Fate::Swallowed => Ok(()),
+                Fate::Ended => break,
+            };
+            if written.is_err() {
+                break;
+            }
+        }
+        self.end(id);
+    }
+
+    fn forward_answers(&self, id: u64, mut broker: &TcpStream, mut client: &TcpStream) {
+        let mut chunk = vec![0; ANSWER_BYTES];
+        while let Ok(length @ 1..) = broker.read(&mut chunk) {
+            let written = match self.pass(id, Hold::Answer, &chunk[..length]) {
+                Fate::Forwarded => client.write_all(&chunk[..length]),
+                Fate::Swallowed => Ok(()),
+                Fate::Ended => break,
+            };
+            if written.is_err() {
+                break;
+            }
+        }
+        self.end(id);
+    }
+
+    fn end(&self, id: u64) {
+        let ended = self.lock().connections.remove(&id);
+        ended.inspect(|connection| connection.end(None));
+        self.changed.notify_all();
+    }
+
+    /// Waits until the bytes may go on, and says how.
+    fn pass(&self, id: u64, direction: Hold, bytes: &[u8]) -> Fate {
+        let mut state = self.lock();
+        if direction == Hold::Request {
+            state.meet(id, bytes);
+        }
+        if state.close_gate(id, direction, bytes) {
+            self.changed.notify_all();
+        }
+        let slowed = state.bytes_per_second.map_or(0.0, |rate| bytes.len() as f64 / f64::from(rate));
+        let due = Instant::now() + state.delay + Duration::from_secs_f64(slowed);
+        loop {
+            let Some(connection) = state.connections.get(&id) else { return Fate::Ended };
+            let is_frozen = connection.owner.as_ref().is_some_and(|owner| {
+                state.frozen.contains(owner) || !connection.swallows && state.swallowed.contains(owner)
+            });
+            let is_held = connection.hold == Some(direction) || is_frozen;
+            let left = due.saturating_duration_since(Instant::now());
+            if !is_held && left.is_zero() {
+                return if connection.swallows { Fate::Swallowed } else { Fate::Forwarded };
+            }
+            let wait = if is_held { Duration::from_secs(3_600) } else { left };
+            state = self.changed.wait_timeout(state, wait).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+    }
+}
+
+impl State {
+    /// Whose connection it is stands in its first request.
+    fn meet(&mut self, id: u64, frame: &[u8]) {
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.owner.is_none()) else {
+            return;
+        };
+        connection.owner = Some(client_id(frame).unwrap_or_default());
+    }
+
+    /// Whether the gate now holds what it is to hold.
+    fn close_gate(&mut self, id: u64, direction: Hold, bytes: &[u8]) -> bool {
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        let Some(gate) = connection.owner.as_ref().and_then(|owner| self.gates.get_mut(owner)) else { return false };
+        let was_complete = gate.complete;
+        let is_meant = gate.requests.iter().any(|kind| bytes.get(4..6) == Some(&kind.to_be_bytes()));
+        if gate.caught.is_none() && direction == Hold::Request && is_meant {
+            gate.caught = Some(id);
+            gate.complete = gate.hold == Hold::Request;
+            connection.hold = Some(gate.hold);
+        } else if gate.caught == Some(id) && direction == gate.hold {
+            gate.complete = true;
+        }
+        gate.complete && !was_complete
+    }
+}
+
+/// One request: its length in four bytes, and so many more.
+fn read_frame(input: &mut impl Read, frame: &mut Vec<u8>) -> io::Result<()> {
+    let mut length = [0; 4];
+    input.read_exact(&mut length)?;
+    let bytes = u32::from_be_bytes(length) as usize;
+    if bytes > FRAME_BYTES_MAX {
+        return Err(io::Error::other("not a request of Kafka's"));
+    }
+    frame.clear();
+    frame.extend_from_slice(&length);
+    frame.resize(4 + bytes, 0);
+    input.read_exact(&mut frame[4..])
+}
+
+/// Behind length, kind, version and number: two bytes of length, and the text.
+fn client_id(frame: &[u8]) -> Option<String> {
+    let length = u16::from_be_bytes(frame.get(12..14)?.try_into().ok()?);
+    let text = frame.get(14..14 + usize::from(length))?;
+    Some(String::from_utf8_lossy(text).into_owned())
+}
