@@ -134,6 +134,13 @@ impl Log for KafkaLog {
         Ok(())
     }
 
+    fn fence_other(&mut self, transactional_id: &str) -> Result<(), Failure> {
+        if let Err(error) = Publisher::open(&self.settings, transactional_id) {
+            tracing::warn!(target: "kafka", "its time-out has to be waited for: {error}");
+        }
+        Ok(())
+    }
+
     fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
         let publisher = self.publisher.as_mut().ok_or_else(|| Failure::Rebuild("no producer".into()))?;
         let proof = self.member.proof()?;

@@ -195,6 +195,12 @@ pub trait Log {
     /// can publish no more. Needed before the first transaction and after each that failed.
     fn fence(&mut self) -> Result<(), Failure>;
 
+    /// Ends the transaction that another identity left open, as [`Log::fence`] does for our own: whoever holds it can
+    /// publish no more. Where that is not possible its time-out is waited for.
+    fn fence_other(&mut self, _transactional_id: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Makes all of it visible, or nothing. After an error it is not known which.
     fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure>;
 

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Offsets looked at first; each further look back goes eight times as far.
 const FIRST_LOOK: i64 = 64;
 const RECORDS_MAX: usize = 1_024;
+/// Reads that give nothing, a tenth of a second each, before an open transaction of the shard's last owner is ended.
+const HOLDER_WAITS: u32 = 5;
 /// Reads that brought nothing, each after a tenth of a second, until that is told.
 const WAITS_TOLD: u32 = 50;
 
@@ -33,6 +35,30 @@ impl From<Failure> for Ended {
 /// Whether something is more urgent than recovery.
 pub fn check_interrupted<L: Log>(log: &L, stop: &AtomicBool) -> Result<(), Ended> {
     if log.has_news() || stop.load(Ordering::Relaxed) { Err(Ended::Interrupted) } else { Ok(()) }
+}
+
+/// Who wrote the shard's journal last. If that one died in the middle of a transaction, nothing behind it can be read
+/// until it is ended: by its time-out, which may take twenty seconds, or by us.
+#[derive(Default)]
+struct Holder {
+    transactional_id: Option<String>,
+    /// Reads in a row that gave nothing.
+    waits: u32,
+    is_fenced: bool,
+}
+
+impl Holder {
+    /// Nothing came: after a while the holder's transaction is ended. It has lost the shard.
+    fn wait<L: Log>(&mut self, log: &mut L) -> Result<(), Failure> {
+        self.waits += 1;
+        let Some(id) = self.transactional_id.as_ref().filter(|id| *id != log.transactional_id()) else { return Ok(()) };
+        if self.waits < HOLDER_WAITS || self.is_fenced {
+            return Ok(());
+        }
+        tracing::info!(owner = id, "a transaction of the shard's last owner is still open: it is ended");
+        self.is_fenced = true;
+        log.fence_other(id)
+    }
 }
 
 /// What stands at the ends.
@@ -62,11 +88,12 @@ const TOPICS: [(outbox::Topic, Own); 3] = [
 impl Tail {
     /// Reads the ends, waiting for transactions of others that are still open.
     pub fn read<L: Log>(log: &mut L, shard: u32, stop: &AtomicBool) -> Result<Self, Ended> {
-        let journal = last_journal_record(log, shard, stop)?;
+        let mut holder = Holder::default();
+        let journal = last_journal_record(log, shard, stop, &mut holder)?;
         let last = journal.as_ref().map_or(0, |record| record.transaction);
         let mut outputs = <[Outputs; 3]>::default();
         for (topic, own) in TOPICS {
-            outputs[topic as usize] = read_outputs(log, own, shard, last, stop)?;
+            outputs[topic as usize] = read_outputs(log, own, shard, last, stop, &mut holder)?;
         }
         Ok(Self { journal, outputs })
     }
@@ -118,16 +145,24 @@ impl Tail {
     }
 }
 
-fn last_journal_record<L: Log>(log: &mut L, shard: u32, stop: &AtomicBool) -> Result<Option<JournalRecord>, Ended> {
+fn last_journal_record<L: Log>(
+    log: &mut L,
+    shard: u32,
+    stop: &AtomicBool,
+    holder: &mut Holder,
+) -> Result<Option<JournalRecord>, Ended> {
     let mut last = None;
     look_back(
         log,
         Own::Journal,
         shard,
         stop,
+        holder,
         |_, _| true,
-        |batch, place| {
-            last = Some((batch.record(place).offset, batch.record(place).value.unwrap_or_default().to_vec()));
+        |batch, place, holder| {
+            let (offset, bytes) = (batch.record(place).offset, batch.record(place).value.unwrap_or_default());
+            holder.transactional_id = JournalRecord::read(bytes).ok().map(|record| record.transactional_id);
+            last = Some((offset, bytes.to_vec()));
         },
     )?;
     let Some((offset, bytes)) = last else { return Ok(None) };
@@ -140,10 +175,17 @@ pub fn read_journal_record(shard: u32, offset: i64, bytes: &[u8]) -> Result<Jour
         .map_err(|unreadable| Failure::Stop(format!("journal of shard {shard}, offset {offset}: {unreadable}")))
 }
 
-fn read_outputs<L: Log>(log: &mut L, own: Own, shard: u32, last: u64, stop: &AtomicBool) -> Result<Outputs, Ended> {
+fn read_outputs<L: Log>(
+    log: &mut L,
+    own: Own,
+    shard: u32,
+    last: u64,
+    stop: &AtomicBool,
+    holder: &mut Holder,
+) -> Result<Outputs, Ended> {
     let is_older = |batch: &L::Batch, place: usize| number_of(batch, place).is_some_and(|(found, _)| found < last);
     let mut outputs = Outputs::default();
-    outputs.is_whole = look_back(log, own, shard, stop, is_older, |batch, place| {
+    outputs.is_whole = look_back(log, own, shard, stop, holder, is_older, |batch, place, _| {
         let Some((transaction, number)) = number_of(batch, place).filter(|(found, _)| *found >= last) else { return };
         outputs.numbers.insert((transaction, number));
         if let Some(copy) = batch.header(place, "shoal_journal") {
@@ -167,8 +209,9 @@ fn look_back<L: Log>(
     own: Own,
     shard: u32,
     stop: &AtomicBool,
+    holder: &mut Holder,
     is_far_enough: impl Fn(&L::Batch, usize) -> bool,
-    mut visit: impl FnMut(&L::Batch, usize),
+    mut visit: impl FnMut(&L::Batch, usize, &mut Holder),
 ) -> Result<bool, Ended> {
     let mut reader = log.reader(Topic::Own(own), shard, i64::MAX)?;
     let (first, end) = (reader.first(), reader.end());
@@ -177,18 +220,42 @@ fn look_back<L: Log>(
     loop {
         let from = end.saturating_sub(width).max(first);
         reader.seek(from)?;
-        read_some(log, &mut reader, end, stop, &mut batch)?;
+        read_on(log, &mut reader, end, stop, holder, &mut batch)?;
         let reaches_back = !batch.is_empty() && is_far_enough(&batch, 0);
         if !reaches_back && from > first {
             width = width.saturating_mul(8);
             continue;
         }
         while !batch.is_empty() {
-            (0..batch.len()).for_each(|place| visit(&batch, place));
-            read_some(log, &mut reader, end, stop, &mut batch)?;
+            (0..batch.len()).for_each(|place| visit(&batch, place, holder));
+            read_on(log, &mut reader, end, stop, holder, &mut batch)?;
         }
         return Ok(reaches_back || first == 0);
     }
+}
+
+/// As [`read_some`]; a transaction of the shard's last owner that holds it up is ended.
+fn read_on<L: Log>(
+    log: &mut L,
+    reader: &mut L::Reader,
+    until: i64,
+    stop: &AtomicBool,
+    holder: &mut Holder,
+    batch: &mut L::Batch,
+) -> Result<(), Ended> {
+    batch.clear();
+    while batch.is_empty() && reader.position() < until {
+        check_interrupted(log, stop)?;
+        let before = reader.position();
+        reader.read(until, RECORDS_MAX, batch)?;
+        if !batch.is_empty() || reader.position() > before {
+            holder.waits = 0;
+            continue;
+        }
+        holder.wait(log)?;
+        tell_waits(holder.waits, reader.position(), until);
+    }
+    Ok(())
 }
 
 /// Reads until there is a record or the end is reached.
@@ -200,15 +267,18 @@ pub fn read_some<L: Log>(
     batch: &mut L::Batch,
 ) -> Result<(), Ended> {
     batch.clear();
-    let mut waited = 0;
+    let mut waits = 0;
     while batch.is_empty() && reader.position() < until {
         check_interrupted(log, stop)?;
         reader.read(until, RECORDS_MAX, batch)?;
-        waited += 1;
-        if waited % WAITS_TOLD == 0 {
-            let position = reader.position();
-            tracing::info!(position, until, "nothing comes yet: is a transaction of an earlier owner still open?");
-        }
+        waits += 1;
+        tell_waits(waits, reader.position(), until);
     }
     Ok(())
+}
+
+fn tell_waits(waits: u32, position: i64, until: i64) {
+    if waits > 0 && waits.is_multiple_of(WAITS_TOLD) {
+        tracing::info!(position, until, "nothing comes yet: is a transaction of an earlier owner still open?");
+    }
 }

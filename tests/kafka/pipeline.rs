@@ -74,7 +74,7 @@ pub fn wait_until_done(broker: &Broker, kafka: &KafkaSettings, partitions: u32) 
 }
 
 /// Runs the service in this process while `meanwhile` does something.
-fn run_while<T>(settings: &RunSettings, meanwhile: impl FnOnce() -> T) -> T {
+pub fn run_while<T>(settings: &RunSettings, meanwhile: impl FnOnce() -> T) -> T {
     let stop = Arc::new(AtomicBool::new(false));
     std::thread::scope(|scope| {
         let running = scope.spawn(|| run(settings, &stop));
