@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 const SHIPPED: &str = include_str!("../config/shoal.toml");
 /// Tables whose keys are not ours.
-const OPEN: &[&str] = &["kafka.client"];
+const OPEN: &[&str] = &["kafka.client", "kafka.hold_time_when_silent"];
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,7 +108,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::Start;
+    use crate::kafka::{GroupProtocol, Hold, Start};
 
     #[test]
     fn the_shipped_file_is_the_defaults() {
@@ -116,6 +116,35 @@ mod tests {
         assert_eq!(shipped.kafka, KafkaSettings::default());
         assert_eq!(shipped.worker, WorkerSettings::default());
         assert_eq!(Settings::from_layers(Some(("shoal.toml", SHIPPED)), []).unwrap(), shipped);
+    }
+
+    #[test]
+    fn what_kafka_s_group_and_silent_topics_do_is_configured() {
+        let file = "[kafka]\ngroup_protocol = \"consumer\"\n[kafka.hold_time_when_silent]\nvisits = \"30s\"\n";
+        let settings = Settings::from_layers(Some(("shoal.toml", file)), []).unwrap();
+        assert_eq!(settings.kafka.group_protocol, GroupProtocol::Consumer);
+        assert_eq!(settings.kafka.hold_time_when_silent["visits"], Hold(30_000));
+        let wrong = "[kafka.hold_time_when_silent]\nvisits = \"soon\"\n";
+        let words = Settings::from_layers(Some(("shoal.toml", wrong)), []).unwrap_err().to_string();
+        assert!(
+            words.starts_with("shoal.toml:2:10: `kafka.hold_time_when_silent.visits`: expected a duration"),
+            "{words}"
+        );
+    }
+
+    #[test]
+    fn a_token_file_belongs_to_its_mechanism() {
+        let load = |file: &str| Settings::from_layers(Some(("shoal.toml", file)), []);
+        let settings =
+            load("[kafka]\noauth_token_file = \"/t\"\n[kafka.client]\n\"sasl.mechanism\" = \"OAUTHBEARER\"\n");
+        assert_eq!(settings.unwrap().kafka.oauth_token_file, "/t", "the name of the file, which is not read here");
+        let words = load("[kafka]\noauth_token_file = \"/t\"\n").unwrap_err().to_string();
+        assert!(
+            words.starts_with("shoal.toml:2:20: `kafka.oauth_token_file`: expected the file of a token if"),
+            "{words}"
+        );
+        let words = load("[kafka.client]\n\"sasl.mechanisms\" = \"OAUTHBEARER\"\n").unwrap_err().to_string();
+        assert!(words.contains("`kafka.oauth_token_file`: expected the file of a token"), "{words}");
     }
 
     #[test]

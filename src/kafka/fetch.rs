@@ -8,7 +8,7 @@ use super::client::{Logging, REQUEST_WAIT, again, consumer_config, make, stop};
 use super::fate;
 use super::inbox::Inbox;
 use super::raw::{PrivateQueue, QueueEvent};
-use super::reader::KafkaBatch;
+use super::reader::{KafkaBatch, learn_topic};
 use super::watch::{Answers, Watch, Watching};
 use super::{Batch, Failure, InputOffset, KafkaSettings, Own, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -59,6 +59,9 @@ impl Fetcher {
             .set("statistics.interval.ms", Watching::INTERVAL_MS.to_string());
         let watching = Watching::new(&settings.inputs, partitions, clock, Arc::clone(inbox));
         let consumer: Arc<BaseConsumer<Watching>> = make(settings, &config, watching, "the Kafka consumer")?;
+        for name in settings.inputs.iter().chain([&settings.topics.control]) {
+            learn_topic(&consumer, name)?;
+        }
         Ok(Self {
             started: BTreeMap::new(),
             watch: Watch::spawn(Arc::clone(&consumer))?,

@@ -276,3 +276,48 @@ fn operation_name(operation: Operation) -> &'static str {
 pub fn not_allowed(operation: &str, kind: &str, name: &str) -> String {
     format!("Kafka does not allow us {operation} on {kind} {name}, which Shoal needs (docs/security.md lists all)")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(name: &str, replicas: usize, allowed: &[Operation], settings: &[(&str, &str)]) -> Seen {
+        let described =
+            Described { name: name.into(), error: None, replicas: vec![replicas; 4], allowed: Some(allowed.to_vec()) };
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Seen { described, settings }
+    }
+
+    #[test]
+    fn three_replicas_of_which_two_are_in_sync_are_no_warning() {
+        let safe = seen("safe", 3, &[], &[("min.insync.replicas", "2")]);
+        assert_eq!(replication([&safe].into_iter()), []);
+        let lax = seen("lax", 2, &[], &[("min.insync.replicas", "1")]);
+        let findings = replication([&safe, &lax].into_iter());
+        let told: Vec<String> = findings.iter().map(Finding::to_string).collect();
+        assert!(told[0].starts_with("replication factor: below 3: lax 2."), "{told:?}");
+        assert!(told[1].starts_with("min.insync.replicas: below 2: lax 1."), "{told:?}");
+    }
+
+    #[test]
+    fn missing_rights_are_named_and_a_broker_without_rights_grants_all() {
+        let mut topic = seen("t", 3, &[WRITE], &[]).described;
+        let words = rights("topic", &topic, &OWN_RIGHTS).unwrap().words;
+        assert!(words.starts_with("Kafka does not allow us Read, DescribeConfigs on topic t,"), "{words}");
+        topic.allowed = Some(OWN_RIGHTS.to_vec());
+        assert_eq!(rights("topic", &topic, &OWN_RIGHTS), None);
+        topic.allowed = None;
+        assert_eq!(rights("topic", &topic, &OWN_RIGHTS), None);
+        topic.error = Some(RDKafkaErrorCode::TopicAuthorizationFailed);
+        let words = rights("topic", &topic, &OWN_RIGHTS).unwrap().words;
+        assert!(words.starts_with("Kafka does not allow us Read, Write on topic t,"), "{words}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_and_a_warning_is_not() {
+        let finding = |verdict, words: &str| Finding::new("x", verdict, words);
+        assert_eq!(refuse(vec![finding(Verdict::Well, "a"), finding(Verdict::Warning, "b")]), Ok(()));
+        let all = vec![finding(Verdict::Wrong, "a"), finding(Verdict::Well, "b"), finding(Verdict::Wrong, "c")];
+        assert_eq!(refuse(all), Err(Failure::Stop("x: a\nx: c".into())));
+    }
+}

@@ -5,13 +5,16 @@ use super::client::{Logging, REQUEST_WAIT, again, consumer_config, make, stop};
 use super::fate;
 use super::raw::{Messages, PrivateQueue, QueueEvent};
 use super::{Batch, Failure, KafkaSettings, Reader, Record};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Messages taken from the queue at once.
 const FETCH_MAX: usize = 1_024;
+
+/// A reader reads to an end, and hears of it only after this: what stands last is a marker, which no batch shows.
+const FETCH_WAIT_MS: &str = "10";
 
 /// Consumers that are kept for the next reader: making one and finding the brokers takes longer than most reads.
 const SPARE_MAX: usize = 4;
@@ -53,7 +56,7 @@ impl Spare {
         }
         let mut config = consumer_config(settings);
         // librdkafka wants a group even where it is not joined.
-        config.set("group.id", &settings.group);
+        config.set("group.id", &settings.group).set("fetch.wait.max.ms", FETCH_WAIT_MS);
         make(settings, &config, Logging, "the Kafka consumer for recovery")
     }
 
@@ -109,6 +112,7 @@ impl KafkaReader {
     ) -> Result<Self, Failure> {
         let (first, end) = ends_of(client, name, partition)?;
         let consumer = spare.take(settings)?;
+        learn_topic(&consumer, name)?;
         let queue = PrivateQueue::new(&consumer, name, partition, None);
         let from = from.min(end);
         Ok(Self {
@@ -216,6 +220,13 @@ impl Drop for KafkaReader {
             self.spare.give(&self.consumer);
         }
     }
+}
+
+/// Lets a client find out who leads a topic's partitions. Assigning does not: a topic that is new to the client is looked
+/// for only once a second.
+pub fn learn_topic<C: ConsumerContext>(consumer: &BaseConsumer<C>, name: &str) -> Result<(), Failure> {
+    let metadata = consumer.fetch_metadata(Some(name), REQUEST_WAIT);
+    metadata.map(drop).map_err(again(format!("the leaders of {name}")))
 }
 
 /// Oldest offset and end of a partition, as a read-uncommitted client sees them.

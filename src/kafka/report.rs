@@ -2,7 +2,7 @@
 
 use super::client::{Logging, begin_transactions, config, make};
 use super::connect::{Contact, reach};
-use super::inspect::{self, Finding, OWN_RIGHTS, Seen, Verdict, of_partitions, partitions_of};
+use super::inspect::{self, Finding, INPUT_RIGHTS, OWN_RIGHTS, Seen, Verdict, of_partitions, partitions_of};
 use super::sample::{self, Placement};
 use super::topics::{Admin, Creating, cannot_be_made};
 use super::{Failure, KafkaSettings, Own};
@@ -40,7 +40,8 @@ fn look(settings: &KafkaSettings, placements: &[Placement], findings: &mut Vec<F
     findings.extend(inspect::replication(inputs.iter().chain(own.iter().map(|(_, seen)| seen))));
     findings.extend(rights(settings, &admin, &inputs, &own)?);
     findings.push(transactions(settings)?);
-    for seen in inputs.iter().filter(|seen| seen.exists()) {
+    let may_be_read = |seen: &&Seen| inspect::rights("topic", &seen.described, &INPUT_RIGHTS).is_none();
+    for seen in inputs.iter().filter(|seen| seen.exists()).filter(may_be_read) {
         findings.push(sample::partitioner(settings, placements, (seen.name(), seen.partitions()), deadline)?);
     }
     Ok(())
@@ -114,4 +115,18 @@ fn transactions(settings: &KafkaSettings) -> Result<Finding, Failure> {
         Ok(()) => Finding::new("transactions", Verdict::Well, format!("can be begun, as {id}")),
         Err(failure) => Finding::new("transactions", Verdict::Wrong, failure.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_advertised_address_that_leads_nowhere_is_told() {
+        let contact = Contact { brokers: vec![(7, "127.0.0.1".into(), 1)] };
+        let finding = addresses(&contact);
+        assert_eq!(finding.verdict, Verdict::Wrong);
+        assert!(finding.words.contains("broker 7 at 127.0.0.1:1: Connection refused"), "{finding}");
+        assert!(finding.words.contains("advertised.listeners"), "{finding}");
+    }
 }

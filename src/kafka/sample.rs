@@ -70,8 +70,9 @@ pub fn partitioner(
     let mut sample = Sample::default();
     // Oldest and latest of a short partition are the same records.
     let mut next = vec![0; partitions as usize];
+    let mut is_whole = true;
     for (from, count) in [(Offset::Beginning, OLDEST), (Offset::OffsetTail(LATEST as i64), LATEST)] {
-        take(&consumer, (topic, partitions), from, count, deadline, &mut |record| {
+        is_whole &= take(&consumer, (topic, partitions), from, count, deadline, &mut |record| {
             let (partition, offset) = (record.partition() as u32, record.offset());
             if offset >= next[partition as usize] {
                 next[partition as usize] = offset + 1;
@@ -79,11 +80,14 @@ pub fn partitioner(
             }
         })?;
     }
+    if sample == Sample::default() && !is_whole {
+        return Ok(Finding::new(about, Verdict::Warning, "not sampled: no record came in time"));
+    }
     let (verdict, words) = judge(&sample, placements, &settings.partitioner);
     Ok(Finding::new(about, verdict, words))
 }
 
-/// Hands over so many records of each partition, or what there is.
+/// Hands over so many records of each partition, or what there is. False if the time was too short.
 fn take(
     consumer: &BaseConsumer<Logging>,
     (topic, partitions): (&str, u32),
@@ -91,7 +95,7 @@ fn take(
     count: usize,
     deadline: Instant,
     keep: &mut impl FnMut(&BorrowedMessage<'_>),
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let what = format!("sampling {topic}");
     let mut list = TopicPartitionList::new();
     for partition in 0..partitions {
@@ -118,7 +122,7 @@ fn take(
             Some(Err(_)) | None => {}
         }
     }
-    Ok(())
+    Ok(left.iter().all(|&left| left == 0))
 }
 
 fn judge(sample: &Sample, placements: &[Placement], configured: &str) -> (Verdict, String) {

@@ -90,28 +90,33 @@ impl<L: Log> Worker<L> {
         let is_next = |place: &Place<L::Batch>| matches!(place.held.phase(), Phase::Assigned | Phase::Kept);
         // Those that may go on as they are come first: that is quick.
         let next = self.places.iter().filter(|(_, place)| is_next(place)).min_by_key(|(_, place)| !place.is_kept);
-        let Some(number) = next.map(|(&number, _)| number) else { return Ok(()) };
-        if self.log.now().monotonic < self.retry_at {
+        let next = next.map(|(&number, _)| number);
+        if self.log.now().monotonic < self.retry_at || next.is_none() && self.follows_control {
             return Ok(());
         }
-        match self.recover(number) {
+        let done = self.prepare().and_then(|()| next.map_or(Ok(()), |number| self.recover(number)));
+        match done {
             Ok(()) => return Ok(()),
             Err(Ended::Interrupted) => {}
             // Nothing was published or lost: the broker is asked again until it answers.
             Err(Ended::Failed(Failure::Rebuild(words))) => {
-                tracing::warn!(shard = number, "recovery is tried again: {words}");
+                tracing::warn!(shard = next, "recovery is tried again: {words}");
                 self.retry_at = self.log.now().monotonic + RETRY_MS;
                 self.is_fenced = false;
             }
             Err(Ended::Failed(stop)) => return Err(stop),
         }
-        self.log.pause(&[number]);
-        self.drop_shard(number);
-        self.add_shard(number);
+        if let Some(number) = next {
+            self.log.pause(&[number]);
+            self.drop_shard(number);
+            self.add_shard(number);
+        }
         Ok(())
     }
 
-    fn recover(&mut self, number: u32) -> Result<(), Ended> {
+    /// What comes before the first shard, and before it is known whether there will be one: a process with other inputs
+    /// must be refused though the group, which still knows its last ones, gives it none.
+    fn prepare(&mut self) -> Result<(), Ended> {
         if !self.is_fenced {
             // What an earlier holder of our identity left open ends here; until then nothing can be read past it.
             self.log.fence()?;
@@ -124,6 +129,10 @@ impl<L: Log> Worker<L> {
             self.follows_control = true;
             self.tell_rules();
         }
+        Ok(())
+    }
+
+    fn recover(&mut self, number: u32) -> Result<(), Ended> {
         let Some(place) = self.places.get_mut(&number) else { return Ok(()) };
         let mut recovery =
             Recovery { log: &mut self.log, control: &self.control, start: self.job.start, stop: &self.stop };

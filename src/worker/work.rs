@@ -249,7 +249,8 @@ impl<L: Log> Worker<L> {
                 _ => false,
             }
         };
-        if self.places.values().any(is_busy) {
+        let is_starting = !self.follows_control && self.log.now().monotonic >= self.retry_at;
+        if is_starting || self.places.values().any(is_busy) {
             return Duration::ZERO;
         }
         let now = self.log.now();

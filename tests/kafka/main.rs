@@ -6,5 +6,7 @@ mod support;
 mod cli;
 mod harness;
 mod pipeline;
+mod refusals;
 mod rules;
+mod service;
 mod takeover;

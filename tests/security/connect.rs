@@ -35,18 +35,26 @@ fn assert_all_said(text: &str, said: &[&str]) {
 }
 
 #[test]
-fn all_is_well_before_the_first_run_and_after() {
-    let Some(secure) = secure() else { return };
-    let broker = &secure.broker;
-    let program = program(broker, "well", "inputs = [\"well.events\", \"well.visits\"]\n");
+fn all_is_well_before_the_first_run_and_during_it() {
+    for protocol in ["classic", "consumer"] {
+        let Some(secure) = secure() else { return };
+        all_is_well(&secure.broker, protocol);
+    }
+}
+
+fn all_is_well(broker: &Broker, protocol: &str) {
+    let name = format!("well-{protocol}");
+    let inputs = format!("inputs = [\"{name}.events\", \"{name}.visits\"]\n");
+    let program = program(broker, &name, &format!("{inputs}group_protocol = {protocol:?}\n"));
     for topic in ["events", "visits"] {
         broker.create_topic(&program.topic(topic), 2, KEEP);
         write_by(broker, &program.topic(topic), 2, &[Partitioner::Murmur2]);
     }
     let (status, text) = end(program.check());
     assert_eq!(status, 0, "{text}");
+    // The topics are told by names that are the same with either protocol.
     assert_all_said(
-        &text,
+        &text.replace(&name, "well"),
         &[
             "well     brokers: reached: 1 at 127.0.0.1:",
             "well     input well.events: 2 partitions, not compacted",
@@ -63,11 +71,12 @@ fn all_is_well_before_the_first_run_and_after() {
     let running = program.run();
     program.buy(broker, &["anna"]);
     program.wait_for_changes(broker, 1);
-    let told = stop(running);
-    assert_all_said(&told, &["WARN", "replication factor: below 3", "min.insync.replicas: below 2"]);
     let (status, text) = end(program.check());
     assert_eq!(status, 0, "{text}");
-    assert_all_said(&text, &["well     topic well.journal: 2 partitions, settings as needed"]);
+    let text = text.replace(&name, "well");
+    assert_all_said(&text, &["well     topic well.journal: 2 partitions, settings as needed", "well     rights: all"]);
+    let told = stop(running);
+    assert_all_said(&told, &["WARN", "replication factor: below 3", "min.insync.replicas: below 2"]);
 }
 
 /// Name, partitions and settings.

@@ -18,5 +18,9 @@ pub const USER: (&str, &str) = ("shoal", "scram-password-93b1");
 /// The broker of all tests here; `None` where the machine cannot run one.
 pub fn secure() -> Option<&'static Secure> {
     static SHARED: OnceLock<Option<Secure>> = OnceLock::new();
-    SHARED.get_or_init(|| Secure::start(rights::users())).as_ref()
+    let shared = SHARED.get_or_init(|| Secure::start(rights::users()));
+    if shared.is_none() {
+        support::say_skipped();
+    }
+    shared.as_ref()
 }

@@ -57,7 +57,8 @@ fn must_not_be_on_ci(reason: &str) {
     say(&format!("no Kafka broker: {reason}"));
 }
 
-fn say_skipped() {
+/// For a test that has no broker.
+pub fn say_skipped() {
     let test = std::thread::current().name().unwrap_or("?").to_owned();
     say(&format!("SKIPPED {test}: it needs a real Kafka broker (install a Java runtime and Maven)"));
 }

@@ -65,6 +65,38 @@ impl Broker {
         }
     }
 
+    pub fn delete_topic(&self, name: &str) {
+        let deleted = block_on(self.admin().delete_topics(&[name], &AdminOptions::new())).expect("an answer");
+        deleted.into_iter().for_each(|deleted| assert!(deleted.is_ok(), "{deleted:?}"));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.topics().iter().any(|topic| topic == name) {
+            assert!(Instant::now() < deadline, "{name} does not go");
+        }
+    }
+
+    /// Deletes a group, which must be empty: waits until its members' sessions are over.
+    pub fn delete_group(&self, group: &str) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let mut deleted = block_on(self.admin().delete_groups(&[group], &AdminOptions::new())).expect("an answer");
+            match deleted.pop().expect("one answer") {
+                Ok(_) => return,
+                Err(left) => assert!(Instant::now() < deadline, "{left:?}"),
+            }
+        }
+    }
+
+    /// Lets a partition begin at this offset, as retention does.
+    pub fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(before)).expect("an offset");
+        block_on(self.admin().delete_records(&list, &AdminOptions::new())).expect("records are deleted");
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().expect("admin client")
+    }
+
     /// Names of all topics there are.
     pub fn topics(&self) -> Vec<String> {
         let client: BaseConsumer = self.client().create().expect("client");

@@ -1,0 +1,88 @@
+//! `cargo bench --bench latency`: how long consumers wait for a change, in real time, from the real program on a real broker.
+//!
+//! Under a steady load of events it measures from sending an event to its change being readable, how late changes are that
+//! only time causes, how long the shards of a killed process stand still, and what a rolling restart holds up. Everything
+//! runs on one machine, the broker and the load included, so all clocks are one. Options: `--rate N` events a second,
+//! `--seconds N` measured, `--takeovers N`, `--only delays|takeover|restart`. Under `cargo test` everything runs tiny.
+
+mod delays;
+mod failover;
+mod load;
+mod observer;
+mod service;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+use support::BrokerOptions;
+
+/// How much a run does.
+#[derive(Clone, Copy)]
+struct Size {
+    events_per_second: u64,
+    /// One in so many events causes a change.
+    change_every: u64,
+    partitions: i32,
+    /// What happens before is not measured.
+    warm_up: Duration,
+    measured: Duration,
+    session_timeout_ms: u32,
+    takeovers: usize,
+    /// How long processes run undisturbed before something is done to them.
+    calm: Duration,
+}
+
+const FULL: Size = Size {
+    events_per_second: 20_000,
+    change_every: 100,
+    partitions: 8,
+    warm_up: Duration::from_secs(8),
+    measured: Duration::from_secs(30),
+    session_timeout_ms: 6_000,
+    takeovers: 4,
+    calm: Duration::from_secs(3),
+};
+const TINY: Size = Size {
+    events_per_second: 400,
+    change_every: 4,
+    partitions: 4,
+    warm_up: Duration::from_millis(500),
+    measured: Duration::from_secs(1),
+    session_timeout_ms: 1_000,
+    takeovers: 1,
+    calm: Duration::from_millis(300),
+};
+
+const PARTS: [&str; 3] = ["delays", "takeover", "restart"];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let option = |name: &str| {
+        let place = arguments.iter().position(|argument| argument == name)?;
+        Some(arguments.get(place + 1).unwrap_or_else(|| panic!("{name}: expected a value")).as_str())
+    };
+    let number = |name: &str| {
+        option(name).map(|text| text.parse::<u64>().unwrap_or_else(|error| panic!("{name}: {text:?}: {error}")))
+    };
+    let is_full = arguments.iter().any(|argument| argument == "--bench");
+    let mut size = if is_full { FULL } else { TINY };
+    size.events_per_second = number("--rate").unwrap_or(size.events_per_second);
+    size.measured = number("--seconds").map_or(size.measured, Duration::from_secs);
+    size.takeovers = number("--takeovers").map_or(size.takeovers, |count| count as usize);
+    let only = option("--only");
+    let is_wanted = |part: &str| only.is_none_or(|only| only == part);
+    if let Some(only) = only {
+        assert!(PARTS.contains(&only), "--only: expected one of {PARTS:?}, found {only:?}");
+    }
+    let options = BrokerOptions { quick_start: !is_full, ..BrokerOptions::default() };
+    let Some(broker) = support::start(&options) else { return };
+    if is_wanted("delays") {
+        delays::measure(&broker, size);
+    }
+    if is_wanted("takeover") {
+        failover::measure_takeovers(&broker, size);
+    }
+    if is_wanted("restart") {
+        failover::measure_restart(&broker, size);
+    }
+}

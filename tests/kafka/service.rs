@@ -1,0 +1,80 @@
+//! `shoal run` as a process of its own, configured by its environment.
+
+use shoal::worker::RunSettings;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running `shoal run`, with what it says in a file. Killed when dropped.
+pub struct Service {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Service {
+    pub fn start(folder: &Path, settings: &RunSettings, instance: &str, changes_per_minute: u64) -> Self {
+        let (kafka, topics) = (&settings.kafka, &settings.kafka.topics);
+        let log = folder.join(format!("{instance}.log"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
+        command.arg("run").stdin(Stdio::null()).stderr(File::create(&log).unwrap());
+        for (name, value) in [
+            ("RULES", settings.rules.to_str().unwrap()),
+            ("KAFKA__BROKERS", &kafka.brokers),
+            ("KAFKA__GROUP", &kafka.group),
+            ("KAFKA__INSTANCE", instance),
+            ("KAFKA__INPUTS", &kafka.inputs[0]),
+            ("KAFKA__FETCH_WAIT_MS", "20"),
+            ("KAFKA__SESSION_TIMEOUT_MS", "6000"),
+            ("KAFKA__TOPICS__CHANGES", &topics.changes),
+            ("KAFKA__TOPICS__MEMBERSHIP", &topics.membership),
+            ("KAFKA__TOPICS__REJECTED", &topics.rejected),
+            ("KAFKA__TOPICS__JOURNAL", &topics.journal),
+            ("KAFKA__TOPICS__CONTROL", &topics.control),
+            ("WORKER__MAX_CHANGES_PER_MINUTE", &changes_per_minute.to_string()),
+        ] {
+            command.env(format!("SHOAL__{name}"), value);
+        }
+        Self { child: command.spawn().expect("the program starts"), log }
+    }
+
+    pub fn says(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub fn wait_until_says(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.says().contains(words) {
+            assert!(Instant::now() < deadline, "it does not say {words:?}, but\n{}", self.says());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits until it ends by itself, which must be because it refuses; what it said.
+    pub fn refused(mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None => assert!(Instant::now() < deadline, "it goes on: {}", self.says()),
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(status.code(), Some(3), "refused: {}", self.says());
+        self.says()
+    }
+
+    pub fn stop(mut self) {
+        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success(), "{}", self.says());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
