@@ -12,6 +12,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
@@ -23,6 +24,8 @@ use std::time::{Duration, Instant};
 const GOOD_END_MAX: Duration = Duration::from_secs(5);
 /// Events heard at once; a poll hears one.
 const EVENTS_SERVED: usize = 8;
+/// What is known at once.
+const CAUSE_WAIT: Duration = Duration::from_millis(500);
 const FLUSH_SLICE: Duration = Duration::from_millis(200);
 /// Below the session time-out of the group, so that a lost worker's transaction is over when its shards move.
 const TRANSACTION_TIMEOUT_MS: u32 = 10_000;
@@ -37,6 +40,8 @@ pub struct Publisher {
 #[derive(Default)]
 struct Deliveries {
     failure: Mutex<Option<String>>,
+    /// A right was taken away: nothing that we do helps.
+    refusal: Mutex<Option<String>>,
     broken: Mutex<Option<String>>,
 }
 
@@ -58,8 +63,8 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            keep_first(&self.failure, &error.to_string());
+        if let Err((error, message)) = result {
+            keep_first(&self.failure, &format!("{}: {error}", message.topic()));
         }
     }
 }
@@ -101,7 +106,8 @@ impl Publisher {
         self.serve();
         take(&self.producer.context().broken);
         let started = Instant::now();
-        self.send(transaction, inputs, group).map_err(Failure::Rebuild)?;
+        let sent = self.send(transaction, inputs, group);
+        sent.map_err(|words| take(&self.producer.context().refusal).map_or(Failure::Rebuild(words), Failure::Stop))?;
         self.serve();
         if let Some(words) = take(&self.producer.context().broken) {
             return Err(Failure::Rebuild(format!("a connection broke during a transaction: {words}")));
@@ -138,17 +144,40 @@ impl Publisher {
             let headers = transaction.headers[record.headers.clone()].iter().map(|header| (header.name, header.value));
             raw::produce(&self.producer, &raw, headers).map_err(|code| format!("a record was refused: {code}"))?;
         }
-        self.flush()?;
-        tracing::trace!(target: "shoal::transaction", "written");
         let offsets = offset_list(&transaction.offsets, inputs)?;
+        self.flush().map_err(|words| format!("{words}; {}", self.cause(&offsets, group)))?;
+        tracing::trace!(target: "shoal::transaction", "written");
         self.producer
             .send_offsets_to_transaction(&offsets, group, REQUEST_WAIT)
+            .inspect_err(|error| self.note_refusal(error, "Read on one of the inputs"))
             .map_err(in_words("offsets of a transaction"))?;
         tracing::trace!(target: "shoal::transaction", "offsets sent");
         raw::commit_transaction(&self.producer, REQUEST_WAIT)
             .map_err(|words| format!("commit of a transaction: {words}"))?;
         tracing::trace!(target: "shoal::transaction", "committed");
         Ok(())
+    }
+
+    /// Why records were not written: they are only said to be purged, and the cause is told with the next step.
+    fn cause(&self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> String {
+        match self.producer.send_offsets_to_transaction(offsets, group, CAUSE_WAIT) {
+            Err(error) => {
+                self.note_refusal(&error, "Write on one of our topics");
+                error.to_string()
+            }
+            Ok(()) => "no cause is known".into(),
+        }
+    }
+
+    /// A right that was taken away while we run; the error does not say of which topic.
+    fn note_refusal(&self, error: &KafkaError, right_on_topics: &str) {
+        let right = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => right_on_topics,
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "Read on our group",
+            _ => return,
+        };
+        let words = format!("Kafka does not allow us {right} any more; `shoal check --connect` names what is missing");
+        keep_first(&self.producer.context().refusal, &words);
     }
 
     /// Waits until the broker has acknowledged every record. Failed ones are reported as events, which nobody serves

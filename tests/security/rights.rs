@@ -4,7 +4,7 @@
 //! Each right has a user who has all but that one. So all lists are made at once, and nothing is waited for in between.
 
 use crate::program::{Program, end, stop};
-use crate::support::acls::{Acl, Kind, Operation, allow};
+use crate::support::acls::{Acl, Kind, Operation, allow, forbid};
 use crate::support::secure::{SASL, Secure};
 use crate::{USER, secure};
 use std::io::{BufRead, BufReader};
@@ -44,6 +44,9 @@ fn operation_of(name: &str) -> Operation {
     operations.into_iter().find(|known| format!("{known:?}") == name).unwrap_or_else(|| panic!("{name} of the page"))
 }
 
+/// Users, groups and prefixes of topics of services that lose a right while they run.
+const TAKEN: [&str; 4] = ["taken-read", "taken-write", "taken-group", "taken-id"];
+
 const PASSWORD: &str = "least-password-0d4a";
 
 fn user_without(place: usize) -> String {
@@ -52,7 +55,10 @@ fn user_without(place: usize) -> String {
 
 /// Users of SCRAM of all tests here.
 pub fn users() -> Vec<(String, String)> {
-    let users = (0..least().len()).map(user_without).chain(["least", "trier", "writer"].map(str::to_owned));
+    let users = (0..least().len())
+        .map(user_without)
+        .chain(["least", "trier", "writer"].map(str::to_owned))
+        .chain(TAKEN.map(str::to_owned));
     users.map(|user| (user, PASSWORD.to_owned())).chain([(USER.0.to_owned(), USER.1.to_owned())]).collect()
 }
 
@@ -150,4 +156,46 @@ fn a_dry_run_and_producing_need_less() {
     let change = lines.next().expect("a change").unwrap();
     assert!(change.contains("\"customer_id\":\"anna\"") && change.contains("buyer"), "{change}");
     stop(child);
+}
+
+#[test]
+fn a_right_that_is_taken_away_ends_the_service() {
+    let Some(secure) = secure() else { return };
+    let broker = &secure.broker;
+    let [topic, group, id] = [Kind::Topic, Kind::Group, Kind::TransactionalId];
+    let all = [(topic, Operation::Read), (topic, Operation::Write), (topic, Operation::Create)];
+    let all =
+        all.into_iter().chain([(topic, Operation::DescribeConfigs), (group, Operation::Read), (id, Operation::Write)]);
+    let all: Vec<Acl> = all.map(|(kind, operation)| Acl::prefixed(kind, "taken-", operation)).collect();
+    allow(&broker.address, TAKEN.iter().flat_map(|user| all.iter().map(|acl| (*user, acl))));
+    let taken = [
+        // Found by the fetch, or by the transaction that says how far it was read.
+        (Acl::new(topic, "taken-read.events", Operation::Read), vec!["taken-read.events", "Read on one of the inputs"]),
+        (
+            Acl::new(topic, "taken-write.changes", Operation::Write),
+            vec!["does not allow us Write on one of our topics any more"],
+        ),
+        (Acl::new(group, "taken-group", Operation::Read), vec!["does not allow us Read on our group any more"]),
+        (
+            Acl::prefixed(id, "taken-id-", Operation::Write),
+            vec!["does not allow us Write on transactional id taken-id-"],
+        ),
+    ];
+    let programs = TAKEN.map(|user| program_named(secure, user, user));
+    for program in &programs {
+        broker.create_topic(&program.topic("events"), 1, &[("retention.ms", "-1")]);
+        program.buy(broker, &["anna"]);
+    }
+    let running: Vec<Child> = programs.iter().map(Program::run).collect();
+    for program in &programs {
+        program.wait_for_changes(broker, 1);
+    }
+    forbid(&broker.address, TAKEN.iter().zip(&taken).map(|(user, (acl, _))| (*user, acl)));
+    for ((program, child), (acl, said)) in programs.iter().zip(running).zip(&taken) {
+        program.buy(broker, &["berta"]);
+        let (status, text) = end(child);
+        let last = text.lines().last().unwrap_or_default();
+        assert_eq!(status, 3, "without {acl:?}: {last}");
+        assert!(said.iter().any(|said| last.contains(said)), "without {acl:?}: {last}");
+    }
 }

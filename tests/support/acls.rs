@@ -8,7 +8,8 @@ use std::time::Duration;
 
 const CREATE_ACLS: i16 = 30;
 const VERSION: i16 = 1;
-const ALLOW: i8 = 3;
+const DENY: u8 = 2;
+const ALLOW: u8 = 3;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,16 +57,28 @@ impl Acl {
 /// # Panics
 /// If the broker refuses one.
 pub fn allow<'a>(address: &str, allowed: impl IntoIterator<Item = (&'a str, &'a Acl)>) {
+    create(address, ALLOW, allowed);
+}
+
+/// Forbids users these things, whatever they are allowed.
+///
+/// # Panics
+/// If the broker refuses one.
+pub fn forbid<'a>(address: &str, forbidden: impl IntoIterator<Item = (&'a str, &'a Acl)>) {
+    create(address, DENY, forbidden);
+}
+
+fn create<'a>(address: &str, permission: u8, acls: impl IntoIterator<Item = (&'a str, &'a Acl)>) {
     let mut creations = Vec::new();
     let mut count = 0_i32;
-    for (user, acl) in allowed {
+    for (user, acl) in acls {
         creations.push(acl.kind as u8);
         put_text(&mut creations, &acl.name);
         creations.push(acl.pattern as u8);
         put_text(&mut creations, &format!("User:{user}"));
         put_text(&mut creations, "*");
         creations.push(acl.operation as u8);
-        creations.push(ALLOW as u8);
+        creations.push(permission);
         count += 1;
     }
     let answer = ask(address, &[&count.to_be_bytes()[..], &creations].concat());
