@@ -288,6 +288,18 @@ fn unsafe_code_stands_in_named_files_only() {
     expect_none(&faults);
 }
 
+/// A client that is made elsewhere has no token, and shows secrets in its errors.
+#[test]
+fn kafka_clients_are_made_at_one_door() {
+    let ways = ["create_with_context", "from_config_and_context", "from_config(", ".create()"];
+    let faults: Vec<String> = production("src/kafka")
+        .into_iter()
+        .filter(|source| source.path != "src/kafka/client.rs" && ways.iter().any(|way| source.text.contains(way)))
+        .map(|source| format!("{}: Kafka clients are made by `client::make`", source.path))
+        .collect();
+    expect_none(&faults);
+}
+
 #[test]
 fn files_are_short_and_say_what_they_are() {
     let mut faults = Vec::new();
