@@ -45,10 +45,11 @@ fn changes_of(cluster: &Cluster, shard: u32, transaction: u64) -> Vec<Arc<Stored
 }
 
 fn contents(records: &[Arc<Stored>]) -> Vec<Stored> {
-    records.iter().map(|stored| Stored { timestamp: None, ..Stored::clone(stored) }).collect()
+    let content = |stored: &Arc<Stored>| Stored { offset: 0, timestamp: None, writer: None, ..Stored::clone(stored) };
+    records.iter().map(content).collect()
 }
 
-/// Everything that was published, without the moments at which it was.
+/// Everything that was published, without when, by whom and at which offset.
 fn published(cluster: &Cluster) -> Vec<Vec<Stored>> {
     let topics = [Own::Changes, Own::Membership, Own::Rejected, Own::Journal];
     topics.map(|own| contents(&memory::all(cluster, own, SHARDS))).into()

@@ -1,0 +1,239 @@
+//! The consumer group: members with names that outlive them, generations, and who has which shards.
+//!
+//! The older protocol, eager: at a rebalance every member gives up all its shards and joins again; when the last has, the
+//! generation grows and each gets a range. A member that is started again in time takes its name, member number and
+//! shards over from the one before, and nothing moves.
+
+use super::client::Phase;
+use super::faults::Fault;
+use super::requests::MemberTag;
+use super::shared::{Event, SESSION_TIMEOUT_MS, Shared};
+use crate::kafka::News;
+use std::collections::BTreeMap;
+
+/// A heartbeat comes after so many milliseconds at most.
+const HEARTBEAT_MS_MAX: u64 = 300;
+/// A member that comes back hears what has become of it after so many milliseconds at most: until then it goes on.
+const RETURN_MS_MAX: u64 = 1_000;
+
+#[derive(Default)]
+pub(super) struct Group {
+    generation: u32,
+    members: BTreeMap<String, Member>,
+    is_rebalancing: bool,
+    members_made: u64,
+}
+
+struct Member {
+    number: u64,
+    client: usize,
+    has_joined: bool,
+    shards: Vec<u32>,
+}
+
+impl Group {
+    /// Whether offsets may be committed as this member.
+    pub fn check(&self, tag: &MemberTag) -> Result<(), String> {
+        let MemberTag { instance, member, generation } = tag;
+        match self.members.get(instance) {
+            None => Err(format!("`{instance}` is no member")),
+            Some(known) if known.number != *member => Err(format!("`{instance}` has been replaced")),
+            Some(_) if *generation != self.generation => {
+                Err(format!("generation {generation} is over, this is {}", self.generation))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn number_for(&mut self) -> u64 {
+        self.members_made += 1;
+        self.members_made
+    }
+}
+
+impl Shared {
+    /// A client of the group reaches its coordinator, and acts on what it hears.
+    pub(super) fn contact(&mut self, client: usize) {
+        if !self.clients[client].responds() || self.clients[client].is_fenced {
+            return;
+        }
+        let own = self.clients[client].member;
+        let known = self.group.members.get(&self.clients[client].instance).map(|member| member.number);
+        let phase = self.clients[client].phase;
+        match (own, known) {
+            (Some(own), Some(known)) if own != known => self.fence_instance(client),
+            (Some(_), None) if phase == Phase::Out => self.join(client),
+            (Some(_), None) => self.learn_loss(client),
+            _ => match phase {
+                Phase::Out => self.join(client),
+                Phase::Joining if !self.group.is_rebalancing => self.sync(client),
+                Phase::Member if self.group.is_rebalancing => self.revoke(client),
+                _ => {}
+            },
+        }
+    }
+
+    fn contact_soon(&mut self, client: usize) {
+        let delay = self.faults.below(HEARTBEAT_MS_MAX) as i64;
+        self.later(delay, Event::Contact(client));
+    }
+
+    fn fence_instance(&mut self, client: usize) {
+        self.note(|| format!("   client {client} is fenced: somebody else has its name"));
+        self.count(Fault::InstanceFenced);
+        self.clients[client].is_fenced = true;
+        self.version += 1;
+    }
+
+    /// It is no member any more, and did not know.
+    fn learn_loss(&mut self, client: usize) {
+        self.note(|| format!("   client {client} learns that it is no member any more"));
+        self.count(Fault::MemberReturned);
+        self.version += 1;
+        let this = &mut self.clients[client];
+        this.member = None;
+        if this.shards.is_empty() {
+            this.phase = Phase::Out;
+            self.contact_soon(client);
+            return;
+        }
+        let is_told = matches!(this.phase, Phase::Revoking | Phase::Lost);
+        this.phase = Phase::Lost;
+        if !is_told {
+            let shards = this.shards.clone();
+            this.news.push_back((News::Revoked { shards, lost: true }, None));
+        } else if let Some((News::Revoked { lost, .. }, _)) = this.news.back_mut() {
+            *lost = true;
+        }
+    }
+
+    fn revoke(&mut self, client: usize) {
+        let this = &mut self.clients[client];
+        this.phase = Phase::Revoking;
+        let shards = this.shards.clone();
+        self.note(|| format!("   client {client} is to give up {shards:?}"));
+        if shards.is_empty() {
+            self.clients[client].phase = Phase::Out;
+            return self.join(client);
+        }
+        self.clients[client].news.push_back((News::Revoked { shards, lost: false }, None));
+        self.version += 1;
+    }
+
+    /// A worker has let go of shards.
+    pub(super) fn released(&mut self, client: usize, shards: &[u32]) {
+        let this = &mut self.clients[client];
+        this.shards.retain(|shard| !shards.contains(shard));
+        if this.shards.is_empty() && matches!(this.phase, Phase::Revoking | Phase::Lost) {
+            this.phase = Phase::Out;
+            let delay = self.faults.below(20) as i64;
+            self.later(delay, Event::Contact(client));
+        }
+    }
+
+    fn join(&mut self, client: usize) {
+        let instance = self.clients[client].instance.clone();
+        self.clients[client].phase = Phase::Joining;
+        let number = self.group.number_for();
+        let Some(member) = self.group.members.get_mut(&instance) else {
+            let member = Member { number, client, has_joined: true, shards: Vec::new() };
+            self.group.members.insert(instance, member);
+            self.clients[client].member = Some(number);
+            self.note(|| format!("   client {client} joins"));
+            return self.rebalance();
+        };
+        member.has_joined = true;
+        if self.clients[client].member != Some(member.number) {
+            member.number = number;
+            let replaced = std::mem::replace(&mut member.client, client);
+            self.clients[client].member = Some(number);
+            self.note(|| format!("   client {client} takes the place of {replaced}"));
+            // If that is still there, it hears of it with its next heartbeat.
+            self.contact_soon(replaced);
+            if !self.group.is_rebalancing {
+                self.count(Fault::MemberReplaced);
+                return self.sync(client);
+            }
+        }
+        self.complete_rebalance();
+    }
+
+    fn rebalance(&mut self) {
+        if !self.group.is_rebalancing {
+            self.group.is_rebalancing = true;
+            self.count(Fault::Rebalance);
+            let clients: Vec<usize> = self.group.members.values().map(|member| member.client).collect();
+            for member in self.group.members.values_mut() {
+                // Who is waiting for its assignment has joined already.
+                member.has_joined = self.clients[member.client].phase == Phase::Joining;
+            }
+            clients.into_iter().for_each(|client| self.contact_soon(client));
+        }
+        self.complete_rebalance();
+    }
+
+    /// When all members have joined: the next generation, with a range of shards for each.
+    fn complete_rebalance(&mut self) {
+        if !self.group.is_rebalancing || !self.group.members.values().all(|member| member.has_joined) {
+            return;
+        }
+        self.group.is_rebalancing = false;
+        self.group.generation += 1;
+        let (count, shards) = (self.group.members.len() as u32, self.shards);
+        for (place, member) in (0..).zip(self.group.members.values_mut()) {
+            member.shards = (shards * place / count..shards * (place + 1) / count).collect();
+        }
+        let generation = self.group.generation;
+        self.note(|| format!("   generation {generation}, {count} members"));
+        let clients: Vec<usize> = self.group.members.values().map(|member| member.client).collect();
+        clients.into_iter().for_each(|client| self.contact_soon(client));
+    }
+
+    /// A member hears what it was assigned.
+    fn sync(&mut self, client: usize) {
+        let this = &mut self.clients[client];
+        let Some(member) = self.group.members.get(&this.instance) else { return };
+        this.phase = Phase::Member;
+        this.shards = member.shards.clone();
+        let tag =
+            MemberTag { instance: this.instance.clone(), member: member.number, generation: self.group.generation };
+        this.news.push_back((News::Assigned(member.shards.clone()), Some(tag)));
+        let shards = member.shards.clone();
+        self.note(|| format!("   client {client} is assigned {shards:?}"));
+        self.version += 1;
+    }
+
+    /// From now on nothing is heard of a client.
+    pub(super) fn fall_silent(&mut self, client: usize) {
+        let since = self.clock();
+        self.clients[client].silent_since = Some(since);
+        self.later(SESSION_TIMEOUT_MS, Event::Silence { client, since });
+    }
+
+    /// It is heard of again.
+    pub(super) fn be_heard(&mut self, client: usize) {
+        if self.clients[client].responds() {
+            self.clients[client].silent_since = None;
+            let delay = self.faults.below(RETURN_MS_MAX) as i64;
+            self.later(delay, Event::Contact(client));
+        }
+    }
+
+    pub(super) fn lose_if_silent(&mut self, client: usize, since: i64) {
+        if self.clients[client].silent_since != Some(since) {
+            return;
+        }
+        let instance = &self.clients[client].instance;
+        if self.group.members.get(instance).is_some_and(|member| member.client == client) {
+            self.group.members.remove(instance);
+            self.note(|| format!("   client {client} is no member any more"));
+            self.count(Fault::MemberLost);
+            self.close_connections(self.clients[client].identity);
+            if self.group.members.is_empty() {
+                self.group.is_rebalancing = false;
+            } else {
+                self.rebalance();
+            }
+        }
+    }
+}
