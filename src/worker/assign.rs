@@ -122,8 +122,9 @@ impl<L: Log> Worker<L> {
             self.log.fence()?;
             self.is_fenced = true;
         }
+        // What is followed live may lag behind what the shard's last owner knew.
+        self.control.read_to_end(&mut self.log, &self.stop)?;
         if !self.follows_control {
-            self.control.read_to_end(&mut self.log, &self.stop)?;
             self.control.check_inputs(&self.inputs())?;
             self.log.start_control(self.control.next())?;
             self.follows_control = true;

@@ -29,6 +29,35 @@ impl<L: Log> Recovery<'_, L> {
     /// Brings a shard to where its journal ends; how many torn transactions were repaired.
     pub fn recover(&mut self, held: &mut HeldShard) -> Result<u64, Ended> {
         held.become_next(Phase::Recovering);
+        let (shard, before) = (held.number(), self.journal_end(held.number())?);
+        let done = self.follow(held);
+        self.unless_moved(shard, before, done)
+    }
+
+    /// Whether the state of a shard that was given up is still what its journal ends with. Then it goes on.
+    pub fn take_back(&mut self, held: &mut HeldShard) -> Result<bool, Ended> {
+        held.become_next(Phase::Recovering);
+        let (shard, before) = (held.number(), self.journal_end(held.number())?);
+        let done = self.compare_with_tail(held);
+        self.unless_moved(shard, before, done)
+    }
+
+    fn journal_end(&mut self, shard: u32) -> Result<i64, Failure> {
+        Ok(self.log.reader(Topic::Own(Own::Journal), shard, 0)?.end())
+    }
+
+    /// A worker that stood still in between, and lost the shard without knowing yet, has seen a part of the topics as they
+    /// were and a part as they are. That they contradict each other is no reason to stop.
+    fn unless_moved<T>(&mut self, shard: u32, before: i64, done: Result<T, Ended>) -> Result<T, Ended> {
+        match done {
+            Err(Ended::Failed(Failure::Stop(words))) if self.journal_end(shard)? != before => {
+                Err(Failure::Rebuild(format!("the journal of shard {shard} goes on elsewhere: {words}")).into())
+            }
+            done => done,
+        }
+    }
+
+    fn follow(&mut self, held: &mut HeldShard) -> Result<u64, Ended> {
         let tail = Tail::read(self.log, held.number(), self.stop)?;
         let mut inputs = Inputs::new(held.positions().len());
         let mut torn = 0;
@@ -66,9 +95,7 @@ impl<L: Log> Recovery<'_, L> {
         Ok(torn)
     }
 
-    /// Whether the state of a shard that was given up is still what its journal ends with. Then it goes on.
-    pub fn take_back(&mut self, held: &mut HeldShard) -> Result<bool, Ended> {
-        held.become_next(Phase::Recovering);
+    fn compare_with_tail(&mut self, held: &mut HeldShard) -> Result<bool, Ended> {
         let tail = Tail::read(self.log, held.number(), self.stop)?;
         let is_own = match &tail.journal {
             Some(last) => last.transaction == held.transaction() && last.digest == held.digest(),

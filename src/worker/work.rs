@@ -27,6 +27,9 @@ const POLL_WAIT_MS: u64 = 100;
 const PROGRESS_INTERVAL_MS: u64 = 1_000;
 /// Rebuilding so often without one good transaction in between means that it does not help.
 const REBUILDS_MAX: u32 = 10;
+/// Each further time it waits so much longer: a worker that has lost its shards hears of that with a heartbeat, and a
+/// broker that went away needs a moment to come back.
+const REBUILD_PAUSE_MS: u64 = 100;
 const CONTROL: Topic = Topic::Own(Own::Control);
 
 /// What a worker is to do; the same for all workers of a process.
@@ -281,8 +284,13 @@ impl<L: Log> Worker<L> {
         self.last_commit = self.log.now().monotonic;
         let shards = self.places.values_mut().map(|place| &mut place.held);
         let mut moved = shards.filter(|held| held.phase() == Phase::Running && held.moved()).peekable();
-        if moved.peek().is_none() || !self.is_fenced {
+        if moved.peek().is_none() {
             return Ok(());
+        }
+        if !self.is_fenced {
+            // The last transaction failed, and none of these shards was in it: they were not rebuilt.
+            self.log.fence()?;
+            self.is_fenced = true;
         }
         publish(&mut self.log, moved, &[])?;
         self.rebuilds = 0;
@@ -312,6 +320,7 @@ impl<L: Log> Worker<L> {
         }
         self.is_fenced = false;
         self.first_output = None;
+        self.retry_at = self.log.now().monotonic + u64::from(self.rebuilds - 1) * REBUILD_PAUSE_MS;
         Ok(())
     }
 }
