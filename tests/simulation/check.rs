@@ -1,0 +1,211 @@
+//! The checker: reads the topics as a consumer of committed records does, and compares with a run without faults.
+//!
+//! It knows the shapes of what is published and nothing of how it came about, but for one thing: journal records are
+//! read, to see that there is exactly one for each transaction.
+
+use super::plan::Plan;
+use super::tally::{self, Tally};
+use serde_json::Value;
+use shoal::kafka::memory::{Cluster, Stored};
+use shoal::kafka::{Own, Topic};
+use shoal::worker::journal::JournalRecord;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What is wrong, or nothing.
+pub type Verdict = Result<(), String>;
+
+pub fn check(plan: &Plan, found: &Cluster, expected: &Cluster, tally: &mut Tally) -> Verdict {
+    for shard in 0..plan.shards {
+        check_numbers(found, shard, tally)?;
+        check_offsets(plan, found, shard)?;
+        let (changes, changes_expected) = (changes(found, shard)?, changes(expected, shard)?);
+        compare("changes", &changes, &changes_expected)?;
+        check_sequences(&changes)?;
+        let memberships = memberships(found, shard)?;
+        compare("membership", &memberships, &self::memberships(expected, shard)?)?;
+        check_fold(&changes, &memberships)?;
+        compare("rejected", &rejected(found, shard)?, &rejected(expected, shard)?)?;
+    }
+    Ok(())
+}
+
+fn own(cluster: &Cluster, own: Own, shard: u32) -> Vec<Arc<Stored>> {
+    cluster.records(Topic::Own(own), shard)
+}
+
+fn text(bytes: Option<&[u8]>) -> String {
+    bytes.map_or("<nothing>".into(), |bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn header(stored: &Stored, name: &str) -> Option<String> {
+    let found = stored.headers.iter().find(|(header, _)| header == name);
+    found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+}
+
+/// Journal without gaps; outputs numbered once each, as many as it says.
+fn check_numbers(cluster: &Cluster, shard: u32, tally: &mut Tally) -> Verdict {
+    let mut outputs = 0;
+    let mut journal = BTreeMap::new();
+    for (place, stored) in (1..).zip(own(cluster, Own::Journal, shard)) {
+        let record = JournalRecord::read(stored.value.as_deref().unwrap_or_default())
+            .map_err(|unreadable| format!("journal of shard {shard}: {unreadable}"))?;
+        let (number, before) = (record.transaction, record.outputs_before);
+        if (record.shard, number, before) != (shard, place, outputs) {
+            return Err(format!(
+                "journal of shard {shard}: transaction {number} after {before} outputs, expected {place} after {outputs}"
+            ));
+        }
+        outputs += record.outputs;
+        journal.insert(number, stored);
+    }
+    let mut numbers = Vec::new();
+    for topic in [Own::Changes, Own::Membership, Own::Rejected] {
+        for stored in own(cluster, topic, shard) {
+            let out = header(&stored, "shoal_out").ok_or(format!("an output on {topic:?} without number"))?;
+            let parts: Vec<u64> = out.split('/').filter_map(|part| part.parse().ok()).collect();
+            let [of_shard, transaction, number] = parts[..] else { return Err(format!("shoal_out is {out:?}")) };
+            let Some(record) = journal.get(&transaction).filter(|_| of_shard == u64::from(shard)) else {
+                return Err(format!("{topic:?} of shard {shard} has {out}, which the journal has not"));
+            };
+            // Written by different holders: it was torn apart and put right.
+            if record.writer != stored.writer {
+                let is_orphan = record.timestamp > stored.timestamp;
+                tally.count(if is_orphan { tally::ORPHAN_OUTPUT } else { tally::MISSING_OUTPUT });
+            }
+            numbers.push(number);
+        }
+    }
+    numbers.sort_unstable();
+    if numbers.iter().copied().eq(1..=outputs) {
+        return Ok(());
+    }
+    Err(format!("outputs of shard {shard} are numbered {numbers:?}, expected 1 to {outputs}"))
+}
+
+/// The group stands behind the last record of each input.
+fn check_offsets(plan: &Plan, cluster: &Cluster, shard: u32) -> Verdict {
+    for topic in 0..plan.inputs {
+        let end = cluster.end(Topic::Input(topic), shard);
+        let last = cluster.records(Topic::Input(topic), shard).last().map_or(0, |stored| stored.offset + 1);
+        let offset = cluster.committed(topic, shard);
+        if !offset.is_some_and(|offset| (last..=end).contains(&offset)) {
+            return Err(format!("offset of topic {topic}, partition {shard}: {offset:?}, expected {last} to {end}"));
+        }
+    }
+    Ok(())
+}
+
+type ByKey = BTreeMap<String, Vec<Value>>;
+
+/// Changes of each customer in order, without the moment of detection, which is no part of the promise (R8).
+fn changes(cluster: &Cluster, shard: u32) -> Result<ByKey, String> {
+    let mut by_key = ByKey::new();
+    for stored in own(cluster, Own::Changes, shard) {
+        let mut change = json(&stored)?;
+        change.as_object_mut().map(|fields| fields.remove("detected_at"));
+        by_key.entry(text(stored.key.as_deref())).or_default().push(change);
+    }
+    Ok(by_key)
+}
+
+/// The last membership of each customer: the topic is compacted.
+fn memberships(cluster: &Cluster, shard: u32) -> Result<ByKey, String> {
+    let mut by_key = ByKey::new();
+    for stored in own(cluster, Own::Membership, shard) {
+        let value = if stored.value.is_some() { json(&stored)? } else { Value::Null };
+        by_key.insert(text(stored.key.as_deref()), vec![value]);
+    }
+    Ok(by_key)
+}
+
+/// Rejected records by where they come from.
+fn rejected(cluster: &Cluster, shard: u32) -> Result<ByKey, String> {
+    let mut by_place = ByKey::new();
+    for stored in own(cluster, Own::Rejected, shard) {
+        let mut value = json(&stored)?;
+        value.as_object_mut().map(|fields| fields.remove("detected_at"));
+        let place = format!("{}/{}/{}", value["topic"], value["partition"], value["offset"]);
+        by_place.entry(place).or_default().push(value);
+    }
+    Ok(by_place)
+}
+
+fn json(stored: &Stored) -> Result<Value, String> {
+    serde_json::from_slice(stored.value.as_deref().unwrap_or_default()).map_err(|error| format!("not JSON: {error}"))
+}
+
+fn compare(what: &str, found: &ByKey, expected: &ByKey) -> Verdict {
+    let keys: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+    for key in keys {
+        let (found, expected) = (found.get(key), expected.get(key));
+        if found == expected {
+            continue;
+        }
+        let none = Vec::new();
+        let (found, expected) = (found.unwrap_or(&none), expected.unwrap_or(&none));
+        let place = (0..).find(|&place: &usize| found.get(place) != expected.get(place)).unwrap_or_default();
+        let told = |values: &[Value]| values.get(place).map_or("nothing".into(), Value::to_string);
+        return Err(format!(
+            "{what} of {key}, number {place}:\n  found    {}\n  expected {}\n  {} found, {} expected",
+            told(found),
+            told(expected),
+            found.len(),
+            expected.len()
+        ));
+    }
+    Ok(())
+}
+
+/// A customer's changes are numbered from 1 in each of its lives.
+fn check_sequences(changes: &ByKey) -> Verdict {
+    for (key, changes) in changes {
+        let mut last = (0, 0);
+        for change in changes {
+            let (life, sequence) = (change["life"].as_i64().unwrap_or(-1), change["sequence"].as_i64().unwrap_or(-1));
+            let expected = if life == last.0 { last.1 + 1 } else { 1 };
+            if sequence != expected || life < last.0 {
+                return Err(format!("{key}: sequence {sequence} of life {life} after {last:?}"));
+            }
+            last = (life, sequence);
+        }
+    }
+    Ok(())
+}
+
+/// What a customer is a member of is what its changes add up to.
+fn check_fold(changes: &ByKey, memberships: &ByKey) -> Verdict {
+    for (key, changes) in changes {
+        let mut values: BTreeMap<&str, (&Value, &Value)> = BTreeMap::new();
+        let life = &changes.last().expect("a change")["life"];
+        for change in changes.iter().filter(|change| change["life"] == *life) {
+            let name = change["segmentation"].as_str().unwrap_or_default();
+            values.insert(name, (&change["to"], &change["effective_at"]));
+        }
+        let membership = memberships.get(key).and_then(|values| values.last()).unwrap_or(&Value::Null);
+        let is_gone = values.values().all(|(to, _)| to.is_null() || to.as_str() == Some("out"));
+        if membership.is_null() {
+            if !is_gone {
+                return Err(format!("{key} has no membership, and is in {values:?}"));
+            }
+            continue;
+        }
+        for (name, (to, since)) in values {
+            let (value, held_since) = match &membership["audiences"][name] {
+                Value::Null => (membership["segments"][name]["value"].clone(), &membership["segments"][name]["since"]),
+                audience => {
+                    let value = if audience["in"].as_bool() == Some(true) { "in" } else { "out" };
+                    (Value::from(value), &audience["since"])
+                }
+            };
+            let is_removed = value.is_null() && (to.is_null() || to.as_str() == Some("out"));
+            if !is_removed && (value != *to || held_since != since) {
+                return Err(format!("{key}, {name}: changes end with {to} since {since}, membership is {membership}"));
+            }
+        }
+        if membership["sequence"] != changes.last().expect("a change")["sequence"] {
+            return Err(format!("{key}: membership has sequence {}", membership["sequence"]));
+        }
+    }
+    Ok(())
+}

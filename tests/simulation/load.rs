@@ -1,0 +1,174 @@
+//! Records that arrive, made so that faults must not change what comes of them.
+//!
+//! A live run and a replay may differ where an event comes later than `grace` after a change that time caused (T6), and
+//! where records of one customer come in different orders (T7). The load avoids both, and nothing else:
+//!
+//! * *What a worker can know late.* It may know the end of one partition as it was `STALE` ago, and another's as it is: it
+//!   stood still for up to 2.4 s, perhaps twice, fetches were not answered for up to 2.5 s, one took up to 0.5 s, a
+//!   transaction upstream held a record back for up to 0.3 s. (Whoever was away for longer is no member any more and
+//!   publishes nothing. With one input topic fetches may fail for longer: nothing but ticks raises the watermark
+//!   meanwhile, and they are held back after 2 s.)
+//! * *No deadline fires too early.* An event's time is 450 to 700 ms before its arrival. When it is handled, the watermark
+//!   is at most (its arrival + `STALE` - 450) - `grace` by other topics' records, and at most (its arrival + 2,300 + 400) -
+//!   `grace` by ticks, 400 being the error of a clock. With a `grace` of 4 s for one topic and 8 s for several neither is
+//!   later than the event's time. That the time is more than 400 ms before the arrival also makes `min(t, a)` the event's
+//!   time on every clock.
+//! * *One order for each customer.* A customer's records come through one topic, or through several with more than
+//!   `STALE` in between. What is there before the first worker starts may come through any topic at any moment: an order
+//!   by arrival must be found then.
+//! * Events that are late by hours are of customers who have no deadlines near.
+
+use super::plan::{BEGIN, Plan, SECOND_PART};
+use shoal::engine::decode::{Partitioner, partition_of};
+use shoal::kafka::memory::Random;
+
+/// Longer than any two partitions' ends can be known apart.
+const STALE: i64 = 7_700;
+/// How a record becomes visible.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Upstream {
+    Plain,
+    /// In a transaction that ends after so many milliseconds.
+    Commits(i64),
+    Aborts(i64),
+}
+
+/// A record with the moment, in milliseconds since the beginning, at which it is appended.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    pub moment: i64,
+    pub topic: u16,
+    pub shard: u32,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub upstream: Upstream,
+}
+
+impl Arrival {
+    pub fn timestamp(&self) -> i64 {
+        BEGIN + self.moment
+    }
+}
+
+struct Customer {
+    id: String,
+    shard: u32,
+    topic: u16,
+    /// Its records come through all topics.
+    roams: bool,
+    /// It only looks, and some of its events are late by hours.
+    visits: bool,
+    last: i64,
+}
+
+/// Records of one part. The first begins with what is there before any worker starts.
+pub fn draw(random: &mut Random, plan: &Plan, part: u64) -> Vec<Arrival> {
+    let begin = part as i64 * SECOND_PART;
+    let mut customers = customers(random, plan);
+    let mut drawn = Vec::new();
+    let mut number = part * 10_000;
+    if part == 0 {
+        let mut moments: Vec<i64> = (0..random.below(60)).map(|_| random.between(-100_000, -1_000)).collect();
+        moments.sort_unstable();
+        for moment in moments {
+            number += 1;
+            let topic = random.below(u64::from(plan.inputs)) as u16;
+            let customer = &customers[random.below(customers.len() as u64) as usize];
+            let topic = if customer.roams { topic } else { customer.topic };
+            drawn.push(record(random, plan, customer, topic, moment, number));
+        }
+    }
+    let end = begin + random.between(3_000, if part == 0 { 14_000 } else { 5_000 });
+    let count = 20 + random.below(100);
+    let mut moments: Vec<i64> = (0..count).map(|_| random.between(begin, end)).collect();
+    moments.sort_unstable();
+    for moment in moments {
+        number += 1;
+        let place = random.below(customers.len() as u64) as usize;
+        roam(random, plan, &mut customers[place], moment);
+        let customer = &customers[place];
+        let mut arrival = record(random, plan, customer, customer.topic, moment, number);
+        arrival.upstream = upstream(random);
+        drawn.push(arrival);
+        customers[place].last = moment;
+    }
+    drawn
+}
+
+fn customers(random: &mut Random, plan: &Plan) -> Vec<Customer> {
+    let count = 6 + random.below(14);
+    let customer = |number: u64| {
+        let id = format!("c-{number}");
+        let shard = partition_of(Partitioner::Murmur2, id.as_bytes(), plan.shards);
+        let topic = (number % u64::from(plan.inputs)) as u16;
+        Customer {
+            id,
+            shard,
+            topic,
+            roams: number.is_multiple_of(3),
+            visits: number.is_multiple_of(5),
+            last: -1_000_000,
+        }
+    };
+    (1..=count).map(customer).collect()
+}
+
+/// Who roams goes to another topic once enough time has passed.
+fn roam(random: &mut Random, plan: &Plan, customer: &mut Customer, moment: i64) {
+    if customer.roams && moment > customer.last + STALE {
+        customer.topic = random.below(u64::from(plan.inputs)) as u16;
+    }
+}
+
+fn upstream(random: &mut Random) -> Upstream {
+    match random.below(40) {
+        0 => Upstream::Commits(random.between(1, 300)),
+        1 => Upstream::Aborts(random.between(1, 300)),
+        _ => Upstream::Plain,
+    }
+}
+
+fn record(random: &mut Random, plan: &Plan, customer: &Customer, topic: u16, moment: i64, number: u64) -> Arrival {
+    let time = BEGIN + moment - random.between(450, 700);
+    let id = &customer.id;
+    let value = event(random, customer, time, number);
+    let (shard, key) = (customer.shard, Some(id.as_bytes().to_vec()));
+    let arrival = Arrival { moment, topic, shard, key, value: Some(value.into_bytes()), upstream: Upstream::Plain };
+    match random.below(60) {
+        0 => Arrival { value: Some(b"{\"type\":".to_vec()), ..arrival },
+        1 => Arrival { key: None, ..arrival },
+        2 => Arrival { shard: (arrival.shard + 1) % plan.shards, ..arrival },
+        3 => Arrival { value: None, ..arrival },
+        _ => arrival,
+    }
+}
+
+fn event(random: &mut Random, customer: &Customer, time: i64, number: u64) -> String {
+    let of = |time: i64, kind: &str, rest: &str| {
+        format!(r#"{{"event_id":"e-{number}","type":"{kind}","time":{time}{rest}}}"#)
+    };
+    if customer.visits {
+        let hours = [0, 0, 0, 2, 30][random.below(5) as usize];
+        return of(time - hours * 3_600_000, ["view", "search"][random.below(2) as usize], "");
+    }
+    match random.below(100) {
+        0..30 => {
+            let (euros, order) = (1 + random.below(60), number);
+            of(time, "purchase", &format!(r#","order_id":"o-{order}","amount":"{euros}.50""#))
+        }
+        30..50 => of(time, "view", r#","category":"shoes""#),
+        50..70 => of(time, "cart_add", &format!(r#","cart_total":"{}""#, 1 + random.below(90))),
+        70..76 => of(time, "cart_remove", r#","cart_total":"0""#),
+        76..84 => of(time, "cancel", &format!(r#","order_id":"o-{}""#, random.below(number) + 1)),
+        84..88 => of(time, "refund", r#","amount":"5""#),
+        88..92 => {
+            // The same event again, whatever else it says.
+            let again = number.saturating_sub(random.below(20));
+            format!(r#"{{"event_id":"e-{again}","type":"view","time":{time}}}"#)
+        }
+        92..95 => of(time, "profile", &format!(r#","attributes":{{"country":"N{}"}}"#, random.below(3))),
+        95..97 => of(time, "erase", ""),
+        97..98 => of(time, "opt_out", ""),
+        _ => of(time, "opt_in", ""),
+    }
+}

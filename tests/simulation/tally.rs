@@ -1,0 +1,88 @@
+//! What happened in a world, by kind.
+
+use super::plan::POINTS;
+use shoal::kafka::memory::{Fault, Point};
+use std::collections::BTreeMap;
+
+pub const STOPPED: &str = "stopped and continued";
+pub const REPLACED: &str = "replaced while it stood still";
+pub const LEFT: &str = "restart in order";
+pub const CLOCK_SET: &str = "clock set";
+pub const RULES_CHANGED: &str = "rules changed";
+pub const ORPHAN_OUTPUT: &str = "torn: no journal record";
+pub const MISSING_OUTPUT: &str = "torn: no output";
+/// A world that did not end as it should.
+pub const FAILED: &str = "FAILED";
+/// What happens besides the faults of the cluster, and crashes.
+const KINDS: [&str; 7] = [STOPPED, REPLACED, LEFT, CLOCK_SET, RULES_CHANGED, ORPHAN_OUTPUT, MISSING_OUTPUT];
+
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    pub kinds: BTreeMap<String, u32>,
+    pub torn_repaired: u64,
+}
+
+impl Tally {
+    pub fn count(&mut self, kind: &str) {
+        *self.kinds.entry(kind.to_owned()).or_default() += 1;
+    }
+
+    pub fn count_crash(&mut self, at: Point) {
+        self.count(&format!("crash at {at:?}"));
+    }
+
+    pub fn add_faults(&mut self, faults: &BTreeMap<Fault, u32>) {
+        for (fault, count) in faults {
+            *self.kinds.entry(format!("{fault:?}")).or_default() += count;
+        }
+    }
+}
+
+/// In how many worlds each kind happened, and how often in all.
+#[derive(Debug, Default)]
+pub struct Sum {
+    pub worlds: u64,
+    kinds: BTreeMap<String, (u64, u64)>,
+}
+
+impl Sum {
+    pub fn add(&mut self, tally: &Tally) {
+        self.worlds += 1;
+        for (kind, count) in &tally.kinds {
+            let (worlds, times) = self.kinds.entry(kind.clone()).or_default();
+            *worlds += 1;
+            *times += u64::from(*count);
+        }
+    }
+
+    pub fn merge(&mut self, other: Self) {
+        self.worlds += other.worlds;
+        for (kind, (worlds, times)) in other.kinds {
+            let known = self.kinds.entry(kind).or_default();
+            *known = (known.0 + worlds, known.1 + times);
+        }
+    }
+
+    pub fn print(&self) {
+        println!("{:<36} {:>9} {:>7} {:>10}", "kind", "seeds", "%", "times");
+        for (kind, (worlds, times)) in &self.kinds {
+            let percent = *worlds as f64 * 100.0 / self.worlds as f64;
+            println!("{kind:<36} {worlds:>9} {percent:>6.1}% {times:>10}");
+        }
+    }
+
+    pub fn has(&self, kind: &str) -> bool {
+        self.kinds.contains_key(kind)
+    }
+
+    /// Kinds that happened in a smaller share of worlds than that, in percent.
+    pub fn rare(&self, percent_min: f64) -> Vec<String> {
+        let faults = Fault::ALL.iter().map(|fault| format!("{fault:?}"));
+        let crashes = POINTS.iter().map(|point| format!("crash at {point:?}"));
+        let kinds = faults.chain(crashes).chain(KINDS.map(str::to_owned));
+        let percent = |kind: &str| {
+            self.kinds.get(kind).map_or(0, |(worlds, _)| *worlds) as f64 * 100.0 / self.worlds.max(1) as f64
+        };
+        kinds.filter(|kind| percent(kind) < percent_min).map(|kind| format!("{kind} {:.1} %", percent(&kind))).collect()
+    }
+}

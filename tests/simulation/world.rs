@@ -1,0 +1,422 @@
+//! The driver: owns time, decides who runs, strikes workers at points, and brings the records.
+//!
+//! Exactly one worker runs at a time, from one stop to the next. Between two stops anything may happen to it or to the
+//! others. Time goes on by a few milliseconds at some stops, and to the next event when everybody waits.
+
+use super::load::{Arrival, Upstream};
+use super::plan::{BEGIN, Blow, Happening, Plan, RULES_CHANGE, SECOND_PART, Strike};
+use super::process::Process;
+use super::rules::{LONGEST_DEADLINE_MS, rules};
+use super::tally::{self, Tally};
+use shoal::engine::decode::{Partitioner, Source};
+use shoal::engine::rule::Rules;
+use shoal::engine::shard::{Bootstrap, Settings};
+use shoal::kafka::memory::{Cluster, Fault, Faults, Point, Random};
+use shoal::kafka::{Failure, StartAt};
+use shoal::worker::Job;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// A strike at a point that every worker passes often happens anywhere after so many milliseconds; other points are
+/// waited for.
+const STRIKE_PATIENCE_MS: i64 = 1_500;
+const OFTEN: [Point; 2] = [Point::Poll, Point::Take];
+/// Resumes after which a world that does not come to rest is broken.
+const RESUMES_MAX: u64 = 400_000;
+/// Turns of an idle worker after which it has done what it could.
+const TURNS_AT_REST: u64 = 8;
+
+/// What the driver does itself at a moment.
+enum Deed {
+    Start { slot: usize },
+    Continue { client: usize },
+    Heal { client: usize },
+    EndUpstream { topic: u16, shard: u32, is_commit: bool },
+    Happen(Happening),
+}
+
+impl Deed {
+    /// Whether there is no rest before it is done.
+    fn is_waited_for(&self) -> bool {
+        match self {
+            Self::Happen(happening) => matches!(happening, Happening::Away { is_away: false, .. }),
+            _ => true,
+        }
+    }
+}
+
+pub struct World<'p> {
+    plan: &'p Plan,
+    pub cluster: Cluster,
+    random: Random,
+    now: i64,
+    rules: Arc<Rules>,
+    processes: Vec<Process>,
+    deeds: BTreeMap<(i64, u64), Deed>,
+    deeds_made: u64,
+    arrivals: VecDeque<Arrival>,
+    strikes: VecDeque<Strike>,
+    armed: Vec<Strike>,
+    skews: Vec<i64>,
+    /// Partitions with an open transaction upstream.
+    open_upstream: BTreeSet<(u16, u32)>,
+    resumes: u64,
+    pub tally: Tally,
+}
+
+/// The job of every worker of a plan.
+pub fn job(plan: &Plan, rules: &Arc<Rules>) -> Job {
+    Job {
+        inputs: ["orders", "browsing", "profiles"]
+            .iter()
+            .take(usize::from(plan.inputs))
+            .map(|&name| name.into())
+            .collect(),
+        partitions: plan.shards,
+        shard: Settings {
+            source: Source::Kafka { partitioner: Partitioner::Murmur2, partitions: plan.shards },
+            publish_from: None,
+            bootstrap: Bootstrap::Nothing,
+        },
+        source: "/shoal/simulation".into(),
+        start: StartAt::Earliest,
+        rules: Arc::clone(rules),
+        force_rules: false,
+        commit_interval_ms: 50,
+        max_changes_per_minute: 0,
+    }
+}
+
+impl<'p> World<'p> {
+    pub fn new(plan: &'p Plan, keeps_history: bool) -> Self {
+        let cluster = Cluster::with_faults(plan.shards, Faults::of_seed(plan.seed), BEGIN);
+        if keeps_history {
+            cluster.keep_history();
+        }
+        let mut world = Self {
+            plan,
+            cluster,
+            random: Random(plan.seed ^ 0xd21e_e25e),
+            now: BEGIN,
+            rules: rules(plan.is_live, plan.grace(), false),
+            processes: Vec::new(),
+            deeds: BTreeMap::new(),
+            deeds_made: 0,
+            arrivals: VecDeque::new(),
+            strikes: plan.strikes.iter().copied().collect(),
+            armed: Vec::new(),
+            skews: plan.skews.clone(),
+            open_upstream: BTreeSet::new(),
+            resumes: 0,
+            tally: Tally::default(),
+        };
+        for (slot, start) in plan.starts.iter().enumerate() {
+            world.plan_deed(BEGIN + start, Deed::Start { slot });
+        }
+        for (moment, happening) in &plan.happenings {
+            world.plan_deed(BEGIN + moment, Deed::Happen(*happening));
+        }
+        world
+    }
+
+    /// Plays everything; the records of all parts are read, and everything that time brings has come.
+    pub fn play(&mut self) {
+        self.arrivals.extend(self.plan.parts[0].iter().cloned());
+        let end = self.plan.parts[0].last().map_or(0, |arrival| arrival.moment) + BEGIN;
+        self.run_until(end.max(BEGIN + 4_000));
+        if self.plan.changes_rules {
+            self.settle();
+            self.jump(BEGIN + RULES_CHANGE);
+            self.change_rules();
+            self.run_until(BEGIN + RULES_CHANGE + 3_000);
+            self.settle();
+            self.jump(BEGIN + SECOND_PART);
+            self.arrivals.extend(self.plan.parts[1].iter().cloned());
+            let end = self.plan.parts[1].last().map_or(SECOND_PART, |arrival| arrival.moment) + BEGIN;
+            self.run_until(end);
+        }
+        self.calm();
+        self.settle();
+        self.jump(self.end());
+        self.settle();
+        self.restart_all();
+        self.settle();
+    }
+
+    /// Whoever starts now must find all in order, publish nothing, and put right what the group has forgotten.
+    fn restart_all(&mut self) {
+        for process in std::mem::take(&mut self.processes) {
+            self.tally.torn_repaired += process.status.borrow().torn_repaired;
+            self.cluster.kill(process.client);
+            self.plan_deed(self.now, Deed::Start { slot: process.slot });
+        }
+    }
+
+    /// When everything that follows soon from the records has followed.
+    fn end(&self) -> i64 {
+        self.now + LONGEST_DEADLINE_MS + self.plan.grace() + 1_000
+    }
+
+    pub fn now(&self) -> i64 {
+        self.now
+    }
+
+    fn plan_deed(&mut self, moment: i64, deed: Deed) {
+        self.deeds_made += 1;
+        self.deeds.insert((moment, self.deeds_made), deed);
+    }
+
+    /// Nothing new goes wrong any more.
+    fn calm(&mut self) {
+        self.cluster.note(|| "faults stop".into());
+        self.cluster.stop_faults();
+        self.strikes.clear();
+        self.armed.clear();
+        for topic in 0..self.plan.inputs {
+            self.cluster.set_silent(topic, false);
+            (0..self.plan.shards).for_each(|shard| self.cluster.set_away(topic, shard, false));
+        }
+        self.deeds.retain(|_, deed| !matches!(deed, Deed::Happen(_)));
+    }
+
+    /// All workers end one after the other and come back with other rules.
+    fn change_rules(&mut self) {
+        self.rules = rules(self.plan.is_live, self.plan.grace(), true);
+        self.tally.count(tally::RULES_CHANGED);
+        for process in &self.processes {
+            process.status.borrow_mut().is_leaving = true;
+        }
+    }
+
+    fn run_until(&mut self, moment: i64) {
+        while self.now < moment {
+            self.step(moment);
+        }
+    }
+
+    /// Until everybody is there and has nothing left to do.
+    fn settle(&mut self) {
+        self.disturb();
+        while !self.is_settled() {
+            self.step(self.now + 1_000);
+        }
+    }
+
+    /// Something has happened: from now on everybody must be seen at rest.
+    fn disturb(&mut self) {
+        self.processes.iter().for_each(|process| process.status.borrow_mut().turns = 0);
+    }
+
+    fn is_settled(&self) -> bool {
+        let mut shards = BTreeSet::new();
+        let rests = |process: &Process| {
+            let status = process.status.borrow();
+            shards.extend(status.shards.iter().copied());
+            !process.is_stopped && status.turns >= TURNS_AT_REST && (status.is_idle || status.shards.is_empty())
+        };
+        self.arrivals.is_empty()
+            && self.open_upstream.is_empty()
+            && !self.deeds.values().any(Deed::is_waited_for)
+            && self.processes.iter().all(rests)
+            && shards.len() == self.plan.shards as usize
+    }
+
+    /// Nothing happens in between, as far as anybody is concerned.
+    fn jump(&mut self, moment: i64) {
+        if moment > self.now {
+            self.now = moment;
+            self.cluster.advance(moment);
+        }
+    }
+
+    /// Lets something happen: a worker goes on, or time does, at most to the given moment.
+    fn step(&mut self, until: i64) {
+        self.do_due();
+        let version = self.cluster.version();
+        let can_run = |process: &Process| {
+            let waits = process.standing.until > self.now;
+            let is_woken = process.standing.at == Point::Idle && process.version != version;
+            !process.is_stopped && (!waits || is_woken)
+        };
+        let ready: Vec<usize> = (0..self.processes.len()).filter(|&place| can_run(&self.processes[place])).collect();
+        if ready.is_empty() {
+            let standing = self.processes.iter().filter(|process| !process.is_stopped);
+            let wake = standing.map(|process| process.standing.until);
+            let deed = self.deeds.keys().next().map(|(moment, _)| *moment);
+            let arrival = self.arrivals.front().map(|arrival| BEGIN + arrival.moment);
+            let next = wake.chain(deed).chain(arrival).chain(self.cluster.next_event()).min();
+            let next = next.unwrap_or(until).clamp(self.now + 1, until.max(self.now + 1));
+            return self.jump(next);
+        }
+        let chosen = ready[self.random.below(ready.len() as u64) as usize];
+        self.resume(chosen);
+        if self.random.one_in(8) {
+            self.jump(self.now + 1);
+        }
+    }
+
+    fn resume(&mut self, place: usize) {
+        self.resumes += 1;
+        assert!(self.resumes < RESUMES_MAX, "the world does not come to rest");
+        let process = &mut self.processes[place];
+        if let Some(ended) = process.resume() {
+            return self.process_ended(place, ended);
+        }
+        process.version = self.cluster.version();
+        if matches!(process.standing.at, Point::Begin | Point::Produce | Point::Offsets | Point::End | Point::Ended) {
+            process.standing.until += self.random.between(0, 4);
+        }
+        let (slot, at) = (process.slot, process.standing.at);
+        let strikes = |strike: &Strike| {
+            let is_late = self.now > BEGIN + strike.from + STRIKE_PATIENCE_MS;
+            strike.slot == slot && (strike.point == at || OFTEN.contains(&strike.point) && is_late)
+        };
+        if let Some(found) = self.armed.iter().position(strikes) {
+            let strike = self.armed.remove(found);
+            self.strike(place, strike.blow);
+        }
+    }
+
+    fn process_ended(&mut self, place: usize, ended: Result<(), Failure>) {
+        let process = self.processes.remove(place);
+        let (client, slot) = (process.client, process.slot);
+        self.tally.torn_repaired += process.status.borrow().torn_repaired;
+        // Two processes of one name fight for it until one is told that it must go.
+        let has_rival = self.processes.iter().any(|process| process.slot == slot);
+        match ended {
+            Err(failure) if !has_rival && !self.cluster.is_fenced(client) => {
+                panic!("worker {client} stopped: {failure}")
+            }
+            ended => self.cluster.note(|| format!("w{client} ended: {ended:?}")),
+        }
+        self.cluster.kill(client);
+        let restart = self.random.between(10, 1_000);
+        self.plan_deed(self.now + restart, Deed::Start { slot });
+    }
+
+    fn strike(&mut self, place: usize, blow: Blow) {
+        let process = &mut self.processes[place];
+        let (client, slot, at) = (process.client, process.slot, process.standing.at);
+        self.cluster.note(|| format!("w{client} at {at:?}: {blow:?}"));
+        let now = self.now;
+        match blow {
+            Blow::Crash { restart } => {
+                self.tally.count_crash(at);
+                self.tally.torn_repaired += process.status.borrow().torn_repaired;
+                drop(self.processes.remove(place));
+                self.cluster.kill(client);
+                self.plan_deed(now + restart, Deed::Start { slot });
+            }
+            Blow::Stop { pause } | Blow::StopAndReplace { pause, .. } => {
+                self.tally.count(tally::STOPPED);
+                process.is_stopped = true;
+                self.cluster.set_stopped(client, true);
+                self.plan_deed(now + pause, Deed::Continue { client });
+                if let Blow::StopAndReplace { replace, .. } = blow {
+                    self.tally.count(tally::REPLACED);
+                    self.plan_deed(now + replace, Deed::Start { slot });
+                }
+            }
+            Blow::Cut { pause } => {
+                self.cluster.set_cut(client, true);
+                self.plan_deed(now + pause, Deed::Heal { client });
+            }
+            Blow::Leave => {
+                self.tally.count(tally::LEFT);
+                process.status.borrow_mut().is_leaving = true;
+            }
+        }
+    }
+
+    /// Does what is due by now.
+    fn do_due(&mut self) {
+        while let Some(entry) = self.deeds.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            let deed = entry.remove();
+            self.perform(deed);
+            self.disturb();
+        }
+        while self.arrivals.front().is_some_and(|arrival| BEGIN + arrival.moment <= self.now) {
+            let arrival = self.arrivals.pop_front().expect("the one that was looked at");
+            self.append(&arrival);
+            self.disturb();
+        }
+        while self.strikes.front().is_some_and(|strike| BEGIN + strike.from <= self.now) {
+            self.armed.extend(self.strikes.pop_front());
+        }
+    }
+
+    fn perform(&mut self, deed: Deed) {
+        match deed {
+            Deed::Start { slot } => self.start(slot),
+            Deed::Continue { client } => {
+                self.cluster.note(|| format!("w{client} goes on"));
+                self.cluster.set_stopped(client, false);
+                self.processes.iter_mut().filter(|process| process.client == client).for_each(|p| p.is_stopped = false);
+            }
+            Deed::Heal { client } => self.cluster.set_cut(client, false),
+            Deed::EndUpstream { topic, shard, is_commit } => {
+                self.open_upstream.remove(&(topic, shard));
+                self.cluster.end_open(topic, shard, is_commit);
+            }
+            Deed::Happen(happening) => self.happen(happening),
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        self.cluster.note(|| format!("{happening:?}"));
+        match happening {
+            Happening::Away { topic, shard, is_away } => {
+                self.cluster.set_away(topic, shard, is_away);
+                if is_away {
+                    self.cluster.count(Fault::LeaderAway);
+                }
+            }
+            Happening::Silent { topic, is_silent } => {
+                self.cluster.set_silent(topic, is_silent);
+                if is_silent {
+                    self.cluster.count(Fault::TopicSilent);
+                }
+            }
+            Happening::Clock { slot, skew } => {
+                self.skews[slot] = skew;
+                self.tally.count(tally::CLOCK_SET);
+                let of_slot = self.processes.iter().filter(|process| process.slot == slot);
+                of_slot.for_each(|process| self.cluster.set_skew(process.client, skew));
+            }
+            Happening::ForgetOffset { topic, shard } => {
+                self.cluster.set_committed(topic, shard, None);
+                self.cluster.count(Fault::OffsetsForgotten);
+            }
+        }
+    }
+
+    fn start(&mut self, slot: usize) {
+        // Of two processes of one name the one that was fenced ends, and another is there already.
+        if self.processes.iter().any(|process| process.slot == slot && !process.is_stopped) {
+            return;
+        }
+        let client = self.cluster.connect(&format!("w{slot}"), self.skews[slot]);
+        let job = job(self.plan, &self.rules);
+        self.processes.push(Process::start(&self.cluster, client, slot, self.plan.batch_max, job));
+    }
+
+    fn append(&mut self, arrival: &Arrival) {
+        let Arrival { topic, shard, key, value, .. } = arrival;
+        let (key, value) = (key.as_deref(), value.as_deref());
+        let timestamp = Some(arrival.timestamp());
+        let is_commit = match arrival.upstream {
+            // One transaction at a time: the next record of the partition joins it or stands beside it.
+            _ if self.open_upstream.contains(&(*topic, *shard)) => None,
+            Upstream::Plain => None,
+            Upstream::Commits(after) => Some((after, true)),
+            Upstream::Aborts(after) => Some((after, false)),
+        };
+        let Some((after, is_commit)) = is_commit else {
+            self.cluster.append(*topic, *shard, timestamp, key, value);
+            return;
+        };
+        self.cluster.append_open(*topic, *shard, timestamp, key, value);
+        self.open_upstream.insert((*topic, *shard));
+        self.plan_deed(self.now + after, Deed::EndUpstream { topic: *topic, shard: *shard, is_commit });
+    }
+}
