@@ -5,6 +5,7 @@ mod support;
 
 mod cli;
 mod harness;
+mod outage;
 mod pipeline;
 mod refusals;
 mod rules;

@@ -147,6 +147,13 @@ impl Broker {
         self.wait_until_ready()
     }
 
+    /// Sends the broker's process a signal: `STOP` lets it hang with its connections open, `CONT` lets it go on.
+    pub fn signal(&self, signal: &str) {
+        let process = fs::read_to_string(self.folder.join("pid")).expect("the broker runs");
+        let sent = Command::new("kill").args(["-s", signal, process.trim()]).status().expect("kill runs");
+        assert!(sent.success(), "signal {signal} to {process}");
+    }
+
     /// What the broker wrote so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
