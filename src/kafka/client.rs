@@ -1,5 +1,6 @@
 //! The one door to all Kafka clients: their settings, tokens where they authenticate with one, and what librdkafka logs.
 
+use super::fate;
 use super::inspect::not_allowed;
 use super::{Failure, KafkaSettings, raw_admin, token};
 use rdkafka::admin::AdminClient;
@@ -92,7 +93,10 @@ pub fn begin_transactions<C: ProducerContext>(
         Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
             Failure::Stop(not_allowed("Write", "transactional id", transactional_id))
         }
-        _ => Failure::Rebuild(format!("no transactions for {transactional_id} within {wait:?}: {error}")),
+        code => {
+            let words = format!("no transactions for {transactional_id} within {wait:?}: {error}");
+            fate::of_transaction(code.unwrap_or(RDKafkaErrorCode::Unknown), words)
+        }
     })
 }
 
@@ -136,11 +140,11 @@ pub struct Logging;
 
 impl ClientContext for Logging {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        fate::tell_log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(target: "kafka", "{error}: {reason}");
+        fate::tell_error(&error, reason);
     }
 }
 
@@ -152,25 +156,9 @@ impl ProducerContext for Logging {
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
-pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-            tracing::error!(target: "kafka", "{facility} {message}");
-        }
-        RDKafkaLogLevel::Warning => tracing::warn!(target: "kafka", "{facility} {message}"),
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "kafka", "{facility} {message}"),
-        RDKafkaLogLevel::Debug => tracing::debug!(target: "kafka", "{facility} {message}"),
-    }
-}
-
 /// A failure that no repetition helps against.
 pub fn stop<E: Display>(what: impl Display) -> impl FnOnce(E) -> Failure {
     move |error| Failure::Stop(format!("{what}: {error}"))
-}
-
-/// A failure that may pass: recovery is tried again, a bounded number of times.
-pub fn again<E: Display>(what: impl Display) -> impl FnOnce(E) -> Failure {
-    move |error| Failure::Rebuild(format!("{what}: {error}"))
 }
 
 /// Waits for one future on this thread: the admin client has no other door.

@@ -4,7 +4,7 @@
 //! way: starting a partition leaves what was fetched of the others where it is, under either group protocol. Each queue
 //! is bounded by librdkafka, which stops fetching a partition while its queue is full.
 
-use super::client::{Logging, REQUEST_WAIT, again, consumer_config, make, stop};
+use super::client::{Logging, REQUEST_WAIT, consumer_config, make, stop};
 use super::fate;
 use super::inbox::Inbox;
 use super::raw::{PrivateQueue, QueueEvent};
@@ -12,6 +12,7 @@ use super::reader::{KafkaBatch, learn_topic};
 use super::watch::{Answers, Watch, Watching};
 use super::{Batch, Failure, InputOffset, KafkaSettings, Own, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,8 +22,8 @@ use std::time::{Duration, Instant};
 const QUEUED_MESSAGES_MIN: &str = "20000";
 /// And bytes of them, in KiB.
 const QUEUED_KBYTES_MAX: &str = "16384";
-/// A topic that gets more partitions is noticed within about so long.
-const METADATA_INTERVAL_MS: &str = "10000";
+/// How long a partition that was just started may take to bring something, before it can be started elsewhere.
+const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// One started partition.
 struct Started {
@@ -33,6 +34,39 @@ struct Started {
     /// As of the last take.
     answered: Option<u64>,
     answers: Arc<Answers>,
+    /// The fetch from here has brought something. librdkafka fails an assertion when a partition is taken from it that
+    /// it was given again before its fetch had stopped; so what was started is stopped only after this.
+    has_answered: bool,
+    /// To be stopped as soon as it has answered; nobody takes from it.
+    is_idle: bool,
+}
+
+impl Started {
+    /// Appends messages to the batch and notes what else the queue says; how many, and an error if there was one.
+    fn drain(
+        &mut self,
+        wait: Duration,
+        records_max: usize,
+        batch: &mut KafkaBatch,
+    ) -> (usize, Option<(RDKafkaErrorCode, String)>) {
+        let (mut failed, mut end) = (None, None);
+        let taken = self.queue.take(wait, records_max, &mut batch.messages, &mut |event| match event {
+            QueueEvent::End(offset) => end = Some(offset),
+            QueueEvent::Error { code, words } => failed = failed.take().or(Some((code, words))),
+        });
+        self.has_answered |= taken > 0 || end.is_some() || failed.is_some();
+        if taken > 0 {
+            self.next = batch.messages.offset(batch.len() - 1) + 1;
+            // librdkafka tells an end only when a later fetch comes back empty, so what it knows already is asked for.
+            self.at_end = self.queue.known_end().is_some_and(|known| self.next >= known);
+        }
+        if let Some(end) = end.filter(|&end| end >= self.next) {
+            // Also past markers, which are no messages.
+            self.next = end;
+            self.at_end = true;
+        }
+        (taken, failed)
+    }
 }
 
 pub struct Fetcher {
@@ -47,17 +81,16 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// `clock` is where monotonic time starts; `partitions` is how many each input has.
-    pub fn new(settings: &KafkaSettings, partitions: u32, clock: Instant, inbox: &Arc<Inbox>) -> Result<Self, Failure> {
+    /// `clock` is where monotonic time starts.
+    pub fn new(settings: &KafkaSettings, clock: Instant, inbox: &Arc<Inbox>) -> Result<Self, Failure> {
         let mut config = consumer_config(settings);
         config
             // librdkafka wants a group even where it is not joined.
             .set("group.id", &settings.group)
             .set("queued.min.messages", QUEUED_MESSAGES_MIN)
             .set("queued.max.messages.kbytes", QUEUED_KBYTES_MAX)
-            .set("topic.metadata.refresh.interval.ms", METADATA_INTERVAL_MS)
             .set("statistics.interval.ms", Watching::INTERVAL_MS.to_string());
-        let watching = Watching::new(&settings.inputs, partitions, clock, Arc::clone(inbox));
+        let watching = Watching::new(clock);
         let consumer: Arc<BaseConsumer<Watching>> = make(settings, &config, watching, "the Kafka consumer")?;
         for name in settings.inputs.iter().chain([&settings.topics.control]) {
             learn_topic(&consumer, name)?;
@@ -84,7 +117,9 @@ impl Fetcher {
     /// Fetches from these positions on; what was started before goes on from there.
     pub fn start(&mut self, positions: &[(Topic, u32, i64)]) -> Result<(), Failure> {
         let again = positions.iter().map(|&(topic, partition, _)| (topic, partition));
-        self.stop(&again.filter(|key| self.started.contains_key(key)).collect::<Vec<_>>());
+        let again: Vec<_> = again.filter(|key| self.started.contains_key(key)).collect();
+        again.iter().try_for_each(|key| self.await_answer(key))?;
+        self.stop(&again);
         let mut list = TopicPartitionList::new();
         for &(topic, partition, offset) in positions {
             let name = self.name(topic).to_owned();
@@ -97,6 +132,8 @@ impl Fetcher {
                 at_end: false,
                 answered: None,
                 answers: self.consumer.context().follow(&name, partition),
+                has_answered: false,
+                is_idle: false,
             };
             self.started.insert((topic, partition), started);
         }
@@ -105,9 +142,42 @@ impl Fetcher {
 
     /// Stops fetching the inputs of these shards.
     pub fn pause(&mut self, shards: &[u32]) {
-        let keys =
-            self.started.keys().filter(|(topic, shard)| matches!(topic, Topic::Input(_)) && shards.contains(shard));
-        self.stop(&keys.copied().collect::<Vec<_>>());
+        for ((topic, shard), started) in &mut self.started {
+            started.is_idle |= matches!(topic, Topic::Input(_)) && shards.contains(shard);
+        }
+        self.stop_idle();
+    }
+
+    /// Stops what nobody takes from any more, as far as that can be done now.
+    pub fn stop_idle(&mut self) {
+        let mut thrown_away = KafkaBatch::default();
+        let mut ready = Vec::new();
+        for (key, started) in self.started.iter_mut().filter(|(_, started)| started.is_idle) {
+            if !started.has_answered && !started.queue.is_empty() {
+                started.drain(Duration::ZERO, 1, &mut thrown_away);
+                thrown_away.clear();
+            }
+            if started.has_answered {
+                ready.push(*key);
+            }
+        }
+        self.stop(&ready);
+    }
+
+    fn await_answer(&mut self, key: &(Topic, u32)) -> Result<(), Failure> {
+        let Some(started) = self.started.get_mut(key) else { return Ok(()) };
+        let mut thrown_away = KafkaBatch::default();
+        let deadline = Instant::now() + FIRST_ANSWER_WAIT;
+        while !started.has_answered {
+            started.drain(Duration::from_millis(20), 1, &mut thrown_away);
+            thrown_away.clear();
+            if Instant::now() > deadline {
+                return Err(Failure::Rebuild(format!(
+                    "{key:?} was to be read from another offset, and its broker has not answered for {FIRST_ANSWER_WAIT:?}"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn stop(&mut self, keys: &[(Topic, u32)]) {
@@ -133,26 +203,14 @@ impl Fetcher {
         records_max: usize,
         batch: &mut KafkaBatch,
     ) -> Result<usize, Failure> {
-        let Some(started) = self.started.get_mut(&(topic, partition)) else { return Ok(0) };
+        let Some(started) = self.started.get_mut(&(topic, partition)).filter(|started| !started.is_idle) else {
+            return Ok(0);
+        };
         // Before the records are taken: what the broker had at that moment is among them, if they reach the end.
         let answered = started.answers.latest();
-        let (mut failed, mut end) = (None, None);
-        let mut taken = 0;
+        let (mut taken, mut failed) = (0, None);
         if !started.queue.is_empty() {
-            taken = started.queue.take(Duration::ZERO, records_max, &mut batch.messages, &mut |event| match event {
-                QueueEvent::End(offset) => end = Some(offset),
-                QueueEvent::Error { code, words } => failed = failed.take().or(Some((code, words))),
-            });
-        }
-        if taken > 0 {
-            started.next = batch.messages.offset(batch.len() - 1) + 1;
-            // librdkafka tells an end only when a later fetch comes back empty, so what it knows already is asked for.
-            started.at_end = started.queue.known_end().is_some_and(|known| started.next >= known);
-        }
-        if let Some(end) = end.filter(|&end| end >= started.next) {
-            // Also past markers, which are no messages.
-            started.next = end;
-            started.at_end = true;
+            (taken, failed) = started.drain(Duration::ZERO, records_max, batch);
         }
         started.answered = if started.at_end || taken == 0 {
             answered
@@ -167,7 +225,7 @@ impl Fetcher {
     }
 
     pub fn is_at_end(&self, topic: Topic, partition: u32) -> bool {
-        self.started.get(&(topic, partition)).is_some_and(|started| started.at_end)
+        self.started.get(&(topic, partition)).is_some_and(|started| started.at_end && !started.is_idle)
     }
 
     pub fn answered(&self, topic: u16, partition: u32) -> Option<u64> {
@@ -180,7 +238,10 @@ impl Fetcher {
         for &(topic, partition) in partitions {
             list.add_partition(&self.inputs[usize::from(topic)], partition as i32);
         }
-        let answer = self.consumer.committed_offsets(list, REQUEST_WAIT).map_err(again("the group's offsets"))?;
+        let answer = self
+            .consumer
+            .committed_offsets(list, REQUEST_WAIT)
+            .map_err(fate::of_request("the group's offsets".into()))?;
         let offset_of = |&(topic, partition): &(u16, u32)| {
             let found = answer.find_partition(&self.inputs[usize::from(topic)], partition as i32)?;
             match found.offset() {
@@ -202,7 +263,7 @@ impl Drop for Fetcher {
 /// How many partitions a topic has now.
 pub fn partitions_of(client: &BaseConsumer<Logging>, name: &str) -> Result<u32, Failure> {
     let what = format!("the partitions of {name}");
-    let metadata = client.fetch_metadata(Some(name), REQUEST_WAIT).map_err(again(&what))?;
+    let metadata = client.fetch_metadata(Some(name), REQUEST_WAIT).map_err(fate::of_request(what.clone()))?;
     let found = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
     found
         .map(|topic| topic.partitions().len() as u32)

@@ -4,8 +4,17 @@
 //! nothing to fetch: the worker recovers the shards and then starts them at the [`super::fetch::Fetcher`]. On a
 //! revocation the control thread waits, bounded, until the worker has committed and let go. The worker never waits for
 //! the control thread.
+//!
+//! *The proof.* A transaction carries the member's id and generation (classic) or epoch (consumer), and the broker refuses
+//! its offsets if they are not those of now. It is asked of the client anew for each transaction. The one of the assignment
+//! would do with the classic protocol, where a generation ends with a rebalance that every member hears of; under the other
+//! an epoch moves on whenever anybody comes or goes, and a member that keeps its shards hears nothing of it. What must not
+//! be is that a worker which has lost its shards takes the proof of a new membership for them: so there is none from the
+//! moment a loss is told until the worker has let go. Losses are told before the client joins again, so a proof that was
+//! made before the look at `broken` belongs to an unbroken membership. A process that was stopped shows a proof of then,
+//! which the broker refuses.
 
-use super::client::{consumer_config, log, make, stop};
+use super::client::{Logging, consumer_config, make, stop};
 use super::fate;
 use super::inbox::Inbox;
 use super::{Failure, GroupProtocol, KafkaSettings, News};
@@ -16,21 +25,29 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMe
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the control thread waits for the worker to let go of revoked shards; as long as a transaction may take.
 const RELEASE_WAIT: Duration = Duration::from_secs(10);
 const CONTROL_POLL: Duration = Duration::from_millis(100);
+/// Under the protocol `consumer` a static member that did not say good-bye (kill -9) keeps its name until its session is
+/// over. The broker may be set to at most a minute (group.consumer.max.session.timeout.ms).
+const NAME_WAIT: Duration = Duration::from_secs(75);
+const JOIN_AGAIN: Duration = Duration::from_secs(1);
 
-/// Context of the group's consumer; its callbacks run on the control thread.
-struct Membership {
+/// Context of the group's consumers; its callbacks run on the control thread.
+#[derive(Clone)]
+struct Membership(Arc<Shared>);
+
+struct Shared {
     inputs: Vec<String>,
     inbox: Arc<Inbox>,
     held: Mutex<Held>,
     changed: Condvar,
+    /// `None` while there is no member. It holds us in turn: whoever leaves takes it out.
+    consumer: Mutex<Option<Arc<GroupConsumer>>>,
 }
 
 #[derive(Default)]
@@ -47,11 +64,11 @@ struct Held {
 
 impl ClientContext for Membership {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        Logging.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        super::client::Logging.error(error, reason);
+        Logging.error(error, reason);
     }
 }
 
@@ -60,19 +77,31 @@ impl ConsumerContext for Membership {
         let is_incremental = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let nothing = TopicPartitionList::new();
         let answered = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            self.tell_assigned(list, is_incremental);
+            self.0.tell_assigned(list, is_incremental);
             if is_incremental { consumer.incremental_assign(&nothing) } else { consumer.assign(&nothing) }
         } else {
-            self.tell_revoked_and_wait(list, consumer.assignment_lost());
+            self.0.tell_revoked_and_wait(list, consumer.assignment_lost());
             if is_incremental { consumer.incremental_unassign(&nothing) } else { consumer.unassign() }
         };
-        self.note(answered);
+        self.0.note(answered);
     }
 }
 
-impl Membership {
+impl Shared {
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn consumer(&self) -> MutexGuard<'_, Option<Arc<GroupConsumer>>> {
+        self.consumer.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// There is no member any more: nothing may be published until the worker has let go.
+    fn lose_all(&self) {
+        let mut held = self.lock();
+        let shards: Vec<u32> = std::mem::take(&mut held.inputs_by_shard).into_keys().collect();
+        held.broken = !shards.is_empty();
+        held.awaited.extend(shards);
     }
 
     fn note(&self, answered: KafkaResult<()>) {
@@ -139,63 +168,134 @@ impl Membership {
     }
 }
 
+type GroupConsumer = BaseConsumer<Membership>;
+
 /// A worker's place in the group.
 pub struct GroupMember {
-    consumer: Arc<BaseConsumer<Membership>>,
-    control_thread: Option<JoinHandle<()>>,
-    stopped: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+    control: Option<JoinHandle<()>>,
 }
 
 impl GroupMember {
     pub fn join(settings: &KafkaSettings, member: &str, inbox: &Arc<Inbox>) -> Result<Self, Failure> {
-        let context = Membership {
+        let shared = Arc::new(Shared {
             inputs: settings.inputs.clone(),
             inbox: Arc::clone(inbox),
             held: Mutex::default(),
             changed: Condvar::new(),
-        };
-        let config = member_config(settings, member);
-        let consumer: Arc<BaseConsumer<Membership>> =
-            make(settings, &config, context, "the Kafka consumer of the group")?;
-        let topics: Vec<&str> = settings.inputs.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(stop("subscribing to the inputs"))?;
-        let stopped = Arc::new(AtomicBool::new(false));
-        let control_thread = spawn_control_thread(Arc::clone(&consumer), Arc::clone(&stopped))?;
-        Ok(Self { consumer, control_thread: Some(control_thread), stopped })
+            consumer: Mutex::default(),
+        });
+        let control = Control { settings: settings.clone(), member: member.to_owned(), shared: Arc::clone(&shared) };
+        // The first time here: what is wrong with the settings is told at once.
+        let consumer = control.join()?;
+        let thread = std::thread::Builder::new().name("kafka-control".into()).spawn(move || control.run(consumer));
+        Ok(Self { shared, control: Some(thread.map_err(stop("the control thread cannot be started"))?) })
     }
 
     /// Proof of membership for a transaction.
     pub fn proof(&self) -> Result<ConsumerGroupMetadata, Failure> {
-        let proof = self.consumer.group_metadata();
+        let consumer = self.shared.consumer().clone();
+        let proof = consumer.and_then(|consumer| consumer.group_metadata());
         // Afterwards: if nothing was lost by now, nothing was when the proof was made.
-        if self.consumer.context().lock().broken {
+        if self.shared.lock().broken {
             return Err(Failure::Rebuild("the group took shards away from this worker".into()));
         }
-        proof.ok_or_else(|| Failure::Rebuild("the member of the group has no metadata".into()))
+        proof.ok_or_else(|| Failure::Rebuild("this worker is no member of the group".into()))
     }
 
     /// The worker has let go of these shards.
     pub fn release(&self, shards: &[u32]) {
-        let context = self.consumer.context();
-        let mut held = context.lock();
-        shards.iter().for_each(|shard| {
-            held.awaited.remove(shard);
-        });
+        let mut held = self.shared.lock();
+        held.awaited.retain(|shard| !shards.contains(shard));
         if held.awaited.is_empty() {
             held.broken = false;
         }
-        context.changed.notify_all();
+        self.shared.changed.notify_all();
     }
 }
 
 impl Drop for GroupMember {
     fn drop(&mut self) {
-        self.consumer.context().lock().leaving = true;
-        self.consumer.context().changed.notify_all();
-        self.stopped.store(true, Ordering::Release);
-        if let Some(thread) = self.control_thread.take() {
-            let _ = thread.join();
+        self.shared.lock().leaving = true;
+        self.shared.changed.notify_all();
+        if let Some(control) = self.control.take() {
+            control.thread().unpark();
+            let _ = control.join();
         }
+    }
+}
+
+/// What the control thread works on.
+struct Control {
+    settings: KafkaSettings,
+    member: String,
+    shared: Arc<Shared>,
+}
+
+/// Why the control thread is done with a consumer.
+enum Done {
+    Leaving,
+    /// The name belongs to a member whose session is not over.
+    NameTaken(String),
+    Failed(Failure),
+}
+
+impl Control {
+    fn join(&self) -> Result<Arc<GroupConsumer>, Failure> {
+        let config = member_config(&self.settings, &self.member);
+        let context = Membership(Arc::clone(&self.shared));
+        let consumer: Arc<GroupConsumer> = make(&self.settings, &config, context, "the Kafka consumer of the group")?;
+        let topics: Vec<&str> = self.settings.inputs.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics).map_err(stop("subscribing to the inputs"))?;
+        *self.shared.consumer() = Some(Arc::clone(&consumer));
+        Ok(consumer)
+    }
+
+    fn run(self, mut consumer: Arc<GroupConsumer>) {
+        let mut taken_since = None;
+        let failure = loop {
+            let joined = Instant::now();
+            let done = self.serve(&consumer);
+            *self.shared.consumer() = None;
+            drop(consumer);
+            match done {
+                Done::Leaving => return,
+                Done::Failed(failure) => break failure,
+                Done::NameTaken(words) => {
+                    if joined.elapsed() > NAME_WAIT {
+                        taken_since = None;
+                    }
+                    let since: &mut Instant = taken_since.get_or_insert(joined);
+                    if since.elapsed() > NAME_WAIT {
+                        break fate::of_instance(&words);
+                    }
+                    let member = &self.member;
+                    tracing::info!(target: "kafka", member, "the name is taken by a member that is not missed yet; waiting");
+                    std::thread::park_timeout(JOIN_AGAIN);
+                }
+            }
+            consumer = match self.join() {
+                Ok(consumer) => consumer,
+                Err(failure) => break failure,
+            };
+        };
+        self.shared.lose_all();
+        self.shared.inbox.tell(Err(failure));
+    }
+
+    /// Hears the consumer's events until something ends that.
+    fn serve(&self, consumer: &GroupConsumer) -> Done {
+        while !self.shared.lock().leaving {
+            let Some(Err(error)) = consumer.poll(CONTROL_POLL) else { continue };
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+            let (code, words) = consumer.client().fatal_error().unwrap_or_else(|| (code, error.to_string()));
+            match fate::of_group(code, format!("member {} of the group: {words}", self.member)) {
+                _ if code == RDKafkaErrorCode::UnreleasedInstanceId => return Done::NameTaken(words),
+                Err(failure) => return Done::Failed(failure),
+                Ok(()) => {}
+            }
+        }
+        Done::Leaving
     }
 }
 
@@ -212,24 +312,4 @@ fn member_config(settings: &KafkaSettings, member: &str) -> ClientConfig {
         GroupProtocol::Consumer => config.set("group.protocol", "consumer").set("group.remote.assignor", "range"),
     };
     config
-}
-
-fn spawn_control_thread(
-    consumer: Arc<BaseConsumer<Membership>>,
-    stopped: Arc<AtomicBool>,
-) -> Result<JoinHandle<()>, Failure> {
-    let control = move || {
-        while !stopped.load(Ordering::Acquire) {
-            if let Some(Err(error)) = consumer.poll(CONTROL_POLL) {
-                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                if let Err(failure) = fate::of_group(code, error.to_string()) {
-                    consumer.context().inbox.tell(Err(failure));
-                }
-            }
-        }
-    };
-    std::thread::Builder::new()
-        .name("kafka-control".into())
-        .spawn(control)
-        .map_err(stop("the control thread cannot be started"))
 }

@@ -68,6 +68,11 @@ impl Inbox {
         waiting.data = false;
     }
 
+    /// Waits for news only.
+    pub fn wait_for_news(&self, wait: Duration) {
+        drop(self.wait_while(self.lock(), wait, |waiting| waiting.news.is_empty()));
+    }
+
     fn wait_while<'a>(
         &'a self,
         waiting: MutexGuard<'a, Waiting>,

@@ -1,13 +1,14 @@
 //! The log on Kafka: a [`GroupMember`], a [`Fetcher`] and a [`Publisher`] put together.
 
-use super::client::{Logging, REQUEST_WAIT, again, consumer_config, make, stop};
+use super::client::{Logging, REQUEST_WAIT, consumer_config, make, stop};
+use super::fate;
 use super::fetch::{Fetcher, partitions_of};
 use super::group::GroupMember;
 use super::inbox::Inbox;
 use super::reader::{KafkaBatch, KafkaReader, Spare, ends_of};
-use super::silence::Silence;
-use super::transaction::Publisher;
-use super::{Failure, InputOffset, KafkaSettings, Log, Moment, News, Own, StartAt, Topic, Transaction};
+use super::survey::Survey;
+use super::transaction::{Publisher, Refusal};
+use super::{Failure, GroupProtocol, InputOffset, KafkaSettings, Log, Moment, News, Own, StartAt, Topic, Transaction};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
@@ -16,13 +17,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// How long a poll that had to wait for records waits for more: few large batches cost less than many small ones.
 const GATHER: Duration = Duration::from_millis(1);
 
+/// How long a member of another epoch than the group's waits to hear of its own; longer than a heartbeat takes.
+const EPOCH_WAIT: Duration = Duration::from_secs(2);
+const EPOCH_AGAIN: Duration = Duration::from_millis(20);
+
 pub struct KafkaLog {
     settings: KafkaSettings,
     transactional_id: String,
     member: GroupMember,
     fetcher: Fetcher,
     publisher: Option<Publisher>,
-    silence: Silence,
+    survey: Survey,
     spare: Spare,
     /// Read uncommitted and in no group: for ends and offsets of times.
     client: Arc<BaseConsumer<Logging>>,
@@ -42,16 +47,38 @@ impl KafkaLog {
         let inbox = Arc::new(Inbox::default());
         Ok(Self {
             transactional_id: format!("{}-{member}", settings.group),
-            fetcher: Fetcher::new(settings, partitions, clock, &inbox)?,
+            fetcher: Fetcher::new(settings, clock, &inbox)?,
             member: GroupMember::join(settings, &member, &inbox)?,
             publisher: None,
-            silence: Silence::watch(settings, partitions, &client)?,
+            survey: Survey::spawn(settings, partitions, &client, &inbox)?,
             spare: Spare::default(),
             client,
             settings: settings.clone(),
             inbox,
             clock,
         })
+    }
+
+    /// Under the protocol `consumer` the member's epoch moves on with the group, and the client hears of it a moment later.
+    fn publish_as_member(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
+        let publisher = self.publisher.as_mut().ok_or_else(|| Failure::Rebuild("no producer".into()))?;
+        let deadline = Instant::now() + EPOCH_WAIT;
+        loop {
+            let proof = self.member.proof()?;
+            match publisher.publish(transaction, &self.settings.inputs, &proof) {
+                Ok(()) => return Ok(()),
+                Err(Refusal::Failed(failure)) => return Err(failure),
+                Err(Refusal::Epoch(words))
+                    if self.settings.group_protocol == GroupProtocol::Classic || Instant::now() > deadline =>
+                {
+                    return Err(Failure::Rebuild(format!("no longer a member of the group: {words}")));
+                }
+                Err(Refusal::Epoch(words)) => {
+                    tracing::debug!(target: "kafka", "{words}; trying again with the member's new epoch");
+                    self.inbox.wait_for_news(EPOCH_AGAIN);
+                }
+            }
+        }
     }
 
     fn name(&self, topic: Topic) -> &str {
@@ -76,6 +103,7 @@ impl Log for KafkaLog {
     }
 
     fn poll(&mut self, wait: Duration) -> Result<News, Failure> {
+        self.fetcher.stop_idle();
         if !self.inbox.has_news() {
             self.inbox.wait(wait, GATHER);
         }
@@ -105,7 +133,7 @@ impl Log for KafkaLog {
     }
 
     fn is_silent(&self, topic: u16) -> bool {
-        self.silence.is_silent(topic)
+        self.survey.is_silent(topic)
     }
 
     fn start(&mut self, inputs: &[InputOffset]) -> Result<(), Failure> {
@@ -142,9 +170,7 @@ impl Log for KafkaLog {
     }
 
     fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
-        let publisher = self.publisher.as_mut().ok_or_else(|| Failure::Rebuild("no producer".into()))?;
-        let proof = self.member.proof()?;
-        let published = publisher.publish(transaction, &self.settings.inputs, &proof);
+        let published = self.publish_as_member(transaction);
         if published.is_err() {
             self.publisher = None;
         }
@@ -167,7 +193,10 @@ impl Log for KafkaLog {
                 let mut list = TopicPartitionList::new();
                 let offset = Offset::Offset(time);
                 list.add_partition_offset(name, partition as i32, offset).map_err(stop("start time"))?;
-                let answer = self.client.offsets_for_times(list, REQUEST_WAIT).map_err(again("offsets of a time"))?;
+                let answer = self
+                    .client
+                    .offsets_for_times(list, REQUEST_WAIT)
+                    .map_err(fate::of_request("offsets of a time".into()))?;
                 Ok(answer
                     .elements()
                     .first()

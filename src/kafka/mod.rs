@@ -5,7 +5,7 @@
 //! Files in reading order: `log` (the seam), `memory`, `settings`, `client` and `token` (the door to all clients),
 //! `connect` (the first contact), `inspect` and `topics` (what must be so before anything runs), `fate` (what becomes of
 //! errors), `raw` and `raw_admin` (all unsafe code), `inbox` (what waits for a worker), `group` (which shards are the
-//! worker's), `fetch` (live records), `watch` and `silence` (when time may pass), `reader` (reading again), `transaction`
+//! worker's), `fetch` (live records), `watch` and `survey` (when time may pass), `reader` (reading again), `transaction`
 //! (the producer), `kafka_log` (all put together), `dry_run`, `produce`, `report` and `sample` (`shoal check --connect`).
 
 mod client;
@@ -26,7 +26,7 @@ mod reader;
 mod report;
 mod sample;
 mod settings;
-mod silence;
+mod survey;
 mod token;
 mod topics;
 mod transaction;

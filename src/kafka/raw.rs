@@ -394,7 +394,10 @@ pub fn flush<C: ProducerContext>(producer: &BaseProducer<C>, wait: Duration) -> 
 }
 
 /// Commits the open transaction. An error says nothing about whether it was committed.
-pub fn commit_transaction<C: ProducerContext>(producer: &BaseProducer<C>, wait: Duration) -> Result<(), String> {
+pub fn commit_transaction<C: ProducerContext>(
+    producer: &BaseProducer<C>,
+    wait: Duration,
+) -> Result<(), (RDKafkaErrorCode, String)> {
     // SAFETY: the producer is alive; the error is ours to destroy.
     unsafe {
         let error = sys::rd_kafka_commit_transaction(producer.client().native_ptr(), wait.as_millis() as c_int);
@@ -402,7 +405,8 @@ pub fn commit_transaction<C: ProducerContext>(producer: &BaseProducer<C>, wait: 
             return Ok(());
         }
         let words = CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into_owned();
+        let code = sys::rd_kafka_error_code(error).into();
         sys::rd_kafka_error_destroy(error);
-        Err(words)
+        Err((code, words))
     }
 }

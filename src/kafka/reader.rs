@@ -1,7 +1,7 @@
 //! Reading a partition again, outside the group: the journal to its end, or inputs for recovery. And the batch in which
 //! all records come, live ones too.
 
-use super::client::{Logging, REQUEST_WAIT, again, consumer_config, make, stop};
+use super::client::{Logging, REQUEST_WAIT, consumer_config, make, stop};
 use super::fate;
 use super::raw::{Messages, PrivateQueue, QueueEvent};
 use super::{Batch, Failure, KafkaSettings, Reader, Record};
@@ -226,11 +226,11 @@ impl Drop for KafkaReader {
 /// for only once a second.
 pub fn learn_topic<C: ConsumerContext>(consumer: &BaseConsumer<C>, name: &str) -> Result<(), Failure> {
     let metadata = consumer.fetch_metadata(Some(name), REQUEST_WAIT);
-    metadata.map(drop).map_err(again(format!("the leaders of {name}")))
+    metadata.map(drop).map_err(fate::of_request(format!("the leaders of {name}")))
 }
 
 /// Oldest offset and end of a partition, as a read-uncommitted client sees them.
 pub fn ends_of(client: &BaseConsumer<Logging>, name: &str, partition: u32) -> Result<(i64, i64), Failure> {
     let watermarks = client.fetch_watermarks(name, partition as i32, REQUEST_WAIT);
-    watermarks.map_err(again(format!("the ends of {name}[{partition}]")))
+    watermarks.map_err(fate::of_request(format!("the ends of {name}[{partition}]")))
 }

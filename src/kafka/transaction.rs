@@ -6,8 +6,10 @@
 //! was committed.
 
 use super::client::{Logging, REQUEST_WAIT, begin_transactions, config, make};
+use super::fate;
+use super::inspect::not_allowed;
 use super::raw::{self, RawRecord};
-use super::{Failure, InputOffset, KafkaSettings, Own, Transaction};
+use super::{Failure, InputOffset, KafkaSettings, OutRecord, Own, Transaction};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -26,22 +28,29 @@ const GOOD_END_MAX: Duration = Duration::from_secs(5);
 const EVENTS_SERVED: usize = 8;
 /// What is known at once.
 const CAUSE_WAIT: Duration = Duration::from_millis(500);
-const FLUSH_SLICE: Duration = Duration::from_millis(200);
+/// After so long a flush looks whether it can still succeed.
+const FLUSH_SLICE: Duration = Duration::from_millis(50);
 /// Below the session time-out of the group, so that a lost worker's transaction is over when its shards move.
 const TRANSACTION_TIMEOUT_MS: u32 = 10_000;
+
+/// Why a transaction was not published, or may not have been.
+pub enum Refusal {
+    /// The group's member has got another epoch in between. Nothing was published; it can be sent again with a new proof.
+    Epoch(String),
+    Failed(Failure),
+}
 
 /// A producer with an open door to the transaction coordinator.
 pub struct Publisher {
     producer: Arc<BaseProducer<Deliveries>>,
     topics: [CString; Own::ALL.len()],
+    transactional_id: String,
 }
 
 /// Keeps what the client reports during a transaction: why a record could not be written, and broken connections.
 #[derive(Default)]
 struct Deliveries {
-    failure: Mutex<Option<String>>,
-    /// A right was taken away: nothing that we do helps.
-    refusal: Mutex<Option<String>>,
+    failure: Mutex<Option<(RDKafkaErrorCode, String)>>,
     broken: Mutex<Option<String>>,
 }
 
@@ -53,7 +62,7 @@ impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
         use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut};
         if let Some(BrokerTransportFailure | AllBrokersDown | OperationTimedOut) = error.rdkafka_error_code() {
-            keep_first(&self.broken, reason);
+            keep_first(&self.broken, reason.to_owned());
         }
         Logging.error(error, reason);
     }
@@ -64,16 +73,17 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, message)) = result {
-            keep_first(&self.failure, &format!("{}: {error}", message.topic()));
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+            keep_first(&self.failure, (code, format!("{}: {error}", message.topic())));
         }
     }
 }
 
-fn keep_first(place: &Mutex<Option<String>>, words: &str) {
-    place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert_with(|| words.to_owned());
+fn keep_first<T>(place: &Mutex<Option<T>>, first: T) {
+    place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(first);
 }
 
-fn take(place: &Mutex<Option<String>>) -> Option<String> {
+fn take<T>(place: &Mutex<Option<T>>) -> Option<T> {
     place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
 }
 
@@ -93,7 +103,7 @@ impl Publisher {
         let topics = Own::ALL.map(|topic| {
             CString::new(settings.topics.name(topic)).expect("topic names are checked when topics are made")
         });
-        Ok(Self { producer, topics })
+        Ok(Self { producer, topics, transactional_id: transactional_id.to_owned() })
     }
 
     pub fn publish(
@@ -101,20 +111,21 @@ impl Publisher {
         transaction: &Transaction<'_>,
         inputs: &[String],
         group: &ConsumerGroupMetadata,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Refusal> {
         // What happened between transactions does not matter to this one.
         self.serve();
         take(&self.producer.context().broken);
+        take(&self.producer.context().failure);
         let started = Instant::now();
-        let sent = self.send(transaction, inputs, group);
-        sent.map_err(|words| take(&self.producer.context().refusal).map_or(Failure::Rebuild(words), Failure::Stop))?;
+        self.send(transaction, inputs, group)?;
         self.serve();
+        let rebuild = |words| Err(Refusal::Failed(Failure::Rebuild(words)));
         if let Some(words) = take(&self.producer.context().broken) {
-            return Err(Failure::Rebuild(format!("a connection broke during a transaction: {words}")));
+            return rebuild(format!("a connection broke during a transaction: {words}"));
         }
         match started.elapsed() {
             elapsed if elapsed < GOOD_END_MAX => Ok(()),
-            elapsed => Err(Failure::Rebuild(format!("a transaction took {elapsed:?}, more than {GOOD_END_MAX:?}"))),
+            elapsed => rebuild(format!("a transaction took {elapsed:?}, more than {GOOD_END_MAX:?}")),
         }
     }
 
@@ -130,59 +141,74 @@ impl Publisher {
         transaction: &Transaction<'_>,
         inputs: &[String],
         group: &ConsumerGroupMetadata,
-    ) -> Result<(), String> {
-        let in_words = |what: &'static str| move |error: KafkaError| format!("{what}: {error}");
-        self.producer.begin_transaction().map_err(in_words("begin of a transaction"))?;
+    ) -> Result<(), Refusal> {
+        self.producer.begin_transaction().map_err(failed("begin of a transaction"))?;
         tracing::trace!(target: "shoal::transaction", records = transaction.records.len(), "begun");
-        for record in &transaction.records {
-            let raw = RawRecord {
-                topic: &self.topics[record.topic as usize],
-                partition: record.partition,
-                key: record.key,
-                value: record.value,
-            };
-            let headers = transaction.headers[record.headers.clone()].iter().map(|header| (header.name, header.value));
-            raw::produce(&self.producer, &raw, headers).map_err(|code| format!("a record was refused: {code}"))?;
-        }
-        let offsets = offset_list(&transaction.offsets, inputs)?;
-        self.flush().map_err(|words| format!("{words}; {}", self.cause(&offsets, group)))?;
+        transaction.records.iter().try_for_each(|record| self.produce(record, transaction)).map_err(Refusal::Failed)?;
+        let offsets = offset_list(&transaction.offsets, inputs).map_err(Refusal::Failed)?;
+        self.flush().map_err(|failure| Refusal::Failed(self.cause(failure, &offsets, group)))?;
         tracing::trace!(target: "shoal::transaction", "written");
-        self.producer
-            .send_offsets_to_transaction(&offsets, group, REQUEST_WAIT)
-            .inspect_err(|error| self.note_refusal(error, "Read on one of the inputs"))
-            .map_err(in_words("offsets of a transaction"))?;
+        let sent = self.producer.send_offsets_to_transaction(&offsets, group, REQUEST_WAIT);
+        sent.map_err(|error| self.refused_offsets(&error))?;
         tracing::trace!(target: "shoal::transaction", "offsets sent");
-        raw::commit_transaction(&self.producer, REQUEST_WAIT)
-            .map_err(|words| format!("commit of a transaction: {words}"))?;
+        raw::commit_transaction(&self.producer, REQUEST_WAIT).map_err(|(code, words)| {
+            Refusal::Failed(fate::of_transaction(code, format!("commit of a transaction: {words}")))
+        })?;
         tracing::trace!(target: "shoal::transaction", "committed");
         Ok(())
     }
 
-    /// Why records were not written: they are only said to be purged, and the cause is told with the next step.
-    fn cause(&self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> String {
+    /// Why records were not written: often they are only said to be purged, and the cause is told with the next step.
+    fn cause(&self, failure: Failure, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> Failure {
+        let Failure::Rebuild(words) = failure else { return failure };
         match self.producer.send_offsets_to_transaction(offsets, group, CAUSE_WAIT) {
-            Err(error) => {
-                self.note_refusal(&error, "Write on one of our topics");
-                error.to_string()
-            }
-            Ok(()) => "no cause is known".into(),
+            Err(error) => self
+                .refused_right(&error, "Write on one of our topics")
+                .unwrap_or_else(|| failure_of(&format!("{words}; the next step"), &error)),
+            Ok(()) => Failure::Rebuild(words),
         }
     }
 
     /// A right that was taken away while we run; the error does not say of which topic.
-    fn note_refusal(&self, error: &KafkaError, right_on_topics: &str) {
+    fn refused_right(&self, error: &KafkaError, right_on_topics: &str) -> Option<Failure> {
         let right = match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::TopicAuthorizationFailed) => right_on_topics,
             Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "Read on our group",
-            _ => return,
+            Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
+                return Some(Failure::Stop(not_allowed("Write", "transactional id", &self.transactional_id)));
+            }
+            _ => return None,
         };
         let words = format!("Kafka does not allow us {right} any more; `shoal check --connect` names what is missing");
-        keep_first(&self.producer.context().refusal, &words);
+        Some(Failure::Stop(words))
+    }
+
+    fn produce(&self, record: &OutRecord<'_>, transaction: &Transaction<'_>) -> Result<(), Failure> {
+        let topic = &self.topics[record.topic as usize];
+        let raw = RawRecord { topic, partition: record.partition, key: record.key, value: record.value };
+        let headers = transaction.headers[record.headers.clone()].iter().map(|header| (header.name, header.value));
+        raw::produce(&self.producer, &raw, headers).map_err(|code| {
+            let words = format!("a record for {}[{}] was refused: {code}", topic.to_string_lossy(), record.partition);
+            fate::of_transaction(code, words)
+        })
+    }
+
+    /// A member whose epoch has moved on is not a zombie. If the transaction ends well, with nothing in it, it may try again.
+    fn refused_offsets(&self, error: &KafkaError) -> Refusal {
+        let is_epoch = matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::IllegalGeneration | RDKafkaErrorCode::StaleMemberEpoch)
+        );
+        if is_epoch && self.producer.abort_transaction(REQUEST_WAIT).is_ok() {
+            return Refusal::Epoch(error.to_string());
+        }
+        let refused = self.refused_right(error, "Read on one of the inputs");
+        Refusal::Failed(refused.unwrap_or_else(|| failure_of("offsets of a transaction", error)))
     }
 
     /// Waits until the broker has acknowledged every record. Failed ones are reported as events, which nobody serves
-    /// during the raw flush: so it is cut into slices.
-    fn flush(&self) -> Result<(), String> {
+    /// during the raw flush, and nothing is sent any more by a producer that was fenced: so it is cut into slices.
+    fn flush(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + GOOD_END_MAX;
         loop {
             let flushed = raw::flush(&self.producer, FLUSH_SLICE);
@@ -190,17 +216,29 @@ impl Publisher {
                 return Ok(());
             }
             self.serve();
-            if let Some(words) = take(&self.producer.context().failure) {
-                return Err(format!("a record was not written: {words}"));
+            if let Some((code, words)) = take(&self.producer.context().failure) {
+                return Err(fate::of_transaction(code, format!("a record was not written: {words}")));
+            }
+            if let Some((code, words)) = self.producer.client().fatal_error() {
+                return Err(fate::of_transaction(code, format!("records cannot be written: {words}")));
             }
             if Instant::now() > deadline {
-                return flushed;
+                return flushed.map_err(Failure::Rebuild);
             }
         }
     }
 }
 
-fn offset_list(offsets: &[InputOffset], inputs: &[String]) -> Result<TopicPartitionList, String> {
+fn failed(what: &'static str) -> impl FnOnce(KafkaError) -> Refusal {
+    move |error| Refusal::Failed(failure_of(what, &error))
+}
+
+fn failure_of(what: &str, error: &KafkaError) -> Failure {
+    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+    fate::of_transaction(code, format!("{what}: {error}"))
+}
+
+fn offset_list(offsets: &[InputOffset], inputs: &[String]) -> Result<TopicPartitionList, Failure> {
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for input in offsets {
         list.add_partition_offset(
@@ -208,7 +246,7 @@ fn offset_list(offsets: &[InputOffset], inputs: &[String]) -> Result<TopicPartit
             input.partition as i32,
             Offset::Offset(input.offset),
         )
-        .map_err(|error| format!("offset {}: {error}", input.offset))?;
+        .map_err(|error| Failure::Stop(format!("offset {}: {error}", input.offset)))?;
     }
     Ok(list)
 }

@@ -1,5 +1,4 @@
-//! When the broker last answered for a partition, from librdkafka's statistics; and whether an input has got more
-//! partitions.
+//! When the broker last answered for a partition, from librdkafka's statistics.
 //!
 //! A partition without records must be told apart from one whose leader is away: time may pass for the first only. Each
 //! statistics event says how many fetches were sent to each broker and how many responses came from it. A broker has one
@@ -10,8 +9,6 @@
 
 use super::Failure;
 use super::client::Logging;
-use super::fate;
-use super::inbox::Inbox;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
@@ -46,10 +43,7 @@ impl Answers {
 
 /// Context of the consumer that fetches.
 pub struct Watching {
-    inputs: Vec<String>,
-    partitions: u32,
     clock: Instant,
-    inbox: Arc<Inbox>,
     seen: Mutex<Seen>,
 }
 
@@ -59,7 +53,6 @@ struct Seen {
     brokers: HashMap<i32, VecDeque<Counts>>,
     /// Microseconds from librdkafka's clock to ours, the least that was seen: an event is heard some time after its moment.
     clock_offset: Option<i64>,
-    has_grown: bool,
 }
 
 struct Followed {
@@ -117,8 +110,8 @@ struct PartitionStatistics {
 impl Watching {
     pub const INTERVAL_MS: u32 = 500;
 
-    pub fn new(inputs: &[String], partitions: u32, clock: Instant, inbox: Arc<Inbox>) -> Self {
-        Self { inputs: inputs.to_vec(), partitions, clock, inbox, seen: Mutex::default() }
+    pub fn new(clock: Instant) -> Self {
+        Self { clock, seen: Mutex::default() }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -146,18 +139,6 @@ impl Watching {
         let moment = u64::try_from((statistics.ts + offset) / 1_000).unwrap_or(0);
         let answered = seen.answered_by_brokers(statistics, moment);
         seen.note_answers(statistics, moment, &answered);
-        self.look_for_growth(statistics, &mut seen);
-    }
-
-    fn look_for_growth(&self, statistics: &Statistics, seen: &mut Seen) {
-        for input in &self.inputs {
-            let Some(topic) = statistics.topics.get(input) else { continue };
-            let partitions = topic.partitions.keys().filter(|&&partition| partition >= 0).count() as u32;
-            if partitions > self.partitions && !seen.has_grown {
-                seen.has_grown = true;
-                self.inbox.tell(Err(fate::of_growth(input, self.partitions, partitions)));
-            }
-        }
     }
 }
 
