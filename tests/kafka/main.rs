@@ -3,8 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bare;
 mod cli;
+mod faults;
+mod group;
 mod harness;
+mod log;
 mod outage;
 mod pipeline;
 mod refusals;

@@ -21,7 +21,7 @@ mod topics;
 pub mod views;
 
 pub use broker::{Broker, BrokerOptions};
-pub use topics::{Produced, Received, send};
+pub use topics::{Produced, Received, block_on, send};
 
 use std::io::Write;
 use std::sync::OnceLock;

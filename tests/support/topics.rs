@@ -239,7 +239,7 @@ pub fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, re
 }
 
 /// Waits for one future on this thread; the admin client has no other door.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

@@ -1,0 +1,95 @@
+//! What the tests of the bare log share: settings with topics of their own, news, records as plain values.
+
+use crate::support::{Broker, Produced};
+use shoal::kafka::{
+    Batch, InputOffset, KafkaBatch, KafkaLog, KafkaSettings, Log, News, OutRecord, Own, Topic, create_or_check_topics,
+};
+use std::time::{Duration, Instant};
+
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Topic, partition, offset, value.
+pub type Seen = (Topic, u32, i64, String);
+
+/// Settings with topics of the test's own, which are made with two partitions.
+pub fn settings(broker: &Broker, test: &str, inputs: &[&str]) -> KafkaSettings {
+    let mut settings = KafkaSettings {
+        brokers: broker.address.clone(),
+        group: test.into(),
+        instance: "test".into(),
+        inputs: inputs.iter().map(|input| format!("{test}-{input}")).collect(),
+        ..KafkaSettings::default()
+    };
+    let topics = &mut settings.topics;
+    for name in
+        [&mut topics.changes, &mut topics.membership, &mut topics.rejected, &mut topics.journal, &mut topics.control]
+    {
+        *name = format!("{test}.{name}");
+    }
+    for input in &settings.inputs {
+        broker.create_topic(input, 2, &[("retention.ms", "-1")]);
+    }
+    create_or_check_topics(&settings, 2).unwrap();
+    settings
+}
+
+pub fn joined(settings: &KafkaSettings) -> KafkaLog {
+    let mut log = KafkaLog::join(settings, 0).unwrap();
+    assert_eq!(news(&mut log), News::Assigned(vec![0, 1]));
+    log.fence().unwrap();
+    log
+}
+
+/// Polls until there is news.
+pub fn news(log: &mut KafkaLog) -> News {
+    until("news", || match log.poll(Duration::from_millis(20)).unwrap() {
+        News::Nothing => None,
+        news => Some(news),
+    })
+}
+
+/// Tries until there is something.
+pub fn until<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(got) = get() {
+            return got;
+        }
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+    }
+}
+
+/// Takes from these partitions until each is at its end.
+pub fn take_all(log: &mut KafkaLog, partitions: &[(Topic, u32)]) -> Vec<Seen> {
+    let mut all = Vec::new();
+    until("the end of all partitions", || {
+        assert_eq!(log.poll(Duration::from_millis(20)).unwrap(), News::Nothing);
+        all.extend(partitions.iter().flat_map(|&(topic, partition)| take(log, topic, partition)));
+        partitions.iter().all(|&(topic, partition)| log.is_at_end(topic, partition)).then_some(())
+    });
+    all
+}
+
+pub fn take(log: &mut KafkaLog, topic: Topic, partition: u32) -> Vec<Seen> {
+    let mut batch = KafkaBatch::default();
+    let taken = log.take(topic, partition, 4_096, &mut batch).unwrap();
+    assert_eq!(taken, batch.len());
+    contents(&batch).into_iter().map(|(offset, value)| (topic, partition, offset, value)).collect()
+}
+
+pub fn contents(batch: &KafkaBatch) -> Vec<(i64, String)> {
+    let value = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or(b"<null>")).into_owned();
+    (0..batch.len()).map(|place| batch.record(place)).map(|record| (record.offset, value(record.value))).collect()
+}
+
+pub fn to(topic: Own, partition: u32, value: &str) -> OutRecord<'_> {
+    OutRecord { topic, partition, key: Some(b"k"), value: Some(value.as_bytes()), headers: 0..0 }
+}
+
+pub fn at(topic: u16, partition: u32, offset: i64) -> InputOffset {
+    InputOffset { topic, partition, offset }
+}
+
+pub fn produced(partition: i32, value: &str) -> Produced<'_> {
+    Produced { partition: Some(partition), timestamp: Some(1), key: Some(b"k"), value: Some(value.as_bytes()) }
+}
