@@ -1,7 +1,8 @@
 //! The services of a run: which are up, which are held back until when, and who tells what.
 
-use crate::proxy::{Hold, OF_TRANSACTIONS, Proxy};
+use crate::proxy::{Hold, Proxy};
 use crate::service::{Guard, Listener, Service, Told};
+use crate::wire::OF_TRANSACTIONS;
 use rustix::process::Signal;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;

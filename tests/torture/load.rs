@@ -4,15 +4,14 @@
 //! which Shoal does not look at. The independent run gets what stands in the topics in the end: a producer whose broker is
 //! killed may write a record twice, and then it is there twice.
 
+use crate::support::Broker;
 use crate::support::events::{Line, RULES, Random, event, hostile};
-use crate::support::{Broker, Received};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -75,8 +74,8 @@ impl LoadOptions {
     }
 }
 
-/// Why a record cannot be used.
-const REASON: &str = "torture_reason";
+/// The header that says why a record cannot be used.
+pub const REASON: &str = "torture_reason";
 
 /// What was written.
 #[derive(Default)]
@@ -86,53 +85,13 @@ pub struct Written {
     pub kinds: BTreeMap<&'static str, u64>,
 }
 
-/// What stands in the input topics.
-pub struct Inputs {
-    /// Usable lines of each topic, in files named as the topics: partition after partition, as they stand there.
-    pub files: Vec<PathBuf>,
-    /// Where each unusable record stands, and why it is one.
-    pub rejected: PathBuf,
-    /// Where each partition of each topic ends.
-    pub ends: Vec<Vec<i64>>,
-}
-
-impl Inputs {
-    pub fn read(broker: &Broker, options: &LoadOptions, folder: &Path) -> std::io::Result<Self> {
-        let rejected = folder.join("rejected.jsonl");
-        let mut rejects = BufWriter::new(File::create(&rejected)?);
-        let (mut files, mut ends) = (Vec::new(), Vec::new());
-        for topic in &options.topics {
-            let path = folder.join(topic);
-            let mut lines = BufWriter::new(File::create(&path)?);
-            for record in broker.read_committed(topic) {
-                write_input(&record, topic, &mut lines, &mut rejects)?;
-            }
-            lines.flush()?;
-            files.push(path);
-            ends.push((0..options.partitions).map(|partition| broker.end(topic, partition as i32)).collect());
-        }
-        rejects.flush()?;
-        Ok(Self { files, rejected, ends })
-    }
-}
-
-fn write_input(
-    record: &Received,
-    topic: &str,
-    lines: &mut impl Write,
-    rejects: &mut impl Write,
-) -> std::io::Result<()> {
-    if let Some(reason) = record.header(REASON) {
-        let (partition, offset, reason) = (record.partition, record.offset, String::from_utf8_lossy(reason));
-        let place = format!(r#""topic":"{topic}","partition":{partition},"offset":{offset}"#);
-        return writeln!(rejects, r#"{{{place},"reason":"{reason}"}}"#);
-    }
-    lines.write_all(record.value.as_deref().unwrap_or_default())?;
-    lines.write_all(b"\n")
-}
+/// While this is set only events come that change nothing, at a moment that stands still: there is always something to
+/// commit, and never an output that would have it committed at once.
+pub type Calm = Arc<AtomicBool>;
 
 /// Writes events at a steady pace on a thread of its own until it is told to end.
 pub struct Load {
+    pub calm: Calm,
     end: Sender<()>,
     thread: JoinHandle<std::io::Result<Written>>,
 }
@@ -141,10 +100,11 @@ impl Load {
     pub fn start(broker: &Broker, options: &LoadOptions) -> std::io::Result<Self> {
         let mut config = broker.client();
         let producer = config.set("enable.idempotence", "true").set("linger.ms", "5").set("compression.type", "lz4");
-        let writer = Writer::new(producer.create().expect("producer"), options.clone());
+        let calm = Calm::default();
+        let writer = Writer::new(producer.create().expect("producer"), options.clone(), Arc::clone(&calm));
         let (end, told) = channel();
         let thread = std::thread::Builder::new().name("load".into()).spawn(move || writer.run(&told))?;
-        Ok(Self { end, thread })
+        Ok(Self { calm, end, thread })
     }
 
     /// Ends it and waits until the broker has everything.
@@ -161,17 +121,22 @@ struct Writer {
     random: Random,
     step: i64,
     written: u64,
+    calm: Calm,
+    /// Events of calm moments.
+    without_effect: u64,
     recent: VecDeque<(usize, Line)>,
     result: Written,
 }
 
 impl Writer {
-    fn new(producer: ThreadedProducer<DefaultProducerContext>, options: LoadOptions) -> Self {
+    fn new(producer: ThreadedProducer<DefaultProducerContext>, options: LoadOptions, calm: Calm) -> Self {
         Self {
             producer,
             random: Random(options.seed),
             step: (SPAN / options.events_max.max(1) as i64).min(STEP_MAX),
             written: 0,
+            calm,
+            without_effect: 0,
             recent: VecDeque::new(),
             options,
             result: Written::default(),
@@ -195,6 +160,11 @@ impl Writer {
     }
 
     fn write_next(&mut self) {
+        if self.calm.load(Ordering::Relaxed) {
+            self.without_effect += 1;
+            let (topic, line) = self.without_effect(format!("q-{}", self.without_effect), self.now());
+            return self.write_usable("without effect", topic, &line);
+        }
         self.written += 1;
         match self.random.below(1_000) {
             0..12 => self.write_unusable(),
@@ -214,19 +184,33 @@ impl Writer {
         }
     }
 
-    /// Some customers have most events, most have few. Each has all of its events in one topic. Every other event is one
-    /// that no rule looks at, so that there is often something to commit without an output.
+    /// Every other event is one that no rule looks at.
     fn event(&mut self, time: i64) -> (usize, Line) {
-        let customer = self.random.below(CUSTOMERS) * self.random.below(CUSTOMERS) / CUSTOMERS;
         let n = self.written;
-        let value = match self.random.below(2) {
-            0 => event(&mut self.random, n as usize, customer, time).into_bytes(),
-            _ => {
-                format!(r#"{{"event_id":"e-{n}","customer_id":"c-{customer:05}","time":{time},"type":"open"}}"#).into()
-            }
-        };
+        if self.random.below(2) == 0 {
+            return self.without_effect(format!("e-{n}"), time);
+        }
+        let customer = self.customer();
+        let value = event(&mut self.random, n as usize, customer, time);
+        self.of(customer, time, value)
+    }
+
+    fn without_effect(&mut self, id: String, time: i64) -> (usize, Line) {
+        let customer = self.customer();
+        let value = format!(r#"{{"event_id":"{id}","customer_id":"c-{customer:05}","time":{time},"type":"open"}}"#);
+        self.of(customer, time, value)
+    }
+
+    /// Some have most events, most have few.
+    fn customer(&mut self) -> u64 {
+        self.random.below(CUSTOMERS) * self.random.below(CUSTOMERS) / CUSTOMERS
+    }
+
+    /// Each customer has all of its events in one topic.
+    fn of(&self, customer: u64, time: i64, value: String) -> (usize, Line) {
         let topic = customer as usize % self.options.topics.len();
-        (topic, Line { time, key: Some(format!("c-{customer:05}").into_bytes()), value: Some(value) })
+        let key = format!("c-{customer:05}").into_bytes();
+        (topic, Line { time, key: Some(key), value: Some(value.into_bytes()) })
     }
 
     fn write_usable(&mut self, kind: &'static str, topic: usize, line: &Line) {

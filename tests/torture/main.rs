@@ -1,12 +1,14 @@
 //! The proof on a real broker: services are killed in every phase while all else goes wrong too, and what consumers see in
 //! the end is what an independent run says. `--help` tells more; CONTRIBUTING.md says when to run it and how.
 //!
-//! In reading order: `options`, `trial` (the whole), `load` (events), `service` and `fleet` (processes), `proxy` (the
-//! network), `phase` and `storm` (kills and faults), `check/` (the checker, a program of its own), `doubt` (it can fail).
+//! In reading order: `options`, `trial` (the whole), `load` and `inputs` (events), `service` and `fleet` (processes),
+//! `proxy` and `wire` (the network), `phase` and `storm` (kills and faults), `check/` (the checker, a program of its own),
+//! `doubt` (it can fail).
 
 mod check;
 mod doubt;
 mod fleet;
+mod inputs;
 mod load;
 mod options;
 mod phase;
@@ -16,6 +18,7 @@ mod storm;
 #[path = "../support/mod.rs"]
 mod support;
 mod trial;
+mod wire;
 
 use options::{Options, Wanted};
 use proxy::Proxy;

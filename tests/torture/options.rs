@@ -33,6 +33,9 @@ pub struct Options {
     /// Input topics; with two the rules know no time, so that the result does not depend on timing
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
     pub inputs: u32,
+    /// How the services' group is led: "classic" or "consumer"
+    #[arg(long, value_name = "PROTOCOL", default_value = "classic")]
+    pub group_protocol: String,
     /// Events a second
     #[arg(long, value_name = "N", default_value_t = 250)]
     pub rate: u32,

@@ -5,6 +5,7 @@
 //! first request. So a gate can catch a service in the middle of a transaction: at the first request of a kind, before the
 //! broker has seen it or with the broker's answer held back.
 
+use crate::wire::{client_id, read_frame};
 use rustix::net::sockopt::set_socket_linger;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
@@ -12,16 +13,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-/// No request of a client is longer.
-const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
 const ANSWER_BYTES: usize = 16 * 1024;
-
-/// Kinds of requests as Kafka's protocol numbers them.
-pub const PRODUCE: i16 = 0;
-pub const ADD_PARTITIONS: i16 = 24;
-pub const END_TRANSACTION: i16 = 26;
-/// All that a transaction sends.
-pub const OF_TRANSACTIONS: &[i16] = &[PRODUCE, ADD_PARTITIONS, 25, END_TRANSACTION, 28];
 
 /// What a gate keeps from moving on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -319,25 +311,4 @@ impl State {
         }
         gate.complete && !was_complete
     }
-}
-
-/// One request: its length in four bytes, and so many more.
-fn read_frame(input: &mut impl Read, frame: &mut Vec<u8>) -> io::Result<()> {
-    let mut length = [0; 4];
-    input.read_exact(&mut length)?;
-    let bytes = u32::from_be_bytes(length) as usize;
-    if bytes > FRAME_BYTES_MAX {
-        return Err(io::Error::other("not a request of Kafka's"));
-    }
-    frame.clear();
-    frame.extend_from_slice(&length);
-    frame.resize(4 + bytes, 0);
-    input.read_exact(&mut frame[4..])
-}
-
-/// Behind length, kind, version and number: two bytes of length, and the text.
-fn client_id(frame: &[u8]) -> Option<String> {
-    let length = u16::from_be_bytes(frame.get(12..14)?.try_into().ok()?);
-    let text = frame.get(14..14 + usize::from(length))?;
-    Some(String::from_utf8_lossy(text).into_owned())
 }

@@ -93,22 +93,9 @@ impl Service {
         let _ = kill_process(id, signal);
     }
 
-    /// kill -9; it is dead when this returns.
-    pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        self.wait();
-    }
-
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        let status = self.child.try_wait().ok().flatten()?;
-        self.guard.remove(self.child.id());
-        Some(status)
-    }
-
-    fn wait(&mut self) {
-        let _ = self.child.wait();
-        self.guard.remove(self.child.id());
+        self.child.try_wait().ok().flatten()
     }
 
     /// The last lines of its log.
@@ -117,9 +104,12 @@ impl Service {
     }
 }
 
+/// kill -9; it is dead after this.
 impl Drop for Service {
     fn drop(&mut self) {
-        self.kill();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.guard.remove(self.child.id());
     }
 }
 
@@ -142,7 +132,7 @@ ids=" "
 while read -r verb id; do
   case $verb in
     add) ids="$ids$id " ;;
-    remove) ids="${ids%% $id *} ${ids#* $id }" ;;
+    remove) case "$ids" in *" $id "*) ids="${ids%% $id *} ${ids#* $id }" ;; esac ;;
   esac
 done
 [ -n "${ids# }" ] && kill -9 $ids 2> /dev/null

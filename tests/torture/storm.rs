@@ -1,11 +1,14 @@
 //! Kills and faults, one after another, as a seed says: each round has a fault, and a kill in the phase that was hit least.
 
 use crate::fleet::{Doing, Fleet, Trap};
+use crate::load::Calm;
 use crate::phase::{Phase, Tally};
-use crate::proxy::{END_TRANSACTION, Hold};
+use crate::proxy::Hold;
 use crate::support::Broker;
 use crate::support::events::Random;
+use crate::wire::END_TRANSACTION;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Of the group; a service that is silent for longer loses its shards.
@@ -41,8 +44,7 @@ enum Fault {
     LateReturn,
 }
 
-const DECK: [Fault; 12] = [
-    Fault::Nothing,
+const DECK: [Fault; 11] = [
     Fault::Nothing,
     Fault::Nothing,
     Fault::StopPastTimeout,
@@ -59,6 +61,7 @@ const DECK: [Fault; 12] = [
 pub struct Storm<'a> {
     fleet: &'a mut Fleet,
     broker: &'a mut Broker,
+    calm: Calm,
     random: Random,
     deck: Vec<Fault>,
     started: Instant,
@@ -71,10 +74,11 @@ pub struct Storm<'a> {
 }
 
 impl<'a> Storm<'a> {
-    pub fn new(fleet: &'a mut Fleet, broker: &'a mut Broker, seed: u64) -> Self {
+    pub fn new(fleet: &'a mut Fleet, broker: &'a mut Broker, calm: Calm, seed: u64) -> Self {
         Self {
             fleet,
             broker,
+            calm,
             random: Random(seed),
             deck: Vec::new(),
             started: Instant::now(),
@@ -129,7 +133,10 @@ impl<'a> Storm<'a> {
             Fault::BrokerCrash => self.crash_broker()?,
             _ => {
                 // Somebody else must be there to be killed.
-                let Some(place) = self.someone(2)? else { return Ok(Fault::Nothing) };
+                let Some(place) = self.someone(2)? else {
+                    self.deck.push(fault);
+                    return Ok(Fault::Nothing);
+                };
                 self.afflict(place, fault)?;
             }
         }
@@ -154,8 +161,16 @@ impl<'a> Storm<'a> {
             .or_default() += 1;
     }
 
+    /// Every other time it has just been asked to end a transaction, and answered or not.
     fn crash_broker(&mut self) -> Result<(), String> {
+        let asked = if self.random.below(2) == 0 { self.someone(1)? } else { None };
+        if let Some(place) = asked {
+            let name = self.fleet.name(place).to_owned();
+            self.fleet.proxy().set_gate(&name, &[END_TRANSACTION], Hold::Answer);
+            self.fleet.wait(GATE_PATIENCE, |fleet| fleet.proxy().has_caught(&name).then_some(()))?;
+        }
         self.broker.crash()?;
+        self.fleet.proxy().open_all_gates();
         *self.faults.entry("broker killed and restarted").or_default() += 1;
         self.broker.restart()
     }
@@ -246,10 +261,11 @@ impl<'a> Storm<'a> {
         Ok(is_hit)
     }
 
-    /// The last member joins or leaves; of those that give shards up, one that has a transaction to end is killed.
+    /// The last member joins or leaves while events come that need no output; of those that give shards up, one that has a transaction to end is killed.
     fn kill_in_revoke(&mut self) -> Result<bool, String> {
-        self.someone(1)?;
-        self.fleet.set_trap(Trap::Revoke);
+        let single = |fleet: &mut Fleet| fleet.at_work().into_iter().find(|&place| fleet.workers(place) == 1);
+        self.fleet.wait(WORK_PATIENCE, single)?;
+        self.calm.store(true, Ordering::Relaxed);
         let patience = self.move_spare()?;
         let caught = self.fleet.wait(patience, |fleet| {
             (0..fleet.count()).find(|&place| {
@@ -258,6 +274,7 @@ impl<'a> Storm<'a> {
             })
         })?;
         self.fleet.set_trap(Trap::Unset);
+        self.calm.store(false, Ordering::Relaxed);
         if let Some(place) = caught {
             self.kill(place);
         }
@@ -267,13 +284,14 @@ impl<'a> Storm<'a> {
         Ok(caught.is_some())
     }
 
-    /// Lets the last member join or leave; how long it may take until the others give shards up.
+    /// Lets the last member join or leave, and sets the trap; how long it may take until the others give shards up.
     fn move_spare(&mut self) -> Result<Duration, String> {
         let spare = self.fleet.count() - 1;
         if let Some(left) = self.spare_left.take() {
             // Earlier it would find its place as it left it.
             let moved = left + SESSION_TIMEOUT + MARGIN;
             self.fleet.wait(SESSION_TIMEOUT * 2, |_| (Instant::now() > moved).then_some(()))?;
+            self.fleet.set_trap(Trap::Revoke);
             self.fleet.start(spare)?;
             *self.faults.entry("joined").or_default() += 1;
             return Ok(REVOKE_PATIENCE);
@@ -284,6 +302,7 @@ impl<'a> Storm<'a> {
             self.spare_left = Some(Instant::now());
             *self.faults.entry("left").or_default() += 1;
         }
+        self.fleet.set_trap(Trap::Revoke);
         Ok(SESSION_TIMEOUT + REVOKE_PATIENCE)
     }
 }

@@ -1,7 +1,8 @@
 //! The whole: broker, proxy, services, load and storm; then the independent run and the checker.
 
 use crate::fleet::{Fleet, Plan};
-use crate::load::{Inputs, Load, LoadOptions, NOW, Written};
+use crate::inputs::Inputs;
+use crate::load::{Load, LoadOptions, NOW, Written};
 use crate::options::Options;
 use crate::proxy::Proxy;
 use crate::service::{Guard, tail};
@@ -81,7 +82,7 @@ fn torment(
 ) -> Result<(), String> {
     let events = Load::start(broker, load).map_err(words("load"))?;
     (0..fleet.count()).try_for_each(|place| fleet.start(place))?;
-    let mut storm = Storm::new(fleet, broker, options.seed);
+    let mut storm = Storm::new(fleet, broker, Arc::clone(&events.calm), options.seed);
     storm.rage(options.kills)?;
     let (tally, faults) = (storm.tally, storm.faults);
     let written = events.finish()?;
@@ -119,9 +120,13 @@ fn plans(options: &Options, load: &LoadOptions, proxy: &Proxy, folder: &Path) ->
         let topics: String = ["changes", "membership", "rejected", "journal", "control"]
             .map(|name| format!("{name} = {:?}\n", topic(name)))
             .concat();
+        let protocol = match options.group_protocol.as_str() {
+            "classic" => String::new(),
+            other => format!("group_protocol = {other:?}\n"),
+        };
         let settings = format!(
             "rules = \"rules.toml\"\n[kafka]\nbrokers = \"127.0.0.1:{}\"\ngroup = {GROUP:?}\ninstance = {name:?}\n\
-             inputs = {:?}\nsession_timeout_ms = {}\nfetch_wait_ms = 20\n[kafka.topics]\n{topics}\
+             inputs = {:?}\n{protocol}session_timeout_ms = {}\nfetch_wait_ms = 20\n[kafka.topics]\n{topics}\
              [kafka.client]\n\"client.id\" = {name:?}\n[worker]\nworkers = {workers}\n[log]\nlevel = \"trace\"\n",
             proxy.port,
             load.topics,
