@@ -147,7 +147,7 @@ fn key_of(line: &[u8]) -> &[u8] {
 fn best_discard(broker: &Broker, size: Size) -> Took {
     let grid = [
         // The pipeline's own.
-        Fetching { batch: 4_096, queue_backoff_ms: 5, queued_messages_min: 100_000, read_committed: true },
+        Fetching { batch: 4_096, queue_backoff_ms: 5, queued_messages_min: 20_000, read_committed: true },
         Fetching { batch: 1_000, queue_backoff_ms: 5, queued_messages_min: 100_000, read_committed: true },
         Fetching { batch: 1_000, queue_backoff_ms: 10, queued_messages_min: 100_000, read_committed: false },
         Fetching { batch: 4_096, queue_backoff_ms: 10, queued_messages_min: 100_000, read_committed: false },

@@ -153,13 +153,14 @@ pub fn tell_error(error: &KafkaError, reason: &str) {
     }
 }
 
-/// Tells what librdkafka logs. Nobody must act on it: all of it is retried, or comes as an error too.
+/// Tells what librdkafka logs. Nobody must act on it: what is logged there is retried, or comes as an error too.
 pub fn tell_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::error!(target: "kafka", "{facility} {message}");
-        }
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::info!(target: "kafka", "{facility} {message}"),
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error
+        | RDKafkaLogLevel::Warning => tracing::info!(target: "kafka", "{facility} {message}"),
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
             tracing::debug!(target: "kafka", "{facility} {message}");
         }

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 const QUEUED_MESSAGES_MIN: &str = "20000";
 /// And bytes of them, in KiB.
 const QUEUED_KBYTES_MAX: &str = "16384";
+/// Fetches that wait longer would be answered too seldom for live time: see `watch`.
+const FETCH_WAIT_MS_MAX: u32 = 250;
 /// How long a partition that was just started may take to bring something, before it can be started elsewhere.
 const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(10);
 
@@ -83,6 +85,13 @@ pub struct Fetcher {
 impl Fetcher {
     /// `clock` is where monotonic time starts.
     pub fn new(settings: &KafkaSettings, clock: Instant, inbox: &Arc<Inbox>) -> Result<Self, Failure> {
+        if settings.fetch_wait_ms > FETCH_WAIT_MS_MAX {
+            return Err(Failure::Stop(format!(
+                "`fetch_wait_ms` of [kafka]: expected at most {FETCH_WAIT_MS_MAX}, found {}: time passes only while fetches \
+                 are answered",
+                settings.fetch_wait_ms
+            )));
+        }
         let mut config = consumer_config(settings);
         config
             // librdkafka wants a group even where it is not joined.

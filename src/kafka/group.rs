@@ -131,7 +131,12 @@ impl Shared {
         drop(held);
         if !partial.is_empty() && !is_incremental {
             self.inbox.tell(Err(fate::of_assignor(&partial)));
-        } else if !whole.is_empty() {
+            return;
+        }
+        if !partial.is_empty() {
+            tracing::info!(target: "kafka", shards = ?partial, "partitions of some inputs came; the others are awaited");
+        }
+        if !whole.is_empty() {
             self.inbox.tell(Ok(News::Assigned(whole)));
         }
     }
@@ -252,7 +257,7 @@ impl Control {
     }
 
     fn run(self, mut consumer: Arc<GroupConsumer>) {
-        let mut taken_since = None;
+        let mut taken_since: Option<Instant> = None;
         let failure = loop {
             let joined = Instant::now();
             let done = self.serve(&consumer);
@@ -265,12 +270,13 @@ impl Control {
                     if joined.elapsed() > NAME_WAIT {
                         taken_since = None;
                     }
-                    let since: &mut Instant = taken_since.get_or_insert(joined);
-                    if since.elapsed() > NAME_WAIT {
+                    if taken_since.is_none() {
+                        let member = &self.member;
+                        tracing::info!(target: "kafka", member, "the name belongs to a member that is not missed yet; waiting");
+                    }
+                    if taken_since.get_or_insert(joined).elapsed() > NAME_WAIT {
                         break fate::of_instance(&words);
                     }
-                    let member = &self.member;
-                    tracing::info!(target: "kafka", member, "the name is taken by a member that is not missed yet; waiting");
                     std::thread::park_timeout(JOIN_AGAIN);
                 }
             }
