@@ -233,6 +233,13 @@ impl Reader for DryReader {
         }
     }
 
+    fn is_held_up(&mut self) -> Result<bool, Failure> {
+        match self {
+            Self::Inputs(reader) => reader.is_held_up(),
+            Self::Own(reader) => reader.is_held_up(),
+        }
+    }
+
     fn seek(&mut self, offset: i64) -> Result<(), Failure> {
         match self {
             Self::Inputs(reader) => reader.seek(offset),

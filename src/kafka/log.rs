@@ -228,6 +228,9 @@ pub trait Reader {
     /// The next offset to be read; past markers, which no batch shows.
     fn position(&self) -> i64;
 
+    /// Whether a transaction that is still open stands before the end: nothing from it on is given.
+    fn is_held_up(&mut self) -> Result<bool, Failure>;
+
     /// Goes on from another offset.
     fn seek(&mut self, offset: i64) -> Result<(), Failure>;
 

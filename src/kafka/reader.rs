@@ -180,6 +180,12 @@ impl Reader for KafkaReader {
         self.position
     }
 
+    /// The consumer reads committed records only, so the end that it is told is the last stable offset.
+    fn is_held_up(&mut self) -> Result<bool, Failure> {
+        let (_, stable_end) = ends_of(&self.consumer, &self.name, self.partition)?;
+        Ok(stable_end < self.end)
+    }
+
     /// The consumer is only told with the next read. librdkafka fails an assertion when a partition is assigned a third
     /// time before its first fetch has stopped.
     fn seek(&mut self, offset: i64) -> Result<(), Failure> {

@@ -48,11 +48,12 @@ struct Holder {
 }
 
 impl Holder {
-    /// Nothing came: after a while the holder's transaction is ended. It has lost the shard.
-    fn wait<L: Log>(&mut self, log: &mut L) -> Result<(), Failure> {
+    /// Nothing came: after a while the holder's transaction is ended if it is that. It has lost the shard. That nothing
+    /// comes is no proof: a broker may be slow, and a healthy worker that is fenced must rebuild its other shards.
+    fn wait<L: Log>(&mut self, log: &mut L, reader: &mut L::Reader) -> Result<(), Failure> {
         self.waits += 1;
         let Some(id) = self.transactional_id.as_ref().filter(|id| *id != log.transactional_id()) else { return Ok(()) };
-        if self.waits < HOLDER_WAITS || self.is_fenced {
+        if self.is_fenced || !self.waits.is_multiple_of(HOLDER_WAITS) || !reader.is_held_up()? {
             return Ok(());
         }
         tracing::info!(owner = id, "a transaction of the shard's last owner is still open: it is ended");
@@ -252,7 +253,7 @@ fn read_on<L: Log>(
             holder.waits = 0;
             continue;
         }
-        holder.wait(log)?;
+        holder.wait(log, reader)?;
         tell_waits(holder.waits, reader.position(), until);
     }
     Ok(())

@@ -67,6 +67,10 @@ impl<S: Stops> Reader for MemoryReader<S> {
         self.position
     }
 
+    fn is_held_up(&mut self) -> Result<bool, Failure> {
+        Ok(self.cluster.lock().stable_end(self.place) < self.end)
+    }
+
     fn seek(&mut self, offset: i64) -> Result<(), Failure> {
         self.position = offset;
         Ok(())
