@@ -2,9 +2,9 @@
 //!
 //! A partition without records must be told apart from one whose leader is away: time may pass for the first only. Each
 //! statistics event says how many fetches were sent to each broker and how many responses came from it. A broker has one
-//! fetch under way at a time. So if two more were sent and two more responses came since an event of moment `m`, then a
-//! fetch that was sent after `m` has been answered, and its records are in the queues: whatever the broker had at `m`
-//! was there to be taken. `m` is what [`Answers::latest`] gives. Taking the moment at which bytes arrived would not do:
+//! fetch under way at a time. So if two more were sent and two more responses came since an event of moment `m`, over one
+//! connection, then a fetch that was sent after `m` has been answered, and its records are in the queues: whatever the
+//! broker had at `m` was there to be taken. `m` is what [`Answers::latest`] gives. Taking the moment at which bytes arrived would not do:
 //! after the process was stopped for a while, an answer from before the stop waits in the socket.
 
 use super::Failure;
@@ -64,6 +64,7 @@ struct Followed {
 #[derive(Clone, Copy)]
 struct Counts {
     moment: u64,
+    connects: u64,
     sent: u64,
     received: u64,
 }
@@ -85,6 +86,7 @@ struct BrokerStatistics {
     state: String,
     /// Responses received.
     rx: u64,
+    connects: u64,
     #[serde(default)]
     req: RequestStatistics,
 }
@@ -147,10 +149,18 @@ impl Seen {
     fn answered_by_brokers(&mut self, statistics: &Statistics, moment: u64) -> HashMap<i32, u64> {
         let mut answered = HashMap::new();
         for broker in statistics.brokers.values().filter(|broker| broker.nodeid >= 0) {
-            let now = Counts { moment, sent: broker.req.fetch, received: broker.rx };
+            let (connects, sent, received) = (broker.connects, broker.req.fetch, broker.rx);
+            let now = Counts { moment, connects, sent, received };
             let history = self.brokers.entry(broker.nodeid).or_default();
-            let is_past = |then: &&Counts| now.sent >= then.sent + 2 && now.received >= then.received + 2;
-            if let Some(then) = history.iter().rev().find(is_past).filter(|_| broker.state == "UP") {
+            if broker.state != "UP" || history.back().is_some_and(|last| last.connects != connects) {
+                // What came since is of handshakes, and what was sent may never be answered.
+                history.clear();
+            }
+            if broker.state != "UP" {
+                continue;
+            }
+            let is_past = |then: &&Counts| sent >= then.sent + 2 && received >= then.received + 2;
+            if let Some(then) = history.iter().rev().find(is_past) {
                 answered.insert(broker.nodeid, then.moment);
             }
             history.push_back(now);
@@ -225,5 +235,64 @@ impl Watch {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One event: its moment in milliseconds, the broker's state, how many fetches were sent and responses came.
+    fn event(watching: &Watching, moment: u64, state: &str, sent: u64, received: u64, fetch_state: &str) {
+        let mut seen = watching.lock();
+        let text = format!(
+            r#"{{"ts":{ts},"brokers":{{"b":{{"nodeid":1,"state":"{state}","rx":{received},"connects":1,"req":{{"Fetch":{sent}}}}}}},
+               "topics":{{"in":{{"partitions":{{"0":{{"broker":1,"fetch_state":"{fetch_state}"}},
+                                               "-1":{{"broker":-1,"fetch_state":"none"}}}}}}}}}}"#,
+            ts = moment * 1_000
+        );
+        let statistics: Statistics = serde_json::from_str(&text).unwrap();
+        let answered = seen.answered_by_brokers(&statistics, moment);
+        seen.note_answers(&statistics, moment, &answered);
+    }
+
+    #[test]
+    fn an_answer_counts_for_the_moment_before_its_fetch_was_sent() {
+        let watching = Watching::new(Instant::now());
+        let answers = watching.follow("in", 0);
+        event(&watching, 1_000, "UP", 10, 10, "active");
+        assert_eq!(answers.latest(), None, "nothing to compare with");
+        event(&watching, 1_500, "UP", 11, 11, "active");
+        assert_eq!(answers.latest(), None, "the one answer may be to a fetch of before");
+        event(&watching, 2_000, "UP", 16, 16, "active");
+        assert_eq!(answers.latest(), Some(1_500));
+        // The process was stopped for ten seconds: what waited in the socket says nothing of now.
+        event(&watching, 12_000, "UP", 17, 17, "active");
+        assert_eq!(answers.latest(), Some(1_500));
+        event(&watching, 12_500, "UP", 22, 22, "active");
+        assert_eq!(answers.latest(), Some(12_000));
+    }
+
+    #[test]
+    fn a_broker_that_is_away_and_a_partition_that_is_not_fetched_do_not_answer() {
+        let watching = Watching::new(Instant::now());
+        let answers = watching.follow("in", 0);
+        event(&watching, 1_000, "UP", 10, 10, "active");
+        event(&watching, 1_500, "UP", 15, 15, "active");
+        assert_eq!(answers.latest(), Some(1_000));
+        // Nobody answers; then there is another connection, of which handshakes are responses too.
+        event(&watching, 2_000, "UP", 16, 15, "active");
+        assert_eq!(answers.latest(), Some(1_000));
+        event(&watching, 2_500, "CONNECT", 16, 15, "active");
+        event(&watching, 3_000, "UP", 20, 20, "active");
+        assert_eq!(answers.latest(), Some(1_000));
+        event(&watching, 3_500, "UP", 40, 40, "offset-query");
+        event(&watching, 4_000, "UP", 45, 45, "active");
+        assert_eq!(answers.latest(), Some(1_000), "the partition is fetched again only since 4000");
+        event(&watching, 4_500, "UP", 50, 50, "active");
+        assert_eq!(answers.latest(), Some(4_000));
+        watching.forget("in", 0);
+        event(&watching, 5_000, "UP", 60, 60, "active");
+        assert_eq!(answers.latest(), Some(4_000));
     }
 }
