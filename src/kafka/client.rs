@@ -17,10 +17,27 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long we wait for an answer before a request counts as failed.
 pub const REQUEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Between two questions to a broker that has not answered well.
+pub const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Asks again while there is no answer, for as long as one request may take.
+pub fn insist<T>(ask: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+    let deadline = Instant::now() + REQUEST_WAIT;
+    loop {
+        match ask() {
+            Err(Failure::Rebuild(words)) if Instant::now() < deadline => {
+                tracing::info!("{words}; asking again");
+                std::thread::sleep(ASK_AGAIN);
+            }
+            done => return done,
+        }
+    }
+}
 
 /// What every client is told.
 pub fn config(settings: &KafkaSettings) -> ClientConfig {

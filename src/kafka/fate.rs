@@ -80,6 +80,14 @@ pub fn of_request(what: String) -> impl FnOnce(KafkaError) -> Failure {
     }
 }
 
+/// The same of a bare code.
+pub fn of_code(what: String) -> impl FnOnce(Code) -> Failure {
+    move |code| {
+        let words = format!("{what}: {code}");
+        of_any(code, words.clone()).err().unwrap_or(Failure::Rebuild(words))
+    }
+}
+
 /// Of an error of a transaction.
 pub fn of_transaction(code: Code, words: String) -> Failure {
     match code {

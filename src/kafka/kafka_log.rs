@@ -1,6 +1,6 @@
 //! The log on Kafka: a [`GroupMember`], a [`Fetcher`] and a [`Publisher`] put together.
 
-use super::client::{Logging, REQUEST_WAIT, consumer_config, make, stop};
+use super::client::{Logging, REQUEST_WAIT, consumer_config, insist, make, stop};
 use super::fate;
 use super::fetch::{Fetcher, partitions_of};
 use super::group::GroupMember;
@@ -38,6 +38,10 @@ pub struct KafkaLog {
 impl KafkaLog {
     /// Joins the group as worker number `worker` of this process.
     pub fn join(settings: &KafkaSettings, worker: usize) -> Result<Self, Failure> {
+        insist(|| Self::try_join(settings, worker))
+    }
+
+    fn try_join(settings: &KafkaSettings, worker: usize) -> Result<Self, Failure> {
         let clock = Instant::now();
         let member = format!("{}-{worker}", settings.instance);
         let mut config = consumer_config(settings);

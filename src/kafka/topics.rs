@@ -1,11 +1,11 @@
 //! Topics before anything runs: the inputs are inspected, those of our own are made if missing and inspected if there.
 
-use super::client::{Logging, REQUEST_WAIT, block_on, config, make, stop};
+use super::client::{ASK_AGAIN, Logging, REQUEST_WAIT, block_on, config, insist, make, stop};
 use super::connect::reach;
 use super::inspect::{
     self, Finding, GROUP_RIGHTS, INPUT_RIGHTS, OWN_RIGHTS, Seen, not_allowed, partitions_of, refuse, wanted,
 };
-use super::{Failure, KafkaSettings, Own, raw_admin};
+use super::{Failure, KafkaSettings, Own, fate, raw_admin};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
@@ -13,14 +13,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const ASK_AGAIN: Duration = Duration::from_millis(20);
-
 /// The number of partitions of the inputs, which is the number of shards.
 ///
 /// # Errors
 /// If there is no contact, if an input is missing or compacted, if the numbers differ, or if something is not allowed.
 pub fn input_partitions(settings: &KafkaSettings) -> Result<u32, Failure> {
     reach(settings, REQUEST_WAIT)?;
+    insist(|| inspect_inputs(settings))
+}
+
+fn inspect_inputs(settings: &KafkaSettings) -> Result<u32, Failure> {
     let admin = Admin::new(settings, REQUEST_WAIT)?;
     let inputs = admin.inputs(settings)?;
     let mut findings = admin.rights_of_inputs(settings, &inputs)?;
@@ -32,6 +34,10 @@ pub fn input_partitions(settings: &KafkaSettings) -> Result<u32, Failure> {
 
 /// Makes what is missing of our own topics, with as many partitions as the inputs, and inspects what is there.
 pub fn create_or_check_topics(settings: &KafkaSettings, shards: u32) -> Result<(), Failure> {
+    insist(|| create_or_inspect(settings, shards))
+}
+
+fn create_or_inspect(settings: &KafkaSettings, shards: u32) -> Result<(), Failure> {
     let admin = Admin::new(settings, REQUEST_WAIT)?;
     for (own, seen) in admin.own(settings)? {
         if seen.is_missing() {
@@ -96,7 +102,8 @@ impl Admin {
         let what = format!("Kafka does not answer about the group {}", settings.group);
         let of_topics = inputs.iter().flat_map(|seen| inspect::rights("topic", &seen.described, &INPUT_RIGHTS));
         let mut findings: Vec<Finding> = of_topics.collect();
-        let group = raw_admin::describe_group(self.client.inner(), &settings.group, self.wait).map_err(stop(what))?;
+        let group =
+            raw_admin::describe_group(self.client.inner(), &settings.group, self.wait).map_err(fate::of_code(what))?;
         findings.extend(inspect::rights("group", &group, &GROUP_RIGHTS));
         Ok(findings)
     }
@@ -104,7 +111,8 @@ impl Admin {
     /// Topics with their settings, in this order.
     pub fn see(&self, names: &[&str]) -> Result<Vec<Seen>, Failure> {
         let what = format!("Kafka does not answer about the topics {names:?}");
-        let described = raw_admin::describe_topics(self.client.inner(), names, self.wait).map_err(stop(what))?;
+        let described =
+            raw_admin::describe_topics(self.client.inner(), names, self.wait).map_err(fate::of_code(what))?;
         let there: Vec<ResourceSpecifier<'_>> = described
             .iter()
             .filter(|topic| topic.error.is_none())
@@ -122,7 +130,7 @@ impl Admin {
     /// Settings of topics, none of one whose settings may not be read.
     fn settings(&self, topics: &[ResourceSpecifier<'_>]) -> Result<Vec<HashMap<String, String>>, Failure> {
         let answers = block_on(self.client.describe_configs(topics, &self.options()));
-        let answers = answers.map_err(stop("Kafka does not answer about the settings of topics"))?;
+        let answers = answers.map_err(fate::of_request("Kafka does not answer about the settings of topics".into()))?;
         let entries = |answer: Result<rdkafka::admin::ConfigResource, RDKafkaErrorCode>| match answer {
             Ok(resource) => {
                 Ok(resource.entries.into_iter().map(|entry| (entry.name, entry.value.unwrap_or_default())).collect())
