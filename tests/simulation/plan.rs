@@ -118,11 +118,13 @@ impl Plan {
 
     /// Fetches that are not answered: for long only where nothing else can raise the watermark, see [`super::load`].
     fn draw_outages(&mut self, random: &mut Random) {
-        for _ in 0..random.below(3) {
-            let (topic, shard) =
-                (random.below(u64::from(self.inputs)) as u16, random.below(u64::from(self.shards)) as u32);
+        let is_single = self.inputs == 1;
+        let count = if is_single { 1 + random.below(4) } else { random.below(3) };
+        for _ in 0..count {
+            let topic = random.below(u64::from(self.inputs)) as u16;
+            let shard = random.below(u64::from(self.shards)) as u32;
             let from = random.between(0, 10_000);
-            let length = if self.inputs == 1 { random.between(500, 8_000) } else { random.between(200, 2_500) };
+            let length = if is_single { random.between(500, 12_000) } else { random.between(200, 2_500) };
             if self.happenings.iter().any(|(_, other)| matches!(other, Happening::Away { topic: of, shard: at, .. } if (*of, *at) == (topic, shard))) {
                 continue;
             }
