@@ -122,8 +122,9 @@ impl<'p> World<'p> {
     /// Plays everything; the records of all parts are read, and everything that time brings has come.
     pub fn play(&mut self) {
         self.arrivals.extend(self.plan.parts[0].iter().cloned());
-        let end = self.plan.parts[0].last().map_or(0, |arrival| arrival.moment) + BEGIN;
-        self.run_until(end.max(BEGIN + 4_000));
+        let last_arrival = self.plan.parts[0].last().map_or(0, |arrival| arrival.moment);
+        let last_happening = self.plan.happenings.iter().map(|(moment, _)| *moment).max().unwrap_or(0);
+        self.run_until(BEGIN + last_arrival.max(last_happening).max(4_000));
         if self.plan.changes_rules {
             self.settle();
             self.jump(BEGIN + RULES_CHANGE);
