@@ -128,7 +128,7 @@ fn story(plan: &Plan, words: &str) -> String {
     let repeats = if again == words { "" } else { "\nTHE SAME WORLD PLAYED AGAIN DIFFERS: it is not deterministic.\n" };
     format!(
         "SHOAL_SEED={} SHOAL_RUNS=1\n({left_out} earlier lines)\n{}\n{repeats}{words}\nplan: {} topics, {} shards, {} workers, \
-         live {}, changes rules {}, {} records",
+         live {}, changes rules {}, incremental {}, {} records",
         plan.seed,
         history[left_out..].join("\n"),
         plan.inputs,
@@ -136,6 +136,7 @@ fn story(plan: &Plan, words: &str) -> String {
         plan.slots,
         plan.is_live,
         plan.changes_rules,
+        plan.is_incremental,
         plan.parts[0].len() + plan.parts[1].len()
     )
 }

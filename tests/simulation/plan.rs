@@ -57,6 +57,8 @@ pub struct Plan {
     /// Ticks come with the wall clock.
     pub is_live: bool,
     pub changes_rules: bool,
+    /// The group's newer protocol.
+    pub is_incremental: bool,
     pub batch_max: usize,
     pub skews: Vec<i64>,
     /// When each slot is first started.
@@ -93,6 +95,7 @@ impl Plan {
             slots: 1 + random.below(3) as usize,
             is_live,
             changes_rules: !is_live && random.one_in(2),
+            is_incremental: random.one_in(3),
             batch_max: [1, 3, 20, 4_096][random.below(4) as usize],
             skews: Vec::new(),
             starts: Vec::new(),

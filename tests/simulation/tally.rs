@@ -11,10 +11,12 @@ pub const CLOCK_SET: &str = "clock set";
 pub const RULES_CHANGED: &str = "rules changed";
 pub const ORPHAN_OUTPUT: &str = "torn: no journal record";
 pub const MISSING_OUTPUT: &str = "torn: no output";
+pub const INCREMENTAL: &str = "shards move one by one";
 /// A world that did not end as it should.
 pub const FAILED: &str = "FAILED";
 /// What happens besides the faults of the cluster, and crashes.
-const KINDS: [&str; 7] = [STOPPED, REPLACED, LEFT, CLOCK_SET, RULES_CHANGED, ORPHAN_OUTPUT, MISSING_OUTPUT];
+const KINDS: [&str; 8] =
+    [INCREMENTAL, STOPPED, REPLACED, LEFT, CLOCK_SET, RULES_CHANGED, ORPHAN_OUTPUT, MISSING_OUTPUT];
 
 #[derive(Clone, Debug, Default)]
 pub struct Tally {

@@ -90,6 +90,7 @@ pub fn job(plan: &Plan, rules: &Arc<Rules>) -> Job {
 impl<'p> World<'p> {
     pub fn new(plan: &'p Plan, keeps_history: bool) -> Self {
         let cluster = Cluster::with_faults(plan.shards, Faults::of_seed(plan.seed), BEGIN);
+        cluster.set_incremental(plan.is_incremental);
         if keeps_history {
             cluster.keep_history();
         }
@@ -110,6 +111,9 @@ impl<'p> World<'p> {
             resumes: 0,
             tally: Tally::default(),
         };
+        if plan.is_incremental {
+            world.tally.count(tally::INCREMENTAL);
+        }
         for (slot, start) in plan.starts.iter().enumerate() {
             world.plan_deed(BEGIN + start, Deed::Start { slot });
         }

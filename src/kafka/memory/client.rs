@@ -26,6 +26,8 @@ pub(super) struct Client {
     /// Its number in the group, as far as it knows.
     pub member: Option<u64>,
     pub shards: Vec<u32>,
+    /// As whom it commits offsets, with the newer protocol: that can change without news for the worker.
+    pub tag: Option<MemberTag>,
     /// What its worker has not heard yet, with the membership that an assignment brings.
     pub news: VecDeque<(News, Option<MemberTag>)>,
     pub is_dead: bool,
@@ -48,6 +50,7 @@ impl Client {
             phase: Phase::Out,
             member: None,
             shards: Vec::new(),
+            tag: None,
             news: VecDeque::new(),
             is_dead: false,
             is_stopped: false,

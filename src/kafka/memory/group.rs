@@ -18,17 +18,22 @@ const RETURN_MS_MAX: u64 = 1_000;
 
 #[derive(Default)]
 pub(super) struct Group {
-    generation: u32,
-    members: BTreeMap<String, Member>,
+    pub generation: u32,
+    pub members: BTreeMap<String, Member>,
+    /// The newer protocol, see [`super::incremental`].
+    pub is_incremental: bool,
     is_rebalancing: bool,
     members_made: u64,
 }
 
-struct Member {
-    number: u64,
-    client: usize,
-    has_joined: bool,
-    shards: Vec<u32>,
+pub(super) struct Member {
+    pub number: u64,
+    pub client: usize,
+    pub has_joined: bool,
+    pub shards: Vec<u32>,
+    /// With the newer protocol what it is to have, and the generation that it has reached.
+    pub target: Vec<u32>,
+    pub epoch: u32,
 }
 
 impl Group {
@@ -38,14 +43,15 @@ impl Group {
         match self.members.get(instance) {
             None => Err(format!("`{instance}` is no member")),
             Some(known) if known.number != *member => Err(format!("`{instance}` has been replaced")),
-            Some(_) if *generation != self.generation => {
+            Some(known) if self.is_incremental && *generation == known.epoch => Ok(()),
+            Some(_) if self.is_incremental || *generation != self.generation => {
                 Err(format!("generation {generation} is over, this is {}", self.generation))
             }
             Some(_) => Ok(()),
         }
     }
 
-    fn number_for(&mut self) -> u64 {
+    pub fn number_for(&mut self) -> u64 {
         self.members_made += 1;
         self.members_made
     }
@@ -56,6 +62,9 @@ impl Shared {
     pub(super) fn contact(&mut self, client: usize) {
         if !self.clients[client].responds() || self.clients[client].is_fenced {
             return;
+        }
+        if self.group.is_incremental {
+            return self.heartbeat(client);
         }
         let own = self.clients[client].member;
         let known = self.group.members.get(&self.clients[client].instance).map(|member| member.number);
@@ -73,7 +82,7 @@ impl Shared {
         }
     }
 
-    fn contact_soon(&mut self, client: usize) {
+    pub(super) fn contact_soon(&mut self, client: usize) {
         let delay = self.faults.below(HEARTBEAT_MS_MAX) as i64;
         self.later(delay, Event::Contact(client));
     }
@@ -86,12 +95,13 @@ impl Shared {
     }
 
     /// It is no member any more, and did not know.
-    fn learn_loss(&mut self, client: usize) {
+    pub(super) fn learn_loss(&mut self, client: usize) {
         self.note(|| format!("   client {client} learns that it is no member any more"));
         self.count(Fault::MemberReturned);
         self.version += 1;
         let this = &mut self.clients[client];
         this.member = None;
+        this.tag = None;
         if this.shards.is_empty() {
             this.phase = Phase::Out;
             self.contact_soon(client);
@@ -124,8 +134,9 @@ impl Shared {
     pub(super) fn released(&mut self, client: usize, shards: &[u32]) {
         let this = &mut self.clients[client];
         this.shards.retain(|shard| !shards.contains(shard));
-        if this.shards.is_empty() && matches!(this.phase, Phase::Revoking | Phase::Lost) {
-            this.phase = Phase::Out;
+        let is_done = matches!(this.phase, Phase::Lost | Phase::Revoking) && this.shards.is_empty();
+        if is_done || self.group.is_incremental && this.phase == Phase::Revoking {
+            this.phase = if this.member.is_some() && self.group.is_incremental { Phase::Member } else { Phase::Out };
             let delay = self.faults.below(20) as i64;
             self.later(delay, Event::Contact(client));
         }
@@ -136,7 +147,7 @@ impl Shared {
         self.clients[client].phase = Phase::Joining;
         let number = self.group.number_for();
         let Some(member) = self.group.members.get_mut(&instance) else {
-            let member = Member { number, client, has_joined: true, shards: Vec::new() };
+            let member = Member { number, client, has_joined: true, shards: Vec::new(), target: Vec::new(), epoch: 0 };
             self.group.members.insert(instance, member);
             self.clients[client].member = Some(number);
             self.note(|| format!("   client {client} joins"));
@@ -231,6 +242,8 @@ impl Shared {
             self.close_connections(self.clients[client].identity);
             if self.group.members.is_empty() {
                 self.group.is_rebalancing = false;
+            } else if self.group.is_incremental {
+                self.set_targets();
             } else {
                 self.rebalance();
             }

@@ -5,13 +5,15 @@
 //! late, members are lost and come back; time is what the owner of the plan makes of it, and the same plan with the same
 //! steps gives the same history. Through [`Stops`] the owner lets workers run, and stops them in the middle of anything.
 //!
-//! Files in reading order: `partition`, `requests` (transactions), `group`, `client`, `shared` (the clock, and what is on
+//! Files in reading order: `partition`, `requests` (transactions), `group` and `incremental` (its two protocols),
+//! `client`, `shared` (the clock, and what is on
 //! its way), `faults`, `stops`, `batch`, `view` (a worker's side of all that).
 
 mod batch;
 mod client;
 mod faults;
 mod group;
+mod incremental;
 mod partition;
 mod requests;
 mod shared;
@@ -217,6 +219,11 @@ impl Cluster {
         let client = self.add_client(transactional_id);
         self.lock().clients[client].news.push_back((News::Assigned(shards), None));
         MemoryLog::new(self.clone(), client, transactional_id, Never)
+    }
+
+    /// Lets the group speak the newer protocol, in which shards move one by one.
+    pub fn set_incremental(&self, is_incremental: bool) {
+        self.lock().group.is_incremental = is_incremental;
     }
 
     /// A process that will be a member of the group under this name, which is its transactional id too.

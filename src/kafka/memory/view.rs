@@ -183,8 +183,8 @@ impl<S: Stops> MemoryLog<S> {
     fn send(&mut self, writer: Writer, transaction: &Transaction<'_>) -> Result<(), Failure> {
         self.transaction += 1;
         let number = self.transaction;
-        // Captured once per transaction: what the worker last heard.
-        let member = self.member.clone();
+        // Captured once per transaction.
+        let member = self.membership();
         for group in self.arrange(transaction) {
             let places: Vec<Place> = group.iter().map(|(place, _)| *place).collect();
             self.ask(Point::Begin, &Request::Partitions { writer, transaction: number, places })?;
@@ -203,6 +203,19 @@ impl<S: Stops> MemoryLog<S> {
         self.ask(Point::End, &Request::End { writer, transaction: number })?;
         self.pass(Point::Ended);
         Ok(())
+    }
+
+    /// As whom offsets are committed: as the member that the worker last heard it is, and with the newer protocol as the
+    /// one that its client knows it is.
+    fn membership(&self) -> Option<MemberTag> {
+        let shared = self.cluster.lock();
+        if !shared.group.is_incremental {
+            return self.member.clone();
+        }
+        // Nobody's tag is refused; that of a worker outside of the group is not asked for.
+        let this = &shared.clients[self.client];
+        let nobody = || MemberTag { instance: this.instance.clone(), member: 0, generation: 0 };
+        Some(this.tag.clone().unwrap_or_else(nobody))
     }
 
     /// The requests of a transaction: partitions that are added together, and what is written to each. With faults, in any

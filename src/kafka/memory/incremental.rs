@@ -1,0 +1,89 @@
+//! The newer protocol of the consumer group (KIP-848): shards move one by one.
+//!
+//! The coordinator has a target for each member. A member gives up what is not in its target and keeps the rest; what
+//! nobody has any more is given to the member that it is meant for. A name can be taken over only once its holder has left.
+
+use super::client::Phase;
+use super::faults::Fault;
+use super::group::Member;
+use super::requests::MemberTag;
+use super::shared::Shared;
+use crate::kafka::News;
+
+impl Shared {
+    /// A heartbeat: it says what the member has, and is answered what to do.
+    pub(super) fn heartbeat(&mut self, client: usize) {
+        let (own, phase) = (self.clients[client].member, self.clients[client].phase);
+        let known = self.group.members.get(&self.clients[client].instance).map(|member| member.number);
+        match (own, known) {
+            (Some(own), Some(known)) if own == known => self.reconcile(client),
+            // Somebody of its name is still there: it must wait.
+            (_, Some(_)) if phase == Phase::Out => self.contact_soon(client),
+            (_, None) if phase == Phase::Out => self.join_incrementally(client),
+            _ => self.learn_loss(client),
+        }
+    }
+
+    fn join_incrementally(&mut self, client: usize) {
+        let number = self.group.number_for();
+        let instance = self.clients[client].instance.clone();
+        let member = Member { number, client, has_joined: true, shards: Vec::new(), target: Vec::new(), epoch: 0 };
+        self.group.members.insert(instance, member);
+        self.clients[client].member = Some(number);
+        self.clients[client].phase = Phase::Member;
+        self.note(|| format!("   client {client} joins"));
+        self.set_targets();
+    }
+
+    /// Membership has changed: who is to have what from now on.
+    pub(super) fn set_targets(&mut self) {
+        self.count(Fault::Rebalance);
+        self.group.generation += 1;
+        let (count, shards) = (self.group.members.len() as u32, self.shards);
+        for (place, member) in (0..).zip(self.group.members.values_mut()) {
+            member.target = (shards * place / count..shards * (place + 1) / count).collect();
+        }
+        let clients: Vec<usize> = self.group.members.values().map(|member| member.client).collect();
+        clients.into_iter().for_each(|client| self.contact_soon(client));
+    }
+
+    fn reconcile(&mut self, client: usize) {
+        let this = &mut self.clients[client];
+        let Some(member) = self.group.members.get_mut(&this.instance) else { return };
+        member.shards.clone_from(&this.shards);
+        if matches!(this.phase, Phase::Revoking | Phase::Lost) {
+            return;
+        }
+        let target = member.target.clone();
+        let given_up: Vec<u32> = this.shards.iter().copied().filter(|shard| !target.contains(shard)).collect();
+        if !given_up.is_empty() {
+            this.phase = Phase::Revoking;
+            this.news.push_back((News::Revoked { shards: given_up.clone(), lost: false }, None));
+            self.version += 1;
+            return self.note(|| format!("   client {client} is to give up {given_up:?}"));
+        }
+        self.give(client, &target);
+    }
+
+    /// Gives a member what it is to have and nobody else has any more.
+    fn give(&mut self, client: usize, target: &[u32]) {
+        let is_taken = |shard: &u32| self.group.members.values().any(|member| member.shards.contains(shard));
+        let given: Vec<u32> = target.iter().copied().filter(|shard| !is_taken(shard)).collect();
+        let generation = self.group.generation;
+        let this = &mut self.clients[client];
+        let Some(member) = self.group.members.get_mut(&this.instance) else { return };
+        member.epoch = generation;
+        this.tag = Some(MemberTag { instance: this.instance.clone(), member: member.number, generation });
+        this.shards.extend(&given);
+        member.shards.clone_from(&this.shards);
+        let is_complete = target.iter().all(|shard| this.shards.contains(shard));
+        if !given.is_empty() {
+            this.news.push_back((News::Assigned(given.clone()), this.tag.clone()));
+            self.version += 1;
+            self.note(|| format!("   client {client} is given {given:?}"));
+        }
+        if !is_complete {
+            self.contact_soon(client);
+        }
+    }
+}
