@@ -2,9 +2,10 @@
 //!
 //! `SHOAL_SEED=7 SHOAL_RUNS=1 cargo test --test simulation` plays one world again, exactly as it was; one that fails prints
 //! its history, and with `SHOAL_GO_ON=1` only a line, before the others are played. `SHOAL_RUNS=1000000` plays a million. `plan` says what a seed means, `load` which records arrive and why
-//! faults must not change what comes of them, `world` drives, `process` holds a worker, `check` compares.
+//! faults must not change what comes of them, `world` drives with `deeds`, `process` holds a worker, `check` compares.
 
 mod check;
+mod deeds;
 mod load;
 mod plan;
 mod process;
@@ -26,7 +27,7 @@ const TURNS_MAX: u32 = 100_000;
 /// Each kind happens in at least this share of worlds.
 const PERCENT_MIN: f64 = 5.0;
 /// Lines of history that are printed at most.
-const HISTORY_MAX: usize = 400;
+const HISTORY_MAX: usize = 2_000;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable)
@@ -59,6 +60,21 @@ fn whatever_goes_wrong_every_change_is_published_exactly_once() {
     assert!(!sum.has(tally::FAILED), "some worlds did not end as they should, see above");
     let rare = sum.rare(PERCENT_MIN);
     assert!(runs < RUNS || rare.is_empty(), "in less than {PERCENT_MIN} % of the worlds: {}", rare.join(", "));
+}
+
+#[test]
+fn a_seed_means_the_same_world_every_time() {
+    let history = |seed| {
+        let plan = Plan::of_seed(seed);
+        let mut world = World::new(&plan, true);
+        assert_eq!(outcome(&plan, &mut world), Ok(()), "seed {seed}");
+        world.cluster.history()
+    };
+    for seed in 1..=10 {
+        let first = history(seed);
+        assert!(first.len() > 50, "seed {seed}: {} lines", first.len());
+        assert_eq!(first, history(seed), "seed {seed}");
+    }
 }
 
 /// Plays the world of a seed; what went wrong in it.

@@ -7,7 +7,7 @@
 //!
 //! Files in reading order: `partition`, `requests` (transactions), `group` and `incremental` (its two protocols),
 //! `client`, `shared` (the clock, and what is on
-//! its way), `faults`, `stops`, `batch`, `view` (a worker's side of all that).
+//! its way), `faults`, `stops`, `batch`, `view` and `producer` (a worker's side of all that).
 
 mod batch;
 mod client;
@@ -15,6 +15,7 @@ mod faults;
 mod group;
 mod incremental;
 mod partition;
+mod producer;
 mod requests;
 mod shared;
 mod stops;
