@@ -89,16 +89,17 @@ impl<'a> Storm<'a> {
         }
     }
 
-    /// Until there were so many kills; then everybody runs undisturbed.
-    pub fn rage(&mut self, kills: u32) -> Result<(), String> {
+    /// Until there were so many kills, and so many in each phase; then everybody runs undisturbed.
+    pub fn rage(&mut self, kills: u32, kills_in_each: u32) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_secs(ROUND_SECONDS_MAX * u64::from(kills + 2));
-        while self.tally.total() < kills {
+        while self.tally.total() < kills || !self.tally.below(kills_in_each).is_empty() {
             if Instant::now() > deadline {
-                return Err(format!("{} of {kills} kills, and time is up", self.tally.total()));
+                return Err(format!("time is up: {} of {kills} kills ({})", self.tally.total(), self.tally));
             }
             let (started, before) = (Instant::now(), self.tally.total());
             let fault = self.fault()?;
-            let phase = self.tally.next(&mut self.random);
+            let missing = self.tally.below(kills_in_each).first().copied().filter(|_| self.tally.total() >= kills);
+            let phase = missing.unwrap_or_else(|| self.tally.next(&mut self.random));
             let is_hit = match phase {
                 Phase::Replay => self.kill_in_replay()?,
                 Phase::Revoke => self.kill_in_revoke()?,
