@@ -36,7 +36,8 @@ const FULL: Size = Size {
     events_per_second: 20_000,
     change_every: 100,
     partitions: 8,
-    warm_up: Duration::from_secs(8),
+    // The broker's code is compiled while it runs.
+    warm_up: Duration::from_secs(20),
     measured: Duration::from_secs(30),
     session_timeout_ms: 6_000,
     takeovers: 4,
