@@ -309,11 +309,12 @@ fn member_config(settings: &KafkaSettings, member: &str) -> ClientConfig {
     let mut config = consumer_config(settings);
     config.set("group.id", &settings.group).set("group.instance.id", member);
     match settings.group_protocol {
+        // A member hears of a rebalance with its next heartbeat: a takeover waits for that too.
         // `range` gives equal partition numbers of all inputs to one member.
         GroupProtocol::Classic => config
             .set("partition.assignment.strategy", "range")
             .set("session.timeout.ms", settings.session_timeout_ms.to_string())
-            .set("heartbeat.interval.ms", (settings.session_timeout_ms / 5).min(3_000).to_string()),
+            .set("heartbeat.interval.ms", (settings.session_timeout_ms / 10).min(1_000).to_string()),
         // Session time-out and heartbeats are the broker's then, and librdkafka refuses them here.
         GroupProtocol::Consumer => config.set("group.protocol", "consumer").set("group.remote.assignor", "range"),
     };

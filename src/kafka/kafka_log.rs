@@ -21,12 +21,17 @@ const GATHER: Duration = Duration::from_millis(1);
 const EPOCH_WAIT: Duration = Duration::from_secs(2);
 const EPOCH_AGAIN: Duration = Duration::from_millis(20);
 
+/// A transaction that begins before the markers of the last one are written is refused, and the client tries again only
+/// after 20 ms. Most are written by then.
+const REST: Duration = Duration::from_millis(10);
+
 pub struct KafkaLog {
     settings: KafkaSettings,
     transactional_id: String,
     member: GroupMember,
     fetcher: Fetcher,
     publisher: Option<Publisher>,
+    published: Option<Instant>,
     survey: Survey,
     spare: Spare,
     /// Read uncommitted and in no group: for ends and offsets of times.
@@ -54,6 +59,7 @@ impl KafkaLog {
             fetcher: Fetcher::new(settings, clock, &inbox)?,
             member: GroupMember::join(settings, &member, &inbox)?,
             publisher: None,
+            published: None,
             survey: Survey::spawn(settings, partitions, &client, &inbox)?,
             spare: Spare::default(),
             client,
@@ -173,11 +179,17 @@ impl Log for KafkaLog {
         Ok(())
     }
 
+    fn rest_ms(&self) -> u64 {
+        let rest = self.published.map_or(Duration::ZERO, |published| REST.saturating_sub(published.elapsed()));
+        rest.as_micros().div_ceil(1_000) as u64
+    }
+
     fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
         let published = self.publish_as_member(transaction);
         if published.is_err() {
             self.publisher = None;
         }
+        self.published = Some(Instant::now());
         published
     }
 

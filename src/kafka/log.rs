@@ -201,6 +201,12 @@ pub trait Log {
         Ok(())
     }
 
+    /// How many milliseconds the next transaction is better put off, so that the last one's end is written everywhere before
+    /// it begins.
+    fn rest_ms(&self) -> u64 {
+        0
+    }
+
     /// Makes all of it visible, or nothing. After an error it is not known which.
     fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure>;
 

@@ -260,6 +260,8 @@ impl<L: Log> Worker<L> {
         let mut wait = POLL_WAIT_MS;
         if let Some(first) = self.first_output {
             wait = wait.min((first + self.job.commit_interval_ms).saturating_sub(now.monotonic));
+            // At the end only this has kept them back.
+            wait = if self.is_at_end() { wait.min(self.log.rest_ms()) } else { wait };
         }
         for due in self.shards().filter_map(HeldShard::next_tick) {
             wait = wait.min(due.saturating_sub(now.wall).max(1) as u64);
@@ -271,7 +273,7 @@ impl<L: Log> Worker<L> {
         let now = self.log.now().monotonic;
         let is_due = if self.shards().any(HeldShard::has_outputs) {
             let first = *self.first_output.get_or_insert(now);
-            now >= first + self.job.commit_interval_ms || self.is_at_end()
+            now >= first + self.job.commit_interval_ms || self.is_at_end() && self.log.rest_ms() == 0
         } else {
             now >= self.last_commit + PROGRESS_INTERVAL_MS
         };
