@@ -174,10 +174,10 @@ impl Plan {
     }
 }
 
-/// Each point as likely as the others, but for those that few workers come to.
+/// Each point as likely as the others, but for those that few workers come to or that leave much open.
 fn draw_point(random: &mut Random) -> Point {
     if random.one_in(4) {
-        return [Point::Release, Point::Release, Point::Fence][random.below(3) as usize];
+        return [Point::Release, Point::Release, Point::Fence, Point::Offsets, Point::End][random.below(5) as usize];
     }
     POINTS[random.below(POINTS.len() as u64) as usize]
 }

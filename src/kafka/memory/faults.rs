@@ -70,6 +70,8 @@ pub enum Fault {
     MarkerLate,
     /// The coordinator ended a transaction that took too long.
     TransactionTimeout,
+    /// The next owner of a shard ended the open transaction of the last.
+    HolderFenced,
     /// A request of a writer that has been replaced was refused.
     WriterFenced,
     /// So was a late one that appends records.
@@ -103,7 +105,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::InitLost,
         Self::PartitionsLost,
         Self::ProduceLost,
@@ -127,6 +129,7 @@ impl Fault {
         Self::EndedEarly,
         Self::MarkerLate,
         Self::TransactionTimeout,
+        Self::HolderFenced,
         Self::WriterFenced,
         Self::LateProduceRefused,
         Self::WriteRefused,
@@ -200,6 +203,8 @@ pub struct Faults {
     chances: [[u64; 4]; 5],
     pub(super) marker_late: u64,
     fetch_slow: u64,
+    /// Shorter than the time-out of a session, or longer.
+    pub(super) transaction_timeout_ms: i64,
     counts: BTreeMap<Fault, u32>,
 }
 
@@ -218,6 +223,7 @@ impl Faults {
         faults.chances[Kind::End as usize][3] = if random.one_in(2) { 60 } else { 0 };
         faults.marker_late = [0, 50, 300][random.below(3) as usize];
         faults.fetch_slow = [0, 20, 200][random.below(3) as usize];
+        faults.transaction_timeout_ms = [2_000, 6_000, 6_000, 6_000][random.below(4) as usize];
         faults.random = Some(random);
         faults
     }

@@ -32,7 +32,7 @@ pub use view::MemoryLog;
 
 use crate::kafka::{News, Topic};
 use client::Client;
-use shared::{Event, Place, Shared, TRANSACTION_TIMEOUT_MS};
+use shared::{Event, Place, Shared};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -63,9 +63,9 @@ impl Cluster {
     pub fn with_faults(shards: u32, faults: Faults, time: i64) -> Self {
         let cluster = Self::new(1, shards);
         let mut shared = cluster.lock();
+        shared.transaction_timeout = Some(faults.transaction_timeout_ms);
         shared.faults = faults;
         shared.time = Some(time);
-        shared.transaction_timeout = Some(TRANSACTION_TIMEOUT_MS);
         drop(shared);
         cluster
     }

@@ -14,10 +14,6 @@ pub(super) type Place = (Topic, u32);
 
 /// A member of which nothing is heard for so long has left.
 pub const SESSION_TIMEOUT_MS: i64 = 3_000;
-/// A transaction that is open for so long is aborted; shorter than the session time-out, so that a lost worker's
-/// transaction is over when its shards move.
-pub const TRANSACTION_TIMEOUT_MS: i64 = 2_000;
-
 /// Something that happens at a moment.
 #[derive(Debug)]
 pub(super) enum Event {

@@ -3,7 +3,7 @@
 use super::client::Phase;
 use super::partition::{Stored, Writer};
 use super::requests::{MemberTag, Refusal, Request};
-use super::shared::{Place, SESSION_TIMEOUT_MS, Shared, TRANSACTION_TIMEOUT_MS};
+use super::shared::{Place, SESSION_TIMEOUT_MS, Shared};
 use super::*;
 use crate::kafka::{Batch, InputOffset, Log, OutRecord, Own, Reader, Transaction};
 use std::time::Duration;
@@ -11,11 +11,13 @@ use std::time::Duration;
 const CHANGES: Place = (Topic::Own(Own::Changes), 0);
 const JOURNAL: Place = (Topic::Own(Own::Journal), 0);
 const BEGIN: i64 = 1_000_000;
+const TRANSACTION_TIMEOUT_MS: i64 = 2_000;
 
 /// A cluster with a clock of its own in which nothing goes wrong that a test does not make go wrong.
 fn cluster() -> Cluster {
     let mut faults = Faults::of_seed(1);
     faults.stop();
+    faults.transaction_timeout_ms = TRANSACTION_TIMEOUT_MS;
     Cluster::with_faults(2, faults, BEGIN)
 }
 

@@ -2,6 +2,7 @@
 
 use super::Cluster;
 use super::batch::{MemoryBatch, MemoryReader};
+use super::faults::Fault;
 use super::partition::{Stored, Writer};
 use super::requests::{MemberTag, Request};
 use super::shared::{Place, Shared};
@@ -236,6 +237,14 @@ impl<S: Stops> Log for MemoryLog<S> {
         let epoch = self.ask(Point::Fence, &Request::Init { identity })?;
         self.writer = Some(Writer { identity, epoch });
         Ok(())
+    }
+
+    fn fence_other(&mut self, transactional_id: &str) -> Result<(), Failure> {
+        let mut shared = self.cluster.lock();
+        let identity = shared.identity(transactional_id);
+        shared.count(Fault::HolderFenced);
+        drop(shared);
+        self.ask(Point::Fence, &Request::Init { identity }).map(|_| ())
     }
 
     fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
