@@ -210,7 +210,7 @@ fn offsets_count_with_the_marker_and_only_of_members_of_the_generation() {
     assert!(matches!(commit_offset(&mut shared, writer, &tag), Err(Refusal::Fenced(_))));
     drop(shared);
     cluster.set_stopped(first, false);
-    cluster.advance(cluster.clock() + 100);
+    cluster.advance(cluster.clock() + 1_000);
     assert_eq!(cluster.lock().clients[first].news[0].0, News::Revoked { shards: vec![0, 1], lost: true });
     let again = wait_for(&cluster, first);
     assert!(again.generation > tag.generation && again.member != tag.member);
