@@ -263,8 +263,14 @@ impl<L: Log> Worker<L> {
             // At the end only this has kept them back.
             wait = if self.is_at_end() { wait.min(self.log.rest_ms()) } else { wait };
         }
-        for due in self.shards().filter_map(HeldShard::next_tick) {
-            wait = wait.min(due.saturating_sub(now.wall).max(1) as u64);
+        for place in self.places.values() {
+            let is_held_back = || due_tick(&self.log, &place.held, &place.feed, now).is_none();
+            match place.held.next_tick().map(|due| due.saturating_sub(now.wall)) {
+                // Nobody can say for how long.
+                Some(..=0) if is_held_back() => {}
+                Some(left) => wait = wait.min(left.max(1) as u64),
+                None => {}
+            }
         }
         Duration::from_millis(wait)
     }

@@ -131,7 +131,11 @@ impl Broker {
         while ends.iter().any(|&end| end > 0) {
             assert!(Instant::now() < deadline, "{topic}: not read to its end within {PATIENCE:?}; left: {ends:?}");
             match consumer.poll(Duration::from_millis(100)) {
-                Some(Ok(message)) => received.push(Received::from(&message)),
+                Some(Ok(message)) => {
+                    received.push(Received::from(&message));
+                    // Where it stands is asked only where a partition ends: that is slow.
+                    continue;
+                }
                 Some(Err(KafkaError::PartitionEOF(_))) | None => {}
                 Some(Err(error)) => panic!("{topic}: {error}"),
             }
