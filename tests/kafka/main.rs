@@ -3,14 +3,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-// Of its faults only one is wanted here.
-#[allow(dead_code)]
-#[path = "../torture/proxy.rs"]
-mod proxy;
-#[allow(dead_code)]
-#[path = "../torture/wire.rs"]
-mod wire;
-
 mod bare;
 mod cli;
 mod faults;

@@ -4,7 +4,7 @@
 //! it let time pass.
 
 use crate::pipeline::{run_while, settings, wait_until_done};
-use crate::proxy::{Hold, Proxy};
+use crate::support::proxy::{Hold, Proxy};
 use crate::support::{self, Broker, BrokerOptions, Produced};
 use serde_json::Value;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -16,6 +16,7 @@ mod broker;
 pub mod events;
 mod jars;
 pub mod memory;
+pub mod proxy;
 pub mod secure;
 mod topics;
 pub mod views;

@@ -1,8 +1,8 @@
 //! The services of a run: which are up, which are held back until when, and who tells what.
 
-use crate::proxy::{Hold, Proxy};
 use crate::service::{Guard, Listener, Service, Told};
-use crate::wire::OF_TRANSACTIONS;
+use crate::support::proxy::Proxy;
+use crate::trap::{Trap, listener};
 use rustix::process::Signal;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -57,20 +57,6 @@ struct Member {
     doing: Doing,
     is_up: bool,
     last_begun: Option<Instant>,
-}
-
-/// Catches a service as soon as it tells something, on the thread that reads what it tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trap {
-    Unset,
-    /// Whoever gives shards up, at the first request of its last transaction.
-    Revoke,
-    /// Who does journalled transactions again, after so many more.
-    Replay {
-        left: u32,
-    },
-    /// Its network is frozen.
-    Replaying(usize),
 }
 
 pub struct Fleet {
@@ -288,20 +274,4 @@ impl Fleet {
         self.ended.push(words);
         Ok(())
     }
-}
-
-fn listener(proxy: Arc<Proxy>, trap: Arc<Mutex<Trap>>, names: Vec<String>) -> Listener {
-    Arc::new(move |place, told| {
-        let mut trap = trap.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        match (*trap, told) {
-            (Trap::Revoke, Told::Revoking) => proxy.set_gate(&names[place], OF_TRANSACTIONS, Hold::Request),
-            (Trap::Revoke, Told::Revoked) => proxy.give_up_gate(&names[place]),
-            (Trap::Replay { left: 0 }, Told::Replaying) => {
-                proxy.freeze(&names[place]);
-                *trap = Trap::Replaying(place);
-            }
-            (Trap::Replay { left }, Told::Replaying) => *trap = Trap::Replay { left: left - 1 },
-            _ => {}
-        }
-    })
 }

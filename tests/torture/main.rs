@@ -2,7 +2,7 @@
 //! the end is what an independent run says. `--help` tells more; CONTRIBUTING.md says when to run it and how.
 //!
 //! In reading order: `options`, `trial` (the whole), `load` and `inputs` (events), `service` and `fleet` (processes),
-//! `proxy` and `wire` (the network), `phase` and `storm` (kills and faults), `check/` (the checker, a program of its own),
+//! `support::proxy` (the network), `trap`, `phase` and `storm` (kills and faults), `check/` (the checker, a program of its own),
 //! `doubt` (it can fail).
 
 mod check;
@@ -12,19 +12,18 @@ mod inputs;
 mod load;
 mod options;
 mod phase;
-mod proxy;
 mod service;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
+mod trap;
 mod trial;
-mod wire;
 
 use options::{Options, Wanted};
-use proxy::Proxy;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
+use support::proxy::Proxy;
 
 const STORM: &str = "nothing_is_lost_repeated_or_reordered";
 const DOUBT: &str = "the_checker_finds";

@@ -1,8 +1,8 @@
 //! The phases in which a service is killed, and how often each was hit.
 
-use crate::proxy::Hold;
 use crate::support::events::Random;
-use crate::wire::{ADD_PARTITIONS, END_TRANSACTION, PRODUCE};
+use crate::support::proxy::Hold;
+use crate::support::proxy::wire::{ADD_PARTITIONS, END_TRANSACTION, PRODUCE};
 use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

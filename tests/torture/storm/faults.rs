@@ -1,0 +1,127 @@
+//! Faults besides kills: of the network, of the broker, of time, and members that come and go.
+
+use super::{GATE_PATIENCE, MARGIN, SESSION_TIMEOUT, Storm};
+use crate::fleet::Doing;
+use crate::support::proxy::Hold;
+use crate::support::proxy::wire::END_TRANSACTION;
+use std::time::{Duration, Instant};
+
+/// How long the network is slow.
+const SLOW: Duration = Duration::from_secs(8);
+
+/// What happens besides kills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fault {
+    Nothing,
+    StopPastTimeout,
+    FreezePastTimeout,
+    CutOff,
+    ResetOne,
+    ResetAll,
+    Slow,
+    BrokerCrash,
+    OrderlyRestart,
+    LateReturn,
+}
+
+const DECK: [Fault; 11] = [
+    Fault::Nothing,
+    Fault::Nothing,
+    Fault::StopPastTimeout,
+    Fault::FreezePastTimeout,
+    Fault::CutOff,
+    Fault::ResetOne,
+    Fault::ResetAll,
+    Fault::Slow,
+    Fault::BrokerCrash,
+    Fault::OrderlyRestart,
+    Fault::LateReturn,
+];
+
+impl Storm<'_> {
+    pub(super) fn fault(&mut self) -> Result<Fault, String> {
+        if self.deck.is_empty() {
+            self.deck = DECK.to_vec();
+        }
+        let place = self.random.below(self.deck.len() as u64) as usize;
+        let fault = self.deck.swap_remove(place);
+        match fault {
+            Fault::Nothing => {}
+            Fault::LateReturn => self.returns_late = true,
+            Fault::ResetAll => {
+                let reset = self.fleet.proxy().reset(None);
+                *self.faults.entry("connections reset").or_default() += reset as u32;
+            }
+            Fault::Slow => self.slow_down(),
+            Fault::BrokerCrash => self.crash_broker()?,
+            _ => {
+                // Somebody else must be there to be killed.
+                let Some(place) = self.someone(2)? else {
+                    self.deck.push(fault);
+                    return Ok(Fault::Nothing);
+                };
+                self.afflict(place, fault)?;
+            }
+        }
+        Ok(fault)
+    }
+
+    fn slow_down(&mut self) {
+        let delay = Duration::from_millis(5 + self.random.below(60));
+        let rate = (self.random.below(2) == 0).then(|| 30_000 + self.random.below(300_000) as u32);
+        self.fleet.slow_down(delay, rate, Instant::now() + SLOW);
+        *self
+            .faults
+            .entry(if rate.is_some() { "network delayed and throttled" } else { "network delayed" })
+            .or_default() += 1;
+    }
+
+    /// Every other time it has just been asked to end a transaction, and answered or not.
+    fn crash_broker(&mut self) -> Result<(), String> {
+        let asked = if self.random.below(2) == 0 { self.someone(1)? } else { None };
+        if let Some(place) = asked {
+            let name = self.fleet.name(place).to_owned();
+            self.fleet.proxy().set_gate(&name, &[END_TRANSACTION], Hold::Answer);
+            self.fleet.wait(GATE_PATIENCE, |fleet| fleet.proxy().has_caught(&name).then_some(()))?;
+        }
+        self.broker.crash()?;
+        self.fleet.proxy().open_all_gates();
+        *self.faults.entry("broker killed and restarted").or_default() += 1;
+        self.broker.restart()
+    }
+
+    fn afflict(&mut self, place: usize, fault: Fault) -> Result<(), String> {
+        let timeout = Instant::now() + SESSION_TIMEOUT + MARGIN;
+        let name = self.fleet.name(place).to_owned();
+        let what = match fault {
+            Fault::StopPastTimeout | Fault::FreezePastTimeout => {
+                // Every other time in the middle of a transaction, whose end comes when the shards have moved.
+                if self.random.below(2) == 0 {
+                    self.fleet.proxy().set_gate(&name, &[END_TRANSACTION], Hold::Request);
+                    self.fleet.wait(GATE_PATIENCE, |fleet| fleet.proxy().has_caught(&name).then_some(()))?;
+                }
+                let stopped = fault == Fault::StopPastTimeout;
+                let until = timeout + Duration::from_millis(self.random.below(3_000));
+                let doing = if stopped { Doing::Stopped { until } } else { Doing::Frozen { until } };
+                self.fleet.hold_back(place, doing);
+                if stopped { "stopped past the session time-out" } else { "network frozen past the session time-out" }
+            }
+            Fault::CutOff => {
+                let until = Instant::now() + Duration::from_millis(500 + self.random.below(8_000));
+                self.fleet.hold_back(place, Doing::CutOff { until });
+                "connections left half open"
+            }
+            Fault::ResetOne => {
+                let reset = self.fleet.proxy().reset(Some(&name));
+                *self.faults.entry("connections reset").or_default() += reset as u32;
+                return Ok(());
+            }
+            _ => {
+                self.fleet.stop(place, Some(Instant::now()))?;
+                "stopped by SIGTERM and started again"
+            }
+        };
+        *self.faults.entry(what).or_default() += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! Kills in the phases of a transaction, of recovery and of giving shards up.
+
+use super::{GATE_PATIENCE, MARGIN, SESSION_TIMEOUT, Storm, WORK_PATIENCE};
+use crate::fleet::{Doing, Fleet};
+use crate::phase::Phase;
+use crate::trap::Trap;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Until somebody replays, or gives shards up once the group should have noticed.
+const TRAP_PATIENCE: Duration = Duration::from_secs(15);
+const REVOKE_PATIENCE: Duration = Duration::from_secs(4);
+
+impl Storm<'_> {
+    fn kill(&mut self, place: usize) {
+        let now = Instant::now();
+        let back = if std::mem::take(&mut self.returns_late) {
+            *self.faults.entry("returned after the session time-out").or_default() += 1;
+            now + SESSION_TIMEOUT + MARGIN
+        } else {
+            now + Duration::from_millis(self.random.below(400))
+        };
+        self.fleet.kill(place, Some(back));
+    }
+
+    pub(super) fn kill_in_transaction(&mut self, phase: Phase) -> Result<bool, String> {
+        let Some(place) = self.someone(1)? else {
+            return Err(format!("nobody has begun a transaction for {WORK_PATIENCE:?}"));
+        };
+        let Some((requests, hold)) = phase.gate(&mut self.random) else { return Ok(false) };
+        let name = self.fleet.name(place).to_owned();
+        self.fleet.proxy().set_gate(&name, requests, hold);
+        let caught = self.fleet.wait(GATE_PATIENCE, |fleet| fleet.proxy().has_caught(&name).then_some(()))?;
+        let is_caught = caught.is_some() && self.fleet.doing(place) == Doing::Running;
+        if is_caught {
+            self.kill(place);
+        } else {
+            self.fleet.proxy().open_gate(&name);
+        }
+        Ok(is_caught)
+    }
+
+    /// Whoever starts or rebuilds next is killed while it does journalled transactions again: the one killed last, mostly.
+    pub(super) fn kill_in_replay(&mut self) -> Result<bool, String> {
+        self.fleet.set_trap(Trap::Replay { left: self.random.below(40) as u32 });
+        let returns = |doing| matches!(doing, Doing::Down { back: Some(_) });
+        if !(0..self.fleet.count()).any(|place| returns(self.fleet.doing(place))) {
+            let Some(place) = self.someone(1)? else { return Ok(false) };
+            self.fleet.stop(place, Some(Instant::now()))?;
+            *self.faults.entry("stopped by SIGTERM and started again").or_default() += 1;
+        }
+        let caught = self.fleet.wait(TRAP_PATIENCE, |fleet| match fleet.trap() {
+            Trap::Replaying(place) => Some(place),
+            _ => None,
+        })?;
+        self.fleet.set_trap(Trap::Unset);
+        let is_hit = caught.is_some_and(|place| self.fleet.doing(place) == Doing::Running);
+        match caught {
+            Some(place) if is_hit => self.kill(place),
+            Some(place) => self.fleet.proxy().thaw(self.fleet.name(place)),
+            None => {}
+        }
+        Ok(is_hit)
+    }
+
+    /// The last member joins or leaves while events come that need no output; of those that give shards up, one that has a transaction to end is killed.
+    pub(super) fn kill_in_revoke(&mut self) -> Result<bool, String> {
+        let single = |fleet: &mut Fleet| fleet.at_work().into_iter().find(|&place| fleet.workers(place) == 1);
+        self.fleet.wait(WORK_PATIENCE, single)?;
+        self.calm.store(true, Ordering::Relaxed);
+        let patience = self.move_spare()?;
+        let caught = self.fleet.wait(patience, |fleet| {
+            (0..fleet.count()).find(|&place| {
+                let is_caught = fleet.proxy().has_caught(fleet.name(place));
+                is_caught && fleet.workers(place) == 1 && fleet.doing(place) == Doing::Running
+            })
+        })?;
+        self.fleet.set_trap(Trap::Unset);
+        self.calm.store(false, Ordering::Relaxed);
+        if let Some(place) = caught {
+            self.kill(place);
+        }
+        for place in (0..self.fleet.count()).filter(|&place| self.fleet.doing(place) == Doing::Running) {
+            self.fleet.proxy().open_gate(self.fleet.name(place));
+        }
+        Ok(caught.is_some())
+    }
+
+    /// Lets the last member join or leave, and sets the trap; how long it may take until the others give shards up.
+    fn move_spare(&mut self) -> Result<Duration, String> {
+        let spare = self.fleet.count() - 1;
+        if let Some(left) = self.spare_left.take() {
+            // Earlier it would find its place as it left it.
+            let moved = left + SESSION_TIMEOUT + MARGIN;
+            self.fleet.wait(SESSION_TIMEOUT * 2, |_| (Instant::now() > moved).then_some(()))?;
+            self.fleet.set_trap(Trap::Revoke);
+            self.fleet.start(spare)?;
+            *self.faults.entry("joined").or_default() += 1;
+            return Ok(REVOKE_PATIENCE);
+        }
+        let is_there = self.fleet.wait(TRAP_PATIENCE, |fleet| (fleet.doing(spare) == Doing::Running).then_some(()))?;
+        if is_there.is_some() {
+            self.fleet.stop(spare, None)?;
+            self.spare_left = Some(Instant::now());
+            *self.faults.entry("left").or_default() += 1;
+        }
+        self.fleet.set_trap(Trap::Revoke);
+        Ok(SESSION_TIMEOUT + REVOKE_PATIENCE)
+    }
+}

@@ -1,0 +1,94 @@
+//! Kills and faults, one after another, as a seed says: each round has a fault, and a kill in the phase that was hit least.
+
+mod faults;
+mod kills;
+
+use crate::fleet::Fleet;
+use crate::load::Calm;
+use crate::phase::{Phase, Tally};
+use crate::support::Broker;
+use crate::support::events::Random;
+use faults::Fault;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Of the group; a service that is silent for longer loses its shards.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+/// With this much more the group has noticed.
+const MARGIN: Duration = Duration::from_millis(1_500);
+/// Until somebody is at work again, whatever happened before.
+const WORK_PATIENCE: Duration = Duration::from_secs(90);
+/// Until a service at work comes to a gate.
+const GATE_PATIENCE: Duration = Duration::from_secs(8);
+/// Until somebody else is at work too, before one is kept from it.
+const COMPANY_PATIENCE: Duration = Duration::from_secs(3);
+/// A round takes seconds; so many on the average mean that nothing goes on any more.
+const ROUND_SECONDS_MAX: u64 = 60;
+
+pub struct Storm<'a> {
+    fleet: &'a mut Fleet,
+    broker: &'a mut Broker,
+    calm: Calm,
+    random: Random,
+    deck: Vec<Fault>,
+    started: Instant,
+    /// The next one killed comes back only when its shards have moved.
+    returns_late: bool,
+    /// When the last member left, if it is away.
+    spare_left: Option<Instant>,
+    pub tally: Tally,
+    pub faults: BTreeMap<&'static str, u32>,
+}
+
+impl<'a> Storm<'a> {
+    pub fn new(fleet: &'a mut Fleet, broker: &'a mut Broker, calm: Calm, seed: u64) -> Self {
+        Self {
+            fleet,
+            broker,
+            calm,
+            random: Random(seed),
+            deck: Vec::new(),
+            started: Instant::now(),
+            returns_late: false,
+            spare_left: None,
+            tally: Tally::default(),
+            faults: BTreeMap::new(),
+        }
+    }
+
+    /// Until there were so many kills, and so many in each phase; then everybody runs undisturbed.
+    pub fn rage(&mut self, kills: u32, kills_in_each: u32) -> Result<(), String> {
+        let deadline = Instant::now() + Duration::from_secs(ROUND_SECONDS_MAX * u64::from(kills + 2));
+        while self.tally.total() < kills || !self.tally.below(kills_in_each).is_empty() {
+            if Instant::now() > deadline {
+                return Err(format!("time is up: {} of {kills} kills ({})", self.tally.total(), self.tally));
+            }
+            let (started, before) = (Instant::now(), self.tally.total());
+            let fault = self.fault()?;
+            let missing = self.tally.below(kills_in_each).first().copied().filter(|_| self.tally.total() >= kills);
+            let phase = missing.unwrap_or_else(|| self.tally.next(&mut self.random));
+            let is_hit = match phase {
+                Phase::Replay => self.kill_in_replay()?,
+                Phase::Revoke => self.kill_in_revoke()?,
+                _ => self.kill_in_transaction(phase)?,
+            };
+            if is_hit {
+                self.tally.hit(phase)
+            } else {
+                self.tally.miss(phase)
+            }
+            let (kill, how) = (before + u32::from(is_hit), if is_hit { "killed" } else { "missed" });
+            let (since, took) = (self.started.elapsed().as_secs_f64(), started.elapsed().as_secs_f64());
+            println!("  {kill:>3}. at {since:.1} s: {fault:?}, {how} in {phase}; took {took:.1} s");
+        }
+        self.fleet.settle()
+    }
+
+    /// A member at work, if so many are within a short time.
+    fn someone(&mut self, at_least: usize) -> Result<Option<usize>, String> {
+        let patience = if at_least == 1 { WORK_PATIENCE } else { COMPANY_PATIENCE };
+        let at_work =
+            self.fleet.wait(patience, |fleet| Some(fleet.at_work()).filter(|found| found.len() >= at_least))?;
+        Ok(at_work.map(|found| found[self.random.below(found.len() as u64) as usize]))
+    }
+}
