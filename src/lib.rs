@@ -10,4 +10,5 @@ pub mod config;
 pub mod engine;
 pub mod kafka;
 pub mod offline;
+pub mod random;
 pub mod worker;

@@ -56,10 +56,10 @@ const TRANSCENDENTAL: &str = "its last digit differs between machines: take it f
 /// Parts of the crate with the parts they may import.
 const PARTS: [(&str, &[&str]); 5] = [
     ("engine", &["engine"]),
-    ("kafka", &["kafka"]),
+    ("kafka", &["kafka", "random"]),
     ("config", &["config", "engine", "kafka", "worker"]),
     ("worker", &["worker", "engine", "kafka", "config"]),
-    ("offline", &["offline", "worker", "engine", "kafka", "config"]),
+    ("offline", &["offline", "worker", "engine", "kafka", "config", "random"]),
 ];
 
 /// Parts of the engine with the parts they may import, besides themselves. `effects` is what comes out: it knows rules'

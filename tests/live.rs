@@ -5,9 +5,10 @@ mod support;
 
 use shoal::kafka::memory::{Cluster, MemoryLog};
 use shoal::kafka::{Own, Topic};
+use shoal::random::Random;
 use shoal::worker::journal::{JournalRecord, Operation};
 use shoal::worker::{Job, Worker};
-use support::events::{DAY, Line, OPENING, RULES, Random, shop};
+use support::events::{DAY, Line, OPENING, RULES, shop};
 use support::memory::{self, ID, run_to_end};
 
 const SHARDS: u32 = 2;

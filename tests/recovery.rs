@@ -5,10 +5,11 @@ mod support;
 
 use shoal::kafka::memory::{Break, Cluster, MemoryLog, Stored};
 use shoal::kafka::{Failure, Own, Topic};
+use shoal::random::Random;
 use shoal::worker::journal::{JournalRecord, Operation};
 use shoal::worker::{Job, Worker};
 use std::sync::Arc;
-use support::events::{DAY, Line, OPENING, RULES, Random, shop};
+use support::events::{DAY, Line, OPENING, RULES, shop};
 use support::memory::{self, ID, run_to_end};
 
 const SHARDS: u32 = 4;

@@ -7,6 +7,7 @@ use super::Size;
 use super::support::Broker;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use shoal::random::Random;
 use std::collections::VecDeque;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -57,7 +58,7 @@ impl Load {
             topic: topic.to_owned(),
             sent: Arc::clone(&sent),
             clock,
-            random: 0x5eed,
+            random: Random(0x5eed),
             number: 0,
             carts: 0,
             shopping: VecDeque::new(),
@@ -86,7 +87,7 @@ struct Sender {
     topic: String,
     sent: Arc<Sent>,
     clock: Instant,
-    random: u64,
+    random: Random,
     number: u64,
     carts: usize,
     /// Buyers with a cart, and when it was sent.
@@ -118,7 +119,7 @@ impl Sender {
     fn send_next(&mut self, size: Size) {
         self.number += 1;
         if !self.number.is_multiple_of(size.change_every) {
-            let visitor = self.next_random() % VISITORS;
+            let visitor = self.random.below(VISITORS);
             self.send("visitor", visitor, r#""type":"view""#);
             return;
         }
@@ -159,14 +160,5 @@ impl Sender {
             self.producer.poll(Duration::from_millis(10));
             record = again;
         }
-    }
-
-    /// Splitmix64 (Steele, Lea, Flood 2014).
-    fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 }

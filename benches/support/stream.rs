@@ -1,6 +1,7 @@
 //! A stream of events for benches: customers drawn uniformly, mostly browsing, two purchases in a hundred events.
 
 use shoal::engine::event::{DAY, HOUR, MINUTE, Millis};
+use shoal::random::Random;
 use std::fmt::Write;
 use std::ops::Range;
 
@@ -14,7 +15,7 @@ const CATEGORIES: [&str; 8] = ["shoes", "books", "garden", "toys", "audio", "kit
 /// Makes lines; the same sequence for the same number of customers.
 pub struct Stream {
     customers: u64,
-    random: u64,
+    random: Random,
     /// The moment of the next event in microseconds.
     time_us: i64,
     events: u64,
@@ -27,7 +28,7 @@ impl Stream {
     pub fn new(customers: u64) -> Self {
         Self {
             customers,
-            random: 0x5eed,
+            random: Random(0x5eed),
             time_us: START * 1_000,
             events: 0,
             bytes: 0,
@@ -76,7 +77,7 @@ impl Stream {
                 let line = written.next().expect("one line per event");
                 line.clear();
                 let minutes = if types.len() == 2 { 24 * 60 } else { 11 } * nth as i64;
-                let jitter = (self.next() % 600_000) as i64;
+                let jitter = (self.random.draw() % 600_000) as i64;
                 self.write_event(
                     line,
                     customer,
@@ -101,12 +102,12 @@ impl Stream {
                 *next += 1;
                 *next - 1
             }
-            None => self.next() % self.customers,
+            None => self.random.draw() % self.customers,
         };
         // A customer has an event in two days, whatever their number: windows hold as much among many as among few.
         let mean_gap_us = (48 * HOUR * 1_000) as u64 / self.customers;
-        self.time_us += (self.next() % (2 * mean_gap_us + 1)) as i64;
-        let event_type = match self.next() % 100 {
+        self.time_us += (self.random.draw() % (2 * mean_gap_us + 1)) as i64;
+        let event_type = match self.random.draw() % 100 {
             0..2 => "purchase",
             2..63 => "view",
             63..78 => "search",
@@ -117,7 +118,7 @@ impl Stream {
             98 => "click",
             _ => "profile",
         };
-        let category = self.next() as usize;
+        let category = self.random.draw() as usize;
         self.write_event(line, customer, event_type, self.time_us / 1_000, category);
         self.events += 1;
         self.bytes += line.len() as u64;
@@ -125,7 +126,7 @@ impl Stream {
 
     fn write_event(&mut self, line: &mut Vec<u8>, customer: u64, event_type: &str, time: Millis, category: usize) {
         let mut text = String::from_utf8(std::mem::take(line)).expect("lines are text");
-        let event_id = self.next();
+        let event_id = self.random.draw();
         let moment = jiff::Timestamp::from_millisecond(time).expect("a moment of our time");
         write!(text, r#"{{"event_id":"{event_id:016x}","customer_id":"customer-{customer:07}","type":"{event_type}","time":"{moment:.3}""#)
             .expect("memory");
@@ -146,14 +147,5 @@ impl Stream {
         .expect("memory");
         text.push('}');
         *line = text.into_bytes();
-    }
-
-    /// Splitmix64 (Steele, Lea, Flood 2014).
-    fn next(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 }

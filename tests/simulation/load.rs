@@ -20,7 +20,7 @@
 
 use super::plan::{BEGIN, Plan, SECOND_PART};
 use shoal::engine::decode::{Partitioner, partition_of};
-use shoal::kafka::memory::Random;
+use shoal::random::Random;
 
 /// Longer than any two partitions' ends can be known apart.
 const STALE: i64 = 7_700;

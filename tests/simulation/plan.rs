@@ -3,7 +3,8 @@
 //! Everything is drawn before the world begins, so that the same records can be played without faults.
 
 use super::load::{self, Arrival};
-use shoal::kafka::memory::{Point, Random};
+use shoal::kafka::memory::Point;
+use shoal::random::Random;
 
 /// When the world begins: half past midnight, 2025-01-01 UTC.
 pub const BEGIN: i64 = 1_735_691_400_000;

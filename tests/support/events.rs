@@ -1,6 +1,7 @@
 //! A small shop made of a seed: native events of some customers over a year, and the rules to judge them by.
 
 use shoal::engine::decode::{Partitioner, partition_of};
+pub use shoal::random::Random;
 
 pub const DAY: i64 = 86_400_000;
 /// 2025-01-01T00:00:00Z: when the shop opens.
@@ -44,23 +45,6 @@ impl Line {
     /// The partition that the key's murmur2 gives; 0 without a key.
     pub fn partition(&self, partitions: u32) -> u32 {
         self.key.as_deref().map_or(0, |key| partition_of(Partitioner::Murmur2, key, partitions))
-    }
-}
-
-/// Splitmix64: enough randomness for tests, and the same everywhere.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
     }
 }
 

@@ -165,12 +165,12 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::profile::tests::Random;
+    use crate::random::Random;
     use std::collections::HashMap;
 
     #[test]
     fn agrees_with_a_map_through_growth_and_removal() {
-        let mut random = Random::seeded();
+        let mut random = Random::of_test();
         for _ in 0..20 {
             let mut index = Index::new();
             let mut naive: HashMap<RowNumber, u64> = HashMap::new();
@@ -178,14 +178,14 @@ mod tests {
             for step in 0..4_000u32 {
                 let grows = random.below(10) < if step < 2_500 { 7 } else { 3 };
                 if grows || naive.is_empty() {
-                    let hash = random.next() & spread;
+                    let hash = random.draw() & spread;
                     index.insert(hash, step);
                     naive.insert(step, hash);
                 } else {
                     let nth = random.below(naive.len() as u64) as usize;
                     let row = *naive.keys().nth(nth).unwrap();
                     index.remove(naive.remove(&row).unwrap(), row);
-                    assert!(!index.rows(random.next()).any(|found| found == row));
+                    assert!(!index.rows(random.draw()).any(|found| found == row));
                 }
                 assert_eq!(index.len(), naive.len());
             }

@@ -200,7 +200,7 @@ impl Blocks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::profile::tests::Random;
+    use crate::random::Random;
 
     const ALL: [Section; 11] = [
         Section::Id,
@@ -230,7 +230,7 @@ mod tests {
             let at = random.below(naive.hours.len() as u64 + 1) as usize;
             let removed = random.below(20).min((naive.hours.len() - at) as u64) as usize;
             let added: Vec<u8> =
-                (0..random.below(if large { 9_000 } else { 30 })).map(|_| random.next() as u8).collect();
+                (0..random.below(if large { 9_000 } else { 30 })).map(|_| random.draw() as u8).collect();
             blocks.splice_hours(&mut naive.handle, at..at + removed, &added);
             naive.hours.splice(at..at + removed, added);
         } else {
@@ -241,7 +241,7 @@ mod tests {
             let room = (1usize << place.bits) - 1 - (records.len() - removed);
             let added = (random.below(if large { 900 } else { 4 }) as usize).min(room);
             blocks.splice(&mut naive.handle, section, at, removed, added);
-            let new: Vec<Vec<u64>> = (0..added).map(|_| (0..place.words).map(|_| random.next()).collect()).collect();
+            let new: Vec<Vec<u64>> = (0..added).map(|_| (0..place.words).map(|_| random.draw()).collect()).collect();
             let words: Vec<u64> = new.concat();
             blocks.section_mut(naive.handle, section)[at * place.words..at * place.words + words.len()]
                 .copy_from_slice(&words);
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn sections_keep_their_records() {
-        let mut random = Random::seeded();
+        let mut random = Random::of_test();
         let mut blocks = Blocks::new();
         let mut all: Vec<Option<Naive>> = (0..60).map(|_| None).collect();
         for _ in 0..40_000 {

@@ -146,12 +146,12 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::profile::tests::Random;
+    use crate::random::Random;
     use std::collections::BTreeMap;
 
     #[test]
     fn counts_uses_and_frees() {
-        let mut random = Random::seeded();
+        let mut random = Random::of_test();
         let mut texts = Texts::new();
         let mut naive: BTreeMap<String, u32> = BTreeMap::new();
         let mut held: Vec<(TextReference, String)> = Vec::new();

@@ -24,7 +24,7 @@ mod tests;
 mod view;
 
 pub use batch::{MemoryBatch, MemoryReader};
-pub use faults::{Fault, Faults, Random};
+pub use faults::{Fault, Faults};
 pub use partition::{Stored, Writer};
 pub use shared::SESSION_TIMEOUT_MS;
 pub use stops::{Never, Point, Stops};

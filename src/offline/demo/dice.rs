@@ -1,23 +1,17 @@
-//! Random numbers from a seed: SplitMix64 (Steele, Lea, Flood 2014). The same seed gives the same shop everywhere.
+//! The demo's chances: probabilities and waiting times, from a seed. The same seed gives the same shop everywhere.
 
-pub struct Dice(u64);
+use crate::random::Random;
+
+pub struct Dice(Random);
 
 impl Dice {
     pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        Self(Random(seed))
     }
 
     /// From 0 to before 1.
     pub fn share(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        self.0.share()
     }
 
     /// Whether something of this probability happens.

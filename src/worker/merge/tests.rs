@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::kafka::Record;
+use crate::random::Random;
 use std::collections::VecDeque;
 
 /// Records that are only an offset and an arrival.
@@ -24,15 +25,6 @@ impl Batch for Buffer {
 
     fn discard(&mut self, count: usize) {
         self.0.drain(..count);
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
     }
 }
 

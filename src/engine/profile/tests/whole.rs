@@ -1,11 +1,12 @@
 //! Whole customers against the naive model: random events, late and at boundaries, and every read after each.
 
+use super::event;
 use super::naive::Naive;
-use super::{Random, event};
 use crate::engine::event::{AttributeValue, DAY, Event, EventType, HOUR, MINUTE, Millis, REMEMBERED};
 use crate::engine::meaning::{DeclaredKind, DeclaredType, Meaning};
 use crate::engine::profile::row::NONE;
 use crate::engine::profile::{Customer, Profiles, RowNumber, StoredValue};
+use crate::random::Random;
 use std::collections::BTreeMap;
 
 const CATEGORIES: [&str; 5] = ["shoes", "bags", "hats", "a", "ä"];
@@ -238,7 +239,7 @@ fn uses(all: &BTreeMap<usize, Known>, profiles: &Profiles) -> BTreeMap<String, u
 
 #[test]
 fn customers_agree_with_the_naive_model() {
-    let mut random = Random::seeded();
+    let mut random = Random::of_test();
     let meaning = meaning();
     for _ in 0..40 {
         let mut profiles = Profiles::new();
@@ -275,7 +276,7 @@ fn customers_agree_with_the_naive_model() {
 
 #[test]
 fn blocks_that_move_lose_nothing() {
-    let mut random = Random::seeded();
+    let mut random = Random::of_test();
     let (mut profiles, meaning) = (Profiles::new(), meaning());
     let id = |who: usize| format!("{}{who}", "long ".repeat(who % 7));
     let mut naive = vec![(0u64, 0usize, START); 1_500];

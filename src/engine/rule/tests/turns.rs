@@ -1,10 +1,11 @@
 //! When comparisons turn and what a forecast says, against looking at every instant that could matter and a grid between.
 
 use super::super::{Decided, Kind, Scratch, Truth, Truths};
-use super::random::{DAYS, HEAD, MINUTES, Random, WINDOWS, comparison, populate};
+use super::random::{DAYS, HEAD, MINUTES, WINDOWS, comparison, populate};
 use super::{START, World, rules};
 use crate::engine::event::{DAY, EventType, HOUR, MINUTE, Millis, NEVER};
 use crate::engine::profile::Held;
+use crate::random::Random;
 
 const HORIZON: Millis = 400 * DAY;
 
@@ -78,7 +79,7 @@ fn engine_turn(world: &World, comparison: u16, now: Millis) -> Millis {
 
 #[test]
 fn comparisons_turn_when_looking_at_every_instant_says() {
-    let mut random = Random::seeded();
+    let mut random = Random::of_test();
     let (mut turned, mut still) = (0, 0);
     for _ in 0..rounds() {
         let conditions: Vec<_> = (0..12).map(|_| comparison(&mut random)).collect();
@@ -231,7 +232,7 @@ fn own_comparisons(world: &World, target: usize) -> Vec<u16> {
 
 #[test]
 fn forecasts_are_what_evaluating_at_every_turn_gives() {
-    let mut random = Random::seeded();
+    let mut random = Random::of_test();
     let (mut some, mut none, mut scratch) = (0, 0, Scratch::default());
     for _ in 0..rounds() {
         let file = random_file(&mut random);
@@ -267,7 +268,7 @@ fn wanted(world: &World, held: &[Held], now: Millis) -> Vec<u16> {
 
 #[test]
 fn no_value_changes_while_it_is_said_to_hold() {
-    let mut random = Random::seeded();
+    let mut random = Random::of_test();
     let (mut instants_seen, mut never) = (0, 0);
     for _ in 0..rounds() {
         let mut world = World::new(rules(&random_file(&mut random)));
