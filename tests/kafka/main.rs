@@ -6,6 +6,7 @@ mod support;
 mod bare;
 mod cli;
 mod faults;
+mod golden;
 mod group;
 mod harness;
 mod log;

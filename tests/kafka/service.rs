@@ -25,7 +25,7 @@ impl Service {
             ("KAFKA__BROKERS", &kafka.brokers),
             ("KAFKA__GROUP", &kafka.group),
             ("KAFKA__INSTANCE", instance),
-            ("KAFKA__INPUTS", &kafka.inputs[0]),
+            ("KAFKA__INPUTS", &kafka.inputs.join(",")),
             ("KAFKA__FETCH_WAIT_MS", "20"),
             ("KAFKA__SESSION_TIMEOUT_MS", "6000"),
             ("KAFKA__TOPICS__CHANGES", &topics.changes),

@@ -14,6 +14,7 @@
 pub mod acls;
 mod broker;
 pub mod events;
+pub mod golden;
 mod jars;
 pub mod memory;
 pub mod proxy;

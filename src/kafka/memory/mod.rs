@@ -107,6 +107,13 @@ impl Cluster {
         self.lock().append((Topic::Input(topic), partition), input(timestamp, key, value))
     }
 
+    /// Puts a record where it stood elsewhere, at its own offset; what is missing before it was markers.
+    pub fn store(&self, topic: Topic, partition: u32, stored: Stored) {
+        let mut shared = self.lock();
+        shared.version += 1;
+        shared.partitions.entry((topic, partition)).or_default().store(stored);
+    }
+
     /// Appends an input record in the open transaction of somebody upstream, of whom there is one per partition.
     pub fn append_open(
         &self,

@@ -56,6 +56,14 @@ impl Partition {
         offset
     }
 
+    /// Appends a record at its own offset, behind as many markers as are missing.
+    pub fn store(&mut self, stored: Stored) {
+        let missing = stored.offset - self.end();
+        assert!(missing >= 0, "offset {} is taken: the partition ends at {}", stored.offset, self.end());
+        self.entries.extend((0..missing).map(|_| Entry::Nothing));
+        self.append(stored);
+    }
+
     pub fn end(&self) -> i64 {
         self.entries.len() as i64
     }
