@@ -81,9 +81,9 @@ impl Golden {
     pub fn read(folder: &Path) -> Self {
         let path = folder.join(FILE);
         let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let mut lines = BufReader::new(GzDecoder::new(file)).lines().map(|line| -> Value {
-            serde_json::from_str(&line.expect("a line")).expect("JSON")
-        });
+        let mut lines = BufReader::new(GzDecoder::new(file))
+            .lines()
+            .map(|line| -> Value { serde_json::from_str(&line.expect("a line")).expect("JSON") });
         let head = lines.next().expect("the head");
         Self {
             semantics: head["semantics"].as_u64().expect("a number"),
@@ -136,9 +136,7 @@ fn topic_of(text: &str) -> Topic {
 
 fn record(line: &Value) -> (Topic, u32, Stored) {
     let headers = line["headers"].as_array().expect("headers").iter();
-    let header = |header: &Value| {
-        (header[0].as_str().expect("a name").to_owned(), bytes(&header[1]).expect("a value"))
-    };
+    let header = |header: &Value| (header[0].as_str().expect("a name").to_owned(), bytes(&header[1]).expect("a value"));
     let stored = Stored {
         offset: line["offset"].as_i64().expect("an offset"),
         timestamp: line["timestamp"].as_i64(),
