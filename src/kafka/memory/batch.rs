@@ -1,7 +1,7 @@
 //! Records on their way to a worker, and a reader of one partition.
 
 use super::partition::Stored;
-use super::shared::Place;
+use super::requests::Place;
 use super::stops::{Point, Stops};
 use super::{Cluster, Never};
 use crate::kafka::{Batch, Failure, Reader, Record};

@@ -5,6 +5,15 @@
 use crate::random::Random;
 use std::collections::BTreeMap;
 
+/// How the next transaction of an identity ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// Nothing of it is in the log.
+    Lost,
+    /// All of it is in the log, and the worker does not get to know.
+    AnswerLost,
+}
+
 /// Everything that can go wrong in a cluster, and between it and its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {

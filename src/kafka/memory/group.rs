@@ -1,61 +1,20 @@
-//! The consumer group: members with names that outlive them, generations, and who has which shards.
+//! How the consumer group deals with its members, by the older protocol.
 //!
-//! The older protocol, eager: at a rebalance every member gives up all its shards and joins again; when the last has, the
+//! It is eager: at a rebalance every member gives up all its shards and joins again; when the last has, the
 //! generation grows and each gets a range. A member that is started again in time takes its name, member number and
 //! shards over from the one before, and nothing moves.
 
 use super::client::Phase;
 use super::faults::Fault;
+use super::members::Member;
 use super::requests::MemberTag;
 use super::shared::{Event, SESSION_TIMEOUT_MS, Shared};
 use crate::kafka::News;
-use std::collections::BTreeMap;
 
 /// A heartbeat comes after so many milliseconds at most.
 const HEARTBEAT_MS_MAX: u64 = 300;
 /// A member that comes back hears what has become of it after so many milliseconds at most: until then it goes on.
 const RETURN_MS_MAX: u64 = 1_000;
-
-#[derive(Default)]
-pub(super) struct Group {
-    pub generation: u32,
-    pub members: BTreeMap<String, Member>,
-    /// The newer protocol, see [`super::incremental`].
-    pub is_incremental: bool,
-    is_rebalancing: bool,
-    members_made: u64,
-}
-
-pub(super) struct Member {
-    pub number: u64,
-    pub client: usize,
-    pub has_joined: bool,
-    pub shards: Vec<u32>,
-    /// With the newer protocol what it is to have, and the generation that it has reached.
-    pub target: Vec<u32>,
-    pub epoch: u32,
-}
-
-impl Group {
-    /// Whether offsets may be committed as this member.
-    pub fn check(&self, tag: &MemberTag) -> Result<(), String> {
-        let MemberTag { instance, member, generation } = tag;
-        match self.members.get(instance) {
-            None => Err(format!("`{instance}` is no member")),
-            Some(known) if known.number != *member => Err(format!("`{instance}` has been replaced")),
-            Some(known) if self.is_incremental && *generation == known.epoch => Ok(()),
-            Some(_) if self.is_incremental || *generation != self.generation => {
-                Err(format!("generation {generation} is over, this is {}", self.generation))
-            }
-            Some(_) => Ok(()),
-        }
-    }
-
-    pub fn number_for(&mut self) -> u64 {
-        self.members_made += 1;
-        self.members_made
-    }
-}
 
 impl Shared {
     /// A client of the group reaches its coordinator, and acts on what it hears.

@@ -5,7 +5,7 @@
 
 use super::client::Phase;
 use super::faults::Fault;
-use super::group::Member;
+use super::members::Member;
 use super::requests::MemberTag;
 use super::shared::Shared;
 use crate::kafka::News;

@@ -5,15 +5,17 @@
 //! late, members are lost and come back; time is what the owner of the plan makes of it, and the same plan with the same
 //! steps gives the same history. Through [`Stops`] the owner lets workers run, and stops them in the middle of anything.
 //!
-//! Files in reading order: `partition`, `requests` (transactions), `group` and `incremental` (its two protocols),
-//! `client`, `shared` (the clock, and what is on
-//! its way), `faults`, `stops`, `batch`, `view` and `producer` (a worker's side of all that).
+//! Files in reading order, each knows only those before it: `partition`, `faults` and `stops`; `requests`, `client` and
+//! `members`; `shared` (all of these, the clock, and what is on its way); `coordinator` (transactions), `group` and
+//! `incremental` (its two protocols); the [`Cluster`]; `batch`, `view` and `producer` (a worker's side of all that).
 
 mod batch;
 mod client;
+mod coordinator;
 mod faults;
 mod group;
 mod incremental;
+mod members;
 mod partition;
 mod producer;
 mod requests;
@@ -24,7 +26,7 @@ mod tests;
 mod view;
 
 pub use batch::{MemoryBatch, MemoryReader};
-pub use faults::{Fault, Faults};
+pub use faults::{Break, Fault, Faults};
 pub use partition::{Stored, Writer};
 pub use shared::SESSION_TIMEOUT_MS;
 pub use stops::{Never, Point, Stops};
@@ -32,18 +34,10 @@ pub use view::MemoryLog;
 
 use crate::kafka::{News, Topic};
 use client::Client;
-use shared::{Event, Place, Shared};
+use requests::Place;
+use shared::{Event, Shared};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-
-/// How the next transaction of an identity ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Break {
-    /// Nothing of it is in the log.
-    Lost,
-    /// All of it is in the log, and the worker does not get to know.
-    AnswerLost,
-}
 
 /// What all workers share: the brokers' side. Clones are handles of one cluster.
 #[derive(Clone, Default)]

@@ -2,8 +2,7 @@
 
 use super::faults::Fate;
 use super::partition::{Stored, Writer};
-use super::requests::{MemberTag, Refusal, Request};
-use super::shared::Place;
+use super::requests::{MemberTag, Place, Refusal, Request};
 use super::stops::{Point, Stops};
 use super::view::{MemoryLog, PATIENCE_MS_MAX, RETRY_MS};
 use crate::kafka::{Failure, OutRecord, Topic, Transaction};

@@ -1,14 +1,11 @@
-//! What a producer asks of the cluster, and how the transaction coordinator and the partitions' leaders answer.
-//!
-//! This is Kafka's older transaction protocol, the one librdkafka speaks: an end names its writer's epoch but not the
-//! transaction, so one that arrives again can end the next. Leaders ask the coordinator before a writer's first record in
-//! a transaction (since Kafka 3.6), so nothing stays open that the coordinator does not know of.
+//! What a producer asks of the cluster, in the words of Kafka's older transaction protocol, the one librdkafka speaks.
 
-use super::faults::{Fault, Kind};
+use super::faults::Kind;
 use super::partition::{Stored, Writer};
-use super::shared::{Event, Place, Shared};
 use crate::kafka::Topic;
-use std::collections::BTreeSet;
+
+/// A partition of a topic.
+pub(super) type Place = (Topic, u32);
 
 /// A part of a transaction that gets a marker of its own: a partition, or the group's offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,32 +59,6 @@ pub(super) enum Refusal {
     Invalid(String),
 }
 
-/// What the coordinator knows of a transactional identity.
-#[derive(Default)]
-pub(super) struct Producer {
-    pub id: String,
-    pub epoch: u32,
-    pub state: State,
-}
-
-#[derive(Default)]
-pub(super) enum State {
-    #[default]
-    Empty,
-    Ongoing {
-        transaction: u64,
-        parts: BTreeSet<Part>,
-        begun: i64,
-    },
-    Ending {
-        is_commit: bool,
-        left: BTreeSet<Part>,
-    },
-    Ended {
-        is_commit: bool,
-    },
-}
-
 impl Request {
     pub fn kind(&self) -> Kind {
         match self {
@@ -108,9 +79,7 @@ impl Request {
             | Self::End { writer, .. } => Some(*writer),
         }
     }
-}
 
-impl Request {
     /// Number of the client's transaction, where it is told.
     pub fn transaction(&self) -> Option<u64> {
         match self {
@@ -143,188 +112,4 @@ fn told_places(places: &[Place]) -> String {
         Topic::Own(own) => format!("{own:?}/{partition}"),
     });
     told.collect::<Vec<_>>().join(" ")
-}
-
-impl Shared {
-    /// Does what is asked; the epoch given by `Init`, else 0.
-    pub(super) fn execute(&mut self, request: &Request, is_late: bool) -> Result<u32, Refusal> {
-        let answer = match request {
-            Request::Init { identity } => self.init(*identity),
-            Request::Partitions { writer, transaction, places } => {
-                self.add_parts(*writer, *transaction, places.iter().map(|&place| Part::Log(place)))
-            }
-            Request::Produce { writer, place, sequence, records } => self.produce(*writer, *place, *sequence, records),
-            Request::Offsets { writer, transaction, member, offsets } => {
-                if !is_late {
-                    self.add_parts(*writer, *transaction, std::iter::once(Part::Group))?;
-                }
-                self.add_offsets(*writer, member.as_ref(), offsets)
-            }
-            Request::End { writer, transaction } => self.end_transaction(*writer, *transaction),
-        };
-        match (&answer, request) {
-            (Err(Refusal::Fenced(_)), Request::Produce { .. }) if is_late => {
-                self.faults.count(Fault::LateProduceRefused);
-            }
-            (Err(Refusal::Fenced(_)), _) if request.writer().is_some() => self.faults.count(Fault::WriterFenced),
-            _ => {}
-        }
-        answer
-    }
-
-    /// A new holder of the identity: what an earlier one left open is aborted first.
-    fn init(&mut self, identity: usize) -> Result<u32, Refusal> {
-        let producer = &mut self.producers[identity];
-        match producer.state {
-            State::Ongoing { .. } => {
-                // The markers carry the next epoch, so that the earlier holder is fenced in every partition.
-                producer.epoch += 1;
-                self.begin_end(identity, false);
-                if matches!(self.producers[identity].state, State::Ending { .. }) {
-                    return Err(Refusal::Busy);
-                }
-            }
-            State::Ending { .. } => return Err(Refusal::Busy),
-            State::Empty | State::Ended { .. } => {}
-        }
-        let producer = &mut self.producers[identity];
-        producer.epoch += 1;
-        producer.state = State::Empty;
-        Ok(producer.epoch)
-    }
-
-    fn check_epoch(&self, writer: Writer) -> Result<(), Refusal> {
-        let producer = &self.producers[writer.identity];
-        if producer.epoch == writer.epoch {
-            return Ok(());
-        }
-        Err(Refusal::Fenced(format!("`{}` has epoch {}, not {}", producer.id, producer.epoch, writer.epoch)))
-    }
-
-    fn add_parts(
-        &mut self,
-        writer: Writer,
-        transaction: u64,
-        added: impl Iterator<Item = Part>,
-    ) -> Result<u32, Refusal> {
-        self.check_epoch(writer)?;
-        let (now, timeout) = (self.clock(), self.transaction_timeout);
-        let state = &mut self.producers[writer.identity].state;
-        match state {
-            State::Ending { .. } => return Err(Refusal::Busy),
-            State::Ongoing { parts, .. } => parts.extend(added),
-            State::Empty | State::Ended { .. } => {
-                *state = State::Ongoing { transaction, parts: added.collect(), begun: now };
-                if let Some(timeout) = timeout {
-                    self.later(timeout, Event::TransactionTimeout { writer, begun: now });
-                }
-            }
-        }
-        Ok(0)
-    }
-
-    fn produce(&mut self, writer: Writer, place: Place, sequence: u32, records: &[Stored]) -> Result<u32, Refusal> {
-        let partition = self.partitions.entry(place).or_default();
-        if partition.epoch_of(writer.identity) > writer.epoch {
-            return Err(Refusal::Fenced(format!("{place:?} knows a newer writer")));
-        }
-        if !partition.has_open(writer.identity) {
-            self.check_epoch(writer)?;
-            let state = &self.producers[writer.identity].state;
-            if !matches!(state, State::Ongoing { parts, .. } if parts.contains(&Part::Log(place))) {
-                self.faults.count(Fault::WriteRefused);
-                return Err(Refusal::Invalid(format!("{place:?} is in no transaction of `{writer:?}`")));
-            }
-        }
-        let partition = self.partitions.entry(place).or_default();
-        match partition.write(writer, sequence, records) {
-            Ok(_) => Ok(0),
-            Err(expected) => Err(Refusal::Invalid(format!("{place:?} expects request {expected}, not {sequence}"))),
-        }
-    }
-
-    fn add_offsets(
-        &mut self,
-        writer: Writer,
-        member: Option<&MemberTag>,
-        offsets: &[((u16, u32), i64)],
-    ) -> Result<u32, Refusal> {
-        self.check_epoch(writer)?;
-        let state = &self.producers[writer.identity].state;
-        if !matches!(state, State::Ongoing { parts, .. } if parts.contains(&Part::Group)) {
-            return Err(Refusal::Invalid(format!("the group's offsets are in no transaction of {writer:?}")));
-        }
-        if let Some(member) = member
-            && let Err(words) = self.group.check(member)
-        {
-            self.faults.count(Fault::OffsetsFenced);
-            return Err(Refusal::Fenced(words));
-        }
-        self.pending.entry(writer.identity).or_default().extend(offsets.iter().copied());
-        Ok(0)
-    }
-
-    fn end_transaction(&mut self, writer: Writer, transaction: u64) -> Result<u32, Refusal> {
-        self.check_epoch(writer)?;
-        match &self.producers[writer.identity].state {
-            State::Ongoing { transaction: ongoing, .. } => {
-                if *ongoing != transaction {
-                    self.faults.count(Fault::EndedEarly);
-                }
-                self.begin_end(writer.identity, true);
-                Ok(0)
-            }
-            State::Ending { .. } => Err(Refusal::Busy),
-            State::Ended { is_commit: true } => Ok(0),
-            State::Empty | State::Ended { is_commit: false } => {
-                Err(Refusal::Invalid(format!("`{}` has no transaction to end", self.producers[writer.identity].id)))
-            }
-        }
-    }
-
-    /// Decides how the ongoing transaction ends, and sends its markers.
-    pub(super) fn begin_end(&mut self, identity: usize, is_commit: bool) {
-        let producer = &mut self.producers[identity];
-        let writer = Writer { identity, epoch: producer.epoch };
-        let State::Ongoing { parts, .. } = std::mem::take(&mut producer.state) else { return };
-        producer.state = State::Ending { is_commit, left: parts.clone() };
-        self.transactions += u64::from(is_commit);
-        for part in parts {
-            match self.faults.marker_delay() {
-                0 => self.land_marker(writer, part),
-                delay => self.later(delay, Event::Marker { writer, part }),
-            }
-        }
-    }
-
-    /// A marker arrives; with the last one the transaction is over.
-    pub(super) fn land_marker(&mut self, writer: Writer, part: Part) {
-        let State::Ending { is_commit, left } = &mut self.producers[writer.identity].state else { return };
-        let is_commit = *is_commit;
-        left.remove(&part);
-        if left.is_empty() {
-            self.producers[writer.identity].state = State::Ended { is_commit };
-        }
-        match part {
-            Part::Log(place) => self.partitions.entry(place).or_default().mark(writer, is_commit),
-            Part::Group => {
-                let offsets = self.pending.remove(&writer.identity).unwrap_or_default();
-                if is_commit {
-                    self.committed.extend(offsets);
-                }
-            }
-        }
-        self.version += 1;
-    }
-
-    /// The coordinator ends a transaction that has been open for too long, and fences its writer.
-    pub(super) fn time_out(&mut self, writer: Writer, begun: i64) {
-        let producer = &mut self.producers[writer.identity];
-        let is_same = matches!(producer.state, State::Ongoing { begun: since, .. } if since == begun);
-        if is_same && producer.epoch == writer.epoch {
-            producer.epoch += 1;
-            self.faults.count(Fault::TransactionTimeout);
-            self.begin_end(writer.identity, false);
-        }
-    }
 }

@@ -1,19 +1,17 @@
 //! What all clients share: the broker's side, its clock, and what is on its way and arrives later.
 
-use super::Break;
 use super::client::Client;
-use super::faults::{Fate, Fault, Faults};
-use super::group::Group;
+use super::faults::{Break, Fate, Fault, Faults};
+use super::members::Group;
 use super::partition::{Partition, Stored, Writer};
-use super::requests::{Part, Producer, Request};
+use super::requests::{Part, Place, Request};
 use crate::kafka::Topic;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub(super) type Place = (Topic, u32);
-
 /// A member of which nothing is heard for so long has left.
 pub const SESSION_TIMEOUT_MS: i64 = 3_000;
+
 /// Something that happens at a moment.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -33,6 +31,32 @@ pub(super) enum Event {
     Silence {
         client: usize,
         since: i64,
+    },
+}
+
+/// What the coordinator knows of a transactional identity.
+#[derive(Default)]
+pub(super) struct Producer {
+    pub id: String,
+    pub epoch: u32,
+    pub state: State,
+}
+
+#[derive(Default)]
+pub(super) enum State {
+    #[default]
+    Empty,
+    Ongoing {
+        transaction: u64,
+        parts: BTreeSet<Part>,
+        begun: i64,
+    },
+    Ending {
+        is_commit: bool,
+        left: BTreeSet<Part>,
+    },
+    Ended {
+        is_commit: bool,
     },
 }
 

@@ -2,8 +2,8 @@
 
 use super::client::Phase;
 use super::partition::{Stored, Writer};
-use super::requests::{MemberTag, Refusal, Request};
-use super::shared::{Place, SESSION_TIMEOUT_MS, Shared};
+use super::requests::{MemberTag, Place, Refusal, Request};
+use super::shared::{SESSION_TIMEOUT_MS, Shared};
 use super::*;
 use crate::kafka::{Batch, InputOffset, Log, OutRecord, Own, Reader, Transaction};
 use std::time::Duration;
