@@ -9,6 +9,7 @@ mod demo;
 mod produce;
 mod replay;
 mod run;
+mod values;
 
 use crate::config::document::Mistakes;
 use crate::config::{LogFormat, LogLevel, LogSettings};

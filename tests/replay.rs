@@ -170,6 +170,48 @@ fn time_goes_on_to_the_moment_asked_for() {
 }
 
 #[test]
+fn publishing_begins_where_it_is_asked_to() {
+    const FROM: &str = "2011-11-09T00:00:00.000Z";
+    let events = events();
+    let whole = by_customer(&replay(&["-"], &events).stdout);
+    let from = |bootstrap: &str| {
+        by_customer(&replay(&["--publish-from", FROM, "--bootstrap", bootstrap, "-"], &events).stdout)
+    };
+    let mut expected = BTreeMap::new();
+    for (customer, changes) in whole {
+        let late = changes.into_iter().filter(|change| change["effective_at"].as_str().unwrap() >= FROM);
+        let late: Vec<Value> = late.map(without_number).collect();
+        if !late.is_empty() {
+            expected.insert(customer, late);
+        }
+    }
+    let (nothing, mut everybody) = (from("none"), from("changes"));
+    assert!(nothing == from("membership"), "the membership is another topic");
+    for changes in nothing.values().chain(everybody.values()) {
+        let numbers = changes.iter().map(|change| change["sequence"].as_u64().unwrap());
+        assert!(numbers.eq(1..=changes.len() as u64), "numbered from then on");
+    }
+    let without_numbers = |customers: BTreeMap<String, Vec<Value>>| -> BTreeMap<String, Vec<Value>> {
+        customers.into_iter().map(|(id, changes)| (id, changes.into_iter().map(without_number).collect())).collect()
+    };
+    assert!(without_numbers(nothing) == expected, "the changes from then on are those of the whole year");
+    let mut told = 0;
+    everybody.retain(|_, changes| {
+        let all = changes.len();
+        changes.retain(|change| change["cause"] != "bootstrap");
+        told += all - changes.len();
+        !changes.is_empty()
+    });
+    assert!(told > 1_000, "{told} values of 1,103 customers");
+    assert!(without_numbers(everybody) == expected);
+}
+
+fn without_number(mut change: Value) -> Value {
+    change.as_object_mut().unwrap().remove("sequence");
+    change
+}
+
+#[test]
 fn membership_is_what_the_changes_lead_to() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -232,6 +274,7 @@ fn what_is_typed_wrongly_or_not_there() {
     assert_eq!(status(&["replay"]), Some(2));
     assert_eq!(status(&["replay", "--rules", RULES, "--until", "tomorrow", "-"]), Some(2));
     assert_eq!(status(&["replay", "--rules", RULES, "--partitions", "0", "-"]), Some(2));
+    assert_eq!(status(&["replay", "--rules", RULES, "--bootstrap", "none", "-"]), Some(2));
     let missing = shoal(&["replay", "--rules", RULES, "no-such-file"], b"");
     assert_eq!(missing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("cannot open no-such-file"));

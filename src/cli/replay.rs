@@ -1,7 +1,10 @@
 //! `shoal replay`: its arguments.
 
+use super::values::{Bootstrap, moment};
 use crate::config::rules;
+use crate::engine::decode::Partitioner;
 use crate::engine::event::Millis;
+use crate::offline::player::Stage;
 use crate::offline::replay::Replay;
 use clap::Args;
 use jiff::Timestamp;
@@ -39,6 +42,14 @@ pub struct ReplayArguments {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_024))]
     partitions: u32,
 
+    /// Neither publish nor number what comes before this moment, at which everybody is published as --bootstrap says
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    publish_from: Option<Millis>,
+
+    /// What is published of everybody's values at that moment
+    #[arg(long, value_enum, default_value = "membership", requires = "publish_from")]
+    bootstrap: Bootstrap,
+
     /// Where to write the lines that cannot be used, each with file, line, reason and words
     #[arg(long, value_name = "FILE")]
     rejected: Option<PathBuf>,
@@ -63,8 +74,13 @@ impl ReplayArguments {
         let replay = Replay {
             rules,
             files: &self.files,
-            partitions: self.partitions,
-            now,
+            stage: Stage {
+                partitions: self.partitions,
+                partitioner: Partitioner::Murmur2,
+                now,
+                publish_from: self.publish_from,
+                bootstrap: self.bootstrap.into(),
+            },
             until: self.until,
             rejected: self.rejected.as_deref(),
             membership: self.membership.as_deref(),
@@ -73,12 +89,4 @@ impl ReplayArguments {
         eprint!("{summary}");
         Ok(())
     }
-}
-
-/// A moment as typed.
-fn moment(text: &str) -> Result<Millis, String> {
-    let parsed = text.parse::<Timestamp>();
-    parsed
-        .map(Timestamp::as_millisecond)
-        .map_err(|_| "expected RFC 3339 with a zone, such as 2026-11-22T10:04:11Z".into())
 }

@@ -11,6 +11,7 @@ pub mod lines;
 pub mod merge;
 pub mod player;
 pub mod produce;
+mod progress;
 pub mod rejected;
 pub mod replay;
 pub mod summary;

@@ -1,5 +1,7 @@
 //! Lines of a file that could not be used, as JSON lines: where, why, and the beginning of the line itself.
 
+use crate::engine::effects::Effects;
+use crate::engine::event::Record;
 use anyhow::Context;
 use serde::Serialize;
 use std::fs::File;
@@ -29,6 +31,17 @@ impl RejectedLines {
             File::create(path).map(BufWriter::new).with_context(|| format!("cannot write {}", path.display()))
         };
         Ok(Self { file: path.map(create).transpose()? })
+    }
+
+    /// Writes all that an input of these records gave; `files` are the names of their topics.
+    pub fn take(&mut self, effects: &Effects, records: &[Record<'_>], files: &[String]) -> anyhow::Result<()> {
+        for rejected in &effects.rejected {
+            let file = &files[usize::from(rejected.topic)];
+            let value = records[rejected.record as usize].value;
+            let words = effects.text(rejected.words);
+            self.write(rejected.offset as u64 + 1, file, rejected.reason.name(), words, value)?;
+        }
+        Ok(())
     }
 
     /// Writes one; `line` counts from 1.

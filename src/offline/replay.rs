@@ -3,20 +3,17 @@
 //! The same lines, rules, `--now` and `--partitions` give the same bytes: nothing here depends on a clock, on threads
 //! or on how the bytes of a file arrive.
 
-use super::input::{self, BytesRead};
-use super::merge::{Line, Merge};
-use super::player::{Player, Step};
+use super::input;
+use super::player::{Player, Stage, Step};
 use super::rejected::RejectedLines;
 use super::summary::Summary;
-use crate::engine::effects::Effects;
-use crate::engine::event::{Millis, Record};
+use crate::engine::event::Millis;
 use crate::engine::rule::Rules;
 use crate::engine::shard::Shard;
 use crate::worker::outbox::{Outbox, Topic};
 use anyhow::Context;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,8 +21,7 @@ use std::time::Instant;
 pub struct Replay<'a> {
     pub rules: Arc<Rules>,
     pub files: &'a [PathBuf],
-    pub partitions: u32,
-    pub now: Millis,
+    pub stage: Stage,
     pub until: Option<Millis>,
     pub rejected: Option<&'a Path>,
     pub membership: Option<&'a Path>,
@@ -46,29 +42,16 @@ type Compacted = BTreeMap<Box<[u8]>, Box<[u8]>>;
 impl Replay<'_> {
     pub fn run(&self, changes: impl Write) -> anyhow::Result<Summary> {
         let start = Instant::now();
-        let read = BytesRead::default();
         let topics: Vec<String> = self.files.iter().map(|file| input::short_name(file)).collect();
-        let latest = self.now.saturating_add(self.rules.meaning.max_future);
-        let mut merge = Merge::open(self.files, latest, &read)?;
-        let mut player = Player::new(&self.rules, self.partitions, self.now, &topics);
+        let mut player = Player::new(&self.rules, self.stage, &topics);
         let mut sinks = Sinks {
             changes,
             rejected: RejectedLines::create(self.rejected)?,
             topics: &topics,
             membership: self.membership.map(|_| BTreeMap::new()),
         };
-        let progress = progress(self.files);
-        let mut lines: Vec<Line> = Vec::new();
-        loop {
-            merge.next_batch(Shard::CHUNK, &mut lines)?;
-            if lines.is_empty() {
-                break;
-            }
-            player.lines(&merge, &lines, |step| sinks.take(step))?;
-            progress.set_position(read.get());
-        }
+        player.files(self.files, None, |step| sinks.take(step))?;
         let until = player.finish(self.until, |step| sinks.take(step))?;
-        progress.finish_and_clear();
         sinks.finish(self.membership)?;
         let shards: Vec<&Shard> = player.shards().iter().collect();
         Ok(Summary::new(player.counts.clone(), &shards, until, start.elapsed()))
@@ -77,7 +60,7 @@ impl Replay<'_> {
 
 impl<W: Write> Sinks<'_, W> {
     fn take(&mut self, step: Step<'_>) -> anyhow::Result<()> {
-        self.rejected(step.effects, step.records)?;
+        self.rejected.take(step.effects, step.records, self.topics)?;
         if self.membership.is_some() {
             step.outbox.finish_transaction(step.shard);
         }
@@ -103,16 +86,6 @@ impl<W: Write> Sinks<'_, W> {
         Ok(())
     }
 
-    fn rejected(&mut self, effects: &Effects, records: &[Record<'_>]) -> anyhow::Result<()> {
-        for rejected in &effects.rejected {
-            let file = &self.topics[usize::from(rejected.topic)];
-            let value = records[rejected.record as usize].value;
-            let words = effects.text(rejected.words);
-            self.rejected.write(rejected.offset as u64 + 1, file, rejected.reason.name(), words, value)?;
-        }
-        Ok(())
-    }
-
     fn finish(mut self, membership: Option<&Path>) -> anyhow::Result<()> {
         self.changes.flush()?;
         self.rejected.finish()?;
@@ -127,17 +100,4 @@ impl<W: Write> Sinks<'_, W> {
         };
         write().with_context(|| format!("cannot write {}", path.display()))
     }
-}
-
-/// A bar on standard error if that is a terminal: of bytes if the files have sizes, else a count of them.
-fn progress(files: &[PathBuf]) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let (length, template) = match input::total_bytes(files) {
-        Some(length) => (Some(length), "{bar:40} {percent:>3} %  {bytes} of {total_bytes}  {eta} left"),
-        None => (None, "{spinner} {bytes} read"),
-    };
-    let style = ProgressStyle::with_template(template).expect("the template is well formed");
-    ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr_with_hz(10)).with_style(style)
 }
