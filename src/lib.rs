@@ -11,4 +11,5 @@ pub mod engine;
 pub mod kafka;
 pub mod offline;
 pub mod random;
+pub mod trial;
 pub mod worker;

@@ -10,6 +10,7 @@ use super::fate;
 use super::inspect::not_allowed;
 use super::raw::{self, RawRecord};
 use super::{Failure, InputOffset, KafkaSettings, OutRecord, Own, Transaction};
+use crate::trial;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -144,17 +145,22 @@ impl Publisher {
     ) -> Result<(), Refusal> {
         self.producer.begin_transaction().map_err(failed("begin of a transaction"))?;
         tracing::trace!(target: "shoal::transaction", records = transaction.records.len(), "begun");
+        trial::crash_point("transaction/begun");
         transaction.records.iter().try_for_each(|record| self.produce(record, transaction)).map_err(Refusal::Failed)?;
+        trial::crash_point("transaction/produced");
         let offsets = offset_list(&transaction.offsets, inputs).map_err(Refusal::Failed)?;
         self.flush().map_err(|failure| Refusal::Failed(self.cause(failure, &offsets, group)))?;
         tracing::trace!(target: "shoal::transaction", "written");
+        trial::crash_point("transaction/written");
         let sent = self.producer.send_offsets_to_transaction(&offsets, group, REQUEST_WAIT);
         sent.map_err(|error| self.refused_offsets(&error))?;
         tracing::trace!(target: "shoal::transaction", "offsets sent");
+        trial::crash_point("transaction/offsets-sent");
         raw::commit_transaction(&self.producer, REQUEST_WAIT).map_err(|(code, words)| {
             Refusal::Failed(fate::of_transaction(code, format!("commit of a transaction: {words}")))
         })?;
         tracing::trace!(target: "shoal::transaction", "committed");
+        trial::crash_point("transaction/ended");
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use super::tail::Ended;
 use super::throttle::Throttle;
 use super::work::{Place, Worker};
 use crate::kafka::{Failure, Log};
+use crate::trial;
 use std::collections::BTreeMap;
 
 /// After recovery failed for a reason that may pass, it waits so long.
@@ -66,7 +67,9 @@ impl<L: Log> Worker<L> {
     pub(super) fn give_up_shards(&mut self, numbers: &[u32], lost: bool) -> Result<(), Failure> {
         tracing::info!(lost, shards = ?numbers, "shards revoked");
         tracing::trace!(target: "shoal::group", "revoking");
+        trial::crash_point("revoke/begin");
         let committed = if lost { Ok(()) } else { self.commit() };
+        trial::crash_point("revoke/committed");
         let now = self.log.now().monotonic;
         for &number in numbers {
             match self.places.remove(&number) {
@@ -78,7 +81,9 @@ impl<L: Log> Worker<L> {
                 None => {}
             }
         }
+        trial::crash_point("revoke/kept");
         self.log.release(numbers);
+        trial::crash_point("revoke/released");
         tracing::trace!(target: "shoal::group", "revoked");
         // Whoever gets them next recovers them anyway; those that stay and were in the transaction are rebuilt.
         self.rebuild_after(committed)
@@ -94,6 +99,7 @@ impl<L: Log> Worker<L> {
         if self.log.now().monotonic < self.retry_at || next.is_none() && self.follows_control {
             return Ok(());
         }
+        trial::crash_point("recovery/begin");
         let done = self.prepare().and_then(|()| next.map_or(Ok(()), |number| self.recover(number)));
         match done {
             Ok(()) => return Ok(()),
@@ -121,6 +127,7 @@ impl<L: Log> Worker<L> {
             // What an earlier holder of our identity left open ends here; until then nothing can be read past it.
             self.log.fence()?;
             self.is_fenced = true;
+            trial::crash_point("recovery/fenced");
         }
         // What is followed live may lag behind what the shard's last owner knew.
         self.control.read_to_end(&mut self.log, &self.stop)?;
@@ -139,10 +146,12 @@ impl<L: Log> Worker<L> {
             Recovery { log: &mut self.log, control: &self.control, start: self.job.start, stop: &self.stop };
         if std::mem::take(&mut place.is_kept) {
             if !recovery.take_back(&mut place.held)? {
+                trial::crash_point("takeover/not-kept");
                 self.drop_shard(number);
                 self.add_shard(number);
                 return Ok(());
             }
+            trial::crash_point("takeover/kept");
             tracing::info!(shard = number, "nobody had it meanwhile: its state is used again");
         } else {
             self.torn_repaired += recovery.recover(&mut place.held)?;
@@ -186,7 +195,9 @@ impl<L: Log> Worker<L> {
         self.job.force_rules = false;
         let Some(first) = self.places.get_mut(&0).filter(|_| !missing.is_empty()) else { return Ok(()) };
         tracing::info!(rules = self.job.rules.version, "published to the control topic");
+        trial::crash_point("control/before");
         publish(&mut self.log, std::iter::once(&mut first.held), &missing)?;
+        trial::crash_point("control/published");
         self.control.read_to_end(&mut self.log, &self.stop)
     }
 }

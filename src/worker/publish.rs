@@ -8,6 +8,7 @@ use super::held::HeldShard;
 use super::journal::JournalRecord;
 use super::outbox::{Output, Topic};
 use crate::kafka::{Failure, Header, Log, OutRecord, Own, Transaction};
+use crate::trial;
 use std::ops::Range;
 
 /// Publishes what the shards have, and control records with it. Shards that have not moved are left out.
@@ -40,9 +41,11 @@ pub fn publish<'a, L: Log>(
         transaction.records.push(journal_record(held.number(), journal));
         transaction.offsets.extend(held.input_offsets());
     }
+    trial::crash_point("transaction/sealed");
     log.publish(&transaction)?;
     drop(transaction);
     moved.iter_mut().for_each(|held| held.committed());
+    trial::crash_point("transaction/known");
     Ok(())
 }
 
@@ -90,6 +93,7 @@ pub fn repair<L: Log>(
         );
         transaction.offsets.extend(held.input_offsets());
         log.publish(&transaction)?;
+        trial::crash_point("recovery/repaired");
     }
     drop(transaction);
     drop(missing);

@@ -14,6 +14,7 @@ use super::publish::repair;
 use super::tail::{Ended, Tail, check_interrupted, read_journal_record, read_some};
 use crate::engine::event::Millis;
 use crate::kafka::{Batch, Failure, InputOffset, Log, Own, Reader, StartAt, Topic};
+use crate::trial;
 use std::sync::atomic::AtomicBool;
 
 /// What recovery needs besides the shard.
@@ -59,6 +60,7 @@ impl<L: Log> Recovery<'_, L> {
 
     fn follow(&mut self, held: &mut HeldShard) -> Result<u64, Ended> {
         let tail = Tail::read(self.log, held.number(), self.stop)?;
+        trial::crash_point("recovery/tail");
         let mut inputs = Inputs::new(held.positions().len());
         let mut torn = 0;
         let mut journal = self.log.reader(Topic::Own(Own::Journal), held.number(), 0)?;
@@ -111,6 +113,7 @@ impl<L: Log> Recovery<'_, L> {
         let committed = self.log.committed(&[held.number()])?;
         compare_offsets(held, &committed)?;
         held.become_next(if held.shard().is_some() { Phase::Running } else { Phase::Waiting });
+        trial::crash_point("recovery/done");
         Ok(())
     }
 
@@ -151,6 +154,7 @@ impl<L: Log> Recovery<'_, L> {
                 tail.lacks(topic, record.transaction, number)
             })?;
         held.end_transaction(record.outputs);
+        trial::crash_point("recovery/record");
         Ok(repaired)
     }
 

@@ -7,6 +7,7 @@
 use super::journal::JournalRecord;
 use super::outbox;
 use crate::kafka::{Batch, Failure, Log, Own, Reader, Topic};
+use crate::trial;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -58,7 +59,9 @@ impl Holder {
         }
         tracing::info!(owner = id, "a transaction of the shard's last owner is still open: it is ended");
         self.is_fenced = true;
-        log.fence_other(id)
+        log.fence_other(id)?;
+        trial::crash_point("recovery/holder-fenced");
+        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ use crate::engine::effects::Counts;
 use crate::engine::rule::Rules;
 use crate::engine::shard::Settings;
 use crate::kafka::{Batch, Failure, Log, News, Own, StartAt, Topic};
+use crate::trial;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,6 +118,7 @@ impl<L: Log> Worker<L> {
 
     /// Ends the open transaction. If its end is not known, the next start finds out.
     pub fn finish(&mut self) -> Result<(), Failure> {
+        trial::crash_point("stop/begin");
         let done = self.commit();
         self.rebuild_after(done)
     }
