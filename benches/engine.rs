@@ -81,6 +81,11 @@ fn drive(
             effects.clear();
             shard.apply(Input::Records { now: NOW, records: chunk }, effects);
             after(shard, effects);
+            if shard.has_due() {
+                effects.clear();
+                shard.apply(Input::Fire(1_024), effects);
+                after(shard, effects);
+            }
         }
         while shard.has_due() {
             effects.clear();
@@ -147,6 +152,8 @@ fn print_resident_bytes(customers: u64) {
                 .collect();
             effects.clear();
             shard.apply(Input::Records { now: NOW, records: &records }, &mut effects);
+            effects.clear();
+            shard.apply(Input::Fire(1_024), &mut effects);
         }
     }
     let held = cpu::resident_bytes() - before;

@@ -5,7 +5,10 @@
 //! entry stands at the level of the highest digit (of six bits) in which its moment differs from the position, and moves
 //! down when the position enters its slot. Bitmaps of occupied slots make jumps over empty time cost one look per level.
 //! An entry takes 8 bytes: the row, and 32 bits of its moment within the slot. Slots of the two highest levels are wider
-//! than that, so there moments are rounded down and entries may come early, by less than [`Wheel::ROUNDING_MAX`].
+//! than that, so there moments are rounded down, and the owner is asked for the moment when the entry moves down.
+//!
+//! Entries come in order of (moment, row), whatever the order in which they went in: a wheel that is made anew from what
+//! is armed hands out the same.
 
 use super::event::Millis;
 use std::cmp::Reverse;
@@ -17,7 +20,7 @@ const DIGIT_BITS: u32 = 6;
 /// The first instant after the origin that no slot has.
 const END: u64 = 1 << (LEVELS as u32 * DIGIT_BITS);
 /// The last instant to be reached: what is too far ahead stands after it and never comes.
-const LAST: u64 = END - 1 - Wheel::ROUNDING_MAX as u64;
+const LAST: u64 = END - 1 - (1 << rounding_bits(LEVELS - 1));
 /// Emptied slots keep room for so many entries.
 const KEPT_CAPACITY: usize = 64;
 
@@ -37,22 +40,30 @@ struct Level {
 /// Deadlines by the millisecond; see the module.
 pub struct Wheel {
     origin: Millis,
-    /// Everything before this was handed out; counted from the origin, as are all instants inside.
+    /// Nothing at or before this stands in a slot; counted from the origin, as are all instants inside.
     position: u64,
     levels: [Level; LEVELS],
-    /// Entries that were behind the position when they came.
-    overdue: BinaryHeap<Reverse<(Millis, u32)>>,
+    /// Rows of the position's millisecond, the smallest last.
+    ready: Vec<u32>,
+    /// Entries that were not after the position when they came.
+    behind: BinaryHeap<Reverse<(Millis, u32)>>,
     len: usize,
 }
 
 impl Wheel {
-    /// An entry that was more than 139 years ahead may come so much too early, less one.
-    pub const ROUNDING_MAX: Millis = 1 << rounding_bits(LEVELS - 1);
-
-    /// An empty wheel that stands at `origin`.
-    pub fn new(origin: Millis) -> Self {
+    /// An empty wheel for moments after `origin` that has come to `position`.
+    pub fn new(origin: Millis, position: Millis) -> Self {
         let level = |_| Level { occupied: 0, slots: std::array::from_fn(|_| Vec::new()) };
-        Self { origin, position: 0, levels: std::array::from_fn(level), overdue: BinaryHeap::new(), len: 0 }
+        let mut wheel = Self {
+            origin,
+            position: 0,
+            levels: std::array::from_fn(level),
+            ready: Vec::new(),
+            behind: BinaryHeap::new(),
+            len: 0,
+        };
+        wheel.position = wheel.instant(position).map_or(0, |instant| instant.min(LAST));
+        wheel
     }
 
     /// Entries inside, stale ones too.
@@ -64,56 +75,90 @@ impl Wheel {
         self.len == 0
     }
 
-    /// Adds a deadline. One that is behind the position comes at the next [`Self::advance`]; one more than 8,900 years
+    /// Adds a deadline. One that is not after the position comes at the next [`Self::advance`]; one more than 8,900 years
     /// after the origin never.
     pub fn insert(&mut self, row: u32, at: Millis) {
         self.len += 1;
         match self.instant(at) {
-            Some(instant) if instant >= self.position => self.place(row, instant.min(END - 1)),
-            _ => self.overdue.push(Reverse((at, row))),
+            Some(instant) if instant > self.position => self.place(row, instant.min(END - 1)),
+            _ => self.behind.push(Reverse((at, row))),
         }
     }
 
-    /// Appends entries due at or before `until` to `due`, in order of time (those of one millisecond in no promised
-    /// order). Handles at most `budget` entries and says how many it did: one that is moved down a level counts too, so a
-    /// million deadlines in one second never hold anything up. The next call goes on where this one stopped.
-    pub fn advance(&mut self, until: Millis, budget: usize, due: &mut Vec<(u32, Millis)>) -> usize {
-        let mut left = budget;
-        while left > 0
-            && let Some(Reverse((at, row))) = self.overdue.pop()
-        {
-            due.push((row, at));
-            self.len -= 1;
-            left -= 1;
-        }
-        let Some(until) = self.instant(until).map(|until| until.min(LAST)) else { return budget - left };
-        while left > 0 && self.position <= until {
-            if let Some(level) = self.level_to_cascade() {
-                left -= self.cascade(level, left);
-            } else if self.levels[0].is_occupied(digit(self.position, 0)) {
-                left -= self.hand_out(left, due);
-            } else {
-                self.position = self.next_occupied().map_or(until + 1, |next| next.min(until + 1));
+    /// Appends the next entries due at or before `until` to `due`, at most `limit`, in order of moment and row. The next
+    /// call goes on where this one stopped. `armed` tells the moment that a row waits for now: an entry that was rounded
+    /// is left out if it is not that.
+    pub fn advance(
+        &mut self,
+        until: Millis,
+        limit: usize,
+        armed: impl Fn(u32) -> Millis,
+        due: &mut Vec<(u32, Millis)>,
+    ) {
+        let end = due.len() + limit;
+        while due.len() < end {
+            match self.pop(until) {
+                Some(entry) => due.push(entry),
+                None if self.move_on(until, &armed) => {}
+                None => return,
             }
         }
-        budget - left
     }
 
     /// A moment before which nothing is due; `None` if nothing ever is.
     pub fn next_due(&self) -> Option<Millis> {
-        if let Some(Reverse((at, _))) = self.overdue.peek() {
-            return Some(*at);
-        }
-        let here = (0..LEVELS).any(|level| self.levels[level].is_occupied(digit(self.position, level)));
-        let next = if here { Some(self.position) } else { self.next_occupied() };
-        next.filter(|instant| *instant <= LAST).map(|instant| self.origin + instant as Millis)
+        let behind = self.behind.peek().map(|Reverse((at, _))| *at);
+        let here = (!self.ready.is_empty()).then_some(self.position);
+        let next = here.or_else(|| self.next_occupied()).filter(|instant| *instant <= LAST);
+        let next = next.map(|instant| self.origin + instant as Millis);
+        behind.into_iter().chain(next).min()
     }
 
     /// Memory of the entries, used or kept.
     pub fn bytes(&self) -> usize {
         let slots = self.levels.iter().flat_map(|level| &level.slots);
         let entries: usize = slots.map(Vec::capacity).sum();
-        size_of::<Self>() + entries * size_of::<Entry>() + self.overdue.capacity() * size_of::<Reverse<(Millis, u32)>>()
+        size_of::<Self>()
+            + entries * size_of::<Entry>()
+            + self.ready.capacity() * size_of::<u32>()
+            + self.behind.capacity() * size_of::<Reverse<(Millis, u32)>>()
+    }
+
+    /// The first of the entries at or behind the position, if it is due.
+    fn pop(&mut self, until: Millis) -> Option<(u32, Millis)> {
+        let ready = self.ready.last().map(|&row| (self.origin + self.position as Millis, row));
+        let behind = self.behind.peek().map(|Reverse(entry)| *entry);
+        let first = ready.into_iter().chain(behind).min().filter(|(at, _)| *at <= until)?;
+        if behind == Some(first) {
+            self.behind.pop();
+        } else {
+            self.ready.pop();
+            if self.ready.is_empty() && self.ready.capacity() > KEPT_CAPACITY {
+                self.ready = Vec::new();
+            }
+        }
+        self.len -= 1;
+        Some((first.1, first.0))
+    }
+
+    /// Moves to the next millisecond with entries up to `until`, and makes them ready; whether there is any.
+    fn move_on(&mut self, until: Millis, armed: &impl Fn(u32) -> Millis) -> bool {
+        let Some(until) = self.instant(until).map(|until| until.min(LAST)) else { return false };
+        while self.position < until {
+            self.position = self.next_occupied().map_or(until, |next| next.min(until));
+            while let Some(level) = self.level_to_cascade() {
+                self.cascade(level, armed);
+            }
+            let slot = digit(self.position, 0);
+            if self.levels[0].is_occupied(slot) {
+                let mut entries = self.levels[0].empty(slot);
+                self.ready.extend(entries.drain(..).map(|entry| entry.row));
+                self.levels[0].give_back(slot, entries);
+                self.ready.sort_unstable_by_key(|row| Reverse(*row));
+                return true;
+            }
+        }
+        false
     }
 
     fn instant(&self, at: Millis) -> Option<u64> {
@@ -133,33 +178,24 @@ impl Wheel {
         (1..LEVELS).rev().find(|&level| self.levels[level].is_occupied(digit(self.position, level)))
     }
 
-    /// Moves up to `limit` entries of the slot at the position to lower levels; gives their number.
-    fn cascade(&mut self, level: usize, limit: usize) -> usize {
+    /// Moves the entries of the slot at the position to lower levels.
+    fn cascade(&mut self, level: usize, armed: &impl Fn(u32) -> Millis) {
         let slot = digit(self.position, level);
         let start = self.position & !(width(level) - 1);
-        let mut entries = self.levels[level].take(slot);
-        let rest = entries.len().saturating_sub(limit);
-        let moved = entries.len() - rest;
-        for entry in entries.drain(rest..).rev() {
-            let instant = start + (u64::from(entry.offset) << rounding_bits(level));
-            // Rounded down, it may lie before a position that jumped into the slot.
-            self.place(entry.row, instant.max(self.position));
+        let rounding = rounding_bits(level);
+        let mut entries = self.levels[level].empty(slot);
+        for entry in entries.drain(..) {
+            let instant = start + (u64::from(entry.offset) << rounding);
+            if rounding == 0 {
+                self.place(entry.row, instant);
+                continue;
+            }
+            match self.instant(armed(entry.row)) {
+                Some(exact) if exact >> rounding == instant >> rounding => self.place(entry.row, exact),
+                _ => self.len -= 1,
+            }
         }
         self.levels[level].give_back(slot, entries);
-        moved
-    }
-
-    /// Hands out up to `limit` entries of the millisecond at the position; gives their number.
-    fn hand_out(&mut self, limit: usize, due: &mut Vec<(u32, Millis)>) -> usize {
-        let slot = digit(self.position, 0);
-        let at = self.origin + self.position as Millis;
-        let mut entries = self.levels[0].take(slot);
-        let rest = entries.len().saturating_sub(limit);
-        let handed_out = entries.len() - rest;
-        due.extend(entries.drain(rest..).rev().map(|entry| (entry.row, at)));
-        self.levels[0].give_back(slot, entries);
-        self.len -= handed_out;
-        handed_out
     }
 
     /// Where the next occupied slot after the ones at the position begins: lower levels come first.
@@ -183,17 +219,15 @@ impl Level {
         self.slots[slot].push(entry);
     }
 
-    /// Takes a slot's entries out, to work on them.
-    fn take(&mut self, slot: usize) -> Vec<Entry> {
+    /// Takes a slot's entries out.
+    fn empty(&mut self, slot: usize) -> Vec<Entry> {
+        self.occupied &= !(1 << slot);
         std::mem::take(&mut self.slots[slot])
     }
 
-    /// Puts back what is left of them; an emptied large slot gives its memory back.
+    /// Puts the room of an emptied slot back, unless it is large.
     fn give_back(&mut self, slot: usize, entries: Vec<Entry>) {
-        if entries.is_empty() {
-            self.occupied &= !(1 << slot);
-        }
-        if !entries.is_empty() || entries.capacity() <= KEPT_CAPACITY {
+        if entries.capacity() <= KEPT_CAPACITY {
             self.slots[slot] = entries;
         }
     }

@@ -118,6 +118,9 @@ impl Player {
         for (shard, records) in records.iter().enumerate() {
             for chunk in records.chunks(Shard::CHUNK) {
                 self.apply(shard, Input::Records { now, records: chunk }, chunk, &mut step)?;
+                if self.shards[shard].has_due() {
+                    self.apply(shard, Input::Fire(FIRED_AT_ONCE), &[], &mut step)?;
+                }
             }
         }
         Ok(())

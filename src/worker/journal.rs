@@ -18,7 +18,7 @@
 //!    2 tick           z moment - last now
 //!    3 control        v offset in the control topic
 //!    4 sweep          v customers
-//!    5 fire           v deadlines
+//!    5 fire           v customers with a deadline that is due
 //!    6 forget         v customers
 //!    7 skip           v topic, v offset
 //!    8 census         v number
@@ -33,8 +33,9 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Version of the layout above.
 pub const FORMAT: u8 = 1;
 /// Version of the semantics under which the operations mean what they mean. 1: a step was of one topic, and a record
-/// did not bring its customer's deadlines up to its arrival (T3).
-pub const SEMANTICS: u64 = 2;
+/// did not bring its customer's deadlines up to its arrival (T3). 2: a step fired deadlines too, and what fired depended
+/// on how the timing wheel had come to look as it did.
+pub const SEMANTICS: u64 = 3;
 /// A transaction ends before one of its journal records grows beyond this.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 /// Input topics at most, so that one operation has a bounded size.

@@ -2,6 +2,7 @@
 
 use super::blocks::{Blocks, Handle};
 use super::customer::StoredValue;
+use super::image::{KeptAttribute, KeptValue};
 use super::section::Section;
 use super::texts::Texts;
 use crate::engine::event::{AttributeValue, EventType, Millis};
@@ -45,27 +46,51 @@ pub(super) fn set(
             end
         }
     };
-    let (kind, word) = match value {
-        AttributeValue::Removed => (REMOVED, 0),
-        AttributeValue::Text(text) => (TEXT, u64::from(texts.take(text))),
-        AttributeValue::Number(number) => (NUMBER, number.to_bits()),
-        AttributeValue::Boolean(is) => (BOOLEAN, u64::from(*is)),
-        AttributeValue::Time(moment) => (TIME, *moment as u64),
+    let value = match value {
+        AttributeValue::Removed => KeptValue::Removed,
+        AttributeValue::Text(text) => KeptValue::Text(texts.take(text)),
+        AttributeValue::Number(number) => KeptValue::Number(*number),
+        AttributeValue::Boolean(is) => KeptValue::Boolean(*is),
+        AttributeValue::Time(moment) => KeptValue::Time(*moment),
     };
-    let head = (time << TIME_SHIFT) as u64 | kind << KIND_SHIFT | u64::from(place);
-    blocks.section_mut(*handle, Section::Attributes)[at * 2..at * 2 + 2].copy_from_slice(&[head, word]);
+    let words = words(KeptAttribute { place, time, value });
+    blocks.section_mut(*handle, Section::Attributes)[at * 2..at * 2 + 2].copy_from_slice(&words);
 }
 
 pub(super) fn get<'a>(blocks: &'a Blocks, texts: &'a Texts, handle: Handle, place: u8) -> Option<StoredValue<'a>> {
     let mut attributes = blocks.section(handle, Section::Attributes).chunks_exact(2);
     let found = attributes.find(|attribute| attribute[0] & PLACE_MASK == u64::from(place))?;
-    match kind(found[0]) {
-        TEXT => Some(StoredValue::Text(texts.get(found[1] as u32))),
-        NUMBER => Some(StoredValue::Number(f64::from_bits(found[1]))),
-        BOOLEAN => Some(StoredValue::Boolean(found[1] != 0)),
-        TIME => Some(StoredValue::Time(found[1] as i64)),
-        _ => None,
+    match kept([found[0], found[1]]).value {
+        KeptValue::Removed => None,
+        KeptValue::Text(reference) => Some(StoredValue::Text(texts.get(reference))),
+        KeptValue::Number(number) => Some(StoredValue::Number(number)),
+        KeptValue::Boolean(is) => Some(StoredValue::Boolean(is)),
+        KeptValue::Time(moment) => Some(StoredValue::Time(moment)),
     }
+}
+
+/// An attribute of its two words.
+pub(super) fn kept(words: [u64; 2]) -> KeptAttribute {
+    let value = match kind(words[0]) {
+        TEXT => KeptValue::Text(words[1] as u32),
+        NUMBER => KeptValue::Number(f64::from_bits(words[1])),
+        BOOLEAN => KeptValue::Boolean(words[1] != 0),
+        TIME => KeptValue::Time(words[1] as i64),
+        _ => KeptValue::Removed,
+    };
+    KeptAttribute { place: (words[0] & PLACE_MASK) as u8, time: words[0] as i64 >> TIME_SHIFT, value }
+}
+
+/// The two words of an attribute.
+pub(super) fn words(attribute: KeptAttribute) -> [u64; 2] {
+    let (kind, word) = match attribute.value {
+        KeptValue::Removed => (REMOVED, 0),
+        KeptValue::Text(reference) => (TEXT, u64::from(reference)),
+        KeptValue::Number(number) => (NUMBER, number.to_bits()),
+        KeptValue::Boolean(is) => (BOOLEAN, u64::from(is)),
+        KeptValue::Time(moment) => (TIME, moment as u64),
+    };
+    [(attribute.time << TIME_SHIFT) as u64 | kind << KIND_SHIFT | u64::from(attribute.place), word]
 }
 
 /// Gives back the texts of all attributes.
@@ -79,10 +104,9 @@ pub(super) fn release(blocks: &Blocks, texts: &mut Texts, handle: Handle) {
 
 /// Notes the time of an event of a type that is neither counted nor an order.
 pub(super) fn note_latest(blocks: &mut Blocks, handle: &mut Handle, event_type: EventType, time: Millis) {
-    let Some(which) = latest_place(event_type) else { return };
+    let Some(word) = latest_word(event_type, time) else { return };
     let latest = blocks.section_mut(*handle, Section::Latest);
-    let word = (time << 2) as u64 | which;
-    if let Some(known) = latest.iter_mut().find(|known| **known & 3 == which) {
+    if let Some(known) = latest.iter_mut().find(|known| **known & 3 == word & 3) {
         *known = word.max(*known);
         return;
     }
@@ -97,11 +121,19 @@ pub(super) fn latest(blocks: &Blocks, handle: Handle, event_type: EventType) -> 
     latest.find(|known| **known & 3 == which).map(|&known| known as i64 >> 2)
 }
 
+/// Types whose latest event is noted, by the lowest bits of its word.
+const NOTED: [EventType; 3] = [EventType::REFUND, EventType::CANCEL, EventType::PROFILE];
+
 fn latest_place(event_type: EventType) -> Option<u64> {
-    match event_type {
-        EventType::REFUND => Some(0),
-        EventType::CANCEL => Some(1),
-        EventType::PROFILE => Some(2),
-        _ => None,
-    }
+    NOTED.iter().position(|noted| *noted == event_type).map(|place| place as u64)
+}
+
+/// The word of the latest event of a type that is noted.
+pub(super) fn latest_word(event_type: EventType, time: Millis) -> Option<u64> {
+    latest_place(event_type).map(|which| (time << 2) as u64 | which)
+}
+
+/// What such a word says.
+pub(super) fn latest_of(word: u64) -> (EventType, Millis) {
+    (NOTED[(word & 3) as usize], word as i64 >> 2)
 }

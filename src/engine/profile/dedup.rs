@@ -8,11 +8,15 @@
 //! Memory per id: a cell of 10 bytes in a table 0.53 to 0.8 full (13 to 19 bytes), and 8 in its batch's list, up to 16
 //! in that of the current hour.
 
+mod ids;
 mod table;
 
 #[cfg(test)]
 mod tests;
 
+pub use ids::HourOfIds;
+
+use ids::Ids;
 use std::collections::VecDeque;
 use table::{EMPTY, Table};
 
@@ -26,7 +30,18 @@ struct Batch {
     hour: i64,
     /// Counts batches, round and round: there are never half as many as numbers.
     number: u16,
-    ids: Vec<u64>,
+    ids: Ids,
+}
+
+/// All of the memory but for the ids themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdsHead {
+    pub latest_hour: i64,
+    /// The hour of the latest batch that went because there were too many ids.
+    pub lost_hour: Option<i64>,
+    pub lost: u64,
+    /// The hours remembered, the oldest first, each with its number of ids.
+    pub hours: Vec<(i64, u64)>,
 }
 
 /// Which event ids are remembered; see the module.
@@ -44,6 +59,8 @@ pub struct DuplicateMemory {
     /// The hour of the latest batch that went because there were too many ids.
     lost_hour: Option<i64>,
     lost: u64,
+    /// Of the latest hour that is stored in snapshots, how many ids; what came since is not.
+    stored: (i64, usize),
 }
 
 impl DuplicateMemory {
@@ -58,7 +75,66 @@ impl DuplicateMemory {
             latest_hour: i64::MIN,
             lost_hour: None,
             lost: 0,
+            stored: (i64::MIN, 0),
         }
+    }
+
+    /// A memory as it was; the ids follow with [`Self::restore`].
+    pub fn restored(head: &IdsHead) -> Self {
+        let mut memory = Self::new(u32::MAX, u32::MAX);
+        (memory.latest_hour, memory.lost_hour, memory.lost) = (head.latest_hour, head.lost_hour, head.lost);
+        for (number, &(hour, _)) in (0..).zip(&head.hours) {
+            memory.batches.push_back(Batch { hour, number, ids: Ids::default() });
+        }
+        memory.table.reserve(head.hours.iter().map(|(_, ids)| *ids as usize).sum());
+        memory
+    }
+
+    /// Puts ids back into their hour; those of an hour that was forgotten since are left out.
+    pub fn restore(&mut self, hour: i64, ids: impl Iterator<Item = u64>) {
+        let Ok(place) = self.batches.binary_search_by_key(&hour, |batch| batch.hour) else { return };
+        let batch = &mut self.batches[place];
+        for id in ids {
+            self.table.insert(id, batch.number);
+            batch.ids.push(id);
+            self.len += 1;
+        }
+    }
+
+    /// What is there is stored: see [`Self::unstored`].
+    pub fn set_stored(&mut self, stored: (i64, usize)) {
+        self.stored = stored;
+    }
+
+    /// How far the memory has come: its latest hour, and how many ids that has.
+    pub fn progress(&self) -> (i64, usize) {
+        self.batches.back().map_or((i64::MIN, 0), |batch| (batch.hour, batch.ids.len()))
+    }
+
+    /// The ids that came since what is stored.
+    pub fn unstored(&self) -> Vec<HourOfIds> {
+        let (hour, count) = self.stored;
+        let later = self.batches.iter().filter(|batch| batch.hour >= hour);
+        let shared = later.map(|batch| batch.ids.share(batch.hour, if batch.hour == hour { count } else { 0 }));
+        shared.filter(|ids| !ids.is_empty()).collect()
+    }
+
+    pub fn head(&self) -> IdsHead {
+        IdsHead {
+            latest_hour: self.latest_hour,
+            lost_hour: self.lost_hour,
+            lost: self.lost,
+            hours: self.batches.iter().map(|batch| (batch.hour, batch.ids.len() as u64)).collect(),
+        }
+    }
+
+    /// A hash of which ids are remembered from which hour.
+    pub fn fingerprint(&self) -> u64 {
+        let of_hour = |batch: &Batch| {
+            let ids = batch.ids.share(batch.hour, 0);
+            ids.iter().fold(0, |sum: u64, id| sum.wrapping_add(id.wrapping_mul(batch.hour as u64 | 1)))
+        };
+        self.batches.iter().map(of_hour).fold(self.lost, u64::wrapping_add)
     }
 
     /// Takes the bounds of new rules; what is beyond them goes at the next expiry or insertion.
@@ -128,7 +204,7 @@ impl DuplicateMemory {
     }
 
     pub fn bytes(&self) -> usize {
-        let lists = self.batches.iter().chain(&self.forgotten).map(|batch| batch.ids.capacity() * size_of::<u64>());
+        let lists = self.batches.iter().chain(&self.forgotten).map(|batch| batch.ids.bytes());
         lists.sum::<usize>() + self.table.bytes()
     }
 
@@ -137,13 +213,13 @@ impl DuplicateMemory {
         let number = match self.batches.back_mut() {
             Some(batch) if batch.hour == hour => return batch.number,
             Some(batch) => {
-                batch.ids.shrink_to_fit();
+                batch.ids.shrink();
                 batch.number.wrapping_add(1)
             }
             // Not a number that cells waiting for removal have.
             None => self.forgotten.back().map_or(0, |batch| batch.number.wrapping_add(1)),
         };
-        self.batches.push_back(Batch { hour, number, ids: Vec::new() });
+        self.batches.push_back(Batch { hour, number, ids: Ids::default() });
         number
     }
 
@@ -166,12 +242,12 @@ impl DuplicateMemory {
         for _ in 0..REMOVALS_PER_INSERTION {
             let Some(batch) = self.forgotten.front_mut() else { return };
             if let Some(id) = batch.ids.pop() {
-                if let Some(ahead) = batch.ids.len().checked_sub(REMOVALS_AHEAD) {
-                    self.table.prefetch(batch.ids[ahead]);
+                if let Some(ahead) = batch.ids.before_end(REMOVALS_AHEAD - 1) {
+                    self.table.prefetch(ahead);
                 }
                 self.table.remove(id, batch.number);
             }
-            if batch.ids.is_empty() {
+            if batch.ids.len() == 0 {
                 self.forgotten.pop_front();
             }
         }

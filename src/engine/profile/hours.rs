@@ -35,9 +35,11 @@ const SESSION_AT_EARLIEST: u32 = 1 << 31;
 /// Views of one category in one hour.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub(super) struct CategoryHour {
+pub struct CategoryHour {
+    /// Interned category.
     pub category: u32,
     pub events: u32,
+    /// Time of the newest view.
     pub newest: Millis,
 }
 

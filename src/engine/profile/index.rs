@@ -69,6 +69,13 @@ impl Index {
         Self { cells: vec![EMPTY; CELLS_MIN], old: Vec::new(), moved: 0, len: 0 }
     }
 
+    /// An empty index gets room for so many rows.
+    pub fn reserve(&mut self, rows: usize) {
+        assert!(self.len == 0, "only an empty index");
+        self.cells = vec![EMPTY; (rows * 3 / 2).max(CELLS_MIN)];
+        ask_for_large_pages(&self.cells, self.cells.len());
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }

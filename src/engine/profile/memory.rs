@@ -37,6 +37,12 @@ pub(super) fn records_mut<T: Plain>(words: &mut [u64]) -> &mut [T] {
     unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), count) }
 }
 
+/// The records as words.
+pub(super) fn words<T: Plain>(records: &[T]) -> &[u64] {
+    // SAFETY: `Plain` types are whole words without padding, with the alignment of one.
+    unsafe { std::slice::from_raw_parts(records.as_ptr().cast(), records.len() * const { words_per::<T>() }) }
+}
+
 /// The words as bytes.
 pub(super) fn bytes(words: &[u64]) -> &[u8] {
     // SAFETY: bytes have no alignment, and every word is eight initialised bytes.

@@ -31,10 +31,13 @@ mod blocks;
 mod cart;
 mod cart_events;
 mod categories;
+mod changes;
 mod counting;
 pub mod customer;
 pub mod dedup;
+mod draft;
 mod hours;
+pub mod image;
 mod index;
 mod memory;
 pub mod order;
@@ -49,10 +52,15 @@ mod update;
 mod tests;
 
 pub use customer::{Customer, StoredValue};
-pub use order::{Order, Refund, Totals};
+pub use draft::Draft;
+pub use hours::CategoryHour;
+pub use image::{Image, Images};
+pub use order::{Order, OrderParts, Refund, Totals, Waiting};
 pub use row::{Held, Row, RowNumber};
+pub use texts::{TextReference, split_set};
 
 use blocks::Blocks;
+use changes::Changes;
 use index::Index;
 use row::ID_INLINE;
 use section::Section;
@@ -89,12 +97,22 @@ pub struct Bytes {
     pub texts: usize,
 }
 
+/// What a fingerprint is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// All of the state.
+    All,
+    /// What is known of the customers and held for them, and not in which row, nor what is armed.
+    Known,
+}
+
 /// All customers of one shard.
 pub struct Profiles {
     slab: Slab,
     index: Index,
     blocks: Blocks,
     texts: Texts,
+    changes: Changes,
     /// Room for the owners of blocks that move.
     owners: Vec<RowNumber>,
 }
@@ -120,7 +138,14 @@ impl Default for Profiles {
 
 impl Profiles {
     pub fn new() -> Self {
-        Self { slab: Slab::new(), index: Index::new(), blocks: Blocks::new(), texts: Texts::new(), owners: Vec::new() }
+        Self {
+            slab: Slab::new(),
+            index: Index::new(),
+            blocks: Blocks::new(),
+            texts: Texts::new(),
+            changes: Changes::new(),
+            owners: Vec::new(),
+        }
     }
 
     /// The hash that [`Self::find`] and [`Self::create`] expect.
@@ -205,7 +230,13 @@ impl Profiles {
 
     #[inline]
     pub fn row_mut(&mut self, row: RowNumber) -> &mut Row {
+        self.touch(row);
         self.slab.get_mut(row)
+    }
+
+    /// Row numbers below this were ever used.
+    pub fn rows_used(&self) -> RowNumber {
+        self.slab.used()
     }
 
     pub fn id(&self, row: RowNumber) -> &str {

@@ -32,16 +32,66 @@ const fn low(word: u64, count: u32) -> u64 {
     word & ((1 << count) - 1)
 }
 
+/// All that is known of an order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OrderParts {
+    /// Hash of the order id, 0 without one.
+    pub id: u64,
+    pub time: Millis,
+    /// Minor units as ordered.
+    pub amount: i64,
+    /// Minor units given back.
+    pub given: i64,
+    pub cancelled: bool,
+    /// A refund was applied to it.
+    pub refunded: bool,
+    pub discounted: bool,
+    /// Interned set of categories, 0 if none.
+    pub categories: TextReference,
+    /// Interned channel, 0 if none.
+    pub channel: TextReference,
+}
+
 impl Order {
     /// The order that a purchase is, with its interned texts.
     pub(super) fn new(event: &Event<'_>, categories: TextReference, channel: TextReference) -> Self {
-        let (categories, channel) = (u64::from(categories), u64::from(channel));
-        let flags = if event.discounted { DISCOUNTED } else { 0 };
+        Self::restore(&OrderParts {
+            id: event.order_id.as_deref().map_or(0, id_hash),
+            time: event.time,
+            amount: event.amount.unwrap_or(0),
+            discounted: event.discounted,
+            categories,
+            channel,
+            ..OrderParts::default()
+        })
+    }
+
+    /// An order of all that is known of it.
+    pub(super) fn restore(parts: &OrderParts) -> Self {
+        let (categories, channel) = (u64::from(parts.categories), u64::from(parts.channel));
+        let flag = |is: bool, flag: u64| if is { flag } else { 0 };
+        let flags =
+            flag(parts.cancelled, CANCELLED) | flag(parts.refunded, RETURNED) | flag(parts.discounted, DISCOUNTED);
         Self {
-            id: event.order_id.as_deref().map_or(0, id_hash) << ID_SHIFT | low(channel, ID_SHIFT),
-            time: (event.time as u64) << TIME_SHIFT | flags | channel >> ID_SHIFT,
-            amount: (event.amount.unwrap_or(0) as u64) << AMOUNT_SHIFT | low(categories, AMOUNT_SHIFT),
-            given: categories >> AMOUNT_SHIFT,
+            id: parts.id << ID_SHIFT | low(channel, ID_SHIFT),
+            time: (parts.time as u64) << TIME_SHIFT | flags | channel >> ID_SHIFT,
+            amount: (parts.amount as u64) << AMOUNT_SHIFT | low(categories, AMOUNT_SHIFT),
+            given: (parts.given as u64) << AMOUNT_SHIFT | categories >> AMOUNT_SHIFT,
+        }
+    }
+
+    /// All that is known of it.
+    pub fn parts(&self) -> OrderParts {
+        OrderParts {
+            id: self.id(),
+            time: self.time(),
+            amount: self.amount(),
+            given: self.given(),
+            cancelled: self.cancelled(),
+            refunded: self.time & RETURNED != 0,
+            discounted: self.discounted(),
+            categories: self.categories(),
+            channel: self.channel(),
         }
     }
 
@@ -179,7 +229,8 @@ pub struct Totals {
 /// A refund or cancellation whose order is not remembered (O6).
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub(super) struct Waiting {
+pub struct Waiting {
+    /// Hash of the order id.
     pub order: u64,
     pub time: Millis,
     /// What to give back; [`Waiting::ALL`] or [`Waiting::CANCEL`].
@@ -188,6 +239,7 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub const MAX: usize = 16;
+    /// A refund of all that is left.
     pub const ALL: i64 = -1;
     pub const CANCEL: i64 = -2;
 }

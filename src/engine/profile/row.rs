@@ -48,10 +48,12 @@ pub struct Row {
     /// Changes are not published yet (R11).
     pub muted: bool,
     /// Whether the latest `cart_total` belongs to the open cart.
-    pub(super) cart_value_known: bool,
+    pub cart_value_known: bool,
     pub(super) alive: bool,
     /// Length of the id, less 1.
     pub(super) id_length: u8,
+    /// In which capture's time it changed last ([`super::changes`]).
+    pub(super) epoch: u32,
     /// The customer's variable part.
     pub(super) block: Handle,
     /// The id, if it has no more than 16 bytes; else it stands in the block.
@@ -84,9 +86,38 @@ impl Row {
         cart_value_known: false,
         alive: false,
         id_length: 0,
+        epoch: 0,
         block: 0,
         id: [0; ID_INLINE],
     };
+
+    /// All plain fields, the last ones being those that do not follow from the customer's events and time alone: the
+    /// deadline that is armed, which may be early, and counters of the shard.
+    pub(super) fn scalars(&self) -> [u64; Self::SCALARS] {
+        [
+            self.clock as u64,
+            self.life as u64,
+            self.first_event as u64,
+            self.last_activity as u64,
+            self.last_browsing as u64,
+            self.first_order as u64,
+            self.last_order as u64,
+            self.revenue as u64,
+            self.cart_until as u64,
+            u64::from(self.orders),
+            u64::from(self.placed),
+            u64::from(self.sequence),
+            u64::from(self.last_event_day),
+            u64::from(self.muted) | u64::from(self.cart_value_known) << 1,
+            self.armed as u64,
+            u64::from(self.incarnation),
+            u64::from(self.generation),
+        ]
+    }
+
+    const SCALARS: usize = 17;
+    /// How many of the scalars follow from the customer's events and time.
+    pub(super) const SCALARS_KNOWN: usize = 14;
 }
 
 /// The value of one target (segmentation or audience) for one customer.

@@ -29,6 +29,21 @@ pub(super) enum Section {
     Hours,
 }
 
+/// All of them, in their order.
+const ALL: [Section; 11] = [
+    Section::Id,
+    Section::Held,
+    Section::Totals,
+    Section::Latest,
+    Section::Attributes,
+    Section::Waiting,
+    Section::Orders,
+    Section::Refunds,
+    Section::CategoryHours,
+    Section::Cart,
+    Section::Hours,
+];
+
 /// Where the header says how many records there are, and the words of a record.
 struct Place {
     word: usize,
@@ -56,6 +71,8 @@ const PLACES: [Place; 11] = [
     place(1, 0, 24, 0),
 ];
 pub(super) const HEADER: usize = 2;
+/// Sections of whole records: all but the hours.
+pub(super) const PARTS: usize = Section::Hours as usize;
 
 fn count(words: &[u64], section: Section) -> usize {
     let place = &PLACES[section as usize];
@@ -105,7 +122,43 @@ fn range(words: &[u64], section: Section) -> Range<usize> {
     start..start + length
 }
 
+/// The words of a section of a block's contents.
+pub(super) fn part(contents: &[u64], section: Section) -> &[u64] {
+    &contents[range(contents, section)]
+}
+
+/// The bytes of the hours in a block's contents.
+pub(super) fn hours(contents: &[u64]) -> &[u8] {
+    &memory::bytes(part(contents, Section::Hours))[..count(contents, Section::Hours)]
+}
+
 impl Blocks {
+    /// A block of these sections, in their order, and hours.
+    pub fn make_of(&mut self, owner: RowNumber, parts: &[&[u64]; PARTS], hours: &[u8]) -> Handle {
+        let words: usize = HEADER + parts.iter().map(|part| part.len()).sum::<usize>() + hours.len().div_ceil(8);
+        let handle = self.allocate(granules(words));
+        let block = &mut self.words_mut(handle)[..words];
+        block[..HEADER].copy_from_slice(&[u64::from(owner), 0]);
+        let mut start = HEADER;
+        for (part, section) in parts.iter().zip(ALL) {
+            block[start..start + part.len()].copy_from_slice(part);
+            set_count(block, section, part.len() / PLACES[section as usize].words);
+            start += part.len();
+        }
+        if !hours.is_empty() {
+            set_count(block, Section::Hours, hours.len());
+            block[words - 1] = 0;
+            memory::bytes_mut(&mut block[start..])[..hours.len()].copy_from_slice(hours);
+        }
+        handle
+    }
+
+    /// The words of a block that are in use.
+    pub fn contents(&self, handle: Handle) -> &[u64] {
+        let words = self.words(handle);
+        &words[..used(words)]
+    }
+
     /// A block without sections.
     pub fn make(&mut self, owner: RowNumber) -> Handle {
         let handle = self.allocate(granules(HEADER));
@@ -126,8 +179,7 @@ impl Blocks {
     /// The words of a section.
     #[inline]
     pub fn section(&self, handle: Handle, section: Section) -> &[u64] {
-        let words = self.words(handle);
-        &words[range(words, section)]
+        part(self.words(handle), section)
     }
 
     pub fn section_mut(&mut self, handle: Handle, section: Section) -> &mut [u64] {
@@ -147,8 +199,7 @@ impl Blocks {
     /// The bytes of the hours.
     #[inline]
     pub fn hours(&self, handle: Handle) -> &[u8] {
-        let words = self.words(handle);
-        &memory::bytes(&words[range(words, Section::Hours)])[..count(words, Section::Hours)]
+        hours(self.words(handle))
     }
 
     pub fn hours_mut(&mut self, handle: Handle) -> &mut [u8] {
@@ -201,20 +252,6 @@ impl Blocks {
 mod tests {
     use super::*;
     use crate::random::Random;
-
-    const ALL: [Section; 11] = [
-        Section::Id,
-        Section::Held,
-        Section::Totals,
-        Section::Latest,
-        Section::Attributes,
-        Section::Waiting,
-        Section::Orders,
-        Section::Refunds,
-        Section::CategoryHours,
-        Section::Cart,
-        Section::Hours,
-    ];
 
     /// One customer, naively: the records of each section, and the bytes of the hours.
     struct Naive {

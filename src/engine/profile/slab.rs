@@ -2,6 +2,8 @@
 
 use super::memory;
 use super::row::{Row, RowNumber};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// Rows of a chunk: 32 MiB, of which only what is used is resident.
 const CHUNK: usize = 1 << 18;
@@ -12,13 +14,13 @@ pub(super) struct Slab {
     chunks: Vec<Vec<Row>>,
     /// Rows ever used.
     used: usize,
-    /// Rows of removed customers, to be used again.
-    free: Vec<RowNumber>,
+    /// Rows of removed customers, to be used again, the smallest first: which one is next follows from which are alive.
+    free: BinaryHeap<Reverse<RowNumber>>,
 }
 
 impl Slab {
     pub fn new() -> Self {
-        Self { chunks: Vec::new(), used: 0, free: Vec::new() }
+        Self { chunks: Vec::new(), used: 0, free: BinaryHeap::new() }
     }
 
     #[inline]
@@ -31,10 +33,9 @@ impl Slab {
         &mut self.chunks[row as usize / CHUNK][row as usize % CHUNK]
     }
 
-    /// A row of its own, alive and otherwise empty.
+    /// A row of its own, empty; it is not alive yet.
     pub fn take(&mut self) -> RowNumber {
-        if let Some(row) = self.free.pop() {
-            self.get_mut(row).alive = true;
+        if let Some(Reverse(row)) = self.free.pop() {
             return row;
         }
         if self.used == self.chunks.len() * CHUNK {
@@ -43,14 +44,32 @@ impl Slab {
         if self.used % CHUNK == if self.used < CHUNK { LARGE_PAGES_FROM } else { 0 } {
             memory::ask_for_large_pages(self.chunks.last().expect("a chunk"), CHUNK);
         }
-        self.chunks[self.used / CHUNK].push(Row { alive: true, ..Row::EMPTY });
+        self.chunks[self.used / CHUNK].push(Row::EMPTY);
         self.used += 1;
         (self.used - 1) as RowNumber
     }
 
     pub fn release(&mut self, row: RowNumber) {
-        *self.get_mut(row) = Row::EMPTY;
-        self.free.push(row);
+        let epoch = self.get(row).epoch;
+        *self.get_mut(row) = Row { epoch, ..Row::EMPTY };
+        self.free.push(Reverse(row));
+    }
+
+    /// Rows up to a number, all of them empty; [`Self::free_the_rest`] must follow.
+    pub fn reserve(&mut self, rows: RowNumber) {
+        while self.used < rows as usize {
+            self.take();
+        }
+    }
+
+    /// Whatever is not alive of the reserved rows is free.
+    pub fn free_the_rest(&mut self) {
+        self.free = (0..self.used as RowNumber).filter(|&row| !self.get(row).alive).map(Reverse).collect();
+    }
+
+    /// Rows ever used.
+    pub fn used(&self) -> RowNumber {
+        self.used as RowNumber
     }
 
     /// The smallest living row at or after `from`.

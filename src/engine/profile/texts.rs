@@ -5,6 +5,7 @@
 
 use crate::engine::event::Categories;
 use hashbrown::HashTable;
+use std::sync::Arc;
 
 /// Place of a text, 0 for none.
 pub type TextReference = u32;
@@ -18,18 +19,32 @@ pub(super) struct Texts {
     free: Vec<TextReference>,
     by_bytes: HashTable<TextReference>,
     bytes: usize,
+    /// While texts are handed out, those nobody uses any more stay, and are listed here.
+    unused: Option<Vec<TextReference>>,
     /// Room for a set while it is looked up.
     joined: String,
 }
 
 #[derive(Default)]
 struct Entry {
-    text: Box<str>,
+    text: Arc<str>,
     uses: u32,
 }
 
 fn hash(text: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(text.as_bytes())
+}
+
+/// The texts of the text that a set of categories is.
+pub fn split_set(joined: &str) -> impl Iterator<Item = &str> {
+    let mut rest = joined;
+    std::iter::from_fn(move || {
+        let mut chars = rest.chars();
+        let length = chars.next()? as usize;
+        let (text, after) = chars.as_str().split_at(length);
+        rest = after;
+        Some(text)
+    })
 }
 
 impl Texts {
@@ -39,6 +54,7 @@ impl Texts {
             free: Vec::new(),
             by_bytes: HashTable::new(),
             bytes: 0,
+            unused: None,
             joined: String::new(),
         }
     }
@@ -99,14 +115,12 @@ impl Texts {
 
     /// The texts of a set.
     pub fn set(&self, reference: TextReference) -> impl Iterator<Item = &str> {
-        let mut rest = self.get(reference);
-        std::iter::from_fn(move || {
-            let mut chars = rest.chars();
-            let length = chars.next()? as usize;
-            let (text, after) = chars.as_str().split_at(length);
-            rest = after;
-            Some(text)
-        })
+        split_set(self.get(reference))
+    }
+
+    /// Takes one more use of a text that somebody uses.
+    pub fn take_again(&mut self, reference: TextReference) {
+        self.entries[reference as usize].uses += 1;
     }
 
     /// Gives a use back; 0 is fine.
@@ -119,13 +133,43 @@ impl Texts {
         if entry.uses > 0 {
             return;
         }
-        let text = std::mem::take(&mut entry.text);
+        match &mut self.unused {
+            Some(unused) => unused.push(reference),
+            None => self.free(reference),
+        }
+    }
+
+    fn free(&mut self, reference: TextReference) {
+        let text = std::mem::take(&mut self.entries[reference as usize].text);
         self.bytes -= text.len();
         self.by_bytes
             .find_entry(hash(&text), |&known| known == reference)
             .expect("a used text is in the table")
             .remove();
         self.free.push(reference);
+    }
+
+    /// From now on no text goes, until [`Self::let_go`].
+    pub fn hold(&mut self) {
+        self.unused = Some(Vec::new());
+    }
+
+    /// Texts may go again, and those go that nobody uses.
+    pub fn let_go(&mut self) {
+        for reference in self.unused.take().unwrap_or_default() {
+            let entry = &self.entries[reference as usize];
+            // Used again meanwhile, or listed twice.
+            if entry.uses == 0 && !entry.text.is_empty() {
+                self.free(reference);
+            }
+        }
+    }
+
+    /// Texts with references from `from` on, at most so many.
+    pub fn list(&self, from: TextReference, count: usize) -> Vec<(TextReference, Arc<str>)> {
+        let entries = self.entries.iter().enumerate().skip(from as usize);
+        let known = entries.filter(|(_, entry)| !entry.text.is_empty());
+        known.take(count).map(|(place, entry)| (place as TextReference, Arc::clone(&entry.text))).collect()
     }
 
     /// Bytes held, without what the allocator adds.

@@ -11,8 +11,10 @@ impl Profiles {
     /// A new customer (there must be none with this id) that holds `held` values, all [`Held::NONE`].
     pub fn create(&mut self, hash: u64, id: &str, held: usize) -> RowNumber {
         let number = self.slab.take();
+        self.touch(number);
         self.index.insert(hash, number);
         let row = self.slab.get_mut(number);
+        row.alive = true;
         row.id_length = u8::try_from(id.len() - 1).expect("an id has 1 to 256 bytes");
         row.block = self.blocks.make(number);
         if id.len() <= ID_INLINE {
@@ -30,6 +32,7 @@ impl Profiles {
 
     /// Forgets all that is known of the customer.
     pub fn remove(&mut self, row: RowNumber) {
+        self.touch(row);
         let hash = Self::hash(self.id(row).as_bytes());
         self.index.remove(hash, row);
         let block = &mut self.slab.get_mut(row).block;
@@ -52,10 +55,11 @@ impl Profiles {
 
     /// Applies an accepted event as of `at`, the later of the clock and its time. Moves neither clock nor held values.
     pub fn update(&mut self, row: RowNumber, event: &Event<'_>, at: Millis, meaning: &Meaning) -> Overflow {
+        self.touch(row);
         let Self { slab, blocks, texts, .. } = self;
         let row = slab.get_mut(row);
         let (event_type, mut overflow) = (event.event_type, Overflow::default());
-        touch(row, event, meaning);
+        note(row, event, meaning);
         let cart = cart::concerns(event_type).then(|| cart::Change::new(blocks, row.block, event, at));
         if meaning.is_browsing(event_type) {
             overflow.hours = counting::browse(row, blocks, event_type, event.time, at);
@@ -101,6 +105,7 @@ impl Profiles {
 
     /// Sets the held values; another number of them than before is fine (new rules).
     pub fn set_held(&mut self, row: RowNumber, held: &[Held]) {
+        self.touch(row);
         let block = &mut self.slab.get_mut(row).block;
         let known = self.blocks.count(*block, Section::Held);
         if known != held.len() {
@@ -114,7 +119,7 @@ impl Profiles {
 }
 
 /// What every event changes.
-fn touch(row: &mut Row, event: &Event<'_>, meaning: &Meaning) {
+fn note(row: &mut Row, event: &Event<'_>, meaning: &Meaning) {
     row.first_event = row.first_event.min(event.time);
     row.last_event_day = row.last_event_day.max((event.time / DAY) as u16);
     if meaning.is_activity(event.event_type) {

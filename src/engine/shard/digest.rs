@@ -38,6 +38,12 @@ impl Verdict {
 #[derive(Default)]
 pub struct Digest(u64);
 
+impl From<u64> for Digest {
+    fn from(value: u64) -> Self {
+        Self(value)
+    }
+}
+
 impl Digest {
     pub fn value(&self) -> u64 {
         self.0

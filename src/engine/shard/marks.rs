@@ -17,14 +17,25 @@ pub enum Treatment {
     DropOptedOut,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Mark {
+/// So many more hashes than marks are noted before repeats among them go.
+const UNSTORED_SLACK: usize = 1_024;
+
+/// What stays of one customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
     /// Events at or before this are dropped.
-    dropped_until: Millis,
+    pub dropped_until: Millis,
     /// The mark is gone once the watermark is more than [`REMEMBERED`] past this.
-    counted_from: Millis,
+    pub counted_from: Millis,
     /// The opt-out's own time while it holds.
-    opted_out_at: Option<Millis>,
+    pub opted_out_at: Option<Millis>,
+}
+
+/// A mark, and the 64-bit hash of the id of the customer it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredMark {
+    pub hash: u64,
+    pub mark: Mark,
 }
 
 /// Marks of one shard by the 64-bit hash of the customer's id.
@@ -33,6 +44,9 @@ pub struct Marks {
     marks: HashMap<u64, Mark, BuildHasherDefault<AlreadyHashed>>,
     /// When marks that do not hold for ever are gone: (counted from, hash).
     expiring: BinaryHeap<Reverse<(Millis, u64)>>,
+    /// Hashes of marks set since the last capture began, and of those in a capture that is not stored yet.
+    unstored: Vec<u64>,
+    captured: Vec<u64>,
 }
 
 impl Marks {
@@ -89,7 +103,47 @@ impl Marks {
         }
     }
 
+    /// Begins a capture: the marks that are not in a stored one.
+    pub fn capture(&mut self) -> Vec<StoredMark> {
+        self.captured = std::mem::take(&mut self.unstored);
+        self.captured.sort_unstable();
+        self.captured.dedup();
+        let known = self.captured.iter().filter_map(|hash| Some((*hash, *self.marks.get(hash)?)));
+        known.map(|(hash, mark)| StoredMark { hash, mark }).collect()
+    }
+
+    /// Ends the capture.
+    pub fn end_capture(&mut self, is_stored: bool) {
+        let captured = std::mem::take(&mut self.captured);
+        if !is_stored {
+            self.unstored.extend(captured);
+        }
+    }
+
+    /// Puts a stored mark back.
+    pub fn restore(&mut self, stored: StoredMark) {
+        self.set(stored.hash, stored.mark);
+        self.unstored.clear();
+    }
+
+    /// A hash of all marks that can still concern an event while the watermark stands at `watermark`.
+    pub fn fingerprint(&self, watermark: Millis) -> u64 {
+        let holds = |mark: &Mark| mark.opted_out_at.is_some() || watermark <= mark.counted_from + REMEMBERED;
+        let hash = |(hash, mark): (&u64, &Mark)| {
+            let opted_out = mark.opted_out_at.map_or(0, |at| at as u64 | 1 << 63);
+            [mark.dropped_until as u64, mark.counted_from as u64, opted_out]
+                .iter()
+                .fold(*hash, |sum, word| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        };
+        self.marks.iter().filter(|(_, mark)| holds(mark)).map(hash).fold(0, u64::wrapping_add)
+    }
+
     fn set(&mut self, hash: u64, mark: Mark) {
+        self.unstored.push(hash);
+        if self.unstored.len() > 2 * self.marks.len() + UNSTORED_SLACK {
+            self.unstored.sort_unstable();
+            self.unstored.dedup();
+        }
         self.marks.insert(hash, mark);
         if mark.opted_out_at.is_none() {
             self.expiring.push(Reverse((mark.counted_from, hash)));

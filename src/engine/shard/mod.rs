@@ -6,16 +6,22 @@
 //! of a customer in `leave`.
 
 mod admit;
+mod capture;
 mod digest;
 mod evaluate;
 mod forget;
 mod leave;
 mod marks;
+mod restore;
 mod sweep;
+
+pub use capture::{Head, Part, SweepHead};
+pub use marks::{Mark, StoredMark};
+pub use restore::Restored;
 
 use super::decode::{Decoder, Source};
 use super::effects::{Effects, Trigger};
-use super::event::{Event, EventType, HOUR, Millis, NEVER, Record, Rejection};
+use super::event::{Event, EventType, HOUR, Millis, Record, Rejection};
 use super::profile::dedup::DuplicateMemory;
 use super::profile::{Held, Profiles, RowNumber};
 use super::rule::{Decided, Rules, Scratch, Truths};
@@ -51,7 +57,7 @@ pub enum Input<'a> {
     Rules(Arc<Rules>),
     /// Evaluates up to so many customers with new rules.
     Sweep(u32),
-    /// Fires up to so many due deadlines.
+    /// Brings the first so many customers with a deadline that is due up to the watermark, in order of deadline and row.
     Fire(u32),
 }
 
@@ -70,6 +76,7 @@ pub struct Shard {
     latest_event: Millis,
     customers_made: u32,
     sweep: Option<sweep::Sweep>,
+    capture: Option<capture::Capture>,
     /// Counts rules taken; a row with another number has yet to be swept.
     generation: u8,
     digest: Digest,
@@ -92,8 +99,6 @@ struct Work {
 impl Shard {
     /// Records per pass: what fits the caches together with the rows it prefetches.
     pub const CHUNK: usize = 256;
-    /// Wheel entries handled after each chunk, so that a mass of deadlines never stalls the records behind it.
-    const FIRED_PER_CHUNK: usize = 1_024;
 
     /// A shard without customers, under its first rules.
     pub fn new(settings: Settings, rules: Arc<Rules>) -> Self {
@@ -105,12 +110,13 @@ impl Shard {
             profiles: Profiles::new(),
             marks: marks::Marks::default(),
             forget: forget::ForgetQueue::default(),
-            wheel: Wheel::new(0),
+            wheel: Wheel::new(0, Millis::MIN),
             watermark: Millis::MIN,
             now: Millis::MIN,
             latest_event: Millis::MIN,
             customers_made: 0,
             sweep: None,
+            capture: None,
             generation: 0,
             digest: Digest::default(),
             scratch: Work::default(),
@@ -126,7 +132,6 @@ impl Shard {
             Input::Records { now, records } => {
                 self.now = self.now.max(now);
                 self.apply_records(records, effects);
-                self.fire(Self::FIRED_PER_CHUNK, effects);
             }
             Input::Tick(wall_clock) => {
                 self.now = self.now.max(wall_clock);
@@ -248,31 +253,29 @@ impl Shard {
         }
     }
 
-    /// Handles up to `budget` entries of the wheel that are due.
-    fn fire(&mut self, budget: usize, effects: &mut Effects) {
+    /// Handles the first `customers` that are due. Wheel entries that are stale, because the customer's deadline was
+    /// handled or moved since, do not count: so which ones it are follows from the state alone, and not from how the
+    /// wheel came to look as it does.
+    fn fire(&mut self, customers: usize, effects: &mut Effects) {
         let mut due = std::mem::take(&mut self.scratch.due);
-        due.clear();
-        self.wheel.advance(self.watermark, budget, &mut due);
-        for (ahead, &(row, at)) in due.iter().enumerate() {
-            if let Some(&(next, _)) = due.get(ahead + 8) {
-                self.profiles.prefetch_number(next);
+        let mut left = customers;
+        while left > 0 {
+            due.clear();
+            self.wheel.advance(self.watermark, left, |row| self.profiles.row(row).armed, &mut due);
+            if due.is_empty() {
+                break;
             }
-            if self.profiles.is_live(row) {
-                self.fire_entry(row, at, effects);
+            for (ahead, &(row, at)) in due.iter().enumerate() {
+                if let Some(&(next, _)) = due.get(ahead + 8) {
+                    self.profiles.prefetch_number(next);
+                }
+                if self.profiles.row(row).armed == at {
+                    self.catch_up(row, self.watermark, effects);
+                    left -= 1;
+                }
             }
         }
         self.scratch.due = due;
-    }
-
-    /// An entry may be stale: the customer's deadline was handled or moved since. The one that is armed fires, and
-    /// whatever falls due by it up to the watermark.
-    fn fire_entry(&mut self, row: RowNumber, at: Millis, effects: &mut Effects) {
-        let armed = self.profiles.row(row).armed;
-        if armed <= self.watermark {
-            self.catch_up(row, self.watermark, effects);
-        } else if armed != NEVER && armed - at <= Wheel::ROUNDING_MAX {
-            self.wheel.insert(row, armed);
-        }
     }
 
     /// Fires a customer's deadlines up to `until`, each at its own instant, in order (T4, T6).

@@ -14,10 +14,10 @@ use std::sync::Arc;
 /// A sweep that has yet to end.
 pub(super) struct Sweep {
     /// The rules before.
-    old: Arc<Rules>,
+    pub old: Arc<Rules>,
     /// The watermark as it stood when the new rules came.
-    at: Millis,
-    next_row: RowNumber,
+    pub at: Millis,
+    pub next_row: RowNumber,
 }
 
 impl Shard {

@@ -18,6 +18,12 @@ impl Table {
         Self { cells: vec![EMPTY; CELLS_MIN], batches: vec![0; CELLS_MIN], len: 0 }
     }
 
+    /// An empty table gets room for so many ids.
+    pub fn reserve(&mut self, ids: usize) {
+        let cells = (ids * 3 / 2).max(CELLS_MIN);
+        (self.cells, self.batches) = (vec![EMPTY; cells], vec![0; cells]);
+    }
+
     #[inline]
     pub fn prefetch(&self, id: u64) {
         prefetch(&self.cells[self.home(id)]);

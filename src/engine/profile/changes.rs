@@ -1,0 +1,185 @@
+//! Which customers changed since the last snapshot, and copies of those that a snapshot in the making still has to see
+//! as they were.
+//!
+//! Every change of a row says so first ([`Profiles::touch`]): one comparison of a number in the row, but for the first
+//! time since a capture began. A capture takes the rows that had changed until it began, in order of their numbers, a
+//! slice at a time; a row that changes before its turn is copied just before.
+
+use super::blocks::Blocks;
+use super::image::Images;
+use super::row::{Row, RowNumber};
+use super::{Detail, Profiles, Slab, TextReference};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(super) struct Changes {
+    /// Counts captures begun, from 1; a row with another number has not changed since the last one.
+    epoch: u32,
+    changed: Rows,
+    capture: Option<Capture>,
+}
+
+/// The rows of a snapshot in the making.
+struct Capture {
+    rows: Rows,
+    /// Rows before this were handed out.
+    next: RowNumber,
+    /// Copies of rows that changed before their turn, by row, with their places.
+    early: BTreeMap<RowNumber, usize>,
+    copies: Images,
+}
+
+/// A set of rows.
+#[derive(Default)]
+struct Rows {
+    words: Vec<u64>,
+}
+
+impl Changes {
+    pub fn new() -> Self {
+        Self { epoch: 1, changed: Rows::default(), capture: None }
+    }
+}
+
+impl Capture {
+    /// Copies a row before it changes, if its turn is still to come.
+    fn save(&mut self, slab: &Slab, blocks: &Blocks, number: RowNumber) {
+        if number >= self.next && self.rows.contains(number) {
+            self.early.insert(number, self.copies.len());
+            push(&mut self.copies, slab.get(number), blocks, number);
+        }
+    }
+}
+
+impl Profiles {
+    /// Must come before any change of a row or its block.
+    #[inline]
+    pub(super) fn touch(&mut self, number: RowNumber) {
+        if self.slab.get(number).epoch != self.changes.epoch {
+            self.touch_first(number);
+        }
+    }
+
+    #[cold]
+    fn touch_first(&mut self, number: RowNumber) {
+        let Self { changes, slab, blocks, .. } = self;
+        if let Some(capture) = &mut changes.capture {
+            capture.save(slab, blocks, number);
+        }
+        changes.changed.insert(number);
+        slab.get_mut(number).epoch = changes.epoch;
+    }
+
+    /// Begins a capture of all rows that changed since the last one that was stored.
+    pub fn begin_capture(&mut self) {
+        assert!(self.changes.capture.is_none(), "one capture at a time");
+        self.texts.hold();
+        let rows = std::mem::take(&mut self.changes.changed);
+        self.changes.epoch += 1;
+        self.changes.capture = Some(Capture { rows, next: 0, early: BTreeMap::new(), copies: Images::default() });
+    }
+
+    /// The next rows of the capture as they were when it began, at most so many; none when all were given.
+    pub fn capture(&mut self, rows_max: usize) -> Images {
+        let mut images = Images::default();
+        let Self { changes: Changes { epoch, capture, .. }, slab, blocks, .. } = self;
+        let Some(capture) = capture else { return images };
+        while images.len() < rows_max
+            && let Some(number) = capture.rows.next(capture.next)
+        {
+            capture.next = number + 1;
+            if slab.get(number).epoch == *epoch {
+                let copy = capture.early.remove(&number).expect("what changed since was copied before");
+                images.push_image(&capture.copies.get(copy));
+            } else {
+                push(&mut images, slab.get(number), blocks, number);
+            }
+        }
+        if images.is_empty() {
+            capture.next = RowNumber::MAX;
+            capture.copies = Images::default();
+        }
+        images
+    }
+
+    /// The texts there were when the capture began, from a reference on, at most so many; they all stay until
+    /// [`Self::let_texts_go`].
+    pub fn captured_texts(&self, from: TextReference, count: usize) -> Vec<(TextReference, Arc<str>)> {
+        self.texts.list(from, count)
+    }
+
+    /// All texts of the capture were taken.
+    pub fn let_texts_go(&mut self) {
+        self.texts.let_go();
+    }
+
+    /// Bytes of copies that wait for their turn.
+    pub fn captured_early(&self) -> usize {
+        self.changes.capture.as_ref().map_or(0, |capture| capture.copies.bytes())
+    }
+
+    /// Ends the capture. If it was not stored, its rows belong to the next one.
+    pub fn end_capture(&mut self, is_stored: bool) {
+        let capture = self.changes.capture.take().expect("a capture was begun");
+        if !is_stored {
+            self.changes.changed.insert_all(&capture.rows);
+        }
+    }
+
+    /// A hash of all customers.
+    pub fn fingerprint(&self, detail: Detail) -> u64 {
+        let mut bytes = Vec::new();
+        let mut of_row = |number: RowNumber| {
+            let mut images = Images::default();
+            push(&mut images, self.slab.get(number), &self.blocks, number);
+            bytes.clear();
+            images.get(0).canonical(&self.texts, detail, &mut bytes);
+            xxhash_rust::xxh3::xxh3_64(&bytes)
+        };
+        self.rows().map(&mut of_row).fold(self.len() as u64, u64::wrapping_add)
+    }
+
+    /// Rows that changed since the last capture began.
+    pub fn changed(&self) -> usize {
+        self.changes.changed.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+}
+
+fn push(images: &mut Images, row: &Row, blocks: &Blocks, number: RowNumber) {
+    let words = if row.alive { blocks.contents(row.block) } else { &[] };
+    images.push(number, row, words);
+}
+
+impl Rows {
+    fn insert(&mut self, row: RowNumber) {
+        let word = row as usize / 64;
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        self.words[word] |= 1 << (row % 64);
+    }
+
+    fn insert_all(&mut self, other: &Self) {
+        if other.words.len() > self.words.len() {
+            self.words.resize(other.words.len(), 0);
+        }
+        for (word, others) in self.words.iter_mut().zip(&other.words) {
+            *word |= others;
+        }
+    }
+
+    fn contains(&self, row: RowNumber) -> bool {
+        self.words.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 != 0)
+    }
+
+    /// The first row at or after `from`.
+    fn next(&self, from: RowNumber) -> Option<RowNumber> {
+        let mut word = from as usize / 64;
+        let mut bits = self.words.get(word)? & u64::MAX << (from % 64);
+        while bits == 0 {
+            word += 1;
+            bits = *self.words.get(word)?;
+        }
+        Some((word * 64) as RowNumber + bits.trailing_zeros())
+    }
+}

@@ -1,0 +1,108 @@
+//! The ids of one hour, in pieces: those that are full never change and can be shared with whoever stores them.
+
+use std::sync::Arc;
+
+/// Ids of a piece.
+const PIECE: usize = 4_096;
+
+/// A list of ids that grows at its end and is taken apart from there.
+#[derive(Default)]
+pub(super) struct Ids {
+    full: Vec<Arc<[u64]>>,
+    open: Vec<u64>,
+}
+
+/// Ids accepted in one hour of the watermark, shared with the memory that goes on.
+#[derive(Clone, Debug)]
+pub struct HourOfIds {
+    /// Hours since 1970 UTC.
+    pub hour: i64,
+    pieces: Vec<Arc<[u64]>>,
+    /// Ids of the first piece that were stored before.
+    skip: usize,
+}
+
+impl Ids {
+    pub fn len(&self) -> usize {
+        self.full.len() * PIECE + self.open.len()
+    }
+
+    pub fn push(&mut self, id: u64) {
+        if self.open.len() == PIECE {
+            let open = std::mem::take(&mut self.open);
+            self.full.push(open.into());
+        }
+        self.open.push(id);
+    }
+
+    pub fn pop(&mut self) -> Option<u64> {
+        if self.open.is_empty() {
+            self.open = self.full.pop()?.to_vec();
+        }
+        self.open.pop()
+    }
+
+    /// The id so many places before the end, 0 being the last; at least while it lies in the same piece.
+    pub fn before_end(&self, distance: usize) -> Option<u64> {
+        let place = self.open.len().checked_sub(distance + 1)?;
+        Some(self.open[place])
+    }
+
+    pub fn shrink(&mut self) {
+        self.open.shrink_to_fit();
+    }
+
+    /// All from the n-th on. Full pieces are shared, the open one is copied.
+    pub fn share(&self, hour: i64, from: usize) -> HourOfIds {
+        let (piece, skip) = (from / PIECE, from % PIECE);
+        let mut pieces: Vec<Arc<[u64]>> = self.full.get(piece..).unwrap_or_default().to_vec();
+        if self.full.len() >= piece {
+            pieces.push(self.open.as_slice().into());
+        }
+        HourOfIds { hour, pieces, skip }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.full.len() * PIECE * size_of::<u64>()
+            + self.full.capacity() * size_of::<Arc<[u64]>>()
+            + self.open.capacity() * size_of::<u64>()
+    }
+}
+
+impl HourOfIds {
+    pub fn iter(&self) -> impl Iterator<Item = u64> {
+        self.pieces.iter().flat_map(|piece| piece.iter().copied()).skip(self.skip)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_what_came_since_and_is_taken_apart_from_the_end() {
+        let mut ids = Ids::default();
+        let all: Vec<u64> = (0..3 * PIECE as u64 + 7).collect();
+        for (count, &id) in all.iter().enumerate() {
+            if [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE].contains(&count) {
+                for from in [0, count / 2, count] {
+                    assert_eq!(ids.share(5, from).iter().collect::<Vec<_>>(), all[from..count], "{from} to {count}");
+                }
+            }
+            ids.push(id);
+        }
+        assert_eq!(ids.before_end(6), Some(all[all.len() - 7]));
+        assert_eq!(ids.share(5, PIECE + 3).iter().collect::<Vec<_>>(), all[PIECE + 3..]);
+        let mut back = Vec::new();
+        while let Some(id) = ids.pop() {
+            assert_eq!(ids.len(), all.len() - back.len() - 1);
+            back.push(id);
+        }
+        back.reverse();
+        assert_eq!(back, all);
+    }
+}
