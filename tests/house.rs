@@ -54,12 +54,13 @@ const IMPURE: [(&str, &str); 34] = [
 const TRANSCENDENTAL: &str = "its last digit differs between machines: take it from a pure Rust libm";
 
 /// Parts of the crate with the parts they may import. All may import `trial`, which is not there in a release build.
-const PARTS: [(&str, &[&str]); 5] = [
+const PARTS: [(&str, &[&str]); 6] = [
     ("engine", &["engine"]),
     ("kafka", &["kafka", "random"]),
-    ("config", &["config", "engine", "kafka", "worker"]),
-    ("worker", &["worker", "engine", "kafka", "config"]),
-    ("offline", &["offline", "worker", "engine", "kafka", "config", "random"]),
+    ("store", &["store", "engine", "random"]),
+    ("config", &["config", "engine", "kafka", "store", "worker"]),
+    ("worker", &["worker", "engine", "kafka", "store", "config"]),
+    ("offline", &["offline", "worker", "engine", "kafka", "store", "config", "random"]),
 ];
 
 /// Parts of the engine with the parts they may import, besides themselves. `effects` is what comes out: it knows rules'
