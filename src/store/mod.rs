@@ -4,6 +4,10 @@
 //! [`Vault`]: it hands over the pieces of a capture as it gets them from the shard, and hears later what became of them.
 //! Nothing here decides what an event means, and nothing here is waited for by records.
 
+pub mod blobs;
+pub mod columns;
+pub mod manifest;
+
 use crate::engine::shard::{self, Part, Restored};
 use std::fmt;
 

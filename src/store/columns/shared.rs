@@ -1,0 +1,123 @@
+//! Ids of events and marks, both ways.
+
+use super::encode::{maybe_times, times};
+use super::schema::Kind;
+use crate::engine::event::{HOUR, Millis};
+use crate::engine::profile::dedup::HourOfIds;
+use crate::engine::shard::{Mark, StoredMark};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, UInt64Array};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, Field, TimestampMillisecondType, UInt64Type};
+use std::sync::Arc;
+
+/// Ids of one file: 32 MiB.
+pub const IDS_MAX: usize = 4 << 20;
+/// Marks of one file: 32 MiB.
+pub const MARKS_MAX: usize = 1 << 20;
+
+/// Ids of a file in the making.
+#[derive(Default)]
+pub struct IdsBuilder {
+    hours: Vec<Millis>,
+    ends: Vec<i32>,
+    ids: Vec<u64>,
+}
+
+impl IdsBuilder {
+    pub fn is_full(&self) -> bool {
+        self.ids.len() >= IDS_MAX
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.hours.is_empty()
+    }
+
+    /// Rows, one for each run of ids of one hour.
+    pub fn len(&self) -> usize {
+        self.hours.len()
+    }
+
+    /// Adds ids of an hour; those of one hour come in the order in which they were accepted.
+    pub fn push(&mut self, hour: i64, ids: impl Iterator<Item = u64>) {
+        self.ids.extend(ids);
+        self.hours.push(hour * HOUR);
+        self.ends.push(i32::try_from(self.ids.len()).expect("a file is full long before 2^31 ids"));
+    }
+
+    pub fn push_hour(&mut self, hour: &HourOfIds) {
+        self.push(hour.hour, hour.iter());
+    }
+
+    /// The ids as a batch; the builder is empty again.
+    pub fn take(&mut self) -> Result<RecordBatch, String> {
+        let Self { hours, ends, ids } = std::mem::take(self);
+        let offsets: Vec<i32> = std::iter::once(0).chain(ends).collect();
+        let field = Arc::new(Field::new("item", DataType::UInt64, false));
+        let list = ListArray::new(field, OffsetBuffer::new(offsets.into()), Arc::new(UInt64Array::from(ids)), None);
+        let columns: Vec<ArrayRef> = vec![times(hours), Arc::new(list)];
+        RecordBatch::try_new(Kind::Ids.schema(), columns)
+            .map_err(|error| format!("cannot make columns of ids: {error}"))
+    }
+}
+
+/// Hands the ids of a file on, hour by hour.
+pub fn read_ids(batch: &RecordBatch, mut take: impl FnMut(i64, &[u64])) {
+    let hours = batch.column(0).as_primitive::<TimestampMillisecondType>().values();
+    let list = batch.column(1).as_list::<i32>();
+    let (ids, offsets) = (list.values().as_primitive::<UInt64Type>().values(), list.value_offsets());
+    for (row, &hour) in hours.iter().enumerate() {
+        take(hour.div_euclid(HOUR), &ids[offsets[row] as usize..offsets[row + 1] as usize]);
+    }
+}
+
+/// Marks of a file in the making.
+#[derive(Default)]
+pub struct MarksBuilder {
+    marks: Vec<StoredMark>,
+}
+
+impl MarksBuilder {
+    pub fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.marks.is_empty()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.marks.len() >= MARKS_MAX
+    }
+
+    pub fn push(&mut self, mark: StoredMark) {
+        self.marks.push(mark);
+    }
+
+    /// The marks as a batch; the builder is empty again.
+    pub fn take(&mut self) -> Result<RecordBatch, String> {
+        let marks = std::mem::take(&mut self.marks);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt64Array::from_iter_values(marks.iter().map(|stored| stored.hash))),
+            times(marks.iter().map(|stored| stored.mark.dropped_until).collect()),
+            times(marks.iter().map(|stored| stored.mark.counted_from).collect()),
+            maybe_times(marks.iter().map(|stored| stored.mark.opted_out_at).collect()),
+        ];
+        RecordBatch::try_new(Kind::Marks.schema(), columns)
+            .map_err(|error| format!("cannot make columns of marks: {error}"))
+    }
+}
+
+/// The marks of a file.
+pub fn read_marks(batch: &RecordBatch) -> impl Iterator<Item = StoredMark> + '_ {
+    let times = |place: usize| batch.column(place).as_primitive::<TimestampMillisecondType>();
+    let hashes = batch.column(0).as_primitive::<UInt64Type>();
+    let (dropped_until, counted_from, opted_out_at) = (times(1), times(2), times(3));
+    (0..batch.num_rows()).map(move |row| StoredMark {
+        hash: hashes.value(row),
+        mark: Mark {
+            dropped_until: dropped_until.value(row),
+            counted_from: counted_from.value(row),
+            opted_out_at: opted_out_at.is_valid(row).then(|| opted_out_at.value(row)),
+        },
+    })
+}
