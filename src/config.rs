@@ -7,6 +7,7 @@ pub mod layers;
 pub mod rules;
 
 use crate::kafka::KafkaSettings;
+use crate::store::SnapshotSettings;
 use crate::worker::WorkerSettings;
 use anyhow::Context;
 use document::{Mistakes, Schema};
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 const SHIPPED: &str = include_str!("../config/shoal.toml");
 /// Tables whose keys are not ours.
-const OPEN: &[&str] = &["kafka.client", "kafka.hold_time_when_silent"];
+const OPEN: &[&str] = &["kafka.client", "kafka.hold_time_when_silent", "snapshots.store"];
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +25,7 @@ pub struct Settings {
     pub rules: PathBuf,
     pub kafka: KafkaSettings,
     pub worker: WorkerSettings,
+    pub snapshots: SnapshotSettings,
     pub log: LogSettings,
 }
 
@@ -53,8 +55,8 @@ pub enum LogFormat {
 }
 
 impl Settings {
-    /// Reads the file, if one is given, over the defaults, and the process's environment over both. The rules file's
-    /// path is seen from the settings file's folder, unless the environment gives it.
+    /// Reads the file, if one is given, over the defaults, and the process's environment over both. The paths of the
+    /// rules file and of the snapshots are seen from the settings file's folder, unless the environment gives them.
     pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
         let text = file.map(std::fs::read_to_string).transpose();
         let name = file.map(|file| file.display().to_string()).unwrap_or_default();
@@ -62,9 +64,14 @@ impl Settings {
         let environment =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let mut settings = Self::from_layers(text.as_deref().map(|text| (name.as_str(), text)), environment)?;
-        let overridden = std::env::var_os("SHOAL__RULES").is_some();
-        if let Some(folder) = file.and_then(Path::parent).filter(|_| !overridden) {
-            settings.rules = folder.join(&settings.rules);
+        let given = |name: &str| std::env::var_os(name).is_some();
+        if let Some(folder) = file.and_then(Path::parent) {
+            if !given("SHOAL__RULES") {
+                settings.rules = folder.join(&settings.rules);
+            }
+            if !given("SHOAL__SNAPSHOTS__URL") {
+                settings.snapshots.seen_from(folder);
+            }
         }
         Ok(settings)
     }
@@ -85,7 +92,7 @@ impl Settings {
                 unfit.push((key, words));
             }
         };
-        let Self { kafka, worker, .. } = self;
+        let Self { kafka, worker, snapshots, .. } = self;
         let partitioners = ["murmur2", "crc32", "any"];
         let partitioner = &kafka.partitioner;
         let words = format!("expected \"murmur2\", \"crc32\" or \"any\", found {partitioner:?}");
@@ -101,6 +108,10 @@ impl Settings {
             format!("expected the file of a token if, and only if, `sasl.mechanism` is OAUTHBEARER; it is {mechanism}");
         expect(has_token == (mechanism == "OAUTHBEARER"), "kafka.oauth_token_file", words);
         expect(worker.workers > 0, "worker.workers", "expected at least 1".into());
+        if let Some(words) = snapshots.address().err().filter(|_| snapshots.are_on()) {
+            expect(false, "snapshots.url", words);
+        }
+        expect(snapshots.keep >= 2, "snapshots.keep", "expected at least 2, so that one can be damaged".into());
         unfit
     }
 }
@@ -115,6 +126,7 @@ mod tests {
         let shipped = Settings::from_layers(None, []).unwrap();
         assert_eq!(shipped.kafka, KafkaSettings::default());
         assert_eq!(shipped.worker, WorkerSettings::default());
+        assert_eq!(shipped.snapshots, SnapshotSettings::default());
         assert_eq!(Settings::from_layers(Some(("shoal.toml", SHIPPED)), []).unwrap(), shipped);
     }
 
@@ -145,6 +157,19 @@ mod tests {
         );
         let words = load("[kafka.client]\n\"sasl.mechanisms\" = \"OAUTHBEARER\"\n").unwrap_err().to_string();
         assert!(words.contains("`kafka.oauth_token_file`: expected the file of a token"), "{words}");
+    }
+
+    #[test]
+    fn snapshots_have_a_place_an_interval_and_options() {
+        let load = |file: &str| Settings::from_layers(Some(("shoal.toml", file)), []);
+        let file = "[snapshots]\nurl = \"s3://b/p\"\ninterval = \"90s\"\n[snapshots.store]\naws_region = \"eu\"\n";
+        let snapshots = load(file).unwrap().snapshots;
+        assert_eq!((snapshots.interval.0, snapshots.store["aws_region"].as_str()), (90_000, "eu"));
+        assert!(!load("[snapshots]\nurl = \"\"\n").unwrap().snapshots.are_on());
+        let words = load("[snapshots]\nurl = \"ftp://b\"\n").unwrap_err().to_string();
+        assert!(words.starts_with("shoal.toml:2:7: `snapshots.url`: expected a folder"), "{words}");
+        let words = load("[snapshots]\nkeep = 1\n").unwrap_err().to_string();
+        assert!(words.starts_with("shoal.toml:2:8: `snapshots.keep`: expected at least 2"), "{words}");
     }
 
     #[test]

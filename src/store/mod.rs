@@ -6,7 +6,21 @@
 
 pub mod blobs;
 pub mod columns;
+mod group;
+mod keeper;
+pub mod load;
 pub mod manifest;
+mod merge;
+pub mod names;
+pub mod object_blobs;
+mod retention;
+pub mod settings;
+pub mod thread;
+
+pub use keeper::Keeper;
+pub use object_blobs::ObjectBlobs;
+pub use settings::SnapshotSettings;
+pub use thread::VaultThread;
 
 use crate::engine::shard::{self, Part, Restored};
 use std::fmt;

@@ -1,0 +1,226 @@
+//! Reading a shard's newest good snapshot. What is damaged is told of, and the one before is tried.
+
+use super::blobs::Blobs;
+use super::columns::{self, Customers, Kind};
+use super::group::checksum;
+use super::manifest::{File, Manifest};
+use super::{LoadFailed, Loaded, names};
+use crate::engine::shard::Restored;
+use crate::trial;
+use arrow::array::RecordBatch;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How often a long load tells how far it has come.
+const TOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// Why a snapshot was not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It never will be: something of it is missing, or not as it was written.
+    Damaged(String),
+    /// The store does not answer.
+    Away(String),
+    Interrupted,
+}
+
+/// The manifests of a shard at or before a transaction, the newest first; unread.
+pub fn transactions(blobs: &impl Blobs, shard: u32, at_most: u64) -> Result<Vec<u64>, String> {
+    let listing = blobs.list(&names::folder(shard))?;
+    let known = listing.files.iter().filter_map(|(name, _)| names::manifest_transaction(name));
+    let mut known: Vec<u64> = known.filter(|&transaction| transaction <= at_most).collect();
+    known.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(known)
+}
+
+/// The newest good snapshot at or before a transaction, and what it is made of.
+pub fn newest(
+    blobs: &impl Blobs,
+    shard: u32,
+    at_most: u64,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Option<(Manifest, Loaded)>, LoadFailed> {
+    let known = transactions(blobs, shard, at_most).map_err(LoadFailed::Away)?;
+    for transaction in &known {
+        match manifest(blobs, shard, *transaction).and_then(|it| whole(blobs, it, interrupted)) {
+            Ok(found) => return Ok(Some(found)),
+            Err(Fault::Damaged(words)) => tracing::warn!(
+                "shard {shard}: the snapshot of transaction {transaction} is damaged and passed over: {words}"
+            ),
+            Err(Fault::Away(words)) => return Err(LoadFailed::Away(words)),
+            Err(Fault::Interrupted) => return Err(LoadFailed::Interrupted),
+        }
+    }
+    if !known.is_empty() {
+        tracing::warn!("shard {shard}: none of its {} snapshots can be used", known.len());
+    }
+    Ok(None)
+}
+
+/// Reads a manifest.
+pub fn manifest(blobs: &impl Blobs, shard: u32, transaction: u64) -> Result<Manifest, Fault> {
+    let name = names::manifest(transaction);
+    let bytes = blobs.get(&format!("{}/{name}", names::folder(shard))).map_err(Fault::Away)?;
+    let bytes = bytes.ok_or_else(|| Fault::Damaged(format!("{name} is gone")))?;
+    let manifest = Manifest::from_bytes(&bytes).map_err(|words| Fault::Damaged(format!("{name}: {words}")))?;
+    if (manifest.shard, manifest.transaction) != (shard, transaction) {
+        let found = format!("shard {} and transaction {}", manifest.shard, manifest.transaction);
+        return Err(Fault::Damaged(format!("{name} is of {found}")));
+    }
+    Ok(manifest)
+}
+
+/// Reads a file and compares it with what the manifest says of it.
+pub fn file(blobs: &impl Blobs, shard: u32, kind: Kind, file: &File) -> Result<RecordBatch, Fault> {
+    let File { name, bytes: length, rows, xxh3_128 } = file;
+    let damaged = |words: String| Fault::Damaged(format!("{name} {words}"));
+    let bytes = blobs.get(&format!("{}/{name}", names::folder(shard))).map_err(Fault::Away)?;
+    let bytes = bytes.ok_or_else(|| damaged("is gone".to_owned()))?;
+    if bytes.len() as u64 != *length {
+        return Err(damaged(format!("has {} bytes, expected {length}", bytes.len())));
+    }
+    if checksum(&bytes) != *xxh3_128 {
+        return Err(damaged("has another checksum than when it was written".to_owned()));
+    }
+    let batch = columns::read(kind, bytes).map_err(&damaged)?;
+    if batch.num_rows() as u64 != *rows {
+        return Err(damaged(format!("has {} rows, expected {rows}", batch.num_rows())));
+    }
+    Ok(batch)
+}
+
+/// Reads all of a snapshot.
+pub fn whole(
+    blobs: &impl Blobs,
+    manifest: Manifest,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<(Manifest, Loaded), Fault> {
+    let head = manifest.head().map_err(Fault::Damaged)?;
+    let mut reading = Reading {
+        blobs,
+        shard: manifest.shard,
+        interrupted,
+        restored: Restored::new(&head.state),
+        rows_used: head.state.rows_used,
+        seen: vec![0; (head.state.rows_used as usize).div_ceil(64)],
+        progress: Progress::new(&manifest),
+    };
+    for group in manifest.groups.iter().rev() {
+        for file in &group.customers {
+            reading.customers(file)?;
+        }
+    }
+    reading.ids(&manifest)?;
+    for group in &manifest.groups {
+        for file in &group.marks {
+            let batch = reading.file(Kind::Marks, file)?;
+            columns::read_marks(&batch).for_each(|mark| reading.restored.add_mark(mark));
+        }
+    }
+    let Reading { restored, progress, .. } = reading;
+    if restored.customers() != head.state.customers {
+        let words = format!("it has {} customers, expected {}", restored.customers(), head.state.customers);
+        return Err(Fault::Damaged(words));
+    }
+    if restored.ids() != head.state.ids.hours {
+        return Err(Fault::Damaged("it has other numbers of ids in its hours than its manifest says".to_owned()));
+    }
+    Ok((manifest, Loaded { head, restored, bytes: progress.done }))
+}
+
+/// A snapshot that is being read.
+struct Reading<'a, B> {
+    blobs: &'a B,
+    shard: u32,
+    interrupted: &'a dyn Fn() -> bool,
+    restored: Restored,
+    rows_used: u32,
+    /// Rows of which the latest state was read.
+    seen: Vec<u64>,
+    progress: Progress,
+}
+
+impl<B: Blobs> Reading<'_, B> {
+    fn file(&mut self, kind: Kind, of: &File) -> Result<RecordBatch, Fault> {
+        if (self.interrupted)() {
+            return Err(Fault::Interrupted);
+        }
+        let batch = file(self.blobs, self.shard, kind, of)?;
+        trial::crash_point("load/part");
+        self.progress.add(self.shard, of.bytes);
+        Ok(batch)
+    }
+
+    /// Takes the rows that no later file had.
+    fn customers(&mut self, of: &File) -> Result<(), Fault> {
+        let customers = Customers::new(self.file(Kind::Customers, of)?);
+        let damaged = |words: String| Fault::Damaged(format!("{}: {words}", of.name));
+        if let Some(&last) = customers.numbers().last()
+            && last >= self.rows_used
+        {
+            return Err(damaged(format!("expected rows below {}, found {last}", self.rows_used)));
+        }
+        let seen = &mut self.seen;
+        let is_new = |number: u32| {
+            let Some(word) = seen.get_mut(number as usize / 64) else { return false };
+            let bit = 1 << (number % 64);
+            let is_new = *word & bit == 0;
+            *word |= bit;
+            is_new
+        };
+        customers.restore(&mut self.restored, is_new).map_err(damaged)
+    }
+
+    /// Of each hour that is remembered the latest ids: an hour that went because there were too many may have begun
+    /// again.
+    fn ids(&mut self, manifest: &Manifest) -> Result<(), Fault> {
+        let mut batches = Vec::new();
+        for file in manifest.groups.iter().flat_map(|group| &group.ids) {
+            batches.push(self.file(Kind::Ids, file)?);
+        }
+        let mut spare: BTreeMap<i64, i64> =
+            manifest.state.ids.hours.iter().map(|&(hour, count)| (hour, -(count as i64))).collect();
+        for batch in &batches {
+            columns::read_ids(batch, |hour, ids| {
+                if let Some(spare) = spare.get_mut(&hour) {
+                    *spare += ids.len() as i64;
+                }
+            });
+        }
+        for batch in &batches {
+            columns::read_ids(batch, |hour, ids| {
+                let Some(spare) = spare.get_mut(&hour) else { return };
+                let skipped = (*spare).clamp(0, ids.len() as i64);
+                *spare -= skipped;
+                self.restored.add_ids(hour, ids[skipped as usize..].iter().copied());
+            });
+        }
+        Ok(())
+    }
+}
+
+/// How far a load has come.
+struct Progress {
+    all: u64,
+    done: u64,
+    began: Instant,
+    told: Instant,
+}
+
+impl Progress {
+    fn new(manifest: &Manifest) -> Self {
+        let now = Instant::now();
+        Self { all: manifest.files().map(|file| file.bytes).sum(), done: 0, began: now, told: now }
+    }
+
+    fn add(&mut self, shard: u32, bytes: u64) {
+        self.done += bytes;
+        if self.told.elapsed() < TOLD_EVERY {
+            return;
+        }
+        self.told = Instant::now();
+        let (percent, took) = (self.done * 100 / self.all.max(1), self.began.elapsed().as_secs_f64());
+        let left = took * (self.all - self.done) as f64 / self.done.max(1) as f64;
+        tracing::info!("shard {shard}: loading its snapshot, {percent} % of {} bytes, {left:.0} s left", self.all);
+    }
+}

@@ -1,0 +1,143 @@
+//! Where snapshots are put and how often: section `[snapshots]` of `shoal.toml`.
+
+use crate::engine::rule::duration;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+/// Schemes of addresses; without one it is a folder.
+const FILE: &str = "file://";
+const S3: &str = "s3://";
+
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnapshotSettings {
+    /// A folder, `file:///…` or `s3://bucket/prefix`; empty: no snapshots.
+    pub url: String,
+    /// From the end of one snapshot of a shard to the beginning of the next.
+    pub interval: Interval,
+    /// Snapshots kept of each shard.
+    pub keep: u32,
+    /// Options of the object store by its own names: where it is, and secrets.
+    pub store: BTreeMap<String, String>,
+}
+
+impl Default for SnapshotSettings {
+    fn default() -> Self {
+        Self { url: "snapshots".to_owned(), interval: Interval(60_000), keep: 2, store: BTreeMap::new() }
+    }
+}
+
+/// Of the store's options only the names: their values may be secrets.
+impl fmt::Debug for SnapshotSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut settings = f.debug_struct("SnapshotSettings");
+        settings.field("url", &self.url).field("interval", &self.interval).field("keep", &self.keep);
+        settings.field("store", &self.store.keys()).finish()
+    }
+}
+
+/// Milliseconds between snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Interval(pub u64);
+
+impl TryFrom<String> for Interval {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let milliseconds =
+            duration::parse(&text).filter(|milliseconds| (1..=i64::from(u32::MAX)).contains(milliseconds));
+        milliseconds
+            .map(|milliseconds| Self(milliseconds as u64))
+            .ok_or_else(|| format!("expected a duration of 1ms to 49d such as \"1m\" or \"1h30m\", found {text:?}"))
+    }
+}
+
+/// Where the objects are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address<'a> {
+    Folder(&'a str),
+    S3 { bucket: &'a str, prefix: &'a str },
+}
+
+impl SnapshotSettings {
+    /// Whether snapshots are made.
+    pub fn are_on(&self) -> bool {
+        !self.url.is_empty()
+    }
+
+    pub fn address(&self) -> Result<Address<'_>, String> {
+        let wrong = || {
+            let expected = "expected a folder, \"file:///folder\", \"s3://bucket/prefix\", or nothing";
+            format!("{expected}, found {:?}", self.url)
+        };
+        if let Some(path) = self.url.strip_prefix(FILE) {
+            return path.starts_with('/').then_some(Address::Folder(path)).ok_or_else(wrong);
+        }
+        if let Some(rest) = self.url.strip_prefix(S3) {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            let is_well = !bucket.is_empty();
+            return is_well.then_some(Address::S3 { bucket, prefix: prefix.trim_matches('/') }).ok_or_else(wrong);
+        }
+        if self.url.is_empty() || self.url.contains("://") { Err(wrong()) } else { Ok(Address::Folder(&self.url)) }
+    }
+
+    /// A folder without a scheme is seen from this one.
+    pub fn seen_from(&mut self, folder: &Path) {
+        if self.are_on() && !self.url.contains("://") {
+            self.url = folder.join(&self.url).to_string_lossy().into_owned();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(url: &str) -> SnapshotSettings {
+        SnapshotSettings { url: url.to_owned(), ..SnapshotSettings::default() }
+    }
+
+    #[test]
+    fn addresses_are_folders_or_buckets() {
+        assert_eq!(at("snapshots").address(), Ok(Address::Folder("snapshots")));
+        assert_eq!(at("file:///var/lib/shoal").address(), Ok(Address::Folder("/var/lib/shoal")));
+        assert_eq!(at("s3://b/a/c/").address(), Ok(Address::S3 { bucket: "b", prefix: "a/c" }));
+        assert_eq!(at("s3://b").address(), Ok(Address::S3 { bucket: "b", prefix: "" }));
+        for wrong in ["", "s3://", "s3:///x", "gs://b/p", "file://relative"] {
+            assert!(at(wrong).address().unwrap_err().contains("expected a folder"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_folder_is_seen_from_the_settings_file() {
+        let seen = |url: &str| {
+            let mut settings = at(url);
+            settings.seen_from(Path::new("/etc/shoal"));
+            settings.url
+        };
+        assert_eq!(seen("snapshots"), "/etc/shoal/snapshots");
+        for other in ["/data", "", "s3://b/p", "file:///data"] {
+            assert_eq!(seen(other), other);
+        }
+    }
+
+    #[test]
+    fn an_interval_is_a_duration() {
+        let interval = |text: &str| Interval::try_from(text.to_owned());
+        assert_eq!((interval("1m"), interval("1h30m")), (Ok(Interval(60_000)), Ok(Interval(5_400_000))));
+        for wrong in ["", "0s", "60", "soon", "50d"] {
+            assert!(interval(wrong).unwrap_err().contains("expected a duration"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let mut settings = at("s3://b");
+        settings.store.insert("aws_secret_access_key".into(), "hunter2".into());
+        let printed = format!("{settings:?}");
+        assert!(printed.contains("aws_secret_access_key") && !printed.contains("hunter2"), "{printed}");
+    }
+}
