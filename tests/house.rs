@@ -57,7 +57,7 @@ const TRANSCENDENTAL: &str = "its last digit differs between machines: take it f
 const PARTS: [(&str, &[&str]); 6] = [
     ("engine", &["engine"]),
     ("kafka", &["kafka", "random"]),
-    ("store", &["store", "engine", "random", "trial"]),
+    ("store", &["store", "engine", "random"]),
     ("config", &["config", "engine", "kafka", "store", "worker"]),
     ("worker", &["worker", "engine", "kafka", "store", "config"]),
     ("offline", &["offline", "worker", "engine", "kafka", "store", "config", "random"]),
