@@ -13,7 +13,7 @@ mod words;
 pub use decode::Customers;
 pub use encode::{CUSTOMERS_MAX, CustomersBuilder, Texts};
 pub use schema::Kind;
-pub use shared::{IdsBuilder, MarksBuilder, read_ids, read_marks};
+pub use shared::{Hours, IdsBuilder, MarksBuilder, read_marks};
 pub(super) use words::tidy_batch;
 
 use arrow::array::RecordBatch;
@@ -23,6 +23,7 @@ use arrow::ipc::reader::{FileDecoder, read_footer_length};
 use arrow::ipc::writer::FileWriter;
 use arrow::ipc::{convert::try_fb_to_schema, root_as_footer};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Bytes at the end of a file: the length of the footer, and the magic word.
 const TRAILER: usize = 10;
@@ -55,7 +56,8 @@ pub fn read(kind: Kind, bytes: Bytes) -> Result<RecordBatch, String> {
     if found.fields() != expected.fields() {
         return Err(format!("expected the columns of {} in format {}, found others", kind.name(), schema::FORMAT));
     }
-    let mut decoder = FileDecoder::new(expected, footer.version());
+    // The file's own: it knows the dictionaries by their numbers.
+    let mut decoder = FileDecoder::new(Arc::new(found), footer.version());
     let block = |block: &arrow::ipc::Block| {
         let place = usize::try_from(block.offset()).ok()?;
         let length = usize::try_from(block.bodyLength()).ok()? + usize::try_from(block.metaDataLength()).ok()?;
