@@ -16,6 +16,7 @@ mod support;
 
 use discard::{Fetching, discard};
 use shoal::kafka::KafkaSettings;
+use shoal::store::SnapshotSettings;
 use shoal::worker::{RunSettings, WorkerSettings, journal::JournalRecord, run};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -208,7 +209,13 @@ fn settings(broker: &Broker, folder: &Path, repeat: usize) -> RunSettings {
     {
         *name = format!("bench-{repeat}.{name}");
     }
-    RunSettings { kafka, worker: WorkerSettings::default(), rules, force_rules: false }
+    RunSettings {
+        kafka,
+        worker: WorkerSettings::default(),
+        snapshots: SnapshotSettings { url: String::new(), ..SnapshotSettings::default() },
+        rules,
+        force_rules: false,
+    }
 }
 
 /// Waits until the group stands at the end of every partition; what was done once every customer existed.

@@ -40,8 +40,8 @@ impl RunArguments {
         rules::read(&settings.rules)?;
         super::start_log(&settings.log);
         let stop = worker::stop_on_signal().context("cannot listen for signals")?;
-        let (kafka, worker, rules) = (settings.kafka, settings.worker, settings.rules);
-        let settings = RunSettings { kafka, worker, rules, force_rules: self.force };
+        let Settings { kafka, worker, snapshots, rules, .. } = settings;
+        let settings = RunSettings { kafka, worker, snapshots, rules, force_rules: self.force };
         if self.dry_run {
             eprint!("{}", dry_run(&settings, &stop, io::stdout())?);
             return Ok(());

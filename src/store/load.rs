@@ -1,14 +1,13 @@
 //! Reading a shard's newest good snapshot. What is damaged is told of, and the one before is tried.
 
 use super::blobs::Blobs;
-use super::columns::{self, Customers, Kind};
+use super::columns::{self, Customers, Hours, Kind};
 use super::group::checksum;
 use super::manifest::{File, Manifest};
 use super::{LoadFailed, Loaded, names};
 use crate::engine::shard::Restored;
 use crate::trial;
 use arrow::array::RecordBatch;
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How often a long load tells how far it has come.
@@ -171,30 +170,14 @@ impl<B: Blobs> Reading<'_, B> {
         customers.restore(&mut self.restored, is_new).map_err(damaged)
     }
 
-    /// Of each hour that is remembered the latest ids: an hour that went because there were too many may have begun
-    /// again.
+    /// Of the hours that are remembered all ids.
     fn ids(&mut self, manifest: &Manifest) -> Result<(), Fault> {
-        let mut batches = Vec::new();
+        let mut hours = Hours::default();
         for file in manifest.groups.iter().flat_map(|group| &group.ids) {
-            batches.push(self.file(Kind::Ids, file)?);
+            let batch = self.file(Kind::Ids, file)?;
+            hours.read(&batch).map_err(|words| Fault::Damaged(format!("{}: {words}", file.name)))?;
         }
-        let mut spare: BTreeMap<i64, i64> =
-            manifest.state.ids.hours.iter().map(|&(hour, count)| (hour, -(count as i64))).collect();
-        for batch in &batches {
-            columns::read_ids(batch, |hour, ids| {
-                if let Some(spare) = spare.get_mut(&hour) {
-                    *spare += ids.len() as i64;
-                }
-            });
-        }
-        for batch in &batches {
-            columns::read_ids(batch, |hour, ids| {
-                let Some(spare) = spare.get_mut(&hour) else { return };
-                let skipped = (*spare).clamp(0, ids.len() as i64);
-                *spare -= skipped;
-                self.restored.add_ids(hour, ids[skipped as usize..].iter().copied());
-            });
-        }
+        hours.0.into_iter().for_each(|(hour, ids)| self.restored.add_ids(hour, ids.into_iter()));
         Ok(())
     }
 }

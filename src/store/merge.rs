@@ -5,7 +5,7 @@
 //! retention removes.
 
 use super::blobs::Blobs;
-use super::columns::{CUSTOMERS_MAX, Customers, IdsBuilder, Kind, MarksBuilder, read_ids, read_marks, tidy_batch};
+use super::columns::{CUSTOMERS_MAX, Customers, Hours, IdsBuilder, Kind, MarksBuilder, read_marks, tidy_batch};
 use super::group::GroupWriter;
 use super::load::{self, Fault};
 use super::manifest::{File, Group, Manifest};
@@ -14,7 +14,7 @@ use crate::engine::shard::StoredMark;
 use crate::trial;
 use arrow::array::RecordBatch;
 use arrow::compute::interleave_record_batch;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
 /// A file with this much is full, whatever rows it has.
@@ -156,21 +156,17 @@ impl Merge {
         self.source.groups[self.range.clone()].iter().flat_map(kind)
     }
 
-    /// Ids of the hours that are remembered, of each hour in one piece and no more than are remembered of it.
+    /// Ids of the hours that are remembered, of each hour in one piece.
     fn ids(&mut self, blobs: &impl Blobs) -> Result<(), Fault> {
-        let remembered: BTreeMap<i64, u64> = self.source.state.ids.hours.iter().copied().collect();
-        let mut hours: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
+        let remembered: BTreeSet<i64> = self.source.state.ids.hours.iter().map(|(hour, _)| *hour).collect();
+        let mut hours = Hours::default();
         for file in self.files(|group| &group.ids) {
-            read_ids(&load::file(blobs, self.source.shard, Kind::Ids, file)?, |hour, ids| {
-                if remembered.contains_key(&hour) {
-                    hours.entry(hour).or_default().extend_from_slice(ids);
-                }
-            });
+            let batch = load::file(blobs, self.source.shard, Kind::Ids, file)?;
+            hours.read(&batch).map_err(|words| Fault::Damaged(format!("{}: {words}", file.name)))?;
         }
         let mut builder = IdsBuilder::default();
-        for (hour, ids) in hours {
-            let first = ids.len().saturating_sub(remembered[&hour] as usize);
-            builder.push(hour, ids[first..].iter().copied());
+        for (hour, ids) in hours.0.into_iter().filter(|(hour, _)| remembered.contains(hour)) {
+            builder.push(hour, 0, ids.into_iter());
             if builder.is_full() {
                 self.writer.write(blobs, Kind::Ids, &builder.take().map_err(Fault::Damaged)?).map_err(Fault::Away)?;
             }

@@ -24,6 +24,7 @@ pub use thread::VaultThread;
 
 use crate::engine::shard::{self, Part, Restored};
 use std::fmt;
+use std::time::Duration;
 
 /// Where snapshots are put, and where they come from. One worker's; each shard has one owner at a time.
 pub trait Vault {
@@ -34,6 +35,9 @@ pub trait Vault {
     /// What has become of a snapshot since the last call: one answer to each [`Piece::End`], none to
     /// [`Piece::Abandoned`].
     fn outcome(&mut self) -> Option<Outcome>;
+
+    /// Waits until there may be room or an outcome, at most so long.
+    fn wait(&mut self, at_most: Duration);
 
     /// The newest good snapshot of a shard at or before a transaction; damaged ones are told of and passed over. The
     /// shard's next snapshot is of what changed since this one; of everything, if there is none.

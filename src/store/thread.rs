@@ -37,7 +37,8 @@ pub struct VaultThread {
     footings: BTreeMap<u32, Option<Box<Manifest>>>,
     /// Transactions of the snapshots that are being handed over: if the thread is gone they have failed.
     open: BTreeMap<u32, u64>,
-    lost: VecDeque<Outcome>,
+    /// Outcomes that nobody has asked for yet.
+    ready: VecDeque<Outcome>,
     failures: u64,
     thread: Option<JoinHandle<()>>,
 }
@@ -60,7 +61,7 @@ impl VaultThread {
             outcomes,
             footings: BTreeMap::new(),
             open: BTreeMap::new(),
-            lost: VecDeque::new(),
+            ready: VecDeque::new(),
             failures: 0,
             thread: Some(thread),
         })
@@ -76,6 +77,12 @@ impl VaultThread {
         }
     }
 
+    fn receive(&mut self, outcome: Outcome) {
+        self.open.remove(&outcome.shard);
+        self.failures = outcome.failures;
+        self.ready.push_back(outcome);
+    }
+
     /// The thread has ended, which only a bug does: its snapshots fail, the stream goes on.
     fn lose(&mut self, shard: u32) {
         let Some(transaction) = self.open.remove(&shard) else { return };
@@ -83,7 +90,7 @@ impl VaultThread {
         let words = "the thread of snapshots has ended; there are none until a restart";
         tracing::warn!("shard {shard}: no snapshot of transaction {transaction}: {words}");
         let result = Err(words.to_owned());
-        self.lost.push_back(Outcome { shard, transaction, result, needs_all: false, failures: self.failures });
+        self.ready.push_back(Outcome { shard, transaction, result, needs_all: false, failures: self.failures });
     }
 }
 
@@ -117,17 +124,19 @@ impl Vault for VaultThread {
 
     fn outcome(&mut self) -> Option<Outcome> {
         match self.outcomes.try_recv() {
-            Ok(outcome) => {
-                self.open.remove(&outcome.shard);
-                self.failures = outcome.failures;
-                Some(outcome)
-            }
-            Err(TryRecvError::Empty) => None,
+            Ok(outcome) => self.receive(outcome),
+            Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => {
                 let open: Vec<u32> = self.open.keys().copied().collect();
                 open.into_iter().for_each(|shard| self.lose(shard));
-                self.lost.pop_front()
             }
+        }
+        self.ready.pop_front()
+    }
+
+    fn wait(&mut self, at_most: Duration) {
+        if let Ok(outcome) = self.outcomes.recv_timeout(at_most) {
+            self.receive(outcome);
         }
     }
 

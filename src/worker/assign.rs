@@ -55,12 +55,21 @@ impl<L: Log> Worker<L> {
         let feed = Feed::new(self.job.inputs.len());
         let now = self.log.now().monotonic;
         let throttle = Throttle::new(self.job.max_changes_per_minute, self.job.partitions, now);
-        self.places.insert(number, Place { held, feed, throttle, is_kept });
+        let snapshot_due = self.snapshots.as_ref().map_or(u64::MAX, |snapshots| snapshots.next_due(now));
+        self.places.insert(number, Place { held, feed, throttle, is_kept, snapshot_due });
     }
 
     pub(super) fn drop_shard(&mut self, number: u32) {
+        self.leave_snapshot(number);
         if let Some(mut place) = self.places.remove(&number) {
             place.held.become_next(Phase::Dropped);
+        }
+    }
+
+    /// The snapshot of a shard that goes is given up.
+    fn leave_snapshot(&mut self, number: u32) {
+        if let Some(snapshots) = self.snapshots.as_mut().filter(|snapshots| snapshots.shard() == Some(number)) {
+            snapshots.give_up(self.places.get_mut(&number).map(|place| &mut place.held));
         }
     }
 
@@ -72,6 +81,7 @@ impl<L: Log> Worker<L> {
         trial::crash_point("revoke/committed");
         let now = self.log.now().monotonic;
         for &number in numbers {
+            self.leave_snapshot(number);
             match self.places.remove(&number) {
                 Some(mut place) if place.held.phase() == Phase::Running && !place.held.moved() => {
                     place.held.become_next(Phase::Kept);
@@ -142,8 +152,9 @@ impl<L: Log> Worker<L> {
 
     fn recover(&mut self, number: u32) -> Result<(), Ended> {
         let Some(place) = self.places.get_mut(&number) else { return Ok(()) };
-        let mut recovery =
-            Recovery { log: &mut self.log, control: &self.control, start: self.job.start, stop: &self.stop };
+        let vault = self.snapshots.as_mut().map(|snapshots| &mut *snapshots.vault);
+        let (control, start, stop) = (&self.control, self.job.start, &self.stop);
+        let mut recovery = Recovery { log: &mut self.log, control, vault, start, stop };
         if std::mem::take(&mut place.is_kept) {
             if !recovery.take_back(&mut place.held)? {
                 trial::crash_point("takeover/not-kept");

@@ -3,6 +3,8 @@
 //! Whatever is done to it is done through [`HeldShard::apply`], live and in recovery alike. Live each operation is
 //! journalled and its effects go to the outbox; in recovery they are muted.
 
+mod snapshot;
+
 use super::journal::{Frame, Operation, Operations, StepHash, StepPart};
 use super::lifecycle::Phase;
 use super::merge::{Feed, Next, RECORDS_MAX};
@@ -12,7 +14,7 @@ use crate::engine::event::{MINUTE, Millis, Record};
 use crate::engine::meaning::Clock;
 use crate::engine::rule::Rules;
 use crate::engine::shard::{Input, Settings, Shard};
-use crate::kafka::{Batch, InputOffset};
+use crate::kafka::{Batch, Failure, InputOffset};
 use std::sync::Arc;
 
 /// Deadlines and customers handled between two batches.
@@ -31,6 +33,13 @@ pub struct HeldShard {
     positions: Vec<i64>,
     /// Next control record to take.
     control_next: i64,
+    /// Where in the control topic the rules in force stand, and those before; `None` if they came with a seed.
+    rules_at: Option<i64>,
+    old_rules_at: Option<i64>,
+    /// A transaction whose journal record is known to stand just before an offset.
+    journal_known: (u64, i64),
+    /// The last transaction that is in a snapshot.
+    stored: Option<u64>,
     now: Millis,
     ticked: Millis,
     /// Arrival of the last record in the merged order.
@@ -57,6 +66,10 @@ impl HeldShard {
             shard: None,
             positions: vec![0; inputs.len()],
             control_next: 0,
+            rules_at: None,
+            old_rules_at: None,
+            journal_known: (0, 0),
+            stored: None,
             now: Millis::MIN,
             ticked: Millis::MIN,
             last_arrival: None,
@@ -109,12 +122,28 @@ impl HeldShard {
         self.positions[usize::from(topic)] = position;
     }
 
+    /// How many partitions each input has.
+    pub fn partitions(&self) -> u32 {
+        self.settings.source.partitions()
+    }
+
     pub fn control_next(&self) -> i64 {
         self.control_next
     }
 
     pub fn mark_offsets_behind(&mut self) {
         self.offsets_behind = true;
+    }
+
+    /// An offset in the journal at or before that of the next record: each takes an offset, and its marker another.
+    pub fn journal_from(&self) -> i64 {
+        let (transaction, offset) = self.journal_known;
+        offset + 2 * (self.transaction - transaction) as i64
+    }
+
+    /// The record of the last transaction stands at this offset of the journal.
+    pub fn set_journal_offset(&mut self, offset: i64) {
+        self.journal_known = (self.transaction, offset + 1);
     }
 
     /// Next offsets of all its inputs, moved or not.
@@ -196,6 +225,27 @@ impl HeldShard {
         self.live(Operation::Control(offset), Some(rules));
     }
 
+    /// Whether the state came with a seed, and with its rules.
+    pub fn has_seed_rules(&self) -> bool {
+        self.shard.is_some() && self.rules_at.is_none()
+    }
+
+    /// Whether rules from the control topic may follow those of the shard.
+    ///
+    /// # Errors
+    /// If they are the first ones after a seed, and not the seed's own.
+    pub fn check_rules(&self, rules: &Rules) -> Result<(), Failure> {
+        match self.shard.as_ref().filter(|_| self.has_seed_rules()) {
+            Some(shard) if shard.rules().version != rules.version => Err(Failure::Stop(format!(
+                "the snapshots are a seed made with rules version {}, and the first rules in the control topic are version \
+                 {}: start with the rules file of the seed, and change it then",
+                shard.rules().version,
+                rules.version
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a control record can be taken now: only when the sweep of the one before has ended.
     pub fn takes_control(&self) -> bool {
         self.shard.as_ref().is_none_or(|shard| !shard.sweeping())
@@ -227,9 +277,15 @@ impl HeldShard {
         let input = match (operation, rules) {
             (Operation::Control(offset), Some(rules)) => {
                 self.control_next = offset + 1;
-                if self.shard.is_none() {
-                    self.shard = Some(Shard::new(self.settings.clone(), Arc::clone(rules)));
-                    return;
+                let before = self.rules_at.replace(*offset);
+                match &self.shard {
+                    None => {
+                        self.shard = Some(Shard::new(self.settings.clone(), Arc::clone(rules)));
+                        return;
+                    }
+                    // They came with a seed.
+                    Some(shard) if shard.rules().version == rules.version => return,
+                    Some(_) => self.old_rules_at = before,
                 }
                 Input::Rules(Arc::clone(rules))
             }

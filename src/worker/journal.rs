@@ -22,6 +22,7 @@
 //!    6 forget         v customers
 //!    7 skip           v topic, v offset
 //!    8 census         v number
+//!    9 seed           u64 digest of the seed that the shard began from
 //! checksum            u64  xxh3 of all before
 //! ```
 //! "last now" starts at 0 in each record and is the moment of the last step or tick.
@@ -68,6 +69,8 @@ pub enum Operation {
         offset: i64,
     },
     Census(u64),
+    /// The shard began from a seed whose state has this digest.
+    Seed(u64),
 }
 
 /// The records of one topic in a step.
@@ -145,6 +148,10 @@ impl Operations {
             Operation::Forget(customers) => self.put(6, &[u64::from(*customers)]),
             Operation::Skip { topic, offset } => self.put(7, &[u64::from(*topic), *offset as u64]),
             Operation::Census(number) => self.put(8, &[*number]),
+            Operation::Seed(digest) => {
+                self.bytes.push(9);
+                self.bytes.extend_from_slice(&digest.to_le_bytes());
+            }
         }
     }
 
@@ -286,6 +293,7 @@ impl Input<'_> {
             6 => Operation::Forget(self.small()?),
             7 => Operation::Skip { topic: self.topic()?, offset: self.offset()? },
             8 => Operation::Census(self.number()?),
+            9 => Operation::Seed(self.eight()?),
             _ => return Err(Unreadable::Content("an operation of unknown kind")),
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! In the order in which a batch meets them: `work` (the loop), `held` (a shard and its share of the open transaction),
 //! `outbox` and `encode` (effects to bytes), `journal` (what was done, to do it again), `publish` (all of it in one
-//! transaction); then `recovery`, `control`, `lifecycle`, and `run`, which starts it all.
+//! transaction); then `snapshots`, `recovery`, `control`, `lifecycle`, and `run`, which starts it all.
 
 mod assign;
 pub mod control;
@@ -13,10 +13,12 @@ mod lifecycle;
 mod live_time;
 mod merge;
 pub mod outbox;
+mod progress;
 mod publish;
 mod recovery;
 mod run;
 mod settings;
+mod snapshots;
 mod tail;
 mod throttle;
 mod work;

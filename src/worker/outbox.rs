@@ -83,6 +83,11 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// Names of the input topics, in their order.
+    pub fn inputs(&self) -> &[String] {
+        &self.topics
+    }
+
     pub fn new(topics: Vec<String>, source: String, detection: Detection) -> Self {
         Self {
             topics,

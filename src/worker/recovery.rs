@@ -1,26 +1,32 @@
 //! From the journal back to the state: at start, at takeover, and after a transaction whose end is not known.
 //!
-//! The operations of all committed transactions are done again from the beginning of the journal, muted, on the same
-//! records: count and hash of each step are compared, and the digest after each transaction. Whoever calls has fenced
+//! The operations of all committed transactions since the newest good snapshot are done again, or all of them if there is
+//! none, muted, on the same records: count and hash of each step are compared, and the digest after each transaction. Whoever calls has fenced
 //! earlier holders first, so the journal's end cannot move meanwhile. Where the outputs of the last transaction do not
 //! agree with the journal they are put right ([`Tail`]).
 
-use super::control::Control;
+use super::control::{Control, read_rules};
 use super::held::{Effect, HeldShard};
 use super::journal::{JournalRecord, Operation, StepPart};
 use super::lifecycle::Phase;
 use super::merge::Feed;
+use super::progress::Progress;
 use super::publish::repair;
 use super::tail::{Ended, Tail, check_interrupted, read_journal_record, read_some};
 use crate::engine::event::Millis;
+use crate::engine::rule::Rules;
 use crate::kafka::{Batch, Failure, InputOffset, Log, Own, Reader, StartAt, Topic};
+use crate::store::{LoadFailed, Loaded, Vault};
 use crate::trial;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// What recovery needs besides the shard.
 pub struct Recovery<'a, L: Log> {
     pub log: &'a mut L,
     pub control: &'a Control,
+    /// Where snapshots are, if there are any.
+    pub vault: Option<&'a mut (dyn Vault + 'static)>,
     pub start: StartAt,
     /// The process is to end: recovery is left off.
     pub stop: &'a AtomicBool,
@@ -61,9 +67,12 @@ impl<L: Log> Recovery<'_, L> {
     fn follow(&mut self, held: &mut HeldShard) -> Result<u64, Ended> {
         let tail = Tail::read(self.log, held.number(), self.stop)?;
         trial::crash_point("recovery/tail");
+        self.load(held, &tail)?;
+        let loaded = held.transaction();
+        let mut progress = Progress::new(held.number(), "replaying the journal", loaded, tail.last_transaction());
         let mut inputs = Inputs::new(held.positions().len());
         let mut torn = 0;
-        let mut journal = self.log.reader(Topic::Own(Own::Journal), held.number(), 0)?;
+        let mut journal = self.log.reader(Topic::Own(Own::Journal), held.number(), held.journal_from())?;
         let end = journal.end();
         let mut batch = L::Batch::default();
         loop {
@@ -76,7 +85,12 @@ impl<L: Log> Recovery<'_, L> {
                 let record = batch.record(place);
                 let bytes = record.value.unwrap_or_default();
                 let read = read_journal_record(held.number(), record.offset, bytes)?;
+                if read.transaction <= loaded {
+                    continue;
+                }
                 torn += u64::from(self.redo(held, &read, bytes, &tail, &mut inputs)?);
+                held.set_journal_offset(record.offset);
+                progress.tell(self.log.now().monotonic, read.transaction);
             }
         }
         if held.transaction() != tail.last_transaction() {
@@ -89,12 +103,69 @@ impl<L: Log> Recovery<'_, L> {
             torn += u64::from(self.redo(held, &read, &copy, &tail, &mut inputs)?);
         }
         if held.transaction() == 0 {
+            if held.has_seed_rules() {
+                held.begin_from_seed();
+            }
             for topic in 0..held.positions().len() as u16 {
                 held.set_position(topic, self.log.first_offset(topic, held.number(), self.start)?);
             }
         }
         self.finish(held)?;
         Ok(torn)
+    }
+
+    /// Takes the newest good snapshot that is not ahead of the journal. Of a transaction that may be torn the outputs are
+    /// needed, so it is done again.
+    fn load(&mut self, held: &mut HeldShard, tail: &Tail) -> Result<(), Ended> {
+        let Some(vault) = &mut self.vault else { return Ok(()) };
+        let last = tail.last_transaction();
+        let at_most = if tail.agrees() { last } else { last.saturating_sub(1) };
+        let interrupted = || check_interrupted(self.log, self.stop).is_err();
+        let loaded = match vault.load(held.number(), at_most, &interrupted) {
+            Ok(Some(loaded)) => loaded,
+            Ok(None) => return Ok(()),
+            Err(LoadFailed::Interrupted) => return Err(Ended::Interrupted),
+            Err(LoadFailed::Away(words)) => {
+                return Err(Failure::Rebuild(format!("no snapshot can be read: {words}")).into());
+            }
+        };
+        let (place, digest) = (loaded.head.place.clone(), loaded.head.state.digest);
+        check_inputs(held, &loaded)?;
+        let (rules, old_rules) = self.rules_of(held, &loaded)?;
+        held.restore(loaded, rules, old_rules);
+        tracing::info!(shard = held.number(), transaction = place.transaction, journal_end = last, "snapshot loaded");
+        match &tail.journal {
+            Some(record) if record.transaction == place.transaction && record.digest != digest => Err(refuse(
+                record,
+                &format!("its snapshot has digest {digest:016x}, the journal {:016x}", record.digest),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The rules under which a snapshot was made, and those before while they were being swept out.
+    fn rules_of(&self, held: &HeldShard, loaded: &Loaded) -> Result<(Arc<Rules>, Option<Arc<Rules>>), Failure> {
+        let place = &loaded.head.place;
+        let (shard, transaction) = (held.number(), place.transaction);
+        let at = |offset: i64| {
+            self.control.rules_at(offset).cloned().ok_or_else(|| {
+                Failure::Stop(format!(
+                    "the snapshot of shard {shard} at transaction {transaction} was made under the rules at offset {offset} \
+                     of the control topic, which has none there. Was the topic made anew? Then other snapshots are needed"
+                ))
+            })
+        };
+        let rules = match (place.rules_at, &place.rules) {
+            (Some(offset), _) => at(offset)?,
+            (None, Some(bytes)) => read_rules(bytes)
+                .map_err(|words| Failure::Stop(format!("the rules of the seed of shard {shard}: {words}")))?,
+            (None, None) => {
+                return Err(Failure::Stop(format!(
+                    "the snapshot of shard {shard} at transaction {transaction} has no rules"
+                )));
+            }
+        };
+        Ok((rules, place.old_rules_at.map(at).transpose()?))
     }
 
     fn compare_with_tail(&mut self, held: &mut HeldShard) -> Result<bool, Ended> {
@@ -181,11 +252,36 @@ impl<L: Log> Recovery<'_, L> {
                 held.apply(operation, None, effect);
                 Ok(())
             }
+            Operation::Seed(digest) if held.has_seed_rules() && held.digest() == *digest => Ok(()),
+            Operation::Seed(digest) => Err(refuse(
+                record,
+                &format!(
+                    "it began from a seed with digest {digest:016x}, which is not among the snapshots. Put the seed back \
+                     where it was, or make the state anew with `shoal rebuild`"
+                ),
+            )),
             Operation::Forget(_) | Operation::Skip { .. } | Operation::Census(_) => {
                 Err(refuse(record, &format!("{operation:?} was written by a later version of Shoal")))
             }
         }
     }
+}
+
+/// Whether a snapshot is of the inputs that are configured.
+fn check_inputs(held: &HeldShard, loaded: &Loaded) -> Result<(), Failure> {
+    let place = &loaded.head.place;
+    let (inputs, partitions) = (held.outbox().inputs(), held.partitions());
+    // Files, of which a seed is made, have other names.
+    if place.partitions == partitions && (place.inputs == inputs || place.transaction == 0) {
+        return Ok(());
+    }
+    Err(Failure::Stop(format!(
+        "the snapshots of shard {} are of the inputs {:?} with {} partitions; configured are {inputs:?} with {partitions}. \
+         They belong to another service, or were made for another number of partitions: use another place for snapshots",
+        held.number(),
+        place.inputs,
+        place.partitions
+    )))
 }
 
 /// A journal that cannot be followed: where, and why.

@@ -5,7 +5,8 @@ use super::settings::RunSettings;
 use super::work::{Job, Worker};
 use crate::engine::decode::{Partitioner, Source};
 use crate::engine::shard::{Bootstrap, Settings};
-use crate::kafka::{Failure, KafkaLog, KafkaSettings, StartAt, create_or_check_topics, input_partitions};
+use crate::kafka::{Failure, KafkaLog, StartAt, create_or_check_topics, input_partitions};
+use crate::store::VaultThread;
 use anyhow::{Context, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::sync::Arc;
@@ -32,9 +33,9 @@ pub fn run(settings: &RunSettings, stop: &Arc<AtomicBool>) -> anyhow::Result<()>
     thread::scope(|scope| {
         let handles: Vec<_> = (0..workers)
             .map(|number| {
-                let (job, kafka, stop) = (job.clone(), &settings.kafka, Arc::clone(stop));
+                let (job, stop) = (job.clone(), Arc::clone(stop));
                 let worker = move || {
-                    let done = work(kafka, job, number, &stop);
+                    let done = work(settings, job, number, &stop);
                     // All end together.
                     stop.store(true, Ordering::Relaxed);
                     done
@@ -54,8 +55,12 @@ pub fn run(settings: &RunSettings, stop: &Arc<AtomicBool>) -> anyhow::Result<()>
     })
 }
 
-fn work(kafka: &KafkaSettings, job: Job, number: usize, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
-    let mut worker = Worker::new(KafkaLog::join(kafka, number)?, job).until(Arc::clone(stop));
+fn work(settings: &RunSettings, job: Job, number: usize, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+    let mut worker = Worker::new(KafkaLog::join(&settings.kafka, number)?, job).until(Arc::clone(stop));
+    if settings.snapshots.are_on() {
+        let vault = VaultThread::start(&settings.snapshots, &format!("snapshots-{number}")).map_err(Failure::Stop)?;
+        worker = worker.with_snapshots(Box::new(vault), settings.snapshots.interval.0);
+    }
     worker.run()?;
     tracing::info!(number, "worker stopped");
     Ok(())

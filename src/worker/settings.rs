@@ -1,6 +1,7 @@
 //! How workers run: section `[worker]` of `shoal.toml`.
 
 use crate::kafka::KafkaSettings;
+use crate::store::SnapshotSettings;
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -26,6 +27,7 @@ impl Default for WorkerSettings {
 pub struct RunSettings {
     pub kafka: KafkaSettings,
     pub worker: WorkerSettings,
+    pub snapshots: SnapshotSettings,
     /// The rules file.
     pub rules: PathBuf,
     /// It is put in force even if it was before and has been replaced since.

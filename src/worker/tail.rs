@@ -264,21 +264,13 @@ fn read_on<L: Log>(
 
 /// Reads until there is a record or the end is reached.
 pub fn read_some<L: Log>(
-    log: &L,
+    log: &mut L,
     reader: &mut L::Reader,
     until: i64,
     stop: &AtomicBool,
     batch: &mut L::Batch,
 ) -> Result<(), Ended> {
-    batch.clear();
-    let mut waits = 0;
-    while batch.is_empty() && reader.position() < until {
-        check_interrupted(log, stop)?;
-        reader.read(until, RECORDS_MAX, batch)?;
-        waits += 1;
-        tell_waits(waits, reader.position(), until);
-    }
-    Ok(())
+    read_on(log, reader, until, stop, &mut Holder::default(), batch)
 }
 
 fn tell_waits(waits: u32, position: i64, until: i64) {

@@ -11,11 +11,13 @@ use super::lifecycle::Phase;
 use super::live_time::due_tick;
 use super::merge::Feed;
 use super::publish::publish;
+use super::snapshots::Snapshots;
 use super::throttle::Throttle;
 use crate::engine::effects::Counts;
 use crate::engine::rule::Rules;
 use crate::engine::shard::Settings;
 use crate::kafka::{Batch, Failure, Log, News, Own, StartAt, Topic};
+use crate::store::Vault;
 use crate::trial;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use std::time::Duration;
 
 /// A poll waits no longer, so that signals are noticed.
 const POLL_WAIT_MS: u64 = 100;
+/// After so long a vault that had no room is asked again.
+const VAULT_WAIT_MS: u64 = 5;
 /// A transaction that only says how far the inputs were read.
 const PROGRESS_INTERVAL_MS: u64 = 1_000;
 /// Rebuilding so often without one good transaction in between means that it does not help.
@@ -60,6 +64,8 @@ pub(super) struct Place<B> {
     pub throttle: Throttle,
     /// It was given up and came back: its state may be used again.
     pub is_kept: bool,
+    /// Monotonic milliseconds from which on the next snapshot is made.
+    pub snapshot_due: u64,
 }
 
 pub struct Worker<L: Log> {
@@ -70,6 +76,7 @@ pub struct Worker<L: Log> {
     control_batch: L::Batch,
     pub(super) places: BTreeMap<u32, Place<L::Batch>>,
     pub(super) kept: Kept,
+    pub(super) snapshots: Option<Snapshots>,
     /// There is a producer, as far as is known.
     pub(super) is_fenced: bool,
     /// Monotonic milliseconds of the first output of the open transaction.
@@ -93,6 +100,7 @@ impl<L: Log> Worker<L> {
             control_batch: L::Batch::default(),
             places: BTreeMap::new(),
             kept: Kept::default(),
+            snapshots: None,
             is_fenced: false,
             first_output: None,
             rebuilds: 0,
@@ -108,6 +116,12 @@ impl<L: Log> Worker<L> {
         self
     }
 
+    /// Makes a snapshot of each shard once in an interval of so many milliseconds, and at an orderly stop.
+    pub fn with_snapshots(mut self, vault: Box<dyn Vault>, interval_ms: u64) -> Self {
+        self.snapshots = Some(Snapshots::new(vault, interval_ms));
+        self
+    }
+
     /// Works until it is to stop; then the open transaction is finished.
     pub fn run(&mut self) -> Result<(), Failure> {
         while !self.stop.load(Ordering::Relaxed) {
@@ -116,11 +130,14 @@ impl<L: Log> Worker<L> {
         self.finish()
     }
 
-    /// Ends the open transaction. If its end is not known, the next start finds out.
+    /// Ends the open transaction, and makes a snapshot of each shard. If the transaction's end is not known, the next start
+    /// finds out.
     pub fn finish(&mut self) -> Result<(), Failure> {
         trial::crash_point("stop/begin");
         let done = self.commit();
-        self.rebuild_after(done)
+        self.rebuild_after(done)?;
+        self.make_last_snapshots();
+        Ok(())
     }
 
     /// One round of the loop.
@@ -181,7 +198,41 @@ impl<L: Log> Worker<L> {
             self.work_on(number)?;
         }
         self.kept.expire(self.log.now().monotonic);
-        self.commit_if_due()
+        self.commit_if_due()?;
+        self.make_snapshots();
+        Ok(())
+    }
+
+    /// A slice of the snapshot in the making, or the beginning of the next one.
+    fn make_snapshots(&mut self) {
+        let Some(snapshots) = &mut self.snapshots else { return };
+        if let Some(outcome) = snapshots.outcome()
+            && let Some(place) = self.places.get_mut(&outcome.shard)
+        {
+            Snapshots::end(&mut place.held, &outcome);
+        }
+        if let Some(place) = snapshots.shard().and_then(|number| self.places.get_mut(&number)) {
+            return snapshots.go_on(&mut place.held);
+        }
+        let now = self.log.now().monotonic;
+        let is_due = |place: &&mut Place<L::Batch>| {
+            let held = &place.held;
+            now >= place.snapshot_due && held.phase() == Phase::Running && !held.moved() && held.has_unstored()
+        };
+        if let Some(place) = self.places.values_mut().filter(is_due).min_by_key(|place| place.snapshot_due) {
+            place.snapshot_due = snapshots.next_due(now);
+            snapshots.begin(&mut place.held);
+        }
+    }
+
+    /// The snapshots of a stop. One in the making is given up: what it has is in the last one too.
+    fn make_last_snapshots(&mut self) {
+        let Some(snapshots) = &mut self.snapshots else { return };
+        let making = snapshots.shard().and_then(|number| self.places.get_mut(&number));
+        snapshots.give_up(making.map(|place| &mut place.held));
+        for place in self.places.values_mut() {
+            snapshots.make_last(&mut place.held, || self.log.now());
+        }
     }
 
     fn running(&self) -> impl Iterator<Item = (&u32, &Place<L::Batch>)> {
@@ -222,6 +273,7 @@ impl<L: Log> Worker<L> {
                 && !held.is_sweeping()
                 && let Some((offset, rules)) = self.control.rules_from(held.control_next())
             {
+                held.check_rules(rules)?;
                 held.take_rules(offset, rules);
                 if held.phase() == Phase::Waiting {
                     held.become_next(Phase::Running);
@@ -255,11 +307,13 @@ impl<L: Log> Worker<L> {
             }
         };
         let is_starting = !self.follows_control && self.log.now().monotonic >= self.retry_at;
-        if is_starting || self.places.values().any(is_busy) {
+        let is_copying = self.snapshots.as_ref().is_some_and(Snapshots::is_busy);
+        if is_starting || is_copying || self.places.values().any(is_busy) {
             return Duration::ZERO;
         }
         let now = self.log.now();
-        let mut wait = POLL_WAIT_MS;
+        let is_held_up = self.snapshots.as_ref().is_some_and(Snapshots::is_held_up);
+        let mut wait = if is_held_up { VAULT_WAIT_MS } else { POLL_WAIT_MS };
         if let Some(first) = self.first_output {
             wait = wait.min((first + self.job.commit_interval_ms).saturating_sub(now.monotonic));
             // At the end only this has kept them back.

@@ -1,5 +1,6 @@
 //! The engine on the same scenario: through the one door of a shard and out of the outbox, as bytes.
 
+use crate::capture::Follower;
 use crate::model::partition::{self, Partitioner};
 use crate::model::shard::{Input, Outcome, Scenario};
 use crate::random::Random;
@@ -9,6 +10,10 @@ use shoal::engine::event;
 use shoal::engine::rule;
 use shoal::engine::shard::{self, Bootstrap, Settings, Shard};
 use shoal::worker::outbox::{Detection, Outbox, Topic};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Captures that were restored and compared, over all scenarios.
+pub static RESTORED: AtomicU64 = AtomicU64::new(0);
 
 /// Runs a scenario. How records are grouped, and in what slices deadlines and new rules are worked off, is up to `random`
 /// and must not matter.
@@ -23,7 +28,9 @@ pub fn run(scenario: &Scenario, random: &mut Random) -> Result<Outcome, String> 
         },
     };
     let mut run = Run {
-        shard: Shard::new(settings, rules),
+        shard: Shard::new(settings.clone(), rules),
+        settings,
+        follower: Follower::default(),
         effects: Effects::default(),
         outcome: Outcome::default(),
         topic: topic(scenario),
@@ -34,11 +41,15 @@ pub fn run(scenario: &Scenario, random: &mut Random) -> Result<Outcome, String> 
         rest = &rest[taken..];
     }
     run.finish(scenario, random);
+    run.follower.finish(&run.shard);
+    RESTORED.fetch_add(run.follower.restored, Ordering::Relaxed);
     Ok(run.outcome)
 }
 
 struct Run {
     shard: Shard,
+    settings: Settings,
+    follower: Follower,
     effects: Effects,
     outcome: Outcome,
     topic: String,
@@ -55,6 +66,7 @@ impl Run {
                 });
                 let records: Vec<event::Record> = together.take(1 + random.below(12)).map(record).collect();
                 self.apply(shard::Input::Records { now: first.now, records: &records }, &records);
+                self.follower.between(&mut self.shard, &self.settings, random);
                 self.work_off(random, false);
                 Ok(records.len())
             }
@@ -89,6 +101,7 @@ impl Run {
             if !all && random.chance(40) {
                 return;
             }
+            self.follower.between(&mut self.shard, &self.settings, random);
             let slice = 1 + random.below(3) as u32;
             if self.shard.sweeping() && random.chance(50) {
                 self.apply(shard::Input::Sweep(slice), &[]);
@@ -102,6 +115,7 @@ impl Run {
 
     fn apply(&mut self, input: shard::Input, records: &[event::Record]) {
         self.effects.clear();
+        self.follower.follow(&self.shard, &input);
         self.shard.apply(input, &mut self.effects);
         for rejected in &self.effects.rejected {
             self.outcome.rejected.push((rejected.offset, rejected.reason.name().to_string()));

@@ -4,6 +4,7 @@
 //! its seed, its rules, its inputs, and what both sides say.
 
 mod broken;
+mod capture;
 mod cases;
 mod comparisons;
 mod coverage;
@@ -46,6 +47,9 @@ fn engine_and_model_agree_on_random_streams() {
     let mut coverage = Coverage::default();
     parts.into_iter().for_each(|part| coverage.merge(part));
     let rare = coverage.report();
+    let restored = engine::RESTORED.load(std::sync::atomic::Ordering::Relaxed);
+    println!("{restored} captures restored and compared");
+    assert!(restored > runs, "captures are to be frequent");
     assert!(runs < RUNS || rare.is_empty(), "{}", rare.join("\n"));
 }
 

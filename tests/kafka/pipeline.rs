@@ -5,6 +5,7 @@ use crate::support::memory::expected;
 use crate::support::views::Views;
 use crate::support::{self, Broker, Produced, Received};
 use shoal::kafka::KafkaSettings;
+use shoal::store::SnapshotSettings;
 use shoal::worker::{RunSettings, WorkerSettings, run};
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +33,13 @@ pub fn settings(broker: &Broker, folder: &Path, test: &str, partitions: i32) -> 
     broker.create_topic(&kafka.inputs[0], partitions, &[("retention.ms", "-1")]);
     let rules = folder.join("rules.toml");
     std::fs::write(&rules, RULES).expect("rules file");
-    RunSettings { kafka, worker: WorkerSettings::default(), rules, force_rules: false }
+    RunSettings {
+        kafka,
+        worker: WorkerSettings::default(),
+        snapshots: SnapshotSettings { url: String::new(), ..SnapshotSettings::default() },
+        rules,
+        force_rules: false,
+    }
 }
 
 pub fn produce(broker: &Broker, topic: &str, lines: &[Line], partitions: u32) {

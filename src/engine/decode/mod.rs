@@ -46,6 +46,16 @@ pub enum Source {
     Kafka { partitioner: Partitioner, partitions: u32 },
 }
 
+impl Source {
+    /// How many partitions a topic has; a file is one.
+    pub fn partitions(&self) -> u32 {
+        match self {
+            Self::File => 1,
+            Self::Kafka { partitions, .. } => *partitions,
+        }
+    }
+}
+
 /// What it takes to decode, made once from the meaning.
 pub struct Decoder {
     types: Vec<(Box<str>, EventType)>,

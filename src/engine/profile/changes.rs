@@ -113,6 +113,11 @@ impl Profiles {
         self.texts.let_go();
     }
 
+    /// Nothing is stored any more: the next capture is of all rows.
+    pub fn forget_stored(&mut self) {
+        (0..self.slab.used()).for_each(|row| self.changes.changed.insert(row));
+    }
+
     /// Bytes of copies that wait for their turn.
     pub fn captured_early(&self) -> usize {
         self.changes.capture.as_ref().map_or(0, |capture| capture.copies.bytes())

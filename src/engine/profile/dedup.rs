@@ -33,6 +33,14 @@ struct Batch {
     ids: Ids,
 }
 
+/// How far the memory has come: its latest batch, and how many ids that has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    hour: i64,
+    number: u16,
+    ids: usize,
+}
+
 /// All of the memory but for the ids themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdsHead {
@@ -59,8 +67,8 @@ pub struct DuplicateMemory {
     /// The hour of the latest batch that went because there were too many ids.
     lost_hour: Option<i64>,
     lost: u64,
-    /// Of the latest hour that is stored in snapshots, how many ids; what came since is not.
-    stored: (i64, usize),
+    /// How far the memory had come when it was stored last.
+    stored: Option<Progress>,
 }
 
 impl DuplicateMemory {
@@ -75,7 +83,7 @@ impl DuplicateMemory {
             latest_hour: i64::MIN,
             lost_hour: None,
             lost: 0,
-            stored: (i64::MIN, 0),
+            stored: None,
         }
     }
 
@@ -90,7 +98,8 @@ impl DuplicateMemory {
         memory
     }
 
-    /// Puts ids back into their hour; those of an hour that was forgotten since are left out.
+    /// Puts ids back into their hour, in the order in which they were accepted; those of an hour that was forgotten since
+    /// are left out.
     pub fn restore(&mut self, hour: i64, ids: impl Iterator<Item = u64>) {
         let Ok(place) = self.batches.binary_search_by_key(&hour, |batch| batch.hour) else { return };
         let batch = &mut self.batches[place];
@@ -102,20 +111,22 @@ impl DuplicateMemory {
     }
 
     /// What is there is stored: see [`Self::unstored`].
-    pub fn set_stored(&mut self, stored: (i64, usize)) {
+    pub fn set_stored(&mut self, stored: Option<Progress>) {
         self.stored = stored;
     }
 
-    /// How far the memory has come: its latest hour, and how many ids that has.
-    pub fn progress(&self) -> (i64, usize) {
-        self.batches.back().map_or((i64::MIN, 0), |batch| (batch.hour, batch.ids.len()))
+    /// How far the memory has come.
+    pub fn progress(&self) -> Option<Progress> {
+        self.batches.back().map(|batch| Progress { hour: batch.hour, number: batch.number, ids: batch.ids.len() })
     }
 
     /// The ids that came since what is stored.
     pub fn unstored(&self) -> Vec<HourOfIds> {
-        let (hour, count) = self.stored;
+        let Progress { hour, number, ids } = self.stored.unwrap_or(Progress { hour: i64::MIN, number: 0, ids: 0 });
         let later = self.batches.iter().filter(|batch| batch.hour >= hour);
-        let shared = later.map(|batch| batch.ids.share(batch.hour, if batch.hour == hour { count } else { 0 }));
+        // An hour that went because there were too many ids may have begun again, with another number.
+        let known = |batch: &Batch| if (batch.hour, batch.number) == (hour, number) { ids } else { 0 };
+        let shared = later.map(|batch| batch.ids.share(batch.hour, known(batch)));
         shared.filter(|ids| !ids.is_empty()).collect()
     }
 

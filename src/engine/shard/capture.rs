@@ -7,7 +7,7 @@
 
 use super::{Bootstrap, Shard, StoredMark};
 use crate::engine::event::Millis;
-use crate::engine::profile::dedup::{HourOfIds, IdsHead};
+use crate::engine::profile::dedup::{HourOfIds, IdsHead, Progress};
 use crate::engine::profile::{Images, RowNumber, TextReference};
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ pub(super) struct Capture {
     ids: Option<Vec<HourOfIds>>,
     marks: Option<Vec<StoredMark>>,
     /// How far the memory of ids had come when it began.
-    progress: (i64, usize),
+    progress: Option<Progress>,
 }
 
 impl Shard {
@@ -117,6 +117,13 @@ impl Shard {
         }
         let ids = capture.ids.take().filter(|ids| !ids.is_empty()).map(Part::Ids);
         ids.or_else(|| capture.marks.take().filter(|marks| !marks.is_empty()).map(Part::Marks))
+    }
+
+    /// What was stored is lost: the next capture is of everything.
+    pub fn forget_stored(&mut self) {
+        self.profiles.forget_stored();
+        self.marks.forget_stored();
+        self.duplicates.set_stored(None);
     }
 
     /// Bytes of rows that were copied before their turn: what waiting with a capture costs.

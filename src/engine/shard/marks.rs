@@ -112,6 +112,11 @@ impl Marks {
         known.map(|(hash, mark)| StoredMark { hash, mark }).collect()
     }
 
+    /// Nothing is stored any more: the next capture is of all marks.
+    pub fn forget_stored(&mut self) {
+        self.unstored.extend(self.marks.keys());
+    }
+
     /// Ends the capture.
     pub fn end_capture(&mut self, is_stored: bool) {
         let captured = std::mem::take(&mut self.captured);

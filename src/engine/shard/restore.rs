@@ -63,7 +63,7 @@ impl Restored {
         self.profiles.len()
     }
 
-    /// Adds ids to an hour; hours that the head does not list are left out.
+    /// Adds ids to an hour, in the order in which they were accepted. Hours that the head does not list are left out.
     pub fn add_ids(&mut self, hour: i64, ids: impl Iterator<Item = u64>) {
         self.duplicates.restore(hour, ids);
     }

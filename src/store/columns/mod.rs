@@ -13,7 +13,7 @@ mod words;
 pub use decode::Customers;
 pub use encode::{CUSTOMERS_MAX, CustomersBuilder, Texts};
 pub use schema::Kind;
-pub use shared::{IdsBuilder, MarksBuilder, read_ids, read_marks};
+pub use shared::{Hours, IdsBuilder, MarksBuilder, read_marks};
 pub(super) use words::tidy_batch;
 
 use arrow::array::RecordBatch;

@@ -184,7 +184,7 @@ pub(super) fn cart_events() -> Fields {
 
 fn ids() -> Vec<Field> {
     let list = DataType::List(Arc::new(always("item", DataType::UInt64)));
-    vec![always("hour", time_type()), always("ids", list)]
+    vec![always("hour", time_type()), always("before", DataType::UInt64), always("ids", list)]
 }
 
 fn marks() -> Vec<Field> {

@@ -8,6 +8,7 @@ use crate::engine::shard::{Mark, StoredMark};
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, UInt64Array};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, TimestampMillisecondType, UInt64Type};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Ids of one file: 32 MiB.
@@ -19,6 +20,7 @@ pub const MARKS_MAX: usize = 1 << 20;
 #[derive(Default)]
 pub struct IdsBuilder {
     hours: Vec<Millis>,
+    befores: Vec<u64>,
     ends: Vec<i32>,
     ids: Vec<u64>,
 }
@@ -37,36 +39,53 @@ impl IdsBuilder {
         self.hours.len()
     }
 
-    /// Adds ids of an hour; those of one hour come in the order in which they were accepted.
-    pub fn push(&mut self, hour: i64, ids: impl Iterator<Item = u64>) {
+    /// Adds ids of an hour, of which so many came before, in the order in which they were accepted.
+    pub fn push(&mut self, hour: i64, before: usize, ids: impl Iterator<Item = u64>) {
         self.ids.extend(ids);
+        self.befores.push(before as u64);
         self.hours.push(hour * HOUR);
         self.ends.push(i32::try_from(self.ids.len()).expect("a file is full long before 2^31 ids"));
     }
 
     pub fn push_hour(&mut self, hour: &HourOfIds) {
-        self.push(hour.hour, hour.iter());
+        self.push(hour.hour, hour.before, hour.iter());
     }
 
     /// The ids as a batch; the builder is empty again.
     pub fn take(&mut self) -> Result<RecordBatch, String> {
-        let Self { hours, ends, ids } = std::mem::take(self);
+        let Self { hours, befores, ends, ids } = std::mem::take(self);
         let offsets: Vec<i32> = std::iter::once(0).chain(ends).collect();
         let field = Arc::new(Field::new("item", DataType::UInt64, false));
         let list = ListArray::new(field, OffsetBuffer::new(offsets.into()), Arc::new(UInt64Array::from(ids)), None);
-        let columns: Vec<ArrayRef> = vec![times(hours), Arc::new(list)];
+        let columns: Vec<ArrayRef> = vec![times(hours), Arc::new(UInt64Array::from(befores)), Arc::new(list)];
         RecordBatch::try_new(Kind::Ids.schema(), columns)
             .map_err(|error| format!("cannot make columns of ids: {error}"))
     }
 }
 
-/// Hands the ids of a file on, hour by hour.
-pub fn read_ids(batch: &RecordBatch, mut take: impl FnMut(i64, &[u64])) {
-    let hours = batch.column(0).as_primitive::<TimestampMillisecondType>().values();
-    let list = batch.column(1).as_list::<i32>();
-    let (ids, offsets) = (list.values().as_primitive::<UInt64Type>().values(), list.value_offsets());
-    for (row, &hour) in hours.iter().enumerate() {
-        take(hour.div_euclid(HOUR), &ids[offsets[row] as usize..offsets[row + 1] as usize]);
+/// Ids by hour, as they come together from several files.
+#[derive(Default)]
+pub struct Hours(pub BTreeMap<i64, Vec<u64>>);
+
+impl Hours {
+    /// Takes the ids of a file. A run of ids says how many of its hour came before it; what an earlier file has from
+    /// there on was stored without being known to be, or belongs to an hour that went because there were too many ids
+    /// and began again: the later file is right.
+    pub fn read(&mut self, batch: &RecordBatch) -> Result<(), String> {
+        let hours = batch.column(0).as_primitive::<TimestampMillisecondType>().values();
+        let befores = batch.column(1).as_primitive::<UInt64Type>().values();
+        let list = batch.column(2).as_list::<i32>();
+        let (ids, offsets) = (list.values().as_primitive::<UInt64Type>().values(), list.value_offsets());
+        for (row, (&hour, &before)) in hours.iter().zip(befores).enumerate() {
+            let known = self.0.entry(hour.div_euclid(HOUR)).or_default();
+            if known.len() < before as usize {
+                let found = known.len();
+                return Err(format!("of the hour of {hour} expected {before} ids before its next ones, found {found}"));
+            }
+            known.truncate(before as usize);
+            known.extend_from_slice(&ids[offsets[row] as usize..offsets[row + 1] as usize]);
+        }
+        Ok(())
     }
 }
 

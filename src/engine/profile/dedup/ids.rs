@@ -17,6 +17,8 @@ pub(super) struct Ids {
 pub struct HourOfIds {
     /// Hours since 1970 UTC.
     pub hour: i64,
+    /// How many ids of the hour came before these.
+    pub before: usize,
     pieces: Vec<Arc<[u64]>>,
     /// Ids of the first piece that were stored before.
     skip: usize,
@@ -59,7 +61,7 @@ impl Ids {
         if self.full.len() >= piece {
             pieces.push(self.open.as_slice().into());
         }
-        HourOfIds { hour, pieces, skip }
+        HourOfIds { hour, before: from, pieces, skip }
     }
 
     pub fn bytes(&self) -> usize {

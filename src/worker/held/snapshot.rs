@@ -1,0 +1,93 @@
+//! A held shard to a snapshot, and back.
+
+use super::HeldShard;
+use crate::engine::rule::Rules;
+use crate::engine::shard::{Part, Shard};
+use crate::store::{Head, Loaded, Place};
+use crate::worker::journal::Operation;
+use std::sync::Arc;
+
+impl HeldShard {
+    /// Begins the snapshot of its state, which is that after its last committed transaction.
+    pub fn begin_snapshot(&mut self) -> Head {
+        let place = self.place();
+        let shard = self.shard.as_mut().expect("a shard without rules has nothing to store");
+        Head { place, state: shard.begin_capture() }
+    }
+
+    /// The next part of the snapshot.
+    pub fn capture(&mut self, customers_max: usize) -> Option<Part> {
+        self.shard.as_mut().and_then(|shard| shard.capture(customers_max))
+    }
+
+    /// Bytes of customers that changed before their turn.
+    pub fn captured_early(&self) -> usize {
+        self.shard.as_ref().map_or(0, Shard::captured_early)
+    }
+
+    /// The snapshot of the state after a transaction is stored, or is not and never will be.
+    pub fn end_snapshot(&mut self, stored: Option<u64>) {
+        if let Some(shard) = &mut self.shard {
+            shard.end_capture(stored.is_some());
+        }
+        self.stored = stored.or(self.stored);
+    }
+
+    /// Whether anything happened since the last snapshot.
+    pub fn has_unstored(&self) -> bool {
+        self.shard.is_some() && self.stored != Some(self.transaction)
+    }
+
+    /// What was stored is lost: the next snapshot is of everything.
+    pub fn forget_stored(&mut self) {
+        self.stored = None;
+        if let Some(shard) = &mut self.shard {
+            shard.forget_stored();
+        }
+    }
+
+    /// Takes the state of a snapshot. The rules are those it was made under; those before, if they were being swept in.
+    pub fn restore(&mut self, loaded: Loaded, rules: Arc<Rules>, old_rules: Option<Arc<Rules>>) {
+        let Loaded { head: Head { place, state }, restored, .. } = loaded;
+        let shard = Shard::restore(self.settings.clone(), rules, old_rules, &state, restored);
+        if place.transaction > 0 {
+            self.positions = place.positions;
+        }
+        self.shard = Some(shard);
+        self.transaction = place.transaction;
+        self.outputs = place.outputs;
+        self.control_next = place.control_next;
+        self.rules_at = place.rules_at;
+        self.old_rules_at = place.old_rules_at;
+        self.now = place.now;
+        self.ticked = place.ticked;
+        self.last_arrival = place.last_arrival;
+        self.journal_known = (place.transaction, place.journal_from);
+        self.stored = Some(place.transaction);
+    }
+
+    /// The state is that of a seed, and nothing was done with it yet: the journal has to say so.
+    pub fn begin_from_seed(&mut self) {
+        self.operations.push(&Operation::Seed(self.digest()));
+    }
+
+    fn place(&self) -> Place {
+        let shard = self.shard.as_ref().expect("a shard without rules has nothing to store");
+        Place {
+            transaction: self.transaction,
+            outputs: self.outputs,
+            positions: self.positions.clone(),
+            inputs: self.outbox.inputs().to_vec(),
+            partitions: self.settings.source.partitions(),
+            control_next: self.control_next,
+            rules_at: self.rules_at,
+            old_rules_at: self.old_rules_at.filter(|_| shard.sweeping()),
+            rules_version: shard.rules().version.clone(),
+            rules: self.rules_at.is_none().then(|| shard.rules().bytes.clone()),
+            now: self.now,
+            ticked: self.ticked,
+            last_arrival: self.last_arrival,
+            journal_from: self.journal_from(),
+        }
+    }
+}

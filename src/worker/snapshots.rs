@@ -1,0 +1,161 @@
+//! Snapshots of the shards that a worker holds, made while it works: one shard at a time, a slice between two rounds.
+//!
+//! A snapshot is of the state after a committed transaction, so it begins where nothing is uncommitted. From then on the
+//! shard hands out what it was at that moment ([`crate::engine::shard::Shard::capture`]), and the [`Vault`] takes it when
+//! it has room. Whatever goes wrong with it concerns the snapshot only: the stream goes on, a warning says so, and what
+//! was not stored is in the next one.
+
+use super::held::HeldShard;
+use super::lifecycle::Phase;
+use crate::kafka::Moment;
+use crate::store::{Outcome, Piece, Stored, Vault};
+use std::time::Duration;
+
+/// Customers copied in one slice: a fraction of a millisecond.
+const CUSTOMERS_PER_SLICE: usize = 1_024;
+/// Customers that changed before their turn are copied too, and wait in memory; beyond this the snapshot is given up.
+const EARLY_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// How long a stop waits for its snapshots.
+const STOP_WAIT: Duration = Duration::from_secs(60);
+
+/// The snapshots of one worker.
+pub struct Snapshots {
+    pub vault: Box<dyn Vault>,
+    interval_ms: u64,
+    making: Option<Making>,
+}
+
+/// The snapshot in the making.
+struct Making {
+    shard: u32,
+    transaction: u64,
+    /// What the vault had no room for.
+    waiting: Option<Piece>,
+    /// All was handed over: what has become of it is awaited.
+    is_given: bool,
+}
+
+impl Snapshots {
+    pub fn new(vault: Box<dyn Vault>, interval_ms: u64) -> Self {
+        Self { vault, interval_ms, making: None }
+    }
+
+    /// When the next snapshot of a shard is due, in monotonic milliseconds, if the last one was now.
+    pub fn next_due(&self, now: u64) -> u64 {
+        now.saturating_add(self.interval_ms)
+    }
+
+    /// Whether there is something to hand over, and room for it as far as is known.
+    pub fn is_busy(&self) -> bool {
+        self.making.as_ref().is_some_and(|making| !making.is_given && making.waiting.is_none())
+    }
+
+    /// Whether the vault had no room for what is handed over.
+    pub fn is_held_up(&self) -> bool {
+        self.making.as_ref().is_some_and(|making| making.waiting.is_some())
+    }
+
+    /// The shard whose snapshot is in the making.
+    pub fn shard(&self) -> Option<u32> {
+        self.making.as_ref().map(|making| making.shard)
+    }
+
+    /// Begins the snapshot of a shard that has nothing uncommitted.
+    pub fn begin(&mut self, held: &mut HeldShard) {
+        let head = held.begin_snapshot();
+        self.making = Some(Making {
+            shard: held.number(),
+            transaction: held.transaction(),
+            waiting: Some(Piece::Begin(Box::new(head))),
+            is_given: false,
+        });
+    }
+
+    /// Hands over the next slice of the snapshot in the making, which is of this shard.
+    pub fn go_on(&mut self, held: &mut HeldShard) {
+        let Some(making) = self.making.as_mut().filter(|making| !making.is_given) else { return };
+        if held.captured_early() > EARLY_BYTES_MAX {
+            tracing::warn!(
+                shard = making.shard,
+                "a snapshot is given up: the store takes it too slowly, and customers that changed meanwhile fill \
+                 {EARLY_BYTES_MAX} bytes of memory"
+            );
+            return self.give_up(Some(held));
+        }
+        let piece = making.waiting.take().or_else(|| held.capture(CUSTOMERS_PER_SLICE).map(Piece::Part));
+        let piece = piece.unwrap_or(Piece::End);
+        let is_end = matches!(piece, Piece::End);
+        match self.vault.take(making.shard, piece) {
+            Ok(()) => making.is_given = is_end,
+            Err(piece) => making.waiting = Some(piece),
+        }
+    }
+
+    /// Gives up the snapshot in the making. Its shard, if it is still there, has it in the next one.
+    pub fn give_up(&mut self, held: Option<&mut HeldShard>) {
+        let Some(making) = self.making.take() else { return };
+        if !making.is_given {
+            // A vault without room ends it when the next one begins.
+            let _ = self.vault.take(making.shard, Piece::Abandoned);
+        }
+        if let Some(held) = held {
+            held.end_snapshot(None);
+        }
+    }
+
+    /// What has become of the snapshot in the making, if that is known. Others were given up.
+    pub fn outcome(&mut self) -> Option<Outcome> {
+        while let Some(outcome) = self.vault.outcome() {
+            Self::tell(&outcome);
+            let is_own = |making: &Making| (making.shard, making.transaction) == (outcome.shard, outcome.transaction);
+            if self.making.as_ref().is_some_and(is_own) {
+                self.making = None;
+                return Some(outcome);
+            }
+        }
+        None
+    }
+
+    /// Ends the snapshot of a shard as it turned out.
+    pub fn end(held: &mut HeldShard, outcome: &Outcome) {
+        held.end_snapshot(outcome.result.as_ref().ok().map(|_| outcome.transaction));
+        if outcome.needs_all {
+            held.forget_stored();
+        }
+    }
+
+    /// Of those that failed the vault has told.
+    fn tell(outcome: &Outcome) {
+        if let Ok(Stored { rows, bytes, took_ms, .. }) = outcome.result {
+            let Outcome { shard, transaction, .. } = outcome;
+            tracing::info!(shard, transaction, rows, bytes, took_ms, "snapshot stored");
+        }
+    }
+
+    /// Makes a snapshot of a shard that has stopped, and waits for it.
+    pub fn make_last(&mut self, held: &mut HeldShard, now: impl Fn() -> Moment) {
+        if held.phase() != Phase::Running || held.moved() || !held.has_unstored() {
+            return;
+        }
+        self.begin(held);
+        let end = now().monotonic + STOP_WAIT.as_millis() as u64;
+        while self.making.is_some() {
+            if self.is_busy() || self.is_held_up() {
+                self.go_on(held);
+            }
+            if let Some(outcome) = self.outcome() {
+                Self::end(held, &outcome);
+            } else if !self.is_busy() {
+                if now().monotonic >= end {
+                    tracing::warn!(
+                        shard = held.number(),
+                        "the store has not taken the last snapshot within {STOP_WAIT:?}: the next start does more of the \
+                         journal again"
+                    );
+                    return self.give_up(Some(held));
+                }
+                self.vault.wait(Duration::from_millis(20));
+            }
+        }
+    }
+}

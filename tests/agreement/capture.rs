@@ -1,0 +1,205 @@
+//! Captures of a shard between its inputs: kept naively, restored, and compared with the shard they were taken of. A shard
+//! that goes on from a restored state must do, to the last digit, what the one it was taken of does.
+
+use crate::random::Random;
+use shoal::engine::effects::Effects;
+use shoal::engine::profile::dedup::HourOfIds;
+use shoal::engine::profile::image::{KeptAttribute, KeptValue};
+use shoal::engine::profile::{CategoryHour, Draft, Image, Images, OrderParts, TextReference, split_set};
+use shoal::engine::rule::Rules;
+use shoal::engine::shard::{Head, Input, Part, Restored, Settings, Shard, StoredMark};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a store has of a shard.
+#[derive(Default)]
+struct Group {
+    texts: BTreeMap<TextReference, Arc<str>>,
+    customers: Vec<Images>,
+    ids: Vec<HourOfIds>,
+    marks: Vec<StoredMark>,
+}
+
+/// A capture that goes on.
+struct Capture {
+    head: Head,
+    fingerprint: u64,
+    knowledge: u64,
+    rules: Arc<Rules>,
+    old_rules: Option<Arc<Rules>>,
+    group: Group,
+    /// Whether anything happened to the shard meanwhile.
+    is_behind: bool,
+}
+
+/// What follows a shard through its inputs.
+#[derive(Default)]
+pub struct Follower {
+    stored: Vec<Group>,
+    capture: Option<Capture>,
+    /// The shard that was replaced by what was restored of it, to do the same beside it.
+    twin: Option<Shard>,
+    old_rules: Option<Arc<Rules>>,
+    pub restored: u64,
+}
+
+impl Follower {
+    /// Before an input: the twin gets it too.
+    pub fn follow(&mut self, shard: &Shard, input: &Input<'_>) {
+        if let Some(capture) = &mut self.capture {
+            capture.is_behind = true;
+        }
+        if let Input::Rules(_) = input {
+            self.old_rules = Some(Arc::clone(shard.rules()));
+        }
+        let Some(twin) = &mut self.twin else { return };
+        let same = match input {
+            Input::Records { now, records } => Input::Records { now: *now, records },
+            Input::Tick(moment) => Input::Tick(*moment),
+            Input::Rules(rules) => Input::Rules(Arc::clone(rules)),
+            Input::Sweep(customers) => Input::Sweep(*customers),
+            Input::Fire(customers) => Input::Fire(*customers),
+        };
+        twin.apply(same, &mut Effects::default());
+    }
+
+    /// After an input: a capture may begin, go on, end, or be given up.
+    pub fn between(&mut self, shard: &mut Shard, settings: &Settings, random: &mut Random) {
+        match &mut self.capture {
+            None if random.chance(10) => {
+                if random.chance(10) {
+                    self.stored.clear();
+                    shard.forget_stored();
+                }
+                self.capture = Some(self.begin(shard));
+            }
+            None => {}
+            Some(_) if random.chance(3) => {
+                self.capture = None;
+                shard.end_capture(false);
+            }
+            Some(capture) => {
+                for _ in 0..random.below(8) {
+                    let Some(part) = shard.capture(1 + random.below(4) as usize) else {
+                        let capture = self.capture.take().expect("a capture goes on");
+                        return self.end(capture, shard, settings, random);
+                    };
+                    capture.group.add(part);
+                }
+            }
+        }
+    }
+
+    /// The shard and its twin have come to the same.
+    pub fn finish(&self, shard: &Shard) {
+        if let Some(twin) = &self.twin {
+            assert_eq!(shard.digest(), twin.digest(), "the restored shard did something else");
+            assert_eq!(shard.fingerprint(), twin.fingerprint(), "the restored shard has come to another state");
+        }
+    }
+
+    fn begin(&self, shard: &mut Shard) -> Capture {
+        let (fingerprint, knowledge) = (shard.fingerprint(), shard.knowledge());
+        Capture {
+            head: shard.begin_capture(),
+            fingerprint,
+            knowledge,
+            rules: Arc::clone(shard.rules()),
+            old_rules: self.old_rules.clone(),
+            group: Group::default(),
+            is_behind: false,
+        }
+    }
+
+    fn end(&mut self, capture: Capture, shard: &mut Shard, settings: &Settings, random: &mut Random) {
+        let is_stored = random.chance(80);
+        // What is stored, and not known to be, comes once more.
+        shard.end_capture(is_stored && random.chance(90));
+        self.stored.push(capture.group);
+        let restored = restore(&self.stored, &capture.head);
+        assert_eq!(restored.customers(), capture.head.customers);
+        assert_eq!(restored.ids(), capture.head.ids.hours);
+        let old_rules = capture.head.sweep.and(capture.old_rules);
+        let restored = Shard::restore(settings.clone(), capture.rules, old_rules, &capture.head, restored);
+        assert_eq!(restored.knowledge(), capture.knowledge, "the restored state knows something else");
+        assert_eq!(restored.fingerprint(), capture.fingerprint, "the restored state is another");
+        self.restored += 1;
+        if !is_stored {
+            self.stored.pop();
+        } else if !capture.is_behind && random.chance(50) {
+            self.twin = Some(std::mem::replace(shard, restored));
+        }
+    }
+}
+
+impl Group {
+    fn add(&mut self, part: Part) {
+        match part {
+            Part::Texts(texts) => self.texts.extend(texts),
+            Part::Customers(images) => self.customers.push(images),
+            Part::Ids(ids) => self.ids.extend(ids),
+            Part::Marks(marks) => self.marks.extend(marks),
+        }
+    }
+}
+
+/// The state of all groups, the latest of which says what a row is.
+fn restore(groups: &[Group], head: &Head) -> Restored {
+    let mut restored = Restored::new(head);
+    let mut seen = std::collections::BTreeSet::new();
+    for group in groups.iter().rev() {
+        for image in group.customers.iter().flat_map(Images::iter) {
+            if seen.insert(image.number) && image.is_alive() {
+                add(&mut restored, &image, &group.texts);
+            }
+        }
+    }
+    let mut hours: BTreeMap<i64, Vec<u64>> = BTreeMap::new();
+    for ids in groups.iter().flat_map(|group| &group.ids) {
+        let known = hours.entry(ids.hour).or_default();
+        assert!(known.len() >= ids.before, "ids are missing");
+        known.truncate(ids.before);
+        known.extend(ids.iter());
+    }
+    hours.into_iter().for_each(|(hour, ids)| restored.add_ids(hour, ids.into_iter()));
+    for group in groups {
+        group.marks.iter().for_each(|mark| restored.add_mark(*mark));
+    }
+    restored
+}
+
+fn add(restored: &mut Restored, image: &Image<'_>, texts: &BTreeMap<TextReference, Arc<str>>) {
+    let mut draft = Draft::default();
+    draft.row = image.row.clone();
+    image.held().for_each(|held| draft.push_held(held));
+    image.totals().into_iter().for_each(|totals| draft.set_totals(totals));
+    image.latest().for_each(|(event_type, time)| draft.push_latest(event_type, time));
+    image.waiting().iter().for_each(|waiting| draft.push_waiting(*waiting));
+    image.refunds().iter().for_each(|refund| draft.push_refund(refund.time(), refund.given(), refund.unlinked()));
+    image.cart().for_each(|event| draft.push_cart_event(event));
+    draft.set_hours(image.hours());
+    let text = |restored: &mut Restored, reference: TextReference| match reference {
+        0 => 0,
+        _ => restored.text(&texts[&reference]),
+    };
+    for attribute in image.attributes() {
+        let value = match attribute.value {
+            KeptValue::Text(reference) => KeptValue::Text(text(restored, reference)),
+            other => other,
+        };
+        draft.push_attribute(KeptAttribute { value, ..attribute });
+    }
+    for views in image.category_hours() {
+        draft.push_category_hour(CategoryHour { category: text(restored, views.category), ..*views });
+    }
+    for order in image.orders() {
+        let parts = order.parts();
+        let channel = text(restored, parts.channel);
+        let categories = match parts.categories {
+            0 => 0,
+            known => restored.text_set(split_set(&texts[&known])),
+        };
+        draft.push_order(&OrderParts { categories, channel, ..parts });
+    }
+    restored.add(image.number, image.id(), &draft);
+}
