@@ -5,24 +5,18 @@
 
 #[path = "support/cpu.rs"]
 mod cpu;
+#[path = "support/crowd.rs"]
+mod crowd;
 #[path = "support/stream.rs"]
 mod stream;
 
-use shoal::engine::decode::Source;
+use crowd::{FIRE, NOW, drive, rules, shard};
 use shoal::engine::effects::Effects;
-use shoal::engine::event::{DAY, Millis, Record};
-use shoal::engine::rule::{self, Change, Rules, Scratch};
-use shoal::engine::shard::{Bootstrap, Input, Settings, Shard};
-use std::sync::Arc;
+use shoal::engine::event::{DAY, Record};
+use shoal::engine::rule::{Change, Scratch};
+use shoal::engine::shard::{Input, Shard};
 use std::time::Instant;
 use stream::Stream;
-
-const RULES: &str = include_str!("rules.toml");
-/// Any moment after all events.
-const NOW: Millis = 4_000_000_000_000;
-
-/// Events per customer before anything is measured.
-const HISTORY_PER_CUSTOMER: u64 = 4;
 
 /// How much a run does.
 struct Size {
@@ -50,63 +44,10 @@ fn main() {
     explanations(size.customers[0], size.events);
 }
 
-fn rules() -> Arc<Rules> {
-    rule::read(RULES).expect("the bench's rules are right")
-}
-
-fn shard(rules: Arc<Rules>) -> Shard {
-    Shard::new(Settings { source: Source::File, publish_from: None, bootstrap: Bootstrap::Changes }, rules)
-}
-
-/// Applies events in chunks; gives CPU nanoseconds spent inside of the engine.
-fn drive(
-    shard: &mut Shard,
-    stream: &mut Stream,
-    events: u64,
-    effects: &mut Effects,
-    mut after: impl FnMut(&Shard, &Effects),
-) -> f64 {
-    const PREPARED: u64 = 65_536;
-    let mut nanoseconds = 0.0;
-    let mut left = events;
-    while left > 0 {
-        let lines = stream.prepare(left.min(PREPARED) as usize);
-        left -= lines.len() as u64;
-        let records: Vec<Record<'_>> = lines
-            .iter()
-            .map(|line| Record { topic: 0, partition: 0, offset: 0, arrival: None, key: None, value: line })
-            .collect();
-        let start = cpu::nanoseconds();
-        for chunk in records.chunks(Shard::CHUNK) {
-            effects.clear();
-            shard.apply(Input::Records { now: NOW, records: chunk }, effects);
-            after(shard, effects);
-            if shard.has_due() {
-                effects.clear();
-                shard.apply(Input::Fire(1_024), effects);
-                after(shard, effects);
-            }
-        }
-        while shard.has_due() {
-            effects.clear();
-            shard.apply(Input::Fire(1_024), effects);
-            after(shard, effects);
-        }
-        nanoseconds += cpu::nanoseconds() - start;
-    }
-    nanoseconds
-}
-
 /// CPU nanoseconds per event with so many customers, once all exist.
 fn speed(customers: u64, events: u64) -> f64 {
-    let mut shard = shard(rules());
     let mut effects = Effects::default();
-    let mut stream = Stream::new(customers);
-    stream.introduce_all();
-    drive(&mut shard, &mut stream, customers, &mut effects, |_, _| {});
-    stream.mix();
-    // Everybody has some history before anything is measured.
-    drive(&mut shard, &mut stream, HISTORY_PER_CUSTOMER * customers, &mut effects, |_, _| {});
+    let (mut shard, mut stream) = crowd::with_history(customers, &mut effects);
     let (mut changes, mut fired, mut accepted) = (0, 0, 0);
     let nanoseconds = drive(&mut shard, &mut stream, events, &mut effects, |_, effects| {
         changes += effects.changes.len();
@@ -153,7 +94,7 @@ fn print_resident_bytes(customers: u64) {
             effects.clear();
             shard.apply(Input::Records { now: NOW, records: &records }, &mut effects);
             effects.clear();
-            shard.apply(Input::Fire(1_024), &mut effects);
+            shard.apply(FIRE, &mut effects);
         }
     }
     let held = cpu::resident_bytes() - before;

@@ -129,20 +129,11 @@ fn produce(broker: &Broker, size: Size) {
         // First each customer once, in turn.
         let until = if produced < size.customers { size.customers.min(size.events) } else { size.events };
         for line in stream.prepare((until - produced).min(10_000) as usize) {
-            let key = key_of(line);
-            support::send(&producer, TOPIC, Produced { key: Some(key), value: Some(line), ..Produced::default() });
+            support::send(&producer, TOPIC, Produced { key: Some(&line[stream::key_of(line)]), value: Some(line), ..Produced::default() });
             produced += 1;
         }
     }
     rdkafka::producer::Producer::flush(&producer, Duration::from_secs(60)).expect("flush");
-}
-
-/// The customer id of a line.
-fn key_of(line: &[u8]) -> &[u8] {
-    const FIELD: &[u8] = b"\"customer_id\":\"";
-    let start = line.windows(FIELD.len()).position(|window| window == FIELD).expect("an id") + FIELD.len();
-    let length = line[start..].iter().position(|&byte| byte == b'"').expect("a closing quote");
-    &line[start..start + length]
 }
 
 fn best_discard(broker: &Broker, size: Size) -> Took {
