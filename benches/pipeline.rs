@@ -129,7 +129,11 @@ fn produce(broker: &Broker, size: Size) {
         // First each customer once, in turn.
         let until = if produced < size.customers { size.customers.min(size.events) } else { size.events };
         for line in stream.prepare((until - produced).min(10_000) as usize) {
-            support::send(&producer, TOPIC, Produced { key: Some(&line[stream::key_of(line)]), value: Some(line), ..Produced::default() });
+            support::send(
+                &producer,
+                TOPIC,
+                Produced { key: Some(&line[stream::key_of(line)]), value: Some(line), ..Produced::default() },
+            );
             produced += 1;
         }
     }

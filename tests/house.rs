@@ -79,9 +79,10 @@ const ENGINE: [(&str, &[&str]); 10] = [
 ];
 
 /// Hosts that texts of the repository may name.
-const HOSTS: [&str; 9] = [
+const HOSTS: [&str; 10] = [
     "maven.apache.org",
     "www.apache.org",
+    "www.w3.org",
     "kafka.apache.org",
     "creativecommons.org",
     "doi.org",

@@ -3,7 +3,7 @@
 use super::Size;
 use super::load::{LINGER_MS, Load, Sent};
 use super::observer::{Observer, Seen};
-use super::service::Setup;
+use super::setup;
 use super::support::Broker;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +27,7 @@ struct Delays {
 }
 
 pub fn measure(broker: &Broker, size: Size) {
-    let setup = Setup::new(broker, "delays", size, 45_000);
+    let setup = setup(broker, "delays", size, 45_000);
     let service = setup.start("only", WORKERS);
     let observer = Observer::start(broker, &setup.changes);
     let clock = Instant::now();

@@ -4,6 +4,7 @@ use super::Size;
 use super::load::Load;
 use super::observer::{Observer, Seen};
 use super::service::{Service, Setup};
+use super::setup;
 use super::support::Broker;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -114,7 +115,7 @@ impl<'a> Pair<'a> {
 
 pub fn measure_takeovers(broker: &Broker, size: Size) {
     let session = Duration::from_millis(size.session_timeout_ms.into());
-    let setup = Setup::new(broker, "takeover", size, size.session_timeout_ms);
+    let setup = setup(broker, "takeover", size, size.session_timeout_ms);
     let mut pair = Pair::start(broker, &setup, size);
     let mut longest = Duration::ZERO;
     for repeat in 0..size.takeovers {
@@ -157,7 +158,7 @@ pub fn measure_takeovers(broker: &Broker, size: Size) {
 }
 
 pub fn measure_restart(broker: &Broker, size: Size) {
-    let setup = Setup::new(broker, "restart", size, RESTART_SESSION_MS);
+    let setup = setup(broker, "restart", size, RESTART_SESSION_MS);
     let mut pair = Pair::start(broker, &setup, size);
     pair.count_from_now();
     pair.watch_for(size.calm);

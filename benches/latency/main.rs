@@ -5,16 +5,21 @@
 //! runs on one machine, the broker and the load included, so all clocks are one. Options: `--rate N` events a second,
 //! `--seconds N` measured, `--takeovers N`, `--only delays|takeover|restart`. Under `cargo test` everything runs tiny.
 
+#[path = "../support/cpu.rs"]
+mod cpu;
 mod delays;
 mod failover;
 mod load;
+#[path = "../support/observer.rs"]
 mod observer;
+#[path = "../support/service.rs"]
 mod service;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+use service::Setup;
 use std::time::Duration;
-use support::BrokerOptions;
+use support::{Broker, BrokerOptions};
 
 /// How much a run does.
 #[derive(Clone, Copy)]
@@ -86,4 +91,11 @@ fn main() {
     if is_wanted("restart") {
         failover::measure_restart(&broker, size);
     }
+}
+
+/// Topics, rules and settings of one measurement.
+fn setup(broker: &Broker, name: &str, size: Size, session_timeout_ms: u32) -> Setup {
+    let setup = Setup::new(broker, name, load::RULES, session_timeout_ms);
+    broker.create_topic(&setup.input, size.partitions, &[("retention.ms", "-1")]);
+    setup
 }

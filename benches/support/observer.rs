@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A change that could be read.
+#[allow(dead_code, reason = "each bench includes this file and uses what it needs")]
 pub struct Seen {
     pub at: Instant,
     /// The same moment on the wall clock, in milliseconds with fraction.
@@ -29,10 +30,12 @@ pub struct Seen {
 }
 
 /// What is read of a change.
+#[allow(dead_code, reason = "each bench includes this file and uses what it needs")]
 #[derive(Deserialize)]
 pub struct Change {
     pub customer_id: String,
     pub segmentation: String,
+    pub sequence: u64,
     pub to: Option<String>,
     pub cause: String,
     #[serde(rename = "effective_at", deserialize_with = "milliseconds")]

@@ -1,9 +1,8 @@
 //! Processes of the real program: started, killed, stopped and started again under the same names.
 
-use super::Size;
-use super::load::RULES;
+use super::cpu;
 use super::support::Broker;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -16,10 +15,13 @@ pub struct Setup {
     brokers: String,
     folder: TempDir,
     session_timeout_ms: u32,
+    /// Further settings.
+    pub more: String,
 }
 
 impl Setup {
-    pub fn new(broker: &Broker, name: &str, size: Size, session_timeout_ms: u32) -> Self {
+    /// The input topic must be there.
+    pub fn new(broker: &Broker, name: &str, rules: &str, session_timeout_ms: u32) -> Self {
         let setup = Self {
             input: format!("{name}-events"),
             changes: format!("{name}.changes"),
@@ -27,15 +29,21 @@ impl Setup {
             brokers: broker.address.clone(),
             folder: tempfile::tempdir().expect("temporary folder"),
             session_timeout_ms,
+            more: String::new(),
         };
-        broker.create_topic(&setup.input, size.partitions, &[("retention.ms", "-1")]);
-        std::fs::write(setup.folder.path().join("rules.toml"), RULES).expect("rules file");
+        std::fs::write(setup.folder.path().join("rules.toml"), rules).expect("rules file");
         setup
+    }
+
+    /// Where settings, logs and snapshots are.
+    #[allow(dead_code, reason = "each bench includes this file and uses what it needs")]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Starts the process of this name; workers are its threads.
     pub fn start(&self, instance: &str, workers: u32) -> Service {
-        let (name, brokers, session) = (&self.name, &self.brokers, self.session_timeout_ms);
+        let Self { name, brokers, session_timeout_ms: session, more, .. } = self;
         let text = format!(
             r#"rules = "rules.toml"
 [kafka]
@@ -52,7 +60,7 @@ journal = "{name}.journal"
 control = "{name}.control"
 [worker]
 workers = {workers}
-"#
+{more}"#
         );
         let config = self.folder.path().join(format!("{instance}.toml"));
         std::fs::write(&config, text).expect("settings file");
@@ -69,6 +77,7 @@ workers = {workers}
         Service { instance: instance.to_owned(), child, log }
     }
 
+    #[allow(dead_code, reason = "each bench includes this file and uses what it needs")]
     /// Name of the only worker of a process as its transactions show it.
     pub fn worker_of(&self, instance: &str) -> String {
         format!("{}-{instance}-0", self.name)
@@ -83,6 +92,12 @@ pub struct Service {
 }
 
 impl Service {
+    /// Its resident memory in bytes.
+    #[allow(dead_code, reason = "each bench includes this file and uses what it needs")]
+    pub fn resident_bytes(&self) -> u64 {
+        cpu::resident_bytes_of(&self.child.id().to_string())
+    }
+
     pub fn kill_9(mut self) {
         self.child.kill().expect("kill -9");
         self.child.wait().expect("it is dead");
