@@ -2,8 +2,8 @@
 //! the end is what an independent run says. `--help` tells more; CONTRIBUTING.md says when to run it and how.
 //!
 //! In reading order: `options`, `trial` (the whole), `load` and `inputs` (events), `service` and `fleet` (processes),
-//! `support::proxy` (the network), `trap`, `phase` and `storm` (kills and faults), `check/` (the checker, a program of its own),
-//! `doubt` (it can fail).
+//! `support::proxy` (the network), `store` (of snapshots), `trap`, `phase`, `tally` and `storm` (kills and faults), `check/`
+//! (the checker, a program of its own), `doubt` (it can fail).
 
 mod check;
 mod doubt;
@@ -13,9 +13,11 @@ mod load;
 mod options;
 mod phase;
 mod service;
+mod store;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
+mod tally;
 mod trap;
 mod trial;
 

@@ -1,20 +1,23 @@
 //! What can be typed. `cargo test` hands its own options to every test program, so those are taken too.
 
 use crate::check::CheckArguments;
+use crate::store::Kind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::path::PathBuf;
 
 /// Kills Shoal on a real broker, again and again, and checks what consumers see
 ///
 /// Starts a Kafka broker, a proxy in front of it and several `shoal run`; writes events all the while; kills the services
-/// in every phase of a transaction, of recovery and of giving shards up; stops them past the session time-out, lets them
-/// come and go, kills the broker, delays, throttles, freezes, swallows and resets connections. At the end a separate
-/// program (`torture check`) reads the topics read-committed and compares them with an independent run (`shoal replay`).
+/// between any two steps of a transaction, a snapshot, a merge, a recovery and of giving shards up; stops them past the
+/// session time-out, lets them come and go, kills the broker, delays, throttles, freezes, swallows and resets connections,
+/// hurts the store of snapshots and damages what is in it. At the end a separate program (`torture check`) reads the topics
+/// read-committed and compares them with an independent run (`shoal replay`), and reads the snapshots.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "torture", max_term_width = 110)]
 #[command(after_help = "Examples:
   cargo test --test torture
   cargo test --test torture -- --kills 100 --seed 7 --processes 3
+  cargo test --test torture -- nothing_is --kills 300 --in-each 10 --store s3     # for half an hour
   cargo test --test torture -- --keep some-folder     # settings, logs and what was expected stay there
   cargo test --test torture -- check --help           # the checker alone")]
 pub struct Options {
@@ -39,6 +42,12 @@ pub struct Options {
     /// Events a second
     #[arg(long, value_name = "N", default_value_t = 250)]
     pub rate: u32,
+    /// How often at least in each phase; if 0, once in each group of phases
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub in_each: u32,
+    /// Where the services keep their snapshots
+    #[arg(long, value_enum, default_value_t = Kind::Folder)]
+    pub store: Kind,
     /// Keep settings, logs and expected changes in this folder
     #[arg(long, value_name = "FOLDER")]
     pub keep: Option<PathBuf>,

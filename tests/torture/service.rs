@@ -55,6 +55,7 @@ impl Service {
         place: usize,
         config: &Path,
         log: &Path,
+        crash_at: Option<String>,
         guard: &Arc<Guard>,
         tell: Sender<(usize, Told)>,
         listener: Listener,
@@ -63,6 +64,7 @@ impl Service {
             .arg("run")
             .arg("--config")
             .arg(config)
+            .envs(crash_at.map(|at| ("SHOAL_CRASH_AT", at)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -147,11 +149,13 @@ impl Guard {
         Ok(Arc::new(Self { shell }))
     }
 
-    fn add(&self, id: u32) {
+    /// It dies with us.
+    pub fn add(&self, id: u32) {
         self.write(&format!("add {id}\n"));
     }
 
-    fn remove(&self, id: u32) {
+    /// It has ended.
+    pub fn remove(&self, id: u32) {
         self.write(&format!("remove {id}\n"));
     }
 

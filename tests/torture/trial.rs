@@ -5,6 +5,7 @@ use crate::inputs::Inputs;
 use crate::load::{Load, LoadOptions, NOW, Written};
 use crate::options::Options;
 use crate::service::{Guard, tail};
+use crate::store::Store;
 use crate::storm::{SESSION_TIMEOUT, Storm};
 use crate::support::proxy::Proxy;
 use crate::support::{self, Broker, BrokerOptions};
@@ -14,9 +15,6 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Fewer kills in a phase prove little; asked for in runs that are long enough.
-const KILLS_IN_EACH_PHASE: u32 = 3;
-const KILLS_FOR_EACH_PHASE: u32 = 25;
 /// Until everything is read, once nothing goes wrong any more.
 const PATIENCE: Duration = Duration::from_secs(180);
 const GROUP: &str = "torture";
@@ -60,9 +58,10 @@ pub fn run(options: &Options, broker: &mut Broker, proxy: &Arc<Proxy>) -> Result
         broker.create_topic(topic, options.partitions as i32, &settings);
     }
     fs::write(folder.join("rules.toml"), load.rules()).map_err(words("rules.toml"))?;
-    let plans = plans(options, &load, proxy, &folder)?;
+    let store = Store::start(options.store, &folder, options.seed, &guard)?;
+    let plans = plans(options, &load, proxy, &store, &folder)?;
     let logs: Vec<PathBuf> = plans.iter().map(|plan| plan.log.clone()).collect();
-    let mut fleet = Fleet::new(plans, Arc::clone(proxy), guard);
+    let mut fleet = Fleet::new(plans, Arc::clone(proxy), guard, store);
     let done = torment(options, broker, &mut fleet, &load, &folder);
     drop(fleet);
     if let Err(words) = done {
@@ -81,10 +80,9 @@ fn torment(
     folder: &Path,
 ) -> Result<(), String> {
     let events = Load::start(broker, load).map_err(words("load"))?;
-    (0..fleet.count()).try_for_each(|place| fleet.start(place))?;
     let mut storm = Storm::new(fleet, broker, Arc::clone(&events.calm), options.seed);
-    let in_each_phase = if options.kills < KILLS_FOR_EACH_PHASE { 0 } else { KILLS_IN_EACH_PHASE };
-    storm.rage(options.kills, in_each_phase)?;
+    storm.begin(options.in_each.max(1))?;
+    storm.rage(options.kills, options.in_each)?;
     let (tally, faults) = (storm.tally, storm.faults);
     let written = events.finish()?;
     let inputs = Inputs::read(broker, load, folder).map_err(words("inputs"))?;
@@ -92,14 +90,19 @@ fn torment(
     for place in 0..fleet.count() {
         fleet.stop(place, None)?;
     }
-    println!("  kills: {} ({tally})", tally.total());
+    println!(
+        "  kills by phase:\n{tally}  {:>5}  in all, {} of them in the recovery from another",
+        tally.total(),
+        fleet.killed_in_recovery
+    );
     println!("  faults: {}", listed(&faults));
+    println!("  requests to the store: {}", listed(&fleet.store.counts()));
     println!("  events: {}", listed(&written.kinds));
     println!("  transactions told as committed: {}", fleet.transactions);
     println!("  services that ended by themselves and were started again: {}", fleet.ended.len());
     fleet.ended.iter().for_each(|words| println!("    {}", words.replace('\n', "\n    ")));
     let expected = independent_run(load, &written, &inputs, folder)?;
-    check(broker, &expected, &inputs.rejected)
+    check(broker, &expected, &inputs.rejected, &fleet.store.objects())
 }
 
 fn listed<N: std::fmt::Display>(counts: &std::collections::BTreeMap<&str, N>) -> String {
@@ -111,7 +114,13 @@ fn topic(name: &str) -> String {
 }
 
 /// Settings and logs of all services. The last has two workers.
-fn plans(options: &Options, load: &LoadOptions, proxy: &Proxy, folder: &Path) -> Result<Vec<Plan>, String> {
+fn plans(
+    options: &Options,
+    load: &LoadOptions,
+    proxy: &Proxy,
+    store: &Store,
+    folder: &Path,
+) -> Result<Vec<Plan>, String> {
     let plan = |place: u32| {
         let (name, workers) = (format!("service-{place}"), 1 + u32::from(place + 1 == options.processes));
         let topics: String = ["changes", "membership", "rejected", "journal", "control"]
@@ -124,10 +133,11 @@ fn plans(options: &Options, load: &LoadOptions, proxy: &Proxy, folder: &Path) ->
         let settings = format!(
             "rules = \"rules.toml\"\n[kafka]\nbrokers = \"127.0.0.1:{}\"\ngroup = {GROUP:?}\ninstance = {name:?}\n\
              inputs = {:?}\n{protocol}session_timeout_ms = {}\nfetch_wait_ms = 20\n[kafka.topics]\n{topics}\
-             [kafka.client]\n\"client.id\" = {name:?}\n[worker]\nworkers = {workers}\n[log]\nlevel = \"trace\"\n",
+             [kafka.client]\n\"client.id\" = {name:?}\n[worker]\nworkers = {workers}\n[log]\nlevel = \"trace\"\n{}",
             proxy.port,
             load.topics,
             SESSION_TIMEOUT.as_millis(),
+            store.settings(),
         );
         let (config, log) = (folder.join(format!("{name}.toml")), folder.join(format!("{name}.log")));
         fs::write(&config, settings).map_err(words("settings"))?;
@@ -153,6 +163,8 @@ fn independent_run(load: &LoadOptions, written: &Written, inputs: &Inputs, folde
     let path = folder.join("expected.jsonl");
     let until = jiff::Timestamp::from_millisecond(written.until).map_err(words("until"))?.to_string();
     let output = Command::new(env!("CARGO_BIN_EXE_shoal"))
+        // A deliberate bug is one of the services' only.
+        .env_remove("SHOAL_SABOTAGE")
         .args(["replay", "--now", NOW, "--until", &until, "--partitions", &load.partitions.to_string(), "--rules"])
         .arg(folder.join("rules.toml"))
         .args(&inputs.files)
@@ -166,20 +178,21 @@ fn independent_run(load: &LoadOptions, written: &Written, inputs: &Inputs, folde
     }
 }
 
-fn check(broker: &Broker, expected: &Path, rejected: &Path) -> Result<(), String> {
+fn check(broker: &Broker, expected: &Path, rejected: &Path, snapshots: &Path) -> Result<(), String> {
     let names = ["changes", "membership", "rejected", "journal"].map(topic);
-    let (good, output) = run_checker(&broker.address, &names, expected, rejected)?;
+    let (good, output) = run_checker(&broker.address, &names, expected, rejected, Some(snapshots))?;
     println!("  {}", output.trim_end().replace('\n', "\n  "));
     if good { Ok(()) } else { Err("the checker found faults".into()) }
 }
 
-/// Runs the checker as a process of its own on changes, membership, rejected and journal: whether all is well, and what
-/// it printed.
+/// Runs the checker as a process of its own on changes, membership, rejected and journal, and on snapshots: whether all
+/// is well, and what it printed.
 pub fn run_checker(
     brokers: &str,
     topics: &[String; 4],
     expected: &Path,
     rejected: &Path,
+    snapshots: Option<&Path>,
 ) -> Result<(bool, String), String> {
     let program = std::env::current_exe().map_err(words("this program"))?;
     let mut command = Command::new(program);
@@ -188,6 +201,7 @@ pub fn run_checker(
         command.args([option, topic.as_str()]);
     }
     command.arg("--expected").arg(expected).arg("--expected-rejected").arg(rejected);
+    command.args(snapshots.map(|folder| format!("--snapshots={}", folder.display())));
     let output = command.output().map_err(words("the checker"))?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     Ok((output.status.success(), printed))

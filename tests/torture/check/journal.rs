@@ -34,6 +34,11 @@ impl Transactions {
         self.0.get(&(shard, number))
     }
 
+    /// The number of a shard's last one.
+    pub fn last(&self, shard: u64) -> u64 {
+        self.0.range((shard, 0)..=(shard, u64::MAX)).next_back().map_or(0, |((_, number), _)| *number)
+    }
+
     /// Each shard with the number of its last output.
     pub fn last_outputs(&self) -> BTreeMap<u64, u64> {
         let mut last = BTreeMap::new();

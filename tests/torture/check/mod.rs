@@ -1,12 +1,14 @@
 //! The checker: a program of its own that reads Shoal's topics as any consumer could, and knows nothing of how they came
 //! about. It takes nothing from the crate that it judges (tests/house.rs sees to that); what it knows is written in
-//! docs/change-event.md and, of the journal's frame, at the top of src/worker/journal.rs.
+//! docs/change-event.md, docs/snapshots.md and, of the journal's frame, at the top of src/worker/journal.rs.
 
 mod changes;
+mod customers;
 mod journal;
 mod membership;
 mod outputs;
 mod records;
+mod snapshots;
 
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -39,6 +41,9 @@ pub struct CheckArguments {
     /// The records that cannot be used, as JSON lines with topic, partition, offset and reason
     #[arg(long, value_name = "FILE")]
     expected_rejected: PathBuf,
+    /// The folder with the snapshots of all shards, made when the last service ended
+    #[arg(long, value_name = "FOLDER")]
+    snapshots: Option<PathBuf>,
 }
 
 /// What is wrong, in words.
@@ -98,6 +103,14 @@ impl CheckArguments {
         println!("outputs: {numbers} numbered once each without gaps, each in the transaction that it names");
         let rejects = outputs::compare_rejected(&rejected, &lines(&self.expected_rejected)?, faults)?;
         println!("rejected: {rejects}, once each and with the right reason");
+        if let Some(folder) = &self.snapshots {
+            let looked = snapshots::check(folder, &transactions, &customers, faults)?;
+            println!(
+                "snapshots: {} of {} shards are good, {} are not and passed over; the newest are of the journals' ends",
+                looked.good, looked.shards, looked.damaged
+            );
+            println!("snapshots: {} customers have the life and sequence of their last change", looked.customers);
+        }
         Ok(())
     }
 }

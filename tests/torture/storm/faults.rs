@@ -1,7 +1,8 @@
 //! Faults besides kills: of the network, of the broker, of time, and members that come and go.
 
-use super::{GATE_PATIENCE, MARGIN, SESSION_TIMEOUT, Storm};
-use crate::fleet::Doing;
+use super::{MARGIN, SESSION_TIMEOUT, Storm};
+use crate::fleet::{Doing, Fleet};
+use crate::phase::Phase;
 use crate::support::proxy::Hold;
 use crate::support::proxy::wire::END_TRANSACTION;
 use std::time::{Duration, Instant};
@@ -22,9 +23,12 @@ pub(super) enum Fault {
     BrokerCrash,
     OrderlyRestart,
     LateReturn,
+    StoreTrouble,
+    SnapshotDamaged,
+    SnapshotsWiped,
 }
 
-const DECK: [Fault; 11] = [
+const DECK: [Fault; 15] = [
     Fault::Nothing,
     Fault::Nothing,
     Fault::StopPastTimeout,
@@ -36,6 +40,10 @@ const DECK: [Fault; 11] = [
     Fault::BrokerCrash,
     Fault::OrderlyRestart,
     Fault::LateReturn,
+    Fault::StoreTrouble,
+    Fault::StoreTrouble,
+    Fault::SnapshotDamaged,
+    Fault::SnapshotsWiped,
 ];
 
 impl Storm<'_> {
@@ -54,6 +62,11 @@ impl Storm<'_> {
             }
             Fault::Slow => self.slow_down(),
             Fault::BrokerCrash => self.crash_broker()?,
+            Fault::StoreTrouble => {
+                let what = self.fleet.store.hurt(&mut self.random)?;
+                *self.faults.entry(what).or_default() += 1;
+            }
+            Fault::SnapshotDamaged | Fault::SnapshotsWiped => self.hurt_snapshots(fault)?,
             _ => {
                 // Somebody else must be there to be killed.
                 let Some(place) = self.someone(2)? else {
@@ -82,7 +95,7 @@ impl Storm<'_> {
         if let Some(place) = asked {
             let name = self.fleet.name(place).to_owned();
             self.fleet.proxy().set_gate(&name, &[END_TRANSACTION], Hold::Answer);
-            self.fleet.wait(GATE_PATIENCE, |fleet| fleet.proxy().has_caught(&name).then_some(()))?;
+            self.is_caught(place)?;
         }
         self.broker.crash()?;
         self.fleet.proxy().open_all_gates();
@@ -98,7 +111,7 @@ impl Storm<'_> {
                 // Every other time in the middle of a transaction, whose end comes when the shards have moved.
                 if self.random.below(2) == 0 {
                     self.fleet.proxy().set_gate(&name, &[END_TRANSACTION], Hold::Request);
-                    self.fleet.wait(GATE_PATIENCE, |fleet| fleet.proxy().has_caught(&name).then_some(()))?;
+                    self.is_caught(place)?;
                 }
                 let stopped = fault == Fault::StopPastTimeout;
                 let until = timeout + Duration::from_millis(self.random.below(3_000));
@@ -122,6 +135,24 @@ impl Storm<'_> {
             }
         };
         *self.faults.entry(what).or_default() += 1;
+        Ok(())
+    }
+
+    /// Snapshots come to harm while all services are down, killed.
+    fn hurt_snapshots(&mut self, fault: Fault) -> Result<(), String> {
+        self.fleet.store.heal()?;
+        let running = |fleet: &Fleet, place: &usize| !matches!(fleet.doing(*place), Doing::Down { .. });
+        for place in (0..self.fleet.count()).filter(|place| running(self.fleet, place)).collect::<Vec<_>>() {
+            self.tally.hit(Phase::Anywhere);
+            self.kill(place);
+        }
+        if fault == Fault::SnapshotsWiped {
+            self.fleet.store.wipe()?;
+            *self.faults.entry("snapshots wiped").or_default() += 1;
+        } else if let Some(words) = self.fleet.store.damage(&mut self.random)? {
+            println!("       {words}");
+            *self.faults.entry("snapshot damaged").or_default() += 1;
+        }
         Ok(())
     }
 }

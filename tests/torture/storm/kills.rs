@@ -12,7 +12,7 @@ const TRAP_PATIENCE: Duration = Duration::from_secs(15);
 const REVOKE_PATIENCE: Duration = Duration::from_secs(4);
 
 impl Storm<'_> {
-    fn kill(&mut self, place: usize) {
+    pub(super) fn kill(&mut self, place: usize) {
         let now = Instant::now();
         let back = if std::mem::take(&mut self.returns_late) {
             *self.faults.entry("returned after the session time-out").or_default() += 1;
@@ -30,8 +30,7 @@ impl Storm<'_> {
         let Some((requests, hold)) = phase.gate(&mut self.random) else { return Ok(false) };
         let name = self.fleet.name(place).to_owned();
         self.fleet.proxy().set_gate(&name, requests, hold);
-        let caught = self.fleet.wait(GATE_PATIENCE, |fleet| fleet.proxy().has_caught(&name).then_some(()))?;
-        let is_caught = caught.is_some() && self.fleet.doing(place) == Doing::Running;
+        let is_caught = self.is_caught(place)?;
         if is_caught {
             self.kill(place);
         } else {
@@ -40,9 +39,19 @@ impl Storm<'_> {
         Ok(is_caught)
     }
 
+    /// Whether a service comes to its gate, alive.
+    pub(super) fn is_caught(&mut self, place: usize) -> Result<bool, String> {
+        let name = self.fleet.name(place).to_owned();
+        let caught = self.fleet.wait(GATE_PATIENCE, |fleet| {
+            let is_gone = matches!(fleet.doing(place), Doing::Down { .. });
+            if is_gone { Some(false) } else { fleet.proxy().has_caught(&name).then_some(true) }
+        })?;
+        Ok(caught == Some(true) && self.fleet.doing(place) == Doing::Running)
+    }
+
     /// Whoever starts or rebuilds next is killed while it does journalled transactions again: the one killed last, mostly.
     pub(super) fn kill_in_replay(&mut self) -> Result<bool, String> {
-        self.fleet.set_trap(Trap::Replay { left: self.random.below(40) as u32 });
+        self.fleet.set_trap(Trap::Replay { left: self.random.below(10) as u32 });
         let returns = |doing| matches!(doing, Doing::Down { back: Some(_) });
         if !(0..self.fleet.count()).any(|place| returns(self.fleet.doing(place))) {
             let Some(place) = self.someone(1)? else { return Ok(false) };
@@ -68,7 +77,7 @@ impl Storm<'_> {
         let single = |fleet: &mut Fleet| fleet.at_work().into_iter().find(|&place| fleet.workers(place) == 1);
         self.fleet.wait(WORK_PATIENCE, single)?;
         self.calm.store(true, Ordering::Relaxed);
-        let patience = self.move_spare()?;
+        let patience = self.move_spare(Trap::Revoke)?;
         let caught = self.fleet.wait(patience, |fleet| {
             (0..fleet.count()).find(|&place| {
                 let is_caught = fleet.proxy().has_caught(fleet.name(place));
@@ -87,13 +96,13 @@ impl Storm<'_> {
     }
 
     /// Lets the last member join or leave, and sets the trap; how long it may take until the others give shards up.
-    fn move_spare(&mut self) -> Result<Duration, String> {
+    pub(super) fn move_spare(&mut self, trap: Trap) -> Result<Duration, String> {
         let spare = self.fleet.count() - 1;
         if let Some(left) = self.spare_left.take() {
             // Earlier it would find its place as it left it.
             let moved = left + SESSION_TIMEOUT + MARGIN;
             self.fleet.wait(SESSION_TIMEOUT * 2, |_| (Instant::now() > moved).then_some(()))?;
-            self.fleet.set_trap(Trap::Revoke);
+            self.fleet.set_trap(trap);
             self.fleet.start(spare)?;
             *self.faults.entry("joined").or_default() += 1;
             return Ok(REVOKE_PATIENCE);
@@ -104,7 +113,7 @@ impl Storm<'_> {
             self.spare_left = Some(Instant::now());
             *self.faults.entry("left").or_default() += 1;
         }
-        self.fleet.set_trap(Trap::Revoke);
+        self.fleet.set_trap(trap);
         Ok(SESSION_TIMEOUT + REVOKE_PATIENCE)
     }
 }

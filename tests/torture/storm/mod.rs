@@ -1,13 +1,15 @@
 //! Kills and faults, one after another, as a seed says: each round has a fault, and a kill in the phase that was hit least.
 
+mod deaths;
 mod faults;
 mod kills;
 
 use crate::fleet::Fleet;
 use crate::load::Calm;
-use crate::phase::{Phase, Tally};
+use crate::phase::Phase;
 use crate::support::Broker;
 use crate::support::events::Random;
+use crate::tally::Tally;
 use faults::Fault;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -51,7 +53,7 @@ impl<'a> Storm<'a> {
             started: Instant::now(),
             returns_late: false,
             spare_left: None,
-            tally: Tally::default(),
+            tally: Tally::new(Phase::all()),
             faults: BTreeMap::new(),
         }
     }
@@ -59,29 +61,52 @@ impl<'a> Storm<'a> {
     /// Until there were so many kills, and so many in each phase; then everybody runs undisturbed.
     pub fn rage(&mut self, kills: u32, kills_in_each: u32) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_secs(ROUND_SECONDS_MAX * u64::from(kills + 2));
-        while self.tally.total() < kills || !self.tally.below(kills_in_each).is_empty() {
+        loop {
+            let missing = if kills_in_each > 0 { self.tally.below(kills_in_each) } else { self.tally.groups_missing() };
+            let is_over = self.tally.total() >= kills;
+            if is_over && missing.is_empty() {
+                break;
+            }
             if Instant::now() > deadline {
-                return Err(format!("time is up: {} of {kills} kills ({})", self.tally.total(), self.tally));
+                return Err(format!("time is up: {} of {kills} kills\n{}", self.tally.total(), self.tally));
             }
-            let (started, before) = (Instant::now(), self.tally.total());
-            let fault = self.fault()?;
-            let missing = self.tally.below(kills_in_each).first().copied().filter(|_| self.tally.total() >= kills);
+            let missing = missing.first().copied().filter(|_| is_over);
             let phase = missing.unwrap_or_else(|| self.tally.next(&mut self.random));
-            let is_hit = match phase {
-                Phase::Replay => self.kill_in_replay()?,
-                Phase::Revoke => self.kill_in_revoke()?,
-                _ => self.kill_in_transaction(phase)?,
-            };
-            if is_hit {
-                self.tally.hit(phase)
-            } else {
-                self.tally.miss(phase)
-            }
-            let (kill, how) = (before + u32::from(is_hit), if is_hit { "killed" } else { "missed" });
-            let (since, took) = (self.started.elapsed().as_secs_f64(), started.elapsed().as_secs_f64());
-            println!("  {kill:>3}. at {since:.1} s: {fault:?}, {how} in {phase}; took {took:.1} s");
+            self.go_on(phase)?;
         }
-        self.fleet.settle()
+        self.fleet.settle()?;
+        self.count_crashes();
+        Ok(())
+    }
+
+    /// A fault, and a kill.
+    fn go_on(&mut self, phase: Phase) -> Result<(), String> {
+        let started = Instant::now();
+        let armed = self.arm_whoever_returns(phase);
+        let fault = self.fault()?;
+        let is_hit = match phase {
+            Phase::At(_) => self.let_die(phase, armed)?,
+            Phase::Replay => self.kill_in_replay()?,
+            Phase::Revoke => self.kill_in_revoke()?,
+            _ => self.kill_in_transaction(phase)?,
+        };
+        match phase {
+            // Whoever dies at a crash point is counted when it is found dead.
+            Phase::At(_) if is_hit => {}
+            _ if is_hit => self.tally.hit(phase),
+            _ => self.tally.miss(phase),
+        }
+        self.count_crashes();
+        let (kill, how) = (self.tally.total(), if is_hit { "killed" } else { "missed" });
+        let (since, took) = (self.started.elapsed().as_secs_f64(), started.elapsed().as_secs_f64());
+        println!("  {kill:>3}. at {since:.1} s: {fault:?}, {how} in {phase}; took {took:.1} s");
+        Ok(())
+    }
+
+    fn count_crashes(&mut self) {
+        for crash in std::mem::take(&mut self.fleet.crashed) {
+            self.tally.hit(Phase::At(crash.name));
+        }
     }
 
     /// A member at work, if so many are within a short time.

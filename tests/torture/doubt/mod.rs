@@ -1,9 +1,13 @@
-//! The checker can fail: it is shown topics made by hand, right ones first, then the same with one fault each.
+//! The checker can fail: it is shown topics and snapshots made by hand, right ones first, then the same with one fault
+//! each.
+
+mod snapshots;
 
 use crate::support::{Broker, Produced, send};
 use crate::trial::run_checker;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use snapshots::Wrong;
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -53,6 +57,17 @@ pub const CASES: &[Case] = &[
     },
     Case { name: "another_copy", spoil: |world| world.copies[1][5] ^= 1, says: "the copy of the journal record" },
     Case { name: "a_reject_twice", spoil: |world| world.repeat(REJECT), says: "rejected: in[0] at 7 is repeated" },
+    Case { name: "a_damaged_snapshot", spoil: |world| world.snapshots = Wrong::Damaged, says: "of shard 0 1 are good" },
+    Case {
+        name: "a_stale_snapshot",
+        spoil: |world| world.snapshots = Wrong::Stale,
+        says: "the newest of shard 0 is of transaction 2",
+    },
+    Case {
+        name: "a_customer_missing_in_a_snapshot",
+        spoil: |world| world.snapshots = Wrong::RowMissing,
+        says: "snapshots: of ann",
+    },
     Case { name: "a_missing_reject", spoil: World::expect_a_reject, says: "rejected: in[0] at 8 is missing" },
 ];
 
@@ -85,6 +100,7 @@ struct World {
     copies: Vec<Vec<u8>>,
     expected: Vec<String>,
     rejected: Vec<String>,
+    snapshots: Wrong,
 }
 
 impl World {
@@ -124,7 +140,7 @@ impl World {
         (1..).zip(&mut outputs).for_each(|(number, output)| output.number = number);
         let journal = vec![journal(1, 0, 4), journal(2, 4, 3), journal(3, 7, 4)];
         let expected = ann.into_iter().chain(bob).collect();
-        Self { outputs, copies: journal.clone(), journal, expected, rejected: vec![reject] }
+        Self { outputs, copies: journal.clone(), journal, expected, rejected: vec![reject], snapshots: Wrong::Nothing }
     }
 
     fn repeat(&mut self, place: usize) {
@@ -200,7 +216,9 @@ pub fn check(case: &Case, broker: &Broker) -> Result<(), String> {
     for (path, lines) in [(&expected, &world.expected), (&rejected, &world.rejected)] {
         std::fs::write(path, lines.join("\n")).map_err(|error| error.to_string())?;
     }
-    let (is_good, printed) = run_checker(&broker.address, &topics, &expected, &rejected)?;
+    let kept = folder.path().join("snapshots");
+    snapshots::write(&kept, world.snapshots).map_err(|error| format!("snapshots: {error}"))?;
+    let (is_good, printed) = run_checker(&broker.address, &topics, &expected, &rejected, Some(&kept))?;
     if is_good == case.says.is_empty() && printed.contains(case.says) {
         return Ok(());
     }

@@ -1,0 +1,79 @@
+//! What a snapshot says of customers: read from its Arrow files, and compared with what was published last of each.
+
+use super::Faults;
+use super::changes::{ByCustomer, ends_life};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{TimestampMillisecondType, UInt32Type};
+use arrow::ipc::reader::FileReader;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+
+/// What is said of a customer.
+#[derive(Debug, PartialEq)]
+pub struct Known {
+    pub id: String,
+    pub is_alive: bool,
+    pub life: Option<i64>,
+    pub sequence: u32,
+}
+
+/// By shard and number of the row.
+pub type Customers = BTreeMap<(u64, u32), Known>;
+
+/// Takes what stands in a file; rows that are known already are replaced.
+pub fn read(path: &Path, shard: u64, customers: &mut Customers) -> Result<(), String> {
+    let words = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let file = File::open(path).map_err(|error| words(&error))?;
+    for batch in FileReader::try_new(file, None).map_err(|error| words(&error))? {
+        take(&batch.map_err(|error| words(&error))?, shard, customers).ok_or_else(|| words(&"not the columns"))?;
+    }
+    Ok(())
+}
+
+/// `None` if a column is not there, or of another type.
+fn take(batch: &RecordBatch, shard: u64, customers: &mut Customers) -> Option<()> {
+    let column = |name: &str| batch.column_by_name(name);
+    let numbers = column("number")?.as_primitive_opt::<UInt32Type>()?;
+    let sequences = column("sequence")?.as_primitive_opt::<UInt32Type>()?;
+    let lives = column("life")?.as_primitive_opt::<TimestampMillisecondType>()?;
+    let (alive, ids) = (column("alive")?.as_boolean_opt()?, column("id")?.as_string_opt::<i32>()?);
+    for row in 0..batch.num_rows() {
+        let known = Known {
+            id: ids.value(row).to_owned(),
+            is_alive: alive.value(row),
+            life: lives.is_valid(row).then(|| lives.value(row)),
+            sequence: sequences.value(row),
+        };
+        customers.insert((shard, numbers.value(row)), known);
+    }
+    Some(())
+}
+
+/// Life and sequence of every customer are those of its last change; how many are right.
+pub fn compare(customers: &Customers, changes: &ByCustomer, faults: &mut Faults) -> usize {
+    let mut alive: BTreeMap<&str, &Known> = BTreeMap::new();
+    for known in customers.values().filter(|known| known.is_alive) {
+        if alive.insert(&known.id, known).is_some() {
+            faults.add(format!("snapshots: customer {} stands there twice", known.id));
+        }
+    }
+    let mut right = 0;
+    for (customer, changes) in changes {
+        let Some(last) = changes.last() else { continue };
+        let expected = Some((last["life"].as_i64(), last["sequence"].as_u64())).filter(|_| !ends_life(last));
+        let known = alive.remove(customer.as_str());
+        let found = known.map(|known| (known.life, Some(u64::from(known.sequence))));
+        // Whoever has left may be there again, and has nothing published yet.
+        if found == expected || expected.is_none() && known.is_some_and(|known| known.sequence == 0) {
+            right += 1;
+        } else {
+            faults
+                .add(format!("snapshots: of {customer} life and sequence are {found:?}, they should be {expected:?}"));
+        }
+    }
+    for known in alive.into_values().filter(|known| known.sequence > 0) {
+        faults.add(format!("snapshots: of {} nothing was ever published, and it is {known:?}", known.id));
+    }
+    right
+}

@@ -1,0 +1,165 @@
+//! Where the services of a run keep their snapshots, and what happens to it: a folder, or a real S3 server behind a proxy.
+
+mod damage;
+mod message;
+mod proxy;
+mod server;
+
+use crate::service::Guard;
+use crate::support::events::Random;
+use proxy::{StoreProxy, Trouble};
+use server::{BUCKET, PASSWORD, Server, USER};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often services make a snapshot of each shard, and how many of them they keep.
+const SETTINGS: &str = "interval = \"1s\"\nkeep = 2\n";
+/// A trouble lasts so long at most.
+const TROUBLE_MILLIS_MAX: u64 = 8_000;
+
+/// What `--store` can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// A folder that all services see
+    Folder,
+    /// versitygw, built by Go when it is first wanted
+    S3,
+}
+
+/// Ends a trouble when its time is up.
+type Until = Option<Instant>;
+
+pub enum Store {
+    /// While it is away files stand in the place of its shards' folders.
+    Folder { folder: PathBuf, away: Until },
+    /// `down`: the server is killed.
+    Bucket { server: Server, proxy: StoreProxy, down: Until },
+}
+
+impl Store {
+    pub fn start(kind: Kind, folder: &Path, seed: u64, guard: &Arc<Guard>) -> Result<Self, String> {
+        let folder = folder.join("store");
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        if kind == Kind::Folder {
+            return Ok(Self::Folder { folder: folder.join("snapshots"), away: None });
+        }
+        let mut server = Server::new(&folder, guard)?;
+        let proxy = StoreProxy::start(seed).map_err(|error| format!("a port for the store's proxy: {error}"))?;
+        proxy.forward_to(Some(server.start()?));
+        Ok(Self::Bucket { server, proxy, down: None })
+    }
+
+    /// The section `[snapshots]` of the services' settings.
+    pub fn settings(&self) -> String {
+        match self {
+            Self::Folder { folder, .. } => format!("[snapshots]\nurl = {:?}\n{SETTINGS}", folder.display().to_string()),
+            Self::Bucket { proxy, .. } => format!(
+                "[snapshots]\nurl = \"s3://{BUCKET}/run\"\n{SETTINGS}[snapshots.store]\naws_endpoint = \
+                 \"http://127.0.0.1:{}\"\naws_access_key_id = {USER:?}\naws_secret_access_key = {PASSWORD:?}\n\
+                 aws_region = \"us-east-1\"\naws_allow_http = \"true\"\n",
+                proxy.port
+            ),
+        }
+    }
+
+    /// The folder in which each shard's objects are files.
+    pub fn objects(&self) -> PathBuf {
+        match self {
+            Self::Folder { folder, .. } => folder.clone(),
+            Self::Bucket { server, .. } => server.objects().join("run"),
+        }
+    }
+
+    /// The store is of little or no use for some seconds; in which way.
+    pub fn hurt(&mut self, random: &mut Random) -> Result<&'static str, String> {
+        self.heal()?;
+        let until = Instant::now() + Duration::from_millis(500 + random.below(TROUBLE_MILLIS_MAX));
+        match self {
+            Self::Folder { folder, away } => {
+                damage::hide(folder).map_err(words(folder))?;
+                *away = Some(until);
+                Ok("store away")
+            }
+            Self::Bucket { server, proxy, down } => match random.below(5) {
+                0 => {
+                    proxy.forward_to(None);
+                    server.crash();
+                    *down = Some(until);
+                    Ok("store's server killed and restarted")
+                }
+                1 => trouble(proxy, Trouble::Away, until, "store away"),
+                2 => {
+                    let delay = Duration::from_millis(100 + random.below(2_000));
+                    trouble(proxy, Trouble::Slow(delay), until, "store slow")
+                }
+                3 => trouble(proxy, Trouble::Failing, until, "store failing"),
+                _ => trouble(proxy, Trouble::Mute, until, "store's answers to puts lost"),
+            },
+        }
+    }
+
+    /// Ends a trouble whose time is up.
+    pub fn tend(&mut self) -> Result<(), String> {
+        let (Self::Folder { away: until, .. } | Self::Bucket { down: until, .. }) = self;
+        if until.is_some_and(|until| until <= Instant::now()) { self.heal() } else { Ok(()) }
+    }
+
+    /// Ends whatever trouble there is.
+    pub fn heal(&mut self) -> Result<(), String> {
+        match self {
+            Self::Folder { folder, away } => {
+                if away.take().is_some() {
+                    damage::show(folder).map_err(words(folder))?;
+                }
+            }
+            Self::Bucket { server, proxy, down } => {
+                proxy.heal();
+                if down.take().is_some() {
+                    proxy.forward_to(Some(server.start()?));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// From now on nothing goes wrong.
+    pub fn settle(&mut self) -> Result<(), String> {
+        self.heal()?;
+        if let Self::Bucket { proxy, .. } = self {
+            proxy.settle();
+        }
+        Ok(())
+    }
+
+    /// Spoils something that belongs to the newest snapshot of some shard; what was done, if there is one.
+    pub fn damage(&self, random: &mut Random) -> Result<Option<String>, String> {
+        let objects = self.objects();
+        damage::damage(&objects, random).map_err(words(&objects))
+    }
+
+    /// Nothing is left of any snapshot.
+    pub fn wipe(&self) -> Result<(), String> {
+        let objects = self.objects();
+        damage::wipe(&objects).map_err(words(&objects))
+    }
+
+    /// What the proxy did to requests, if there is one.
+    pub fn counts(&self) -> BTreeMap<&'static str, u32> {
+        match self {
+            Self::Folder { .. } => BTreeMap::new(),
+            Self::Bucket { proxy, .. } => proxy.counts(),
+        }
+    }
+}
+
+fn trouble(proxy: &StoreProxy, trouble: Trouble, until: Instant, what: &'static str) -> Result<&'static str, String> {
+    proxy.hurt(trouble, until);
+    Ok(what)
+}
+
+fn words(path: &Path) -> impl Fn(std::io::Error) -> String {
+    move |error| format!("{}: {error}", path.display())
+}

@@ -1,0 +1,112 @@
+//! A real S3 server: versitygw, whose objects are files in a folder and survive its own kill -9.
+//!
+//! It is built once, by Go, into the ignored folder `.cache/versitygw` of the repository.
+
+use crate::service::Guard;
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const MODULE: &str = "github.com/versity/versitygw/cmd/versitygw";
+const VERSION: &str = "1.8.0";
+/// How long it may take until it answers.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+/// Another process may take a port between our looking and its binding.
+const ATTEMPTS_MAX: u32 = 3;
+
+pub const BUCKET: &str = "snapshots";
+pub const USER: &str = "torture";
+pub const PASSWORD: &str = "only-for-tests";
+
+pub struct Server {
+    program: PathBuf,
+    folder: PathBuf,
+    child: Option<Child>,
+    guard: Arc<Guard>,
+}
+
+impl Server {
+    /// Builds it if need be; it is not started yet.
+    pub fn new(folder: &Path, guard: &Arc<Guard>) -> Result<Self, String> {
+        fs::create_dir_all(folder.join(BUCKET)).map_err(|error| format!("{}: {error}", folder.display()))?;
+        Ok(Self { program: build()?, folder: folder.to_owned(), child: None, guard: Arc::clone(guard) })
+    }
+
+    /// Its objects, as files.
+    pub fn objects(&self) -> PathBuf {
+        self.folder.join(BUCKET)
+    }
+
+    pub fn start(&mut self) -> Result<SocketAddr, String> {
+        for _ in 0..ATTEMPTS_MAX {
+            let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| format!("a port: {error}"))?;
+            let address = listener.local_addr().map_err(|error| format!("a port: {error}"))?;
+            drop(listener);
+            let child = Command::new(&self.program)
+                .args(["--port", &address.to_string(), "posix"])
+                .arg(&self.folder)
+                .env("ROOT_ACCESS_KEY", USER)
+                .env("ROOT_SECRET_KEY", PASSWORD)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .map_err(|error| format!("{}: {error}", self.program.display()))?;
+            self.guard.add(child.id());
+            if is_ready(self.child.insert(child), address) {
+                return Ok(address);
+            }
+            self.crash();
+        }
+        Err(format!("versitygw did not answer within {START_PATIENCE:?}, {ATTEMPTS_MAX} times"))
+    }
+
+    /// kill -9.
+    pub fn crash(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+            self.guard.remove(child.id());
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
+/// Whether it takes connections before patience ends, or it does.
+fn is_ready(child: &mut Child, address: SocketAddr) -> bool {
+    let deadline = Instant::now() + START_PATIENCE;
+    while Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
+        if TcpStream::connect(address).is_ok() {
+            return true;
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    false
+}
+
+fn build() -> Result<PathBuf, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/versitygw").join(VERSION);
+    let program = folder.join("versitygw");
+    if program.exists() {
+        return Ok(program);
+    }
+    println!("  building versitygw {VERSION}, once: some minutes");
+    let output = Command::new("go")
+        .args(["install", &format!("{MODULE}@v{VERSION}")])
+        .env("GOBIN", &folder)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("--store s3 needs Go to build versitygw, and `go` does not run: {error}"))?;
+    match output.status.success() {
+        true => Ok(program),
+        false => Err(format!("go install {MODULE}: {}", String::from_utf8_lossy(&output.stderr))),
+    }
+}
