@@ -10,7 +10,7 @@ use super::tail::Ended;
 use super::throttle::Throttle;
 use super::work::{Place, Worker};
 use crate::kafka::{Failure, Log};
-use crate::trial;
+use crate::trial::{self, Sabotage};
 use std::collections::BTreeMap;
 
 /// After recovery failed for a reason that may pass, it waits so long.
@@ -77,7 +77,10 @@ impl<L: Log> Worker<L> {
         tracing::info!(lost, shards = ?numbers, "shards revoked");
         tracing::trace!(target: "shoal::group", "revoking");
         trial::crash_point("revoke/begin");
-        let committed = if lost { Ok(()) } else { self.commit() };
+        let committed = if lost || trial::is_sabotaged(Sabotage::RevokeWithoutCommit) { Ok(()) } else { self.commit() };
+        if trial::is_sabotaged(Sabotage::RevokeWithoutCommit) {
+            self.places.values_mut().filter(|place| place.held.moved()).for_each(|place| place.held.committed());
+        }
         trial::crash_point("revoke/committed");
         let now = self.log.now().monotonic;
         for &number in numbers {
@@ -169,6 +172,7 @@ impl<L: Log> Worker<L> {
             let (transactions, records) = (place.held.transaction(), place.held.counts().records);
             tracing::info!(shard = number, transactions, records, "shard recovered");
         }
+        self.recoveries += 1;
         if number == 0 {
             self.publish_control()?;
         }

@@ -70,7 +70,7 @@ impl Control {
             self.inputs =
                 Some(inputs.map_err(|error| Failure::Stop(format!("control record {offset}, inputs: {error}")))?);
         } else if key.starts_with(RULES_KEY.as_bytes()) {
-            let previous = self.rules.values().next_back().map(|rules| &rules.meaning);
+            let previous = self.newest_rules().map(|rules| &rules.meaning);
             let rules = read_following(value, previous).map_err(|words| {
                 Failure::Stop(format!("control record {offset} holds rules that this version cannot read: {words}"))
             })?;
@@ -92,6 +92,10 @@ impl Control {
         self.rules.get(&offset)
     }
 
+    pub fn newest_rules(&self) -> Option<&Arc<Rules>> {
+        self.rules.values().next_back()
+    }
+
     /// The first rules at or after an offset, with theirs.
     pub fn rules_from(&self, offset: i64) -> Option<(i64, &Arc<Rules>)> {
         self.rules.range(offset..).next().map(|(&offset, rules)| (offset, rules))
@@ -99,7 +103,7 @@ impl Control {
 
     /// How the rules of this version stand to those in force.
     pub fn standing(&self, version: &str) -> Standing<'_> {
-        match self.rules.values().next_back() {
+        match self.newest_rules() {
             None => Standing::New,
             Some(newest) if newest.version == version => Standing::InForce,
             Some(newest) if self.rules.values().any(|known| known.version == version) => {
@@ -142,7 +146,7 @@ impl Control {
             Standing::InForce => false,
         };
         if is_due {
-            let previous = self.rules.values().next_back().map(|rules| &rules.meaning);
+            let previous = self.newest_rules().map(|rules| &rules.meaning);
             read_following(&rules.bytes, previous)
                 .map_err(|words| Failure::Stop(format!("the rules file: {words}")))?;
             let key = format!("{RULES_KEY}{}", rules.version).into_bytes();

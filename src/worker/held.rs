@@ -15,6 +15,7 @@ use crate::engine::meaning::Clock;
 use crate::engine::rule::Rules;
 use crate::engine::shard::{Input, Settings, Shard};
 use crate::kafka::{Batch, Failure, InputOffset};
+use crate::trial::{self, Sabotage};
 use std::sync::Arc;
 
 /// Deadlines and customers handled between two batches.
@@ -156,6 +157,11 @@ impl HeldShard {
     /// Whether it has anything for a transaction.
     pub fn moved(&self) -> bool {
         !self.operations.is_empty() || self.offsets_behind
+    }
+
+    /// Whether its state is the one after its last transaction.
+    pub fn is_settled(&self) -> bool {
+        self.phase == Phase::Running && self.operations.is_empty()
     }
 
     pub fn has_outputs(&self) -> bool {
@@ -379,7 +385,8 @@ impl HeldShard {
 
     /// The state's digest; 0 before the first rules.
     pub fn digest(&self) -> u64 {
-        self.shard.as_ref().map_or(0, Shard::digest)
+        let digest = self.shard.as_ref().map_or(0, Shard::digest);
+        if trial::is_sabotaged(Sabotage::DigestCut) { digest & 0xffff } else { digest }
     }
 
     /// The open transaction is committed.

@@ -5,10 +5,10 @@
 
 use super::control::ControlRecord;
 use super::held::HeldShard;
-use super::journal::JournalRecord;
+use super::journal::{JournalRecord, Operation};
 use super::outbox::{Output, Topic};
 use crate::kafka::{Failure, Header, Log, OutRecord, Own, Transaction};
-use crate::trial;
+use crate::trial::{self, Sabotage};
 use std::ops::Range;
 
 /// Publishes what the shards have, and control records with it. Shards that have not moved are left out.
@@ -39,9 +39,16 @@ pub fn publish<'a, L: Log>(
             add(&mut transaction, held.number(), output, number, first.then_some(journal.as_slice()));
         }
         transaction.records.push(journal_record(held.number(), journal));
-        transaction.offsets.extend(held.input_offsets());
+        if !(trial::is_sabotaged(Sabotage::TickWithoutOffsets) && is_tick_only(journal)) {
+            transaction.offsets.extend(held.input_offsets());
+        }
     }
     trial::crash_point("transaction/sealed");
+    if trial::is_sabotaged(Sabotage::OffsetsOutside) {
+        let offsets = std::mem::take(&mut transaction.offsets);
+        log.publish(&transaction)?;
+        transaction = Transaction { offsets, ..Transaction::default() };
+    }
     log.publish(&transaction)?;
     drop(transaction);
     moved.iter_mut().for_each(|held| held.committed());
@@ -60,7 +67,7 @@ pub fn repair<L: Log>(
 ) -> Result<bool, Failure> {
     held.complete_outputs();
     let found = held.outbox().outputs().len() as u64;
-    if found != record.outputs {
+    if found != record.outputs && !trial::is_blind() {
         return Err(Failure::Stop(format!(
             "shard {}, transaction {}: replay gives {found} outputs, the journal has {}",
             record.shard, record.transaction, record.outputs
@@ -117,6 +124,12 @@ fn number_outputs(moved: &[&mut HeldShard]) -> (Vec<u8>, Vec<Range<usize>>) {
 /// The value of the header `shoal_out`.
 fn out_text(shard: u32, transaction: u64, number: u64) -> String {
     format!("{shard}/{transaction}/{number}")
+}
+
+/// Whether a transaction took no records: for a deliberate bug only.
+fn is_tick_only(journal: &[u8]) -> bool {
+    let is_step = |operation: &Operation| matches!(operation, Operation::Step { .. });
+    !JournalRecord::read(journal).is_ok_and(|record| record.operations.iter().any(is_step))
 }
 
 fn journal_record(shard: u32, journal: &[u8]) -> OutRecord<'_> {

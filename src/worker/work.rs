@@ -84,6 +84,7 @@ pub struct Worker<L: Log> {
     last_commit: u64,
     pub(super) rebuilds: u32,
     pub(super) torn_repaired: u64,
+    pub(super) recoveries: u64,
     /// Monotonic milliseconds before which recovery is not tried again.
     pub(super) retry_at: u64,
     pub(super) stop: Arc<AtomicBool>,
@@ -105,6 +106,7 @@ impl<L: Log> Worker<L> {
             first_output: None,
             rebuilds: 0,
             torn_repaired: 0,
+            recoveries: 0,
             retry_at: 0,
             stop: Arc::default(),
         }
@@ -189,6 +191,11 @@ impl<L: Log> Worker<L> {
     /// Torn transactions that were put right.
     pub fn torn_repaired(&self) -> u64 {
         self.torn_repaired
+    }
+
+    /// How often a shard was brought to where its journal ends.
+    pub fn recoveries(&self) -> u64 {
+        self.recoveries
     }
 
     fn work(&mut self) -> Result<(), Failure> {

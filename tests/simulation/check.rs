@@ -43,8 +43,13 @@ fn header(stored: &Stored, name: &str) -> Option<String> {
     found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
 }
 
-/// Journal without gaps; outputs numbered once each, as many as it says.
-fn check_numbers(cluster: &Cluster, shard: u32, tally: &mut Tally) -> Verdict {
+/// What must hold at every moment, whoever is at work: the journals go on without gaps and repetitions.
+pub fn check_journals(plan: &Plan, found: &Cluster) -> Verdict {
+    (0..plan.shards).try_for_each(|shard| journal(found, shard).map(|_| ()))
+}
+
+/// Journal records by their numbers, and how many outputs they have.
+fn journal(cluster: &Cluster, shard: u32) -> Result<(BTreeMap<u64, Arc<Stored>>, u64), String> {
     let mut outputs = 0;
     let mut journal = BTreeMap::new();
     for (place, stored) in (1..).zip(own(cluster, Own::Journal, shard)) {
@@ -59,6 +64,12 @@ fn check_numbers(cluster: &Cluster, shard: u32, tally: &mut Tally) -> Verdict {
         outputs += record.outputs;
         journal.insert(number, stored);
     }
+    Ok((journal, outputs))
+}
+
+/// Journal without gaps; outputs numbered once each, as many as it says.
+fn check_numbers(cluster: &Cluster, shard: u32, tally: &mut Tally) -> Verdict {
+    let (journal, outputs) = journal(cluster, shard)?;
     let mut numbers = Vec::new();
     for topic in [Own::Changes, Own::Membership, Own::Rejected] {
         for stored in own(cluster, topic, shard) {

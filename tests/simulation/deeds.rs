@@ -1,7 +1,7 @@
 //! What happens to workers and to the cluster: strikes, starts, ends, and whatever the plan says.
 
 use super::load::{Arrival, Upstream};
-use super::plan::{BEGIN, Blow, Happening};
+use super::plan::{BEGIN, Blow, CrashAt, Happening};
 use super::process::Process;
 use super::tally;
 use super::world::{World, job};
@@ -31,7 +31,7 @@ impl World<'_> {
     pub(super) fn process_ended(&mut self, place: usize, ended: Result<(), Failure>) {
         let process = self.processes.remove(place);
         let (client, slot) = (process.client, process.slot);
-        self.tally.torn_repaired += process.status.borrow().torn_repaired;
+        self.take_leave(&process);
         // Two processes of one name fight for it until one is told that it must go.
         let has_rival = self.processes.iter().any(|process| process.slot == slot);
         match ended {
@@ -45,6 +45,17 @@ impl World<'_> {
         self.plan_deed(self.now + restart, Deed::Start { slot });
     }
 
+    /// It came to a crash point that was armed for it.
+    pub(super) fn process_crashed(&mut self, place: usize, crash: CrashAt) {
+        let process = self.processes.remove(place);
+        self.take_leave(&process);
+        let CrashAt { name, slot, restart, .. } = crash;
+        self.cluster.note(|| format!("w{} crashes at {name}", process.client));
+        self.tally.count(&format!("crash at {name}"));
+        self.cluster.kill(process.client);
+        self.plan_deed(self.now + restart, Deed::Start { slot });
+    }
+
     pub(super) fn strike(&mut self, place: usize, blow: Blow) {
         let process = &mut self.processes[place];
         let (client, slot, at) = (process.client, process.slot, process.standing.at);
@@ -53,8 +64,9 @@ impl World<'_> {
         match blow {
             Blow::Crash { restart } => {
                 self.tally.count_crash(at);
-                self.tally.torn_repaired += process.status.borrow().torn_repaired;
-                drop(self.processes.remove(place));
+                let process = self.processes.remove(place);
+                self.take_leave(&process);
+                drop(process);
                 self.cluster.kill(client);
                 self.plan_deed(now + restart, Deed::Start { slot });
             }
@@ -93,6 +105,9 @@ impl World<'_> {
         }
         while self.strikes.front().is_some_and(|strike| BEGIN + strike.from <= self.now) {
             self.armed.extend(self.strikes.pop_front());
+        }
+        while self.crashes_left.front().is_some_and(|crash| BEGIN + crash.from <= self.now) {
+            self.crashes_left.pop_front().into_iter().for_each(|crash| self.crashes.arm(crash));
         }
     }
 
@@ -138,6 +153,7 @@ impl World<'_> {
                 self.cluster.set_committed(topic, shard, None);
                 self.cluster.count(Fault::OffsetsForgotten);
             }
+            Happening::DamageSnapshot { shard } => self.store.damage(shard, &mut self.random),
         }
     }
 
@@ -148,7 +164,8 @@ impl World<'_> {
         }
         let client = self.cluster.connect(&format!("w{slot}"), self.skews[slot]);
         let job = job(self.plan, &self.rules);
-        self.processes.push(Process::start(&self.cluster, client, slot, self.plan.batch_max, job));
+        let snapshots = self.plan.snapshots.map(|snapshots| (self.store.clone(), snapshots));
+        self.processes.push(Process::start(&self.cluster, client, slot, self.plan.batch_max, job, snapshots));
     }
 
     fn append(&mut self, arrival: &Arrival) {

@@ -59,6 +59,8 @@ struct Customer {
     /// It only looks, and some of its events are late by hours.
     visits: bool,
     last: i64,
+    /// Number of its last event.
+    number: u64,
 }
 
 /// Records of one part. The first begins with what is there before any worker starts.
@@ -91,6 +93,7 @@ pub fn draw(random: &mut Random, plan: &Plan, part: u64) -> Vec<Arrival> {
         arrival.upstream = upstream(random);
         drawn.push(arrival);
         customers[place].last = moment;
+        customers[place].number = number;
     }
     drawn
 }
@@ -108,6 +111,7 @@ fn customers(random: &mut Random, plan: &Plan) -> Vec<Customer> {
             roams: number.is_multiple_of(3),
             visits: number.is_multiple_of(5),
             last: -1_000_000,
+            number: 0,
         }
     };
     (1..=count).map(customer).collect()
@@ -164,6 +168,7 @@ fn event(random: &mut Random, customer: &Customer, time: i64, number: u64) -> St
         88..92 => {
             // The same event again, whatever else it says.
             let again = number.saturating_sub(random.below(20));
+            let again = if number.is_multiple_of(3) { again } else { customer.number };
             format!(r#"{{"event_id":"e-{again}","type":"view","time":{time}}}"#)
         }
         92..95 => of(time, "profile", &format!(r#","attributes":{{"country":"N{}"}}"#, random.below(3))),

@@ -2,20 +2,28 @@
 //!
 //! `SHOAL_SEED=7 SHOAL_RUNS=1 cargo test --test simulation` plays one world again, exactly as it was; one that fails prints
 //! its history, and with `SHOAL_GO_ON=1` only a line, before the others are played. `SHOAL_RUNS=1000000` plays a million. `plan` says what a seed means, `load` which records arrive and why
-//! faults must not change what comes of them, `world` drives with `deeds`, `process` holds a worker, `check` compares.
+//! faults must not change what comes of them, `world` drives with `deeds`, `process` holds a worker, `crash` ends it at named
+//! places, `check` compares what was published, `audit` the states; `sabotage` shows that they find deliberate bugs.
 
+mod audit;
 mod check;
+mod crash;
 mod deeds;
 mod load;
 mod plan;
 mod process;
 mod rules;
+#[cfg(debug_assertions)]
+mod sabotage;
+mod store;
 mod tally;
 mod world;
 
+use audit::Seen;
 use plan::Plan;
 use shoal::kafka::memory::Cluster;
-use shoal::worker::Worker;
+use shoal::worker::{HeldShard, Worker};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tally::{Sum, Tally};
 use world::World;
@@ -98,19 +106,32 @@ fn play(seed: u64) -> Tally {
 /// What is wrong with the world in the end, or nothing.
 fn outcome(plan: &Plan, world: &mut World<'_>) -> Result<(), String> {
     let played = catch_unwind(AssertUnwindSafe(|| world.play()));
-    world.tally.add_faults(&world.cluster.fault_counts());
+    world.count_all();
     played.map_err(|panic| {
         let words = panic.downcast_ref::<String>().cloned();
         words.or(panic.downcast_ref::<&str>().map(|words| (*words).to_owned())).unwrap_or_else(|| "a panic".into())
     })?;
-    let expected = without_faults(plan, &world.cluster, world.now());
-    check::check(plan, &world.cluster, &expected, &mut world.tally)
+    let seen = std::mem::take(&mut world.seen);
+    judge(plan, world, &seen)?;
+    for seen in seen {
+        world.tally.count(if seen.is_recovered { tally::RECOVERED_COMPARED } else { tally::STATE_COMPARED });
+    }
+    Ok(())
 }
 
-/// The same records read by one worker without faults, some as they are there before the change of rules.
-fn without_faults(plan: &Plan, found: &Cluster, now: i64) -> Cluster {
+/// Compares what a world has published, and states that were seen in it, with what should be there.
+fn judge(plan: &Plan, world: &mut World<'_>, seen: &[Seen]) -> Result<(), String> {
+    let (expected, known) = without_faults(plan, &world.cluster, world.now());
+    check::check(plan, &world.cluster, &expected, &mut world.tally)?;
+    audit::audit(plan, &world.cluster, seen, &known)
+}
+
+/// The same records read by one worker without faults, some as they are there before the change of rules: what it
+/// publishes, and what it knows of each shard's customers in the end.
+fn without_faults(plan: &Plan, found: &Cluster, now: i64) -> (Cluster, BTreeMap<u32, u64>) {
     let cluster = Cluster::new(plan.inputs, plan.shards);
     cluster.set_clock(now);
+    let mut known = BTreeMap::new();
     let second = plan.parts[1].first().map(|arrival| arrival.timestamp());
     let parts = if plan.changes_rules { vec![second.unwrap_or(i64::MAX), i64::MAX] } else { vec![i64::MAX] };
     for (place, until) in parts.into_iter().enumerate() {
@@ -131,8 +152,10 @@ fn without_faults(plan: &Plan, found: &Cluster, now: i64) -> Cluster {
             }
         }
         assert!(turns_at_rest > 5, "the worker without faults does not come to an end");
+        let knowledge = |held: &HeldShard| Some((held.number(), held.shard()?.knowledge()));
+        known = worker.shards().filter_map(knowledge).collect();
     }
-    cluster
+    (cluster, known)
 }
 
 /// The same world again, with everything that happened in it.

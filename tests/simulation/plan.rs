@@ -39,6 +39,23 @@ pub struct Strike {
     pub blow: Blow,
 }
 
+/// From a moment on, the slot's worker ends as soon as it comes to this crash point, and comes back after a while.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CrashAt {
+    pub from: i64,
+    pub slot: usize,
+    pub name: &'static str,
+    pub restart: i64,
+}
+
+/// How snapshots are made in a world that has them.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshots {
+    pub interval_ms: u64,
+    pub keep: usize,
+    pub has_faults: bool,
+}
+
 /// Something that happens at a moment whatever the workers do.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Happening {
@@ -46,6 +63,7 @@ pub enum Happening {
     Silent { topic: u16, is_silent: bool },
     Clock { slot: usize, skew: i64 },
     ForgetOffset { topic: u16, shard: u32 },
+    DamageSnapshot { shard: u32 },
 }
 
 #[derive(Debug)]
@@ -67,6 +85,8 @@ pub struct Plan {
     /// In order of arrival; those of the second part come after the change of rules.
     pub parts: [Vec<Arrival>; 2],
     pub strikes: Vec<Strike>,
+    pub crashes: Vec<CrashAt>,
+    pub snapshots: Option<Snapshots>,
     pub happenings: Vec<(i64, Happening)>,
 }
 
@@ -83,6 +103,36 @@ pub const POINTS: [Point; 11] = [
     Point::End,
     Point::Ended,
     Point::Release,
+];
+
+/// Crash points that a worker on the log in memory comes to.
+pub const CRASH_POINTS: [&str; 26] = [
+    "transaction/sealed",
+    "transaction/known",
+    "recovery/begin",
+    "recovery/fenced",
+    "recovery/holder-fenced",
+    "recovery/tail",
+    "recovery/record",
+    "recovery/repaired",
+    "recovery/done",
+    "takeover/kept",
+    "takeover/not-kept",
+    "revoke/begin",
+    "revoke/committed",
+    "revoke/kept",
+    "revoke/released",
+    "snapshot/begin",
+    "snapshot/part",
+    "snapshot/before-manifest",
+    "snapshot/after-manifest",
+    "merge/part",
+    "merge/done",
+    "retention/manifest",
+    "retention/file",
+    "load/part",
+    "control/before",
+    "control/published",
 ];
 
 impl Plan {
@@ -102,6 +152,8 @@ impl Plan {
             starts: Vec::new(),
             parts: [Vec::new(), Vec::new()],
             strikes: Vec::new(),
+            crashes: Vec::new(),
+            snapshots: None,
             happenings: Vec::new(),
         };
         for slot in 0..plan.slots {
@@ -117,7 +169,44 @@ impl Plan {
             plan.parts[1] = load::draw(&mut random, &plan, 1);
             plan.draw_strikes(&mut random, RULES_CHANGE, RULES_CHANGE + 3_000);
         }
+        plan.draw_crashes(&mut Random(seed ^ 0xc4a5_4a7a), end);
+        plan.draw_snapshots(&mut Random(seed ^ 0x54a9_5407), end);
         plan
+    }
+
+    fn draw_snapshots(&mut self, random: &mut Random, end: i64) {
+        if random.one_in(5) {
+            return;
+        }
+        self.snapshots = Some(Snapshots {
+            interval_ms: [100, 400, 1_500][random.below(3) as usize],
+            keep: 1 + random.below(3) as usize,
+            has_faults: !random.one_in(3),
+        });
+        for _ in 0..random.below(4) {
+            let shard = random.below(u64::from(self.shards)) as u32;
+            self.happenings.push((random.between(500, end.max(501)), Happening::DamageSnapshot { shard }));
+        }
+    }
+
+    /// Drawn on their own, so that a seed's world is otherwise the same in a build that has no crash points.
+    fn draw_crashes(&mut self, random: &mut Random, end: i64) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
+        for _ in 0..random.below(12) {
+            let is_second = self.changes_rules && random.one_in(3);
+            let from = if is_second { RULES_CHANGE + random.between(0, 2_000) } else { random.between(0, end.max(1)) };
+            let name = CRASH_POINTS[random.below(CRASH_POINTS.len() as u64) as usize];
+            self.crashes.push(CrashAt {
+                // Control is written at the very beginning.
+                from: if name.starts_with("control/") && !is_second { 0 } else { from },
+                slot: random.below(self.slots as u64) as usize,
+                name,
+                restart: random.between(10, 1_500),
+            });
+        }
+        self.crashes.sort_by_key(|crash| crash.from);
     }
 
     /// Fetches that are not answered: for long only where nothing else can raise the watermark, see [`super::load`].

@@ -1,11 +1,15 @@
 //! A worker's process: the real worker on a stack of its own, which can be left standing in the middle of any call.
 
+use super::audit::Seen;
+use super::plan::Snapshots;
+use super::store::{SlowVault, Store};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
-use shoal::kafka::Failure;
 use shoal::kafka::memory::{Cluster, Point, Stops};
+use shoal::kafka::{Failure, Log};
 use shoal::worker::{Job, Worker};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Bytes of a worker's stack: rules are parsed on it.
@@ -25,6 +29,8 @@ pub struct Status {
     pub is_idle: bool,
     pub shards: Vec<u32>,
     pub torn_repaired: u64,
+    /// States of shards after transactions, as they were seen.
+    pub seen: Vec<Seen>,
     /// It is to finish and end.
     pub is_leaving: bool,
 }
@@ -51,14 +57,45 @@ impl Stops for Hook<'_> {
     }
 }
 
+/// Looks at the states of a worker's shards whenever they may be those of another transaction.
+#[derive(Default)]
+struct Watch {
+    recoveries: u64,
+    transactions: BTreeMap<u32, u64>,
+}
+
+impl Watch {
+    fn look<L: Log>(&mut self, worker: &Worker<L>, seen: &mut Vec<Seen>) {
+        let is_recovered = std::mem::replace(&mut self.recoveries, worker.recoveries()) != worker.recoveries();
+        for held in worker.shards().filter(|held| held.is_settled()) {
+            let (shard, transaction) = (held.number(), held.transaction());
+            let is_known = self.transactions.insert(shard, transaction) == Some(transaction);
+            if let Some(state) = held.shard().filter(|_| is_recovered || !is_known) {
+                seen.push(Seen { shard, transaction, fingerprint: state.fingerprint(), is_recovered });
+            }
+        }
+    }
+}
+
 impl Process {
-    pub fn start(cluster: &Cluster, client: usize, slot: usize, batch_max: usize, job: Job) -> Self {
+    pub fn start(
+        cluster: &Cluster,
+        client: usize,
+        slot: usize,
+        batch_max: usize,
+        job: Job,
+        snapshots: Option<(Store, Snapshots)>,
+    ) -> Self {
         let status = Rc::new(RefCell::new(Status::default()));
         let (cluster_of_worker, seen) = (cluster.clone(), Rc::clone(&status));
         let stack = DefaultStack::new(STACK_BYTES).expect("memory for a stack");
         let worker = Coroutine::with_stack(stack, move |yielder: &Yielder<(), Standing>, ()| {
             let log = cluster_of_worker.member(client, Hook(yielder)).with_batch_max(batch_max);
             let mut worker = Worker::new(log, job);
+            if let Some((store, Snapshots { interval_ms, keep, .. })) = snapshots {
+                worker = worker.with_snapshots(Box::new(SlowVault::new(&store, keep)), interval_ms);
+            }
+            let mut watch = Watch::default();
             while !seen.borrow().is_leaving {
                 worker.turn()?;
                 let mut seen = seen.borrow_mut();
@@ -66,6 +103,7 @@ impl Process {
                 seen.is_idle = worker.is_idle();
                 seen.shards = worker.shards().map(|held| held.number()).collect();
                 seen.torn_repaired = worker.torn_repaired();
+                watch.look(&worker, &mut seen.seen);
             }
             worker.finish()
         });

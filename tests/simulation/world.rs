@@ -3,11 +3,14 @@
 //! Exactly one worker runs at a time, from one stop to the next. Between two stops anything may happen to it or to the
 //! others. Time goes on by a few milliseconds at some stops, and to the next event when everybody waits.
 
+use super::audit::Seen;
+use super::crash::Crashes;
 use super::deeds::Deed;
 use super::load::Arrival;
-use super::plan::{BEGIN, Plan, RULES_CHANGE, SECOND_PART, Strike};
+use super::plan::{BEGIN, CrashAt, Plan, RULES_CHANGE, SECOND_PART, Strike};
 use super::process::Process;
 use super::rules::{LONGEST_DEADLINE_MS, rules};
+use super::store::Store;
 use super::tally::{self, Tally};
 use shoal::engine::decode::{Partitioner, Source};
 use shoal::engine::rule::Rules;
@@ -40,10 +43,16 @@ pub struct World<'p> {
     pub(super) arrivals: VecDeque<Arrival>,
     pub(super) strikes: VecDeque<Strike>,
     pub(super) armed: Vec<Strike>,
+    pub(super) store: Store,
+    pub(super) crashes: Crashes,
+    pub(super) crashes_left: VecDeque<CrashAt>,
+    /// States of shards that were seen after transactions.
+    pub seen: Vec<Seen>,
     pub(super) skews: Vec<i64>,
     /// Partitions with an open transaction upstream.
     pub(super) open_upstream: BTreeSet<(u16, u32)>,
     pub(super) resumes: u64,
+    pub resumes_max: u64,
     pub tally: Tally,
 }
 
@@ -77,6 +86,8 @@ impl<'p> World<'p> {
         if keeps_history {
             cluster.keep_history();
         }
+        let has_store_faults = plan.snapshots.is_some_and(|snapshots| snapshots.has_faults);
+        let store = Store::new(&cluster, plan.seed, has_store_faults);
         let mut world = Self {
             plan,
             cluster,
@@ -89,11 +100,19 @@ impl<'p> World<'p> {
             arrivals: VecDeque::new(),
             strikes: plan.strikes.iter().copied().collect(),
             armed: Vec::new(),
+            store,
+            crashes: Crashes::default(),
+            crashes_left: plan.crashes.iter().copied().collect(),
+            seen: Vec::new(),
             skews: plan.skews.clone(),
             open_upstream: BTreeSet::new(),
             resumes: 0,
+            resumes_max: RESUMES_MAX,
             tally: Tally::default(),
         };
+        if plan.snapshots.is_some() {
+            world.tally.count(tally::WITH_SNAPSHOTS);
+        }
         if plan.is_incremental {
             world.tally.count(tally::INCREMENTAL);
         }
@@ -108,6 +127,7 @@ impl<'p> World<'p> {
 
     /// Plays everything; the records of all parts are read, and everything that time brings has come.
     pub fn play(&mut self) {
+        self.crashes.listen();
         self.arrivals.extend(self.plan.parts[0].iter().cloned());
         let last_arrival = self.plan.parts[0].last().map_or(0, |arrival| arrival.moment);
         let last_happening = self.plan.happenings.iter().map(|(moment, _)| *moment).max().unwrap_or(0);
@@ -129,12 +149,30 @@ impl<'p> World<'p> {
         self.settle();
         self.restart_all();
         self.settle();
+        for process in std::mem::take(&mut self.processes) {
+            self.take_leave(&process);
+        }
+    }
+
+    /// Everything that has happened, by kind.
+    pub fn count_all(&mut self) {
+        self.tally.add_faults(&self.cluster.fault_counts());
+        for (kind, count) in self.store.counts() {
+            self.tally.add(kind, count);
+        }
+    }
+
+    /// What is to be remembered of a process that is no more.
+    pub(super) fn take_leave(&mut self, process: &Process) {
+        let mut status = process.status.borrow_mut();
+        self.tally.torn_repaired += status.torn_repaired;
+        self.seen.append(&mut status.seen);
     }
 
     /// Whoever starts now must find all in order, publish nothing, and put right what the group has forgotten.
     fn restart_all(&mut self) {
         for process in std::mem::take(&mut self.processes) {
-            self.tally.torn_repaired += process.status.borrow().torn_repaired;
+            self.take_leave(&process);
             self.cluster.kill(process.client);
             self.plan_deed(self.now, Deed::Start { slot: process.slot });
         }
@@ -158,8 +196,11 @@ impl<'p> World<'p> {
     fn calm(&mut self) {
         self.cluster.note(|| "faults stop".into());
         self.cluster.stop_faults();
+        self.store.calm();
         self.strikes.clear();
         self.armed.clear();
+        self.crashes_left.clear();
+        self.crashes.disarm();
         for topic in 0..self.plan.inputs {
             self.cluster.set_silent(topic, false);
             (0..self.plan.shards).for_each(|shard| self.cluster.set_away(topic, shard, false));
@@ -245,10 +286,12 @@ impl<'p> World<'p> {
 
     fn resume(&mut self, place: usize) {
         self.resumes += 1;
-        assert!(self.resumes < RESUMES_MAX, "the world does not come to rest");
+        assert!(self.resumes < self.resumes_max, "the world does not come to rest");
         let process = &mut self.processes[place];
-        if let Some(ended) = process.resume() {
-            return self.process_ended(place, ended);
+        match self.crashes.watch(process.slot, || process.resume()) {
+            Err(crash) => return self.process_crashed(place, crash),
+            Ok(Some(ended)) => return self.process_ended(place, ended),
+            Ok(None) => {}
         }
         process.version = self.cluster.version();
         if matches!(process.standing.at, Point::Begin | Point::Produce | Point::Offsets | Point::End | Point::Ended) {

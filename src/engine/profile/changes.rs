@@ -9,6 +9,7 @@ use super::blocks::Blocks;
 use super::image::Images;
 use super::row::{Row, RowNumber};
 use super::{Detail, Profiles, Slab, TextReference};
+use crate::trial::{self, Sabotage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -74,7 +75,11 @@ impl Profiles {
     pub fn begin_capture(&mut self) {
         assert!(self.changes.capture.is_none(), "one capture at a time");
         self.texts.hold();
-        let rows = std::mem::take(&mut self.changes.changed);
+        let mut rows = std::mem::take(&mut self.changes.changed);
+        let is_of_changes = || rows.words.iter().map(|word| word.count_ones() as usize).sum::<usize>() < self.len();
+        if trial::is_sabotaged(Sabotage::RowMissing) && is_of_changes() {
+            rows.words.first_mut().into_iter().for_each(|word| *word &= word.wrapping_sub(1));
+        }
         self.changes.epoch += 1;
         self.changes.capture = Some(Capture { rows, next: 0, early: BTreeMap::new(), copies: Images::default() });
     }

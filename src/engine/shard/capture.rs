@@ -9,6 +9,7 @@ use super::{Bootstrap, Shard, StoredMark};
 use crate::engine::event::Millis;
 use crate::engine::profile::dedup::{HourOfIds, IdsHead, Progress};
 use crate::engine::profile::{Images, RowNumber, TextReference};
+use crate::trial::{self, Sabotage};
 use std::sync::Arc;
 
 /// Texts handed out at once.
@@ -115,7 +116,8 @@ impl Shard {
         if !images.is_empty() {
             return Some(Part::Customers(images));
         }
-        let ids = capture.ids.take().filter(|ids| !ids.is_empty()).map(Part::Ids);
+        let is_lost = trial::is_sabotaged(Sabotage::DuplicatesForgotten);
+        let ids = capture.ids.take().filter(|ids| !ids.is_empty() && !is_lost).map(Part::Ids);
         ids.or_else(|| capture.marks.take().filter(|marks| !marks.is_empty()).map(Part::Marks))
     }
 

@@ -8,6 +8,7 @@ use crate::engine::effects::{Because, Cause, Change, Effects, Feature, Next, Run
 use crate::engine::event::{Millis, NEVER};
 use crate::engine::profile::{Customer, Held, RowNumber};
 use crate::engine::rule::{self, Rules, Target};
+use crate::trial::{self, Sabotage};
 
 /// What all changes of one evaluation share.
 #[derive(Clone, Copy)]
@@ -42,7 +43,10 @@ pub(super) struct Shift<'a> {
 impl Shard {
     /// Fires the armed deadline of a customer: evaluates at its instant; without a change it leaves no trace (T6).
     pub(super) fn fire_deadline(&mut self, row: RowNumber, effects: &mut Effects) {
-        let at = self.profiles.row(row).armed;
+        let mut at = self.profiles.row(row).armed;
+        if trial::is_sabotaged(Sabotage::DeadlinesAtTick) {
+            at = at.max(self.watermark);
+        }
         self.profiles.row_mut(row).armed = NEVER;
         effects.counts.fired += 1;
         let changed = self.evaluate(row, at);

@@ -6,6 +6,7 @@ use super::requests::{MemberTag, Place, Refusal, Request};
 use super::stops::{Point, Stops};
 use super::view::{MemoryLog, PATIENCE_MS_MAX, RETRY_MS};
 use crate::kafka::{Failure, OutRecord, Topic, Transaction};
+use crate::trial::{self, Sabotage};
 use std::collections::BTreeMap;
 
 /// How long a client asks in vain before it gives up.
@@ -63,7 +64,7 @@ impl<S: Stops> MemoryLog<S> {
         self.transaction += 1;
         let number = self.transaction;
         // Captured once per transaction.
-        let member = self.membership();
+        let mut member = self.membership();
         for group in self.arrange(transaction) {
             let places: Vec<Place> = group.iter().map(|(place, _)| *place).collect();
             self.ask(Point::Begin, &Request::Partitions { writer, transaction: number, places })?;
@@ -73,6 +74,9 @@ impl<S: Stops> MemoryLog<S> {
                 *next += 1;
                 self.ask(Point::Produce, &Request::Produce { writer, place, sequence, records })?;
             }
+        }
+        if trial::is_sabotaged(Sabotage::MembershipLate) {
+            member = self.membership_by_now();
         }
         if !transaction.offsets.is_empty() {
             let offsets = transaction.offsets.iter();
@@ -95,6 +99,13 @@ impl<S: Stops> MemoryLog<S> {
         let this = &shared.clients[self.client];
         let nobody = || MemberTag { instance: this.instance.clone(), member: 0, generation: 0 };
         Some(this.tag.clone().unwrap_or_else(nobody))
+    }
+
+    /// What somebody finds who asks late: a client that was lost has joined again in the background meanwhile, whatever
+    /// its worker knows, and with its new membership everything may be committed that went to others in between.
+    fn membership_by_now(&self) -> Option<MemberTag> {
+        let shared = self.cluster.lock();
+        shared.group.tag_of(&shared.clients[self.client].instance)
     }
 
     /// The requests of a transaction: partitions that are added together, and what is written to each. With faults, in any
