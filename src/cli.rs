@@ -6,9 +6,12 @@
 mod check;
 mod convert;
 mod demo;
+mod place;
 mod produce;
 mod replay;
 mod run;
+mod seed;
+mod snapshot;
 mod values;
 
 use crate::config::document::Mistakes;
@@ -41,6 +44,8 @@ enum Command {
     Check(check::CheckArguments),
     Produce(produce::ProduceArguments),
     Run(run::RunArguments),
+    Seed(seed::SeedArguments),
+    Snapshot(snapshot::SnapshotArguments),
 }
 
 /// Does what was typed; the process's status.
@@ -52,6 +57,8 @@ pub fn run() -> ExitCode {
         Command::Check(command) => command.run(),
         Command::Produce(command) => command.run(),
         Command::Run(command) => command.run(),
+        Command::Seed(command) => command.run(),
+        Command::Snapshot(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

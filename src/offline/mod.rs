@@ -14,6 +14,8 @@ pub mod produce;
 mod progress;
 pub mod rejected;
 pub mod replay;
+pub mod seed;
+pub mod snapshots;
 pub mod summary;
 pub mod words;
 

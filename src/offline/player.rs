@@ -67,6 +67,10 @@ impl Player {
         &self.shards
     }
 
+    pub fn shards_mut(&mut self) -> &mut [Shard] {
+        &mut self.shards
+    }
+
     /// Plays all lines of files in their order, with a bar of progress; those of events at `before` or later are left
     /// out. Gives how many were.
     pub fn files(

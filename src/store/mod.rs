@@ -14,6 +14,7 @@ mod merge;
 pub mod names;
 pub mod object_blobs;
 mod retention;
+pub mod seed;
 pub mod settings;
 pub mod thread;
 

@@ -11,6 +11,17 @@ pub enum Partitioner {
     Any,
 }
 
+impl Partitioner {
+    /// As settings name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Murmur2 => "murmur2",
+            Self::Crc32 => "crc32",
+            Self::Any => "any",
+        }
+    }
+}
+
 /// The partition of a key among `partitions` of them.
 pub fn partition_of(partitioner: Partitioner, key: &[u8], partitions: u32) -> u32 {
     let hash = match partitioner {

@@ -7,6 +7,7 @@ pub mod because;
 mod build;
 mod call;
 mod check;
+pub mod columns;
 mod compare;
 mod condition;
 pub mod decide;

@@ -1,0 +1,54 @@
+//! Where snapshots are, as commands on them take it.
+
+use crate::store::settings::Address;
+use crate::store::{Keeper, ObjectBlobs, SnapshotSettings};
+use anyhow::{anyhow, bail};
+use clap::Args;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+#[derive(Debug, Args)]
+pub struct SnapshotPlace {
+    /// Where the snapshots are: a folder, file:///folder or s3://bucket/prefix
+    #[arg(long, value_name = "URL")]
+    snapshot: String,
+
+    /// An option of the object store by its own name, such as aws_endpoint; AWS_… in the environment count too
+    #[arg(long = "store", value_name = "NAME=VALUE", value_parser = option)]
+    options: Vec<(String, String)>,
+}
+
+impl SnapshotPlace {
+    /// Snapshots that are to be there already: a folder is not made.
+    pub fn existing(&self) -> anyhow::Result<ObjectBlobs> {
+        let settings = self.settings();
+        if let Ok(Address::Folder(folder)) = settings.address()
+            && !Path::new(folder).is_dir()
+        {
+            bail!("--snapshot: expected a folder with snapshots, found no folder {folder}");
+        }
+        self.blobs()
+    }
+
+    fn settings(&self) -> SnapshotSettings {
+        let store = self.options.iter().cloned().collect();
+        SnapshotSettings { url: self.snapshot.clone(), store, ..SnapshotSettings::default() }
+    }
+
+    fn blobs(&self) -> anyhow::Result<ObjectBlobs> {
+        ObjectBlobs::open(&self.settings()).map_err(|words| anyhow!("--snapshot: {words}"))
+    }
+
+    /// A keeper whose files are named as no other's.
+    pub fn keeper(&self) -> anyhow::Result<Keeper<ObjectBlobs>> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let keep = SnapshotSettings::default().keep as usize;
+        Ok(Keeper::new(self.blobs()?, keep, since.as_nanos() as u64))
+    }
+}
+
+fn option(text: &str) -> Result<(String, String), String> {
+    let (name, value) =
+        text.split_once('=').ok_or("expected NAME=VALUE, such as aws_endpoint=https://s3.example.com")?;
+    Ok((name.into(), value.into()))
+}

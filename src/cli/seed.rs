@@ -1,0 +1,84 @@
+//! `shoal seed`: its arguments.
+
+use super::place::SnapshotPlace;
+use super::values::{Bootstrap, Partitioner, moment};
+use crate::config::rules;
+use crate::engine::event::Millis;
+use crate::offline::seed::Seed;
+use anyhow::bail;
+use clap::Args;
+use jiff::Timestamp;
+use std::path::PathBuf;
+
+/// Makes the state of history from files, for `shoal run` to begin with
+///
+/// Events before --until are played as `shoal replay` plays them; what the rules say of them is published nowhere. The
+/// state is stored as a snapshot of every shard. A service whose journal is empty begins with it, and reads its input
+/// topics from `start` in [kafka], which is to be the moment given as --until. docs/seeding.md has the whole path.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  shoal seed --rules rules.toml --partitions 8 --until 2026-11-01T00:00:00Z --snapshot snapshots history.jsonl.zst
+  shoal seed --rules rules.toml --partitions 8 --until 2026-11-01T00:00:00Z --bootstrap changes \\
+    --snapshot s3://bucket/shoal --store aws_endpoint=https://s3.example.com orders.jsonl.gz browsing.jsonl.gz")]
+pub struct SeedArguments {
+    /// What events mean, segments and audiences: the file that the service is started with
+    #[arg(long, value_name = "FILE")]
+    rules: PathBuf,
+
+    /// Partitions of the input topics
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    partitions: u32,
+
+    /// Take the events before this moment (RFC 3339)
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Millis,
+
+    /// Publish changes from this moment on, at which everybody is published as --bootstrap says [default: --until]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    publish_from: Option<Millis>,
+
+    /// What is published of everybody's values at that moment
+    #[arg(long, value_enum, default_value = "membership")]
+    bootstrap: Bootstrap,
+
+    /// How the producers of the input topics place keys
+    #[arg(long, value_enum, default_value = "murmur2")]
+    partitioner: Partitioner,
+
+    #[command(flatten)]
+    place: SnapshotPlace,
+
+    /// Where to write the lines that cannot be used, each with file, line, reason and words
+    #[arg(long, value_name = "FILE")]
+    rejected: Option<PathBuf>,
+
+    /// Native events as JSON lines; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+impl SeedArguments {
+    pub fn run(self) -> anyhow::Result<()> {
+        let publish_from = self.publish_from.unwrap_or(self.until);
+        if publish_from < self.until {
+            bail!("--publish-from: expected --until or later, as nothing is published of what is seeded");
+        }
+        if self.until > Timestamp::now().as_millisecond() {
+            bail!("--until: expected a moment that has passed: events of then may still come");
+        }
+        let rules = rules::read(&self.rules)?;
+        let seed = Seed {
+            rules,
+            files: &self.files,
+            partitions: self.partitions,
+            partitioner: self.partitioner.into(),
+            until: self.until,
+            publish_from,
+            bootstrap: self.bootstrap.into(),
+            rejected: self.rejected.as_deref(),
+        };
+        let seeded = seed.run(&mut self.place.keeper()?)?;
+        eprint!("{seeded}");
+        Ok(())
+    }
+}

@@ -1,0 +1,152 @@
+//! `shoal snapshot`: its arguments.
+
+use super::place::SnapshotPlace;
+use super::values::moment;
+use crate::config::rules;
+use crate::engine::decode::Partitioner;
+use crate::engine::event::Millis;
+use crate::engine::rule::Rules;
+use crate::offline::snapshots::export::Export;
+use crate::offline::snapshots::list::{self, Table};
+use crate::offline::snapshots::verify::verify;
+use anyhow::bail;
+use clap::{Args, Subcommand, ValueEnum};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Lists, verifies and exports the snapshots of a service, without it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  shoal snapshot list --snapshot snapshots
+  shoal snapshot verify --snapshot s3://bucket/shoal --store aws_endpoint=https://s3.example.com
+  shoal snapshot export --snapshot snapshots --rules rules.toml --out tables
+  duckdb -c \"SELECT value, count(*) FROM 'tables/memberships.parquet' WHERE segmentation = 'lifecycle' GROUP BY 1\"")]
+pub struct SnapshotArguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    List(ListArguments),
+    Verify(VerifyArguments),
+    Export(ExportArguments),
+}
+
+/// Says which snapshots there are: shards, transactions, times, customers, files and bytes
+#[derive(Debug, Args)]
+struct ListArguments {
+    #[command(flatten)]
+    place: SnapshotPlace,
+
+    /// One JSON object a line, with all files, instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Reads all snapshots as a start would, and says what is damaged; then the status is 1
+#[derive(Debug, Args)]
+struct VerifyArguments {
+    #[command(flatten)]
+    place: SnapshotPlace,
+
+    /// How the producers of the input topics place keys: whether each customer is in its own shard
+    #[arg(long, value_enum, default_value = "murmur2")]
+    partitioner: Placing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Placing {
+    Murmur2,
+    Crc32,
+    /// Not looked at
+    Any,
+}
+
+/// Writes the newest snapshots as Parquet files: customers with all features, memberships, and how far inputs were read
+///
+/// customers.parquet has a column for every feature of docs/features.md, windows and arguments as the rules use them;
+/// docs/sql.md says how to compute the same from the events.
+#[derive(Debug, Args)]
+struct ExportArguments {
+    #[command(flatten)]
+    place: SnapshotPlace,
+
+    /// The rules file that was in force; if others were before it, these first, each with --rules [default: a seed's own]
+    #[arg(long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
+
+    /// Let time go on to this moment first (RFC 3339) [default: each shard as its snapshot has it]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<Millis>,
+
+    /// The folder for the files; made if it is missing
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+impl SnapshotArguments {
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.verb {
+            Verb::List(list) => list.run(),
+            Verb::Verify(verify) => verify.run(),
+            Verb::Export(export) => export.run(),
+        }
+    }
+}
+
+impl ListArguments {
+    fn run(&self) -> anyhow::Result<()> {
+        let entries = list::list(&self.place.existing()?)?;
+        let mut out = io::stdout().lock();
+        if !self.json {
+            write!(out, "{}", Table(&entries))?;
+            return Ok(());
+        }
+        for entry in &entries {
+            serde_json::to_writer(&mut out, entry)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+}
+
+impl VerifyArguments {
+    fn run(&self) -> anyhow::Result<()> {
+        let partitioner = match self.partitioner {
+            Placing::Murmur2 => Partitioner::Murmur2,
+            Placing::Crc32 => Partitioner::Crc32,
+            Placing::Any => Partitioner::Any,
+        };
+        let verified = verify(&self.place.existing()?, partitioner)?;
+        for damage in &verified.damages {
+            eprintln!("{damage}");
+        }
+        match verified.damages.len() {
+            0 => println!("{} snapshots are well, {} bytes read", verified.snapshots, verified.bytes),
+            damaged => bail!("{damaged} of {} snapshots are damaged", verified.snapshots),
+        }
+        Ok(())
+    }
+}
+
+impl ExportArguments {
+    fn run(&self) -> anyhow::Result<()> {
+        let mut chain: Vec<Arc<Rules>> = Vec::new();
+        for file in &self.rules {
+            let rules = rules::read_following(file, chain.last().map(|before| &before.meaning))?;
+            chain.push(rules);
+        }
+        let export = Export { rules: chain, at: self.at, folder: &self.out };
+        let exported = export.run(&self.place.existing()?)?;
+        eprintln!(
+            "{} customers with {} memberships of {} shards written to {}",
+            exported.customers,
+            exported.memberships,
+            exported.shards,
+            self.out.display()
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,211 @@
+//! The features of a customer as columns of a table: all that there are, with the windows and arguments that the rules use.
+//!
+//! A column is named as rules write it, with the window as these rules spell it, so that a condition of the file can be
+//! asked of the table as it stands.
+
+use super::Rules;
+use super::scalar::Scalar;
+use crate::engine::event::{DAY, EventType, Millis};
+use crate::engine::feature::find::{self, Found};
+use crate::engine::feature::table::FEATURES;
+use crate::engine::feature::{Arguments, Call, Feature, Parameters, attribute_unit};
+use crate::engine::meaning::AttributeType;
+use std::collections::BTreeSet;
+
+/// The window of features that cannot do without one, if the rules use none.
+const USUAL_WINDOW: (Millis, &str) = (30 * DAY, "30d");
+
+/// A feature with its arguments, under the name that rules give it.
+#[derive(Clone, Debug)]
+pub struct Column {
+    pub name: String,
+    pub call: Call,
+}
+
+impl Rules {
+    /// A column for every feature of the table; those with a window once for each window in these rules, those that take
+    /// a text as the rules use them. Values of segmentations and audiences are not among them.
+    pub fn columns(&self) -> Vec<Column> {
+        let used = self.calls();
+        let windows = self.windows();
+        FEATURES.iter().flat_map(|feature| self.columns_of(feature, &windows, &used)).collect()
+    }
+
+    fn columns_of(&self, feature: &'static Feature, windows: &[(Millis, String)], used: &[Call]) -> Vec<Column> {
+        let (name, meaning, nothing) = (feature.name, &self.meaning, self.no_arguments(feature));
+        let column =
+            |name: String, arguments: Arguments| Column { name, call: Call::new(feature, feature.unit, arguments) };
+        let windowed = || {
+            let of = |(window, suffix): &(Millis, String)| {
+                column(format!("{name}_{suffix}"), Arguments { window: Some(*window), ..nothing.clone() })
+            };
+            windows.iter().map(of)
+        };
+        let of_type = |(of, event_type): (&str, EventType)| {
+            column(format!("{name}('{of}')"), Arguments { event_type, ..nothing.clone() })
+        };
+        match feature.parameters {
+            Parameters::None => vec![column(name.into(), nothing.clone())],
+            Parameters::OptionalWindow => {
+                [column(name.into(), nothing.clone())].into_iter().chain(windowed()).collect()
+            }
+            Parameters::Window => windowed().collect(),
+            Parameters::AnyType => {
+                let marks = [EventType::ERASE, EventType::OPT_OUT, EventType::OPT_IN];
+                let types = EventType::BUILT_IN.iter().map(|(name, event_type)| (*name, *event_type));
+                let types = types.chain(meaning.declared_types());
+                types.filter(|(_, event_type)| !marks.contains(event_type)).map(of_type).collect()
+            }
+            Parameters::CountedTypeAndDays => {
+                let days = windows.iter().filter(|(window, _)| window % DAY == 0);
+                let of = |window: Millis| {
+                    let named = meaning.declared_types().map(move |(of, event_type)| (of, event_type, window));
+                    named.map(|(of, event_type, window)| {
+                        let arguments = Arguments { event_type, window: Some(window), ..nothing.clone() };
+                        column(format!("{name}('{of}', {})", window / DAY), arguments)
+                    })
+                };
+                days.flat_map(|(window, _)| of(*window)).chain(self.as_used(feature, used)).fold(Vec::new(), add_new)
+            }
+            Parameters::TimeAttribute => {
+                let moments = meaning.declared_attributes().filter(|(_, known)| known.kind == AttributeType::Time);
+                let of = |(attribute, known): (u8, &crate::engine::meaning::Attribute)| {
+                    column(format!("{name}({})", known.name), Arguments { attribute, ..nothing.clone() })
+                };
+                moments.map(of).collect()
+            }
+            Parameters::TextAndDays | Parameters::SaltAndCount => self.as_used(feature, used).fold(Vec::new(), add_new),
+            Parameters::Attribute => {
+                let of = |(attribute, known): (u8, &crate::engine::meaning::Attribute)| Column {
+                    name: known.name.clone(),
+                    call: Call::new(feature, attribute_unit(known.kind), Arguments { attribute, ..nothing.clone() }),
+                };
+                meaning.declared_attributes().map(of).collect()
+            }
+            Parameters::Segmentation | Parameters::Audience => Vec::new(),
+        }
+    }
+
+    fn no_arguments(&self, feature: &Feature) -> Arguments {
+        Arguments {
+            window: None,
+            event_type: find::counted_type(feature.name).unwrap_or(EventType::PURCHASE),
+            text: "".into(),
+            attribute: 0,
+            modulus: 1,
+            decimals: self.meaning.currency.decimals,
+        }
+    }
+
+    /// The calls of a function in the rules, by their own names.
+    fn as_used<'a>(&'a self, feature: &'static Feature, used: &'a [Call]) -> impl Iterator<Item = Column> + 'a {
+        let calls = used.iter().filter(move |call| call.feature.name == feature.name);
+        calls.map(|call| {
+            let Arguments { text, window, event_type, modulus, .. } = &call.arguments;
+            let text = match call.feature.parameters {
+                Parameters::CountedTypeAndDays => self.meaning.type_name(*event_type),
+                _ => text,
+            };
+            let number = window.map_or(i64::from(*modulus), |window| window / DAY);
+            let name = format!("{}('{}', {number})", call.feature.name, text.replace('\'', "''"));
+            Column { name, call: call.clone() }
+        })
+    }
+
+    /// Every feature that a condition or `include` uses.
+    fn calls(&self) -> Vec<Call> {
+        let mut calls = Vec::new();
+        let mut add = |scalar: &Scalar| scalar.for_each_feature(&mut |call| calls.push(call.clone()));
+        self.include.iter().for_each(|(_, scalar)| add(scalar));
+        self.comparisons.iter().for_each(|comparison| comparison.test.for_each_operand(&mut add));
+        calls
+    }
+
+    /// The windows in the names that the rules use, shortest first, as they are spelled.
+    fn windows(&self) -> Vec<(Millis, String)> {
+        let texts = self.include.iter().map(|(name, _)| name).chain(self.comparisons.iter().map(|known| &known.text));
+        let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let mut windows = BTreeSet::new();
+        for word in texts.flat_map(|text| text.split(|letter| !is_part(letter))) {
+            let word = word.to_lowercase();
+            if let Found::Feature(_, Some(window)) = find::find(&word)
+                && let Some((_, suffix)) = word.rsplit_once('_')
+            {
+                windows.insert((window, suffix.to_owned()));
+            }
+        }
+        if windows.is_empty() {
+            windows.insert((USUAL_WINDOW.0, USUAL_WINDOW.1.into()));
+        }
+        windows.into_iter().collect()
+    }
+}
+
+/// Adds a column unless there is one of its name.
+fn add_new(mut columns: Vec<Column>, new: Column) -> Vec<Column> {
+    if columns.iter().all(|known| known.name != new.name) {
+        columns.push(new);
+    }
+    columns
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::rule;
+
+    fn names(rules: &str) -> Vec<String> {
+        let rules = rule::read(rules).expect("the rules are well");
+        rules.columns().into_iter().map(|column| column.name).collect()
+    }
+
+    #[test]
+    fn there_is_a_column_for_every_feature_with_the_windows_in_use() {
+        let names = names(
+            r#"
+            include = ["Views_24h", "bucket('it''s', 10)"]
+            [attributes]
+            plan = "text"
+            joined = "time"
+            [events]
+            survey = "other"
+            [audience.busy]
+            when = "orders_30d >= 2 AND orders_in('shoes', 90) > 0 AND segment('life') = 'old'"
+            [segmentation.life]
+            segments = [{ name = "new", when = "events('survey', 7) > 0 AND orders_in('shoes', 90) > 0" }, { name = "old" }]
+            "#,
+        );
+        for expected in [
+            "orders",
+            "orders_24h",
+            "orders_30d",
+            "last_order_value",
+            "recency_days",
+            "views_24h",
+            "sessions_30d",
+            "since('purchase')",
+            "since('survey')",
+            "days_since(joined)",
+            "events('survey', 30)",
+            "events('survey', 7)",
+            "orders_in('shoes', 90)",
+            "bucket('it''s', 10)",
+            "cart_open",
+            "top_channel",
+            "country",
+            "plan",
+            "joined",
+        ] {
+            let found = names.iter().filter(|name| *name == expected).count();
+            assert_eq!(found, 1, "{expected} in {names:?}");
+        }
+        for missing in ["views", "views_90d", "since('erase')", "segment('life')", "events('view', 30)"] {
+            assert!(!names.iter().any(|name| name == missing), "{missing} in {names:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_window_in_the_rules_there_is_the_usual_one() {
+        let names = names("[audience.buyer]\nwhen = \"orders > 0\"");
+        assert!(names.iter().any(|name| name == "sessions_30d"), "{names:?}");
+    }
+}

@@ -1,0 +1,34 @@
+//! The program as a user runs it, for test binaries that need nothing else of `support`.
+
+// Each test binary uses a part of this.
+#![allow(dead_code)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs it in a folder.
+pub fn shoal(folder: &Path, arguments: &[&str]) -> Output {
+    shoal_with(folder, arguments, &[])
+}
+
+pub fn shoal_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
+    command.current_dir(folder).args(arguments).envs(environment.iter().copied()).output().unwrap()
+}
+
+/// The events of the demo's orders: a real shop's year.
+pub fn events() -> Vec<u8> {
+    let mapping = "config/mappings/online-retail.toml";
+    let excerpt = "config/demo/online-retail-excerpt.csv.gz";
+    let out = shoal(Path::new(env!("CARGO_MANIFEST_DIR")), &["convert", "--mapping", mapping, excerpt]);
+    assert!(out.status.success(), "{}", words(&out.stderr));
+    out.stdout
+}
+
+pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &str> {
+    std::str::from_utf8(bytes).unwrap().lines()
+}
+
+pub fn words(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
