@@ -209,6 +209,10 @@ impl<L: Log> Worker<L> {
         let missing = self.control.missing(&self.inputs(), &self.job.rules, self.job.force_rules)?;
         self.job.force_rules = false;
         let Some(first) = self.places.get_mut(&0).filter(|_| !missing.is_empty()) else { return Ok(()) };
+        if self.control.rules_from(0).is_none() {
+            // Once published they would be the first for good.
+            first.held.check_rules(&self.job.rules)?;
+        }
         tracing::info!(rules = self.job.rules.version, "published to the control topic");
         trial::crash_point("control/before");
         publish(&mut self.log, std::iter::once(&mut first.held), &missing)?;

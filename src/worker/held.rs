@@ -9,6 +9,7 @@ use super::journal::{Frame, Operation, Operations, StepHash, StepPart};
 use super::lifecycle::Phase;
 use super::merge::{Feed, Next, RECORDS_MAX};
 use super::outbox::{Detection, Outbox};
+use crate::engine::decode::{Partitioner, Source};
 use crate::engine::effects::{Cause, Counts, Effects};
 use crate::engine::event::{MINUTE, Millis, Record};
 use crate::engine::meaning::Clock;
@@ -128,6 +129,14 @@ impl HeldShard {
         self.settings.source.partitions()
     }
 
+    /// How keys are checked.
+    pub fn partitioner(&self) -> Partitioner {
+        match self.settings.source {
+            Source::Kafka { partitioner, .. } => partitioner,
+            Source::File => Partitioner::Any,
+        }
+    }
+
     pub fn control_next(&self) -> i64 {
         self.control_next
     }
@@ -243,7 +252,7 @@ impl HeldShard {
     pub fn check_rules(&self, rules: &Rules) -> Result<(), Failure> {
         match self.shard.as_ref().filter(|_| self.has_seed_rules()) {
             Some(shard) if shard.rules().version != rules.version => Err(Failure::Stop(format!(
-                "the snapshots are a seed made with rules version {}, and the first rules in the control topic are version \
+                "the snapshots are a seed made with rules version {}, and the first rules are version \
                  {}: start with the rules file of the seed, and change it then",
                 shard.rules().version,
                 rules.version

@@ -16,6 +16,7 @@ use super::tail::{Ended, Tail, check_interrupted, read_journal_record, read_some
 use crate::engine::event::Millis;
 use crate::engine::rule::Rules;
 use crate::kafka::{Batch, Failure, InputOffset, Log, Own, Reader, StartAt, Topic};
+use crate::store::seed::{self, SeedNote};
 use crate::store::{LoadFailed, Loaded, Vault};
 use crate::trial::{self, Sabotage};
 use std::cmp::Reverse;
@@ -125,14 +126,17 @@ impl<L: Log> Recovery<'_, L> {
         let last = tail.last_transaction();
         let at_most = if tail.agrees() { last } else { last.saturating_sub(1) };
         let interrupted = || check_interrupted(self.log, self.stop).is_err();
-        let loaded = match vault.load(held.number(), at_most, &interrupted) {
-            Ok(Some(loaded)) => loaded,
-            Ok(None) => return Ok(()),
+        let found = match vault.load(held.number(), at_most, &interrupted) {
+            Ok(found) => found,
             Err(LoadFailed::Interrupted) => return Err(Ended::Interrupted),
             Err(LoadFailed::Away(words)) => {
                 return Err(Failure::Rebuild(format!("no snapshot can be read: {words}")).into());
             }
         };
+        if last == 0 {
+            check_seed(*vault, held, found.as_ref())?;
+        }
+        let Some(loaded) = found else { return Ok(()) };
         let (place, digest) = (loaded.head.place.clone(), loaded.head.state.digest);
         check_inputs(held, &loaded)?;
         let (rules, old_rules) = self.rules_of(held, &loaded)?;
@@ -292,6 +296,18 @@ fn check_inputs(held: &HeldShard, loaded: &Loaded) -> Result<(), Failure> {
         place.inputs,
         place.partitions
     )))
+}
+
+/// A shard without a journal begins from its part of a whole seed, or where there is none.
+fn check_seed(vault: &mut dyn Vault, held: &HeldShard, loaded: Option<&Loaded>) -> Result<(), Failure> {
+    let note = SeedNote::read(vault).map_err(|words| Failure::Rebuild(format!("no snapshot can be read: {words}")))?;
+    let found = seed::Found {
+        shard: held.number(),
+        partitions: held.partitions(),
+        partitioner: held.partitioner().name(),
+        digest: loaded.map(|loaded| loaded.head.state.digest),
+    };
+    note.and_then(|note| seed::check(note.as_ref(), found)).map_err(Failure::Stop)
 }
 
 /// A journal that cannot be followed: where, and why.

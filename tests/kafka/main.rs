@@ -14,5 +14,6 @@ mod outage;
 mod pipeline;
 mod refusals;
 mod rules;
+mod seed;
 mod service;
 mod takeover;
