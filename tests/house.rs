@@ -90,6 +90,7 @@ const HOSTS: [&str; 10] = [
     "keepachangelog.com",
     "semver.org",
     "cloudevents.io",
+    "duckdb.org",
 ];
 
 /// A source file with its path from the root.

@@ -49,6 +49,6 @@ impl SnapshotPlace {
 
 fn option(text: &str) -> Result<(String, String), String> {
     let (name, value) =
-        text.split_once('=').ok_or("expected NAME=VALUE, such as aws_endpoint=https://s3.example.com")?;
+        text.split_once('=').ok_or("expected NAME=VALUE, such as aws_endpoint=https://s3.shop.example")?;
     Ok((name.into(), value.into()))
 }

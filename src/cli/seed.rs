@@ -19,7 +19,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   shoal seed --rules rules.toml --partitions 8 --until 2026-11-01T00:00:00Z --snapshot snapshots history.jsonl.zst
   shoal seed --rules rules.toml --partitions 8 --until 2026-11-01T00:00:00Z --bootstrap changes \\
-    --snapshot s3://bucket/shoal --store aws_endpoint=https://s3.example.com orders.jsonl.gz browsing.jsonl.gz")]
+    --snapshot s3://bucket/shoal --store aws_endpoint=https://s3.shop.example orders.jsonl.gz browsing.jsonl.gz")]
 pub struct SeedArguments {
     /// What events mean, segments and audiences: the file that the service is started with
     #[arg(long, value_name = "FILE")]
