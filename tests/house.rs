@@ -79,7 +79,7 @@ const ENGINE: [(&str, &[&str]); 10] = [
 ];
 
 /// Hosts that texts of the repository may name.
-const HOSTS: [&str; 10] = [
+const HOSTS: [&str; 11] = [
     "maven.apache.org",
     "www.apache.org",
     "www.w3.org",
