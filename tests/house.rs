@@ -386,6 +386,7 @@ fn pages_name_files_that_exist() {
         "docs/semantics.md",
         "docs/change-event.md",
         "docs/security.md",
+        "docs/snapshots.md",
     ] {
         let text = fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"));
         for path in text.split('`').skip(1).step_by(2).filter(|span| is_path(span)) {

@@ -106,6 +106,9 @@ impl Parts {
                 for image in images.iter().filter(|image| image.is_alive() || !self.is_whole) {
                     self.customers.push(&image, &self.texts);
                     self.rows += 1;
+                    if let Some(reference) = self.texts.missing() {
+                        return Err(format!("a customer refers to text {reference}, which did not come before it"));
+                    }
                     if self.customers.is_full() {
                         self.writer.write(blobs, Kind::Customers, &self.customers.take()?)?;
                     }

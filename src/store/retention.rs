@@ -2,7 +2,7 @@
 //!
 //! Kept are the newest few that can be read, and, if all of these share a file, the newest one before that shares none
 //! with the newest: damage to one file then leaves one to start from. Manifests go before the files they name, and
-//! nothing goes that is as new as the oldest kept manifest or newer: it may belong to a snapshot in the making.
+//! nothing goes that is as new as the oldest of the newest few or newer: it may belong to a snapshot in the making.
 
 use super::blobs::{Blobs, Listing};
 use super::load::{self, Fault};
@@ -25,10 +25,10 @@ pub fn tidy(
     let mut known: Vec<u64> = manifests(&listing).filter(|&transaction| transaction <= until).collect();
     known.sort_unstable_by(|a, b| b.cmp(a));
     let kept = kept(blobs, shard, &known, keep)?;
-    let Some(oldest) = kept.iter().map(|manifest| manifest.transaction).min() else { return Ok(0) };
+    let Some(oldest) = kept.iter().take(keep).last().map(|manifest| manifest.transaction) else { return Ok(0) };
     let is_kept = |transaction: u64| kept.iter().any(|manifest| manifest.transaction == transaction);
     let mut removed = 0;
-    for transaction in known.into_iter().filter(|&transaction| transaction < until && !is_kept(transaction)).rev() {
+    for transaction in known.into_iter().filter(|&transaction| transaction < oldest && !is_kept(transaction)).rev() {
         trial::crash_point("retention/manifest");
         blobs.remove(&format!("{folder}/{}", names::manifest(transaction)))?;
         removed += 1;

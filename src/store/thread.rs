@@ -3,6 +3,7 @@
 //! Pieces are never waited for: what has no room goes back to the worker, who comes again. Loading is done by the worker
 //! itself, which has nothing else to do then, with its own connection to the store.
 
+use super::blobs::Blobs;
 use super::keeper::{note, noted};
 use super::manifest::Manifest;
 use super::object_blobs::ObjectBlobs;
@@ -29,8 +30,8 @@ enum Order {
 }
 
 /// See the module.
-pub struct VaultThread {
-    blobs: ObjectBlobs,
+pub struct VaultThread<B = ObjectBlobs> {
+    blobs: B,
     orders: Option<SyncSender<Order>>,
     outcomes: Receiver<Outcome>,
     /// Footings that the thread has yet to be told of; it is before the next piece of the shard.
@@ -44,11 +45,17 @@ pub struct VaultThread {
 }
 
 impl VaultThread {
-    /// Opens the store and starts the thread of that name.
+    /// Opens the store of the settings and starts the thread of that name.
     pub fn start(settings: &SnapshotSettings, name: &str) -> Result<Self, String> {
-        let blobs = ObjectBlobs::open(settings)?;
-        let keeper =
-            Keeper::new(ObjectBlobs::open(settings)?, settings.keep as usize, RandomState::new().hash_one(name));
+        let (own, keepers) = (ObjectBlobs::open(settings)?, ObjectBlobs::open(settings)?);
+        Self::over(own, keepers, settings.keep as usize, name)
+    }
+}
+
+impl<B: Blobs + Send + 'static> VaultThread<B> {
+    /// Starts the thread over two ways to the same store: the caller's, and the thread's.
+    pub fn over(blobs: B, keepers: B, keep: usize, name: &str) -> Result<Self, String> {
+        let keeper = Keeper::new(keepers, keep, RandomState::new().hash_one(name));
         let (orders, incoming) = sync_channel(PIECES_MAX);
         let (outgoing, outcomes) = channel();
         let thread = std::thread::Builder::new()
@@ -94,7 +101,7 @@ impl VaultThread {
     }
 }
 
-impl Vault for VaultThread {
+impl<B: Blobs + Send + 'static> Vault for VaultThread<B> {
     fn take(&mut self, shard: u32, piece: Piece) -> Result<(), Piece> {
         if let Some(footing) = self.footings.remove(&shard)
             && let Err(Order::Footing(shard, footing)) = self.send(Order::Footing(shard, footing))
@@ -157,7 +164,7 @@ impl Vault for VaultThread {
 }
 
 /// An end does not wait for a merge, nor for ever for a store that does not answer.
-impl Drop for VaultThread {
+impl<B> Drop for VaultThread<B> {
     fn drop(&mut self) {
         self.orders = None;
         let began = Instant::now();
@@ -174,7 +181,7 @@ impl Drop for VaultThread {
     }
 }
 
-fn work(mut keeper: Keeper<ObjectBlobs>, orders: &Receiver<Order>, outcomes: &Sender<Outcome>) {
+fn work<B: Blobs>(mut keeper: Keeper<B>, orders: &Receiver<Order>, outcomes: &Sender<Outcome>) {
     if let Err(error) = rustix::process::nice(NICE) {
         tracing::debug!("the thread of snapshots runs like any other: {error}");
     }

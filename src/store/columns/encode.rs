@@ -12,6 +12,7 @@ use arrow::array::{
     TimestampMillisecondArray, UInt8Array, UInt32Array,
 };
 use arrow::buffer::NullBuffer;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Customers of one file at most.
@@ -23,6 +24,7 @@ const BYTES_MAX: usize = 64 << 20;
 #[derive(Default)]
 pub struct Texts {
     texts: Vec<Option<Arc<str>>>,
+    missing: Cell<Option<TextReference>>,
 }
 
 impl Texts {
@@ -34,9 +36,18 @@ impl Texts {
         self.texts[place] = Some(text);
     }
 
-    /// A capture gives all texts before the customers, but for the empty one.
+    /// A text; one that is not there is noted, as all of a capture's texts come before its customers.
     pub(super) fn get(&self, reference: TextReference) -> Arc<str> {
-        self.texts.get(reference as usize).cloned().flatten().unwrap_or_default()
+        let text = self.texts.get(reference as usize).cloned().flatten();
+        text.unwrap_or_else(|| {
+            self.missing.set(Some(reference));
+            Arc::default()
+        })
+    }
+
+    /// A text that a customer refers to and that is not there: nothing of this may be stored.
+    pub fn missing(&self) -> Option<TextReference> {
+        self.missing.get()
     }
 }
 

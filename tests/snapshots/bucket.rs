@@ -1,0 +1,227 @@
+//! Through a worker's vault: a folder, and a real S3 server.
+
+use super::python;
+use super::world::{SHARD, World, load};
+use bytes::Bytes;
+use shoal::store::blobs::{Blobs, Created, Listing, MemoryBlobs};
+use shoal::store::{Head, ObjectBlobs, Outcome, Piece, SnapshotSettings, Vault, VaultThread};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// A server that ends with the test.
+struct Server {
+    process: Child,
+    endpoint: String,
+}
+
+impl Server {
+    fn start() -> Option<Self> {
+        let programs = python::programs()?;
+        // The server cannot choose a free port itself.
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+        let mut process = Command::new(programs.join("moto_server"))
+            .args(["-H", "127.0.0.1", "-p", &port.port().to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let said = BufReader::new(process.stderr.take().expect("its words"));
+        let mut lines = said.lines();
+        let ready = lines
+            .find(|line| line.as_ref().is_ok_and(|line| line.contains("Running on") || line.contains("Press CTRL")));
+        assert!(ready.is_some(), "the server ended");
+        // What it says of each request must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(Self { process, endpoint: format!("http://127.0.0.1:{}", port.port()) })
+    }
+
+    fn settings(&self, url: &str) -> SnapshotSettings {
+        let options = [
+            ("aws_endpoint", self.endpoint.as_str()),
+            ("aws_region", "us-east-1"),
+            ("aws_access_key_id", "test"),
+            ("aws_secret_access_key", "test"),
+        ];
+        let store = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        SnapshotSettings { url: url.to_owned(), store, ..SnapshotSettings::default() }
+    }
+
+    /// Makes a bucket, which Shoal itself does not.
+    fn make_bucket(&self, name: &str) {
+        use std::io::{Read, Write};
+        let host = self.endpoint.trim_start_matches("http://");
+        let mut stream = std::net::TcpStream::connect(host).expect("the server");
+        let request = format!("PUT /{name} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Waits for a piece to be taken, or for an outcome; a worker would do other things meanwhile.
+fn until<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = there() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "waited a minute for {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn store(world: &mut World, vault: &mut VaultThread) -> (u64, Outcome) {
+    let (fingerprint, head) = world.begin();
+    let mut give = |piece: Piece| {
+        let mut piece = Some(piece);
+        until("room", || match vault.take(SHARD, piece.take().expect("the piece")) {
+            Ok(()) => Some(()),
+            Err(back) => {
+                piece = Some(back);
+                None
+            }
+        });
+    };
+    give(Piece::Begin(Box::new(head)));
+    while let Some(part) = world.shard.capture(16) {
+        give(Piece::Part(part));
+    }
+    give(Piece::End);
+    let outcome = until("an outcome", || vault.outcome());
+    world.shard.end_capture(outcome.result.is_ok());
+    (fingerprint, outcome)
+}
+
+fn snapshots_survive_their_worker(settings: &SnapshotSettings) {
+    let mut world = World::new(51, 200);
+    for round in 0..4 {
+        let mut vault = VaultThread::start(settings, "snapshots-0").expect("the store opens");
+        let loaded = load(&mut vault);
+        assert_eq!(loaded.is_some(), round > 0);
+        if let Some(loaded) = loaded {
+            world.resume(loaded);
+        }
+        vault.note(SHARD, "attempt", Some(b"17")).expect("a note");
+        for _ in 0..3 {
+            world.happen(100);
+            let (fingerprint, outcome) = store(&mut world, &mut vault);
+            outcome.result.expect("stored");
+            let loaded =
+                load(&mut VaultThread::start(settings, "other").expect("the store opens")).expect("a snapshot");
+            assert_eq!(world.restore(loaded).fingerprint(), fingerprint);
+        }
+        assert_eq!(vault.noted(SHARD, "attempt"), Ok(Some(b"17".to_vec())));
+    }
+}
+
+/// A store that writes nothing before it may.
+#[derive(Clone)]
+struct Slow {
+    blobs: MemoryBlobs,
+    may: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Slow {
+    fn wait(&self) {
+        let (may, changed) = &*self.may;
+        drop(changed.wait_while(may.lock().expect("a lock"), |may| !*may).expect("a lock"));
+    }
+
+    fn go_on(&self) {
+        *self.may.0.lock().expect("a lock") = true;
+        self.may.1.notify_all();
+    }
+}
+
+impl Blobs for Slow {
+    fn put(&self, path: &str, bytes: Bytes) -> Result<(), String> {
+        self.wait();
+        self.blobs.put(path, bytes)
+    }
+
+    fn create(&self, path: &str, bytes: Bytes) -> Result<Created, String> {
+        self.wait();
+        self.blobs.create(path, bytes)
+    }
+
+    fn get(&self, path: &str) -> Result<Option<Bytes>, String> {
+        self.blobs.get(path)
+    }
+
+    fn list(&self, folder: &str) -> Result<Listing, String> {
+        self.blobs.list(folder)
+    }
+
+    fn remove(&self, path: &str) -> Result<(), String> {
+        self.blobs.remove(path)
+    }
+}
+
+#[test]
+fn a_slow_store_gives_pieces_back_and_nobody_waits() {
+    let slow = Slow { blobs: MemoryBlobs::default(), may: Arc::default() };
+    let mut vault = VaultThread::over(slow.clone(), slow.clone(), 2, "snapshots-0").expect("a thread");
+    let mut world = World::new(52, 100);
+    world.happen(200);
+    let (fingerprint, head) = world.begin();
+    vault.take(SHARD, Piece::Begin(Box::new(head))).expect("room");
+    while let Some(part) = world.shard.capture(50) {
+        vault.take(SHARD, Piece::Part(part)).expect("room");
+    }
+    vault.take(SHARD, Piece::End).expect("room");
+    // Pieces of another shard: the queue is full one day, and none of these calls comes back late.
+    let refused = until("a piece that comes back", || vault.take(SHARD + 1, Piece::Abandoned).err());
+    assert!(matches!(refused, Piece::Abandoned) && vault.outcome().is_none());
+    world.happen(10);
+    slow.go_on();
+    until("an outcome", || vault.outcome()).result.expect("stored");
+    world.shard.end_capture(true);
+    let loaded = load(&mut vault).expect("a snapshot");
+    assert_eq!(world.restore(loaded).fingerprint(), fingerprint);
+}
+
+#[test]
+fn in_a_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = folder.path().join("made/if missing").to_string_lossy().into_owned();
+    snapshots_survive_their_worker(&SnapshotSettings { url, ..SnapshotSettings::default() });
+}
+
+#[test]
+fn in_a_bucket() {
+    let Some(server) = Server::start() else { return };
+    server.make_bucket("shoal");
+    let settings = server.settings("s3://shoal/some/prefix");
+    snapshots_survive_their_worker(&settings);
+    let blobs = ObjectBlobs::open(&settings).expect("a bucket");
+    assert_eq!(blobs.list("").expect("a list").folders, ["shard-00003"]);
+    assert_eq!(blobs.create("one", "a".into()), Ok(Created::Created));
+    assert_eq!(blobs.create("one", "b".into()), Ok(Created::Exists));
+    assert_eq!(blobs.get("one"), Ok(Some("a".into())));
+    blobs.put("one", "c".into()).expect("over it");
+    assert_eq!(blobs.get("one"), Ok(Some("c".into())));
+    blobs.remove("one").expect("gone");
+    blobs.remove("one").expect("gone already");
+    assert_eq!(blobs.get("one"), Ok(None));
+    let missing = ObjectBlobs::open(&server.settings("s3://nobody/x")).expect("nothing is asked yet");
+    assert!(missing.put("one", "a".into()).expect_err("no bucket").contains("NoSuchBucket"));
+}
+
+#[test]
+fn options_that_no_store_has_are_refused() {
+    let mut settings = SnapshotSettings { url: "s3://b/p".to_owned(), ..SnapshotSettings::default() };
+    settings.store.insert("aws_regoin".to_owned(), "x".to_owned());
+    let words = ObjectBlobs::open(&settings).err().expect("refused");
+    assert!(words.contains("`aws_regoin` is no option of an S3 store"), "{words}");
+}

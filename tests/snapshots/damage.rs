@@ -1,0 +1,149 @@
+//! Whatever block of whatever file is damaged, cut off or missing: it is noticed, and the snapshot before is used.
+
+use super::world::{SHARD, World, load};
+use bytes::Bytes;
+use shoal::store::blobs::{Blobs, MemoryBlobs};
+use shoal::store::load::Fault;
+use shoal::store::manifest::Manifest;
+use shoal::store::{Keeper, load as reading, names};
+use std::collections::BTreeSet;
+
+const BLOCK: usize = 4_096;
+
+/// Two snapshots that share nothing, and perhaps one between them that shares with the older one.
+struct Prepared {
+    blobs: MemoryBlobs,
+    older: (u64, u64),
+    newest: (u64, u64),
+    world: World,
+}
+
+/// A snapshot's files and its manifest, by path.
+fn paths(blobs: &MemoryBlobs, transaction: u64) -> BTreeSet<String> {
+    let manifest = reading::manifest(blobs, SHARD, transaction).expect("a manifest");
+    let folder = names::folder(SHARD);
+    let own = format!("{folder}/{}", names::manifest(transaction));
+    manifest.files().map(|file| format!("{folder}/{}", file.name)).chain([own]).collect()
+}
+
+fn prepare() -> Prepared {
+    let blobs = MemoryBlobs::default();
+    let mut world = World::new(77, 60);
+    let mut keeper = Keeper::new(blobs.clone(), 2, 7);
+    world.happen(500);
+    let mut history = Vec::new();
+    loop {
+        let fingerprint = world.store(&mut keeper);
+        history.push((world.transaction(), fingerprint));
+        let newest = paths(&blobs, world.transaction());
+        let older = history.iter().rev().find(|(transaction, _)| {
+            reading::manifest(&blobs, SHARD, *transaction).is_ok() && paths(&blobs, *transaction).is_disjoint(&newest)
+        });
+        if let Some(&older) = older {
+            return Prepared { newest: (world.transaction(), fingerprint), older, blobs, world };
+        }
+        assert!(history.len() < 20, "the base is merged now and then");
+        world.happen(120);
+    }
+}
+
+/// What is loaded after one object was replaced or removed; it is put back.
+fn loaded_without(prepared: &Prepared, path: &str, with: Option<Bytes>) -> (u64, u64) {
+    let Prepared { blobs, world, .. } = prepared;
+    let was = blobs.objects(|objects| match with {
+        Some(bytes) => objects.insert(path.to_owned(), bytes),
+        None => objects.remove(path),
+    });
+    let loaded = load(&mut Keeper::new(blobs.clone(), 2, 0)).expect("one is good");
+    let found = (loaded.head.place.transaction, world.restore(loaded).fingerprint());
+    blobs.objects(|objects| objects.insert(path.to_owned(), was.expect("it was there")));
+    found
+}
+
+fn flipped(bytes: &Bytes, place: usize) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    bytes[place] ^= 1 << (place % 8);
+    bytes.into()
+}
+
+#[test]
+fn any_damage_to_the_newest_snapshot_leads_to_one_before() {
+    let prepared = prepare();
+    let (mut flips, mut cuts, mut missing) = (0, 0, 0);
+    for path in paths(&prepared.blobs, prepared.newest.0) {
+        let bytes = prepared.blobs.get(&path).expect("an answer").expect("the file");
+        for block in (0..bytes.len()).step_by(BLOCK) {
+            let place = block + (block / BLOCK * 977) % (bytes.len() - block).min(BLOCK);
+            let with = flipped(&bytes, place);
+            assert_eq!(loaded_without(&prepared, &path, Some(with)), prepared.older, "{path}, byte {place} flipped");
+            flips += 1;
+            let cut = bytes.slice(..block);
+            assert_eq!(loaded_without(&prepared, &path, Some(cut)), prepared.older, "{path} cut at {block}");
+            cuts += 1;
+        }
+        let longer = [&bytes[..], b"\n"].concat();
+        assert_eq!(loaded_without(&prepared, &path, Some(longer.into())), prepared.older, "{path} with one byte more");
+        assert_eq!(loaded_without(&prepared, &path, None), prepared.older, "{path} missing");
+        missing += 1;
+    }
+    let path = paths(&prepared.blobs, prepared.newest.0).pop_last().expect("a file");
+    let bytes = prepared.blobs.get(&path).expect("an answer").expect("the file");
+    assert_eq!(loaded_without(&prepared, &path, Some(bytes)), prepared.newest, "whole again");
+    println!("{flips} blocks flipped, {cuts} cuts, {missing} files missing: each led to the snapshot before");
+    assert!(flips > 15 && missing >= 3);
+}
+
+#[test]
+fn damage_to_the_older_snapshot_leaves_the_newest_alone() {
+    let prepared = prepare();
+    for path in paths(&prepared.blobs, prepared.older.0) {
+        assert_eq!(loaded_without(&prepared, &path, None), prepared.newest, "{path} missing");
+    }
+}
+
+#[test]
+fn every_byte_of_every_file_counts() {
+    let prepared = prepare();
+    let blobs = MemoryBlobs::default();
+    let manifest = reading::manifest(&prepared.blobs, SHARD, prepared.newest.0).expect("a manifest");
+    let bytes = manifest.to_bytes();
+    for place in 0..bytes.len() {
+        let error = Manifest::from_bytes(&flipped(&bytes, place));
+        assert!(error.is_err(), "byte {place} of the manifest");
+        assert!(Manifest::from_bytes(&bytes[..place]).is_err(), "the manifest cut at {place}");
+    }
+    for group in &manifest.groups {
+        let kinds = [shoal::store::columns::Kind::Customers, shoal::store::columns::Kind::Ids];
+        for (kind, file) in
+            kinds.into_iter().zip([&group.customers, &group.ids]).filter_map(|(k, f)| Some((k, f.first()?)))
+        {
+            let path = format!("{}/{}", names::folder(SHARD), file.name);
+            let bytes = prepared.blobs.get(&path).expect("an answer").expect("the file");
+            for place in 0..bytes.len() {
+                blobs.put(&path, flipped(&bytes, place)).expect("memory");
+                let fault = reading::file(&blobs, SHARD, kind, file);
+                assert!(matches!(fault, Err(Fault::Damaged(_))), "byte {place} of {}", file.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_manifest_of_another_format_or_shard_is_passed_over() {
+    let prepared = prepare();
+    let path = format!("{}/{}", names::folder(SHARD), names::manifest(prepared.newest.0));
+    let manifest = reading::manifest(&prepared.blobs, SHARD, prepared.newest.0).expect("a manifest");
+    let newer = Manifest { format: 2, ..manifest.clone() }.to_bytes();
+    let words = Manifest::from_bytes(&newer).expect_err("another format");
+    assert_eq!(words, "it has format 2, this program reads 1");
+    assert_eq!(loaded_without(&prepared, &path, Some(newer)), prepared.older);
+    let strange = Manifest { shard: SHARD + 1, ..manifest };
+    assert_eq!(loaded_without(&prepared, &path, Some(strange.to_bytes())), prepared.older);
+}
+
+#[test]
+fn if_all_is_damaged_there_is_none() {
+    let prepared = prepare();
+    prepared.blobs.objects(|objects| objects.retain(|path, _| !path.ends_with(".arrow")));
+    assert!(load(&mut Keeper::new(prepared.blobs.clone(), 2, 0)).is_none());
+}

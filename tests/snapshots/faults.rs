@@ -1,0 +1,295 @@
+//! Stores that are full, away, refuse, or answer wrongly: the snapshot fails with words and is counted, the shard goes on,
+//! and nothing that was left behind is ever taken for a snapshot.
+
+use super::world::{SHARD, World, load};
+use bytes::Bytes;
+use shoal::store::blobs::{Blobs, Created, Listing, MemoryBlobs};
+use shoal::store::{Keeper, LoadFailed, ObjectBlobs, SnapshotSettings, Vault};
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::process::Command;
+use std::rc::Rc;
+
+/// What a store does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrong {
+    Nothing,
+    /// It answers nothing any more after so many requests.
+    Away(u32),
+    /// It says that it is full after so many writes, and has half of the last one.
+    Full(u32),
+    /// It may be read and not be written.
+    ReadOnly,
+    /// It says that there was an object already when it has just made it.
+    SaysExists,
+    /// It lets everybody who creates an object win.
+    LetsAllWin,
+    /// It says that it has created an object, and has not.
+    Loses,
+}
+
+/// A store in memory that does something wrong; clones do the same.
+#[derive(Clone)]
+struct Faulty {
+    blobs: MemoryBlobs,
+    wrong: Rc<Cell<Wrong>>,
+    requests: Rc<RefCell<u32>>,
+}
+
+impl Faulty {
+    fn new() -> Self {
+        let wrong = Rc::new(Cell::new(Wrong::Nothing));
+        Self { blobs: MemoryBlobs::default(), wrong, requests: Rc::default() }
+    }
+
+    fn be(&self, wrong: Wrong) {
+        self.wrong.set(wrong);
+        *self.requests.borrow_mut() = 0;
+    }
+
+    fn ask(&self, is_write: bool) -> Result<(), String> {
+        let mut requests = self.requests.borrow_mut();
+        *requests += u32::from(is_write || matches!(self.wrong.get(), Wrong::Away(_)));
+        match self.wrong.get() {
+            Wrong::Away(after) if *requests > after => Err("no answer within 120 s".to_owned()),
+            Wrong::Full(after) if is_write && *requests > after => Err("no space left on device".to_owned()),
+            Wrong::ReadOnly if is_write => Err("permission denied".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Blobs for Faulty {
+    fn put(&self, path: &str, bytes: Bytes) -> Result<(), String> {
+        let half = bytes.slice(..bytes.len() / 2);
+        self.ask(true).inspect_err(|words| {
+            if words.contains("space") {
+                self.blobs.put(path, half).expect("memory");
+            }
+        })?;
+        self.blobs.put(path, bytes)
+    }
+
+    fn create(&self, path: &str, bytes: Bytes) -> Result<Created, String> {
+        self.ask(true)?;
+        match self.wrong.get() {
+            Wrong::SaysExists => self.blobs.create(path, bytes).map(|_| Created::Exists),
+            Wrong::LetsAllWin => self.blobs.put(path, bytes).map(|()| Created::Created),
+            Wrong::Loses => Ok(Created::Created),
+            _ => self.blobs.create(path, bytes),
+        }
+    }
+
+    fn get(&self, path: &str) -> Result<Option<Bytes>, String> {
+        self.ask(false)?;
+        self.blobs.get(path)
+    }
+
+    fn list(&self, folder: &str) -> Result<Listing, String> {
+        self.ask(false)?;
+        self.blobs.list(folder)
+    }
+
+    fn remove(&self, path: &str) -> Result<(), String> {
+        if !matches!(self.wrong.get(), Wrong::Full(_)) {
+            self.ask(true)?;
+        }
+        self.blobs.remove(path)
+    }
+}
+
+/// A store goes wrong for two snapshots and is well again.
+fn goes_wrong(wrong: Wrong, words_expected: &str) {
+    let store = Faulty::new();
+    let mut world = World::new(21, 150);
+    let mut keeper = Keeper::new(store.clone(), 2, 1);
+    world.happen(400);
+    let first = world.store(&mut keeper);
+    store.be(wrong);
+    for failures in 1..=2 {
+        world.happen(40);
+        let (_, outcome) = world.snapshot(&mut keeper, 1);
+        let words = outcome.result.expect_err("the store is wrong");
+        assert!(words.contains(words_expected), "{wrong:?}: {words}");
+        assert_eq!(outcome.failures, failures);
+        store.be(Wrong::Nothing);
+        let loaded = load(&mut Keeper::new(store.clone(), 2, 0)).expect("the first one");
+        assert_eq!((loaded.head.place.transaction, world.restore(loaded).fingerprint()), (1, first), "{wrong:?}");
+        store.be(wrong);
+    }
+    store.be(Wrong::Nothing);
+    world.happen(40);
+    let fingerprint = world.store(&mut keeper);
+    let loaded = load(&mut Keeper::new(store.clone(), 2, 0)).expect("a snapshot");
+    assert_eq!(world.restore(loaded).fingerprint(), fingerprint, "{wrong:?}");
+    for _ in 0..6 {
+        world.happen(100);
+        world.store(&mut keeper);
+    }
+    let (named, there) = named_and_there(&store.blobs);
+    assert!(there.iter().all(|name| named.contains(name)), "{wrong:?}: {there:?} are more than {named:?}");
+}
+
+/// Files that manifests name, and files that are older than the newest snapshot, without manifests.
+fn named_and_there(blobs: &MemoryBlobs) -> (Vec<String>, Vec<String>) {
+    let known = shoal::store::load::transactions(blobs, SHARD, u64::MAX).expect("memory");
+    let manifests = known.iter().map(|&transaction| shoal::store::load::manifest(blobs, SHARD, transaction));
+    let named = manifests
+        .flat_map(|manifest| manifest.expect("good").files().map(|file| file.name.clone()).collect::<Vec<_>>());
+    let listing = blobs.list(&shoal::store::names::folder(SHARD)).expect("memory");
+    let oldest = *known.last().expect("a snapshot");
+    let files = listing.files.into_iter().map(|(name, _)| name);
+    let is_old =
+        |name: &String| shoal::store::names::file_transaction(name).is_some_and(|transaction| transaction < oldest);
+    (named.collect(), files.filter(is_old).collect())
+}
+
+#[test]
+fn a_store_that_is_away_fails_the_snapshot_and_the_next_one_has_it_all() {
+    for after in 0..4 {
+        goes_wrong(Wrong::Away(after), "no answer");
+    }
+}
+
+#[test]
+fn a_full_store_fails_the_snapshot_and_the_next_one_has_it_all() {
+    goes_wrong(Wrong::Full(0), "no space");
+    goes_wrong(Wrong::Full(1), "no space");
+}
+
+#[test]
+fn a_store_that_refuses_fails_the_snapshot() {
+    goes_wrong(Wrong::ReadOnly, "permission denied");
+}
+
+#[test]
+fn a_manifest_that_was_lost_is_no_snapshot() {
+    goes_wrong(Wrong::Loses, "is gone");
+}
+
+#[test]
+fn a_store_that_denies_its_own_success_has_a_snapshot_all_the_same() {
+    for wrong in [Wrong::SaysExists, Wrong::LetsAllWin] {
+        let store = Faulty::new();
+        let mut world = World::new(22, 100);
+        let mut keeper = Keeper::new(store.clone(), 2, 1);
+        world.happen(300);
+        store.be(wrong);
+        let fingerprint = world.store(&mut keeper);
+        let loaded = load(&mut Keeper::new(store.clone(), 2, 0)).expect("a snapshot");
+        assert_eq!(world.restore(loaded).fingerprint(), fingerprint, "{wrong:?}");
+    }
+}
+
+#[test]
+fn two_writers_of_one_transaction_do_each_other_no_harm() {
+    for wrong in [Wrong::Nothing, Wrong::SaysExists, Wrong::LetsAllWin] {
+        let store = Faulty::new();
+        store.be(wrong);
+        let (mut one, mut other) = (World::new(23, 100), World::new(23, 100));
+        let mut keepers = [Keeper::new(store.clone(), 2, 1), Keeper::new(store.clone(), 2, 2)];
+        for _ in 0..6 {
+            one.happen(90);
+            other.happen(90);
+            let fingerprint = one.store(&mut keepers[0]);
+            assert_eq!(other.store(&mut keepers[1]), fingerprint, "the same shard twice");
+            let loaded = load(&mut Keeper::new(store.clone(), 2, 0)).expect("a snapshot");
+            assert_eq!(one.restore(loaded).fingerprint(), fingerprint, "{wrong:?}");
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_of_another_history_is_not_taken_for_ours() {
+    let store = MemoryBlobs::default();
+    let mut old = World::new(24, 100);
+    old.happen(100);
+    old.store(&mut Keeper::new(store.clone(), 2, 1));
+    let mut new = World::new(25, 100);
+    new.happen(100);
+    let (_, outcome) = new.snapshot(&mut Keeper::new(store.clone(), 2, 2), 0);
+    assert!(outcome.result.expect_err("it is there").contains("it says other things of the shard"));
+}
+
+#[test]
+fn when_the_folder_is_emptied_the_next_snapshot_is_of_everything() {
+    let store = MemoryBlobs::default();
+    let mut world = World::new(26, 100);
+    let mut keeper = Keeper::new(store.clone(), 2, 1);
+    world.happen(300);
+    world.store(&mut keeper);
+    store.objects(|objects| objects.clear());
+    world.happen(30);
+    let (_, outcome) = world.snapshot(&mut keeper, 0);
+    assert!(outcome.needs_all && outcome.result.expect_err("nothing to stand on").contains("is gone"));
+    let (fingerprint, outcome) = world.snapshot(&mut keeper, 2);
+    assert!(!outcome.needs_all && outcome.result.expect("stored").is_whole);
+    let loaded = load(&mut Keeper::new(store, 2, 0)).expect("a snapshot");
+    assert_eq!(world.restore(loaded).fingerprint(), fingerprint);
+}
+
+#[test]
+fn a_store_that_is_away_is_not_a_store_without_snapshots() {
+    let store = Faulty::new();
+    let mut world = World::new(27, 60);
+    let mut keeper = Keeper::new(store.clone(), 2, 1);
+    world.happen(100);
+    world.store(&mut keeper);
+    for after in 0..4 {
+        store.be(Wrong::Away(after));
+        let failed = keeper.load(SHARD, u64::MAX, &|| false).err();
+        assert_eq!(failed, Some(LoadFailed::Away("no answer within 120 s".to_owned())), "after {after} requests");
+    }
+}
+
+/// A file system of so little room, for as long as this lives.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mounted = mount(&["-t", "tmpfs", "-o", "size=400k", "tmpfs"], folder.path());
+        mounted.then_some(Self(folder))
+    }
+}
+
+fn mount(arguments: &[&str], folder: &Path) -> bool {
+    Command::new("mount").args(arguments).arg(folder).output().is_ok_and(|output| output.status.success())
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(self.0.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "the small disk stays mounted");
+    }
+}
+
+#[test]
+fn a_real_disk_that_is_full_or_read_only_fails_the_snapshot() {
+    let Some(disk) = SmallDisk::mount() else {
+        return println!("SKIPPED: only root can mount a small disk; the same is tested on a store in memory");
+    };
+    let url = disk.0.path().join("snapshots").to_string_lossy().into_owned();
+    let settings = SnapshotSettings { url, ..SnapshotSettings::default() };
+    let open = || ObjectBlobs::open(&settings).expect("a folder");
+    let mut world = World::new(28, 60);
+    let mut keeper = Keeper::new(open(), 2, 1);
+    world.happen(100);
+    let first = world.store(&mut keeper);
+    let filler = disk.0.path().join("filler");
+    let filled = std::fs::write(&filler, vec![0; 1 << 20]).expect_err("the disk is small");
+    assert_eq!(filled.kind(), std::io::ErrorKind::StorageFull);
+    let (_, outcome) = world.snapshot(&mut keeper, 0);
+    let words = outcome.result.expect_err("no room");
+    assert!(words.contains("writing shard-00003/") && words.contains("No space left"), "{words}");
+    std::fs::remove_file(&filler).expect("room again");
+    assert!(mount(&["-o", "remount,ro"], disk.0.path()), "read-only");
+    let (_, outcome) = world.snapshot(&mut keeper, 0);
+    assert!(outcome.result.expect_err("read-only").contains("Read-only file system"));
+    let loaded = load(&mut Keeper::new(open(), 2, 0)).expect("the first one");
+    assert_eq!(world.restore(loaded).fingerprint(), first);
+    assert!(mount(&["-o", "remount,rw"], disk.0.path()), "writable again");
+    let fingerprint = world.store(&mut keeper);
+    let loaded = load(&mut Keeper::new(open(), 2, 0)).expect("a snapshot");
+    assert_eq!(world.restore(loaded).fingerprint(), fingerprint);
+}

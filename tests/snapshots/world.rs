@@ -1,0 +1,253 @@
+//! A shard in a shop made of a seed, and its snapshots.
+
+use shoal::engine::decode::Source;
+use shoal::engine::effects::Effects;
+use shoal::engine::event::{Millis, Record};
+use shoal::engine::rule::{self, Rules};
+use shoal::engine::shard::{Bootstrap, Input, Settings, Shard};
+use shoal::random::Random;
+use shoal::store::{Head, Loaded, Outcome, Piece, Place, Vault};
+use std::sync::Arc;
+
+pub const SHARD: u32 = 3;
+const DAY: i64 = 86_400_000;
+/// 2025-01-01T00:00:00Z.
+const OPENING: Millis = 1_735_689_600_000;
+
+const RULES: [&str; 2] = [
+    r#"
+[limits]
+max_customers = 400
+[time]
+clock = "events"
+[dedup]
+horizon = "72h"
+max_ids = 900
+[attributes]
+country = "text"
+age = "number"
+vip = "boolean"
+signed_up = "time"
+[events]
+wishlist_add = "activity"
+[segmentation.lifecycle]
+segments = [
+  { name = "prospect", when = "orders = 0" },
+  { name = "new", when = "orders = 1 AND recency_days <= 30" },
+  { name = "active", when = "recency_days <= 60" },
+  { name = "dormant" },
+]
+min_dwell = "1h"
+[audience.browsing]
+when = "views_7d >= 3"
+"#,
+    r#"
+[limits]
+max_customers = 400
+[time]
+clock = "events"
+[dedup]
+horizon = "72h"
+max_ids = 900
+[attributes]
+country = "text"
+age = "number"
+vip = "boolean"
+signed_up = "time"
+[events]
+wishlist_add = "activity"
+[segmentation.lifecycle]
+segments = [ { name = "buyer", when = "orders > 0" }, { name = "prospect" } ]
+[audience.cart_abandoner]
+when = "cart_open AND cart_idle_minutes >= 30"
+"#,
+];
+
+/// A shard, and what its next snapshot says of where it stands.
+pub struct World {
+    pub random: Random,
+    pub shard: Shard,
+    customers: u64,
+    now: Millis,
+    offset: i64,
+    transaction: u64,
+    rules: usize,
+    old_rules: Option<Arc<Rules>>,
+}
+
+pub fn settings() -> Settings {
+    Settings { source: Source::File, publish_from: Some(OPENING + DAY), bootstrap: Bootstrap::Membership }
+}
+
+fn rules(which: usize) -> Arc<Rules> {
+    rule::read(RULES[which]).unwrap_or_else(|mistakes| panic!("the rules of the shop: {mistakes:?}"))
+}
+
+impl World {
+    pub fn new(seed: u64, customers: u64) -> Self {
+        Self {
+            random: Random(seed),
+            shard: Shard::new(settings(), rules(0)),
+            customers,
+            now: OPENING,
+            offset: 0,
+            transaction: 0,
+            rules: 0,
+            old_rules: None,
+        }
+    }
+
+    /// So many events happen, and what follows from them.
+    pub fn happen(&mut self, events: usize) {
+        let mut effects = Effects::default();
+        for _ in 0..events {
+            self.now += self.random.below(2 * 3_600_000) as i64;
+            let line = self.event();
+            let record = Record {
+                topic: 0,
+                partition: 0,
+                offset: self.offset,
+                arrival: None,
+                key: None,
+                value: line.as_bytes(),
+            };
+            self.offset += 1;
+            self.shard.apply(Input::Records { now: self.now, records: &[record] }, &mut effects);
+            assert!(effects.rejected.is_empty(), "{line}: {:?}", effects.rejected);
+            effects.clear();
+            while self.shard.has_due() {
+                self.shard.apply(Input::Fire(16), &mut effects);
+            }
+            if self.shard.sweeping() && self.random.chance(30) {
+                self.shard.apply(Input::Sweep(1 + self.random.below(20) as u32), &mut effects);
+            }
+        }
+    }
+
+    /// New rules come into force; the customers are judged by them little by little.
+    pub fn change_rules(&mut self) {
+        while self.shard.sweeping() {
+            self.shard.apply(Input::Sweep(1_000), &mut Effects::default());
+        }
+        self.old_rules = Some(Arc::clone(self.shard.rules()));
+        self.rules = 1 - self.rules;
+        self.shard.apply(Input::Rules(rules(self.rules)), &mut Effects::default());
+    }
+
+    fn event(&mut self) -> String {
+        let random = &mut self.random;
+        let customer = random.below(self.customers);
+        let long = if customer % 5 == 0 { "-whose-id-does-not-fit-into-a-row" } else { "" };
+        let late = if random.one_in(10) { random.below(40 * DAY as u64) as i64 } else { 0 };
+        let time = (self.now - late).max(OPENING);
+        let category =
+            |random: &mut Random| ["shoes", "bags", "hats", "garden \\\"tools\\\"", "böoks"][random.below(5) as usize];
+        let order = |random: &mut Random| format!("o-{}", random.below(400));
+        let rest = match random.below(100) {
+            0..30 => format!(
+                r#""type":"purchase","order_id":"{}","amount":"{}.50","category":"{}","items":[{{"category":"{}"}}],"channel":"{}""#,
+                order(random),
+                random.below(90),
+                category(random),
+                category(random),
+                random.pick(&["web", "shop", "phone"]),
+            ),
+            30..36 => format!(r#""type":"refund","order_id":"{}","amount":"3.10""#, order(random)),
+            36..38 => r#""type":"refund","amount":"1""#.to_owned(),
+            38..41 => format!(r#""type":"cancel","order_id":"{}""#, order(random)),
+            41..65 => format!(r#""type":"view","category":"{}""#, category(random)),
+            65..75 => format!(r#""type":"cart_add","cart_total":"{}""#, random.below(3) * 20),
+            75..79 => format!(r#""type":"cart_remove","cart_total":"{}""#, random.below(2) * 10),
+            79..83 => r#""type":"wishlist_add""#.to_owned(),
+            83..86 => r#""type":"open""#.to_owned(),
+            86..96 => format!(
+                r#""type":"profile","attributes":{{"country":{},"age":{},"vip":{},"signed_up":"2024-05-01T00:00:00Z"}}"#,
+                random.pick(&["\"DE\"", "\"FR\"", "null"]),
+                random.pick(&["31.5", "-0.0", "null"]),
+                random.pick(&["true", "false", "null"]),
+            ),
+            96..98 => r#""type":"erase""#.to_owned(),
+            98 => r#""type":"opt_out""#.to_owned(),
+            _ => r#""type":"opt_in""#.to_owned(),
+        };
+        let event_id = format!("e-{}", random.below(5_000));
+        format!(r#"{{"customer_id":"c-{customer}{long}","time":{time},"event_id":"{event_id}",{rest}}}"#)
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            transaction: self.transaction,
+            outputs: self.transaction * 7,
+            positions: vec![self.offset, 0],
+            inputs: vec!["orders".to_owned(), "browsing".to_owned()],
+            partitions: 4,
+            control_next: 2,
+            rules_at: Some(1),
+            old_rules_at: self.old_rules.as_ref().map(|_| 0),
+            rules_version: self.shard.rules().version.clone(),
+            rules: Some(self.shard.rules().bytes.clone()),
+            now: self.now,
+            ticked: i64::MIN,
+            last_arrival: None,
+            journal_from: 12,
+        }
+    }
+
+    /// Hands a capture over, with events between its pieces; what the shard's fingerprint was when it began, and what
+    /// became of it. The vault must have room for everything.
+    pub fn snapshot(&mut self, vault: &mut impl Vault, events_between: usize) -> (u64, Outcome) {
+        let (fingerprint, head) = self.begin();
+        let mut give = |piece: Piece| vault.take(SHARD, piece).expect("room for a piece");
+        give(Piece::Begin(Box::new(head)));
+        while let Some(part) = self.shard.capture(1 + self.random.below(40) as usize) {
+            give(Piece::Part(part));
+            let events = self.random.below(events_between as u64 + 1) as usize;
+            self.happen(events);
+        }
+        give(Piece::End);
+        let outcome = vault.outcome().expect("an outcome");
+        assert!(vault.outcome().is_none());
+        self.shard.end_capture(outcome.result.is_ok());
+        if outcome.needs_all {
+            self.shard.forget_stored();
+        }
+        (fingerprint, outcome)
+    }
+
+    /// Begins a capture: the shard's fingerprint then, and the head.
+    pub fn begin(&mut self) -> (u64, Head) {
+        self.transaction += 1;
+        let fingerprint = self.shard.fingerprint();
+        let state = self.shard.begin_capture();
+        (fingerprint, Head { place: self.place(), state })
+    }
+
+    /// A snapshot that must succeed.
+    pub fn store(&mut self, vault: &mut impl Vault) -> u64 {
+        let (fingerprint, outcome) = self.snapshot(vault, 0);
+        outcome.result.expect("a snapshot");
+        fingerprint
+    }
+
+    pub fn transaction(&self) -> u64 {
+        self.transaction
+    }
+
+    /// A shard of what was loaded.
+    pub fn restore(&self, loaded: Loaded) -> Shard {
+        let rules =
+            rule::read(&String::from_utf8(loaded.head.place.rules.expect("rules")).expect("text")).expect("rules");
+        Shard::restore(settings(), rules, self.old_rules.clone(), &loaded.head.state, loaded.restored)
+    }
+
+    /// The shard is lost, and goes on as it was loaded; only right after a snapshot.
+    pub fn resume(&mut self, loaded: Loaded) {
+        assert_eq!(loaded.head.place, self.place());
+        self.shard = self.restore(loaded);
+    }
+}
+
+/// The newest snapshot there is.
+pub fn load(vault: &mut impl Vault) -> Option<Loaded> {
+    vault.load(SHARD, u64::MAX, &|| false).expect("the store answers")
+}
