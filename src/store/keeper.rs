@@ -14,8 +14,7 @@ use crate::random::Random;
 use crate::trial;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// All that is known of the snapshots of some shards.
 pub struct Keeper<B> {

@@ -177,7 +177,12 @@ impl<B: Blobs> Reading<'_, B> {
             let batch = self.file(Kind::Ids, file)?;
             hours.read(&batch).map_err(|words| Fault::Damaged(format!("{}: {words}", file.name)))?;
         }
-        hours.0.into_iter().for_each(|(hour, ids)| self.restored.add_ids(hour, ids.into_iter()));
+        for (hour, before, ids) in hours.into_runs() {
+            if before > 0 {
+                return Err(Fault::Damaged(format!("the first {before} ids of hour {hour} are in none of its files")));
+            }
+            self.restored.add_ids(hour, ids.into_iter());
+        }
         Ok(())
     }
 }

@@ -165,8 +165,8 @@ impl Merge {
             hours.read(&batch).map_err(|words| Fault::Damaged(format!("{}: {words}", file.name)))?;
         }
         let mut builder = IdsBuilder::default();
-        for (hour, ids) in hours.0.into_iter().filter(|(hour, _)| remembered.contains(hour)) {
-            builder.push(hour, 0, ids.into_iter());
+        for (hour, before, ids) in hours.into_runs().filter(|(hour, _, _)| remembered.contains(hour)) {
+            builder.push(hour, before, ids.into_iter());
             if builder.is_full() {
                 self.writer.write(blobs, Kind::Ids, &builder.take().map_err(Fault::Damaged)?).map_err(Fault::Away)?;
             }

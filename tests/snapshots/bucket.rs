@@ -4,7 +4,7 @@ use super::python;
 use super::world::{SHARD, World, load};
 use bytes::Bytes;
 use shoal::store::blobs::{Blobs, Created, Listing, MemoryBlobs};
-use shoal::store::{Head, ObjectBlobs, Outcome, Piece, SnapshotSettings, Vault, VaultThread};
+use shoal::store::{ObjectBlobs, Outcome, Piece, SnapshotSettings, Vault, VaultThread};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};

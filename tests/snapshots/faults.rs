@@ -279,6 +279,7 @@ fn a_real_disk_that_is_full_or_read_only_fails_the_snapshot() {
     let filler = disk.0.path().join("filler");
     let filled = std::fs::write(&filler, vec![0; 1 << 20]).expect_err("the disk is small");
     assert_eq!(filled.kind(), std::io::ErrorKind::StorageFull);
+    world.happen(30);
     let (_, outcome) = world.snapshot(&mut keeper, 0);
     let words = outcome.result.expect_err("no room");
     assert!(words.contains("writing shard-00003/") && words.contains("No space left"), "{words}");

@@ -63,7 +63,9 @@ fn what_nobody_names_goes_and_what_is_newer_stays() {
         "00000000000000000099-0badcafe-ids-0000.arrow",
         "mine.txt",
     );
-    [old, newer, other, "manifest-00000000000000000000.json", "manifest-00000000000000000099.json"].map(put);
+    [old, newer, other, "manifest-00000000000000000000.json", "manifest-00000000000000000099.json"]
+        .into_iter()
+        .for_each(put);
     for _ in 0..3 {
         world.happen(10);
         world.store(&mut keeper);

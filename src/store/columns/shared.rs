@@ -65,7 +65,15 @@ impl IdsBuilder {
 
 /// Ids by hour, as they come together from several files.
 #[derive(Default)]
-pub struct Hours(pub BTreeMap<i64, Vec<u64>>);
+pub struct Hours(BTreeMap<i64, Run>);
+
+/// Ids of an hour that follow each other.
+#[derive(Default)]
+struct Run {
+    /// How many of the hour came before.
+    before: usize,
+    ids: Vec<u64>,
+}
 
 impl Hours {
     /// Takes the ids of a file. A run of ids says how many of its hour came before it; what an earlier file has from
@@ -77,15 +85,25 @@ impl Hours {
         let list = batch.column(2).as_list::<i32>();
         let (ids, offsets) = (list.values().as_primitive::<UInt64Type>().values(), list.value_offsets());
         for (row, (&hour, &before)) in hours.iter().zip(befores).enumerate() {
-            let known = self.0.entry(hour.div_euclid(HOUR)).or_default();
-            if known.len() < before as usize {
-                let found = known.len();
+            let before = before as usize;
+            let fresh = || Run { before, ids: Vec::new() };
+            let known = self.0.entry(hour.div_euclid(HOUR)).or_insert_with(fresh);
+            if before < known.before {
+                *known = fresh();
+            }
+            let found = known.before + known.ids.len();
+            if found < before {
                 return Err(format!("of the hour of {hour} expected {before} ids before its next ones, found {found}"));
             }
-            known.truncate(before as usize);
-            known.extend_from_slice(&ids[offsets[row] as usize..offsets[row + 1] as usize]);
+            known.ids.truncate(before - known.before);
+            known.ids.extend_from_slice(&ids[offsets[row] as usize..offsets[row + 1] as usize]);
         }
         Ok(())
+    }
+
+    /// All that was taken: hours with how many ids came before, and the ids.
+    pub fn into_runs(self) -> impl Iterator<Item = (i64, usize, Vec<u64>)> {
+        self.0.into_iter().map(|(hour, run)| (hour, run.before, run.ids))
     }
 }
 
