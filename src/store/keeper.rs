@@ -217,9 +217,9 @@ impl<B: Blobs> Keeper<B> {
             }
         } else if let Some(merging) = kept.merging.take() {
             match merging.step(&self.blobs) {
-                Ok(Step::GoesOn(merging)) => kept.merging = Some(merging),
-                Ok(Step::Done(range, group)) => kept.merged = Some((range, group)),
-                Err((writer, fault)) => {
+                Step::GoesOn(merging) => kept.merging = Some(merging),
+                Step::Done(range, group) => kept.merged = Some((range, group)),
+                Step::Failed(writer, fault) => {
                     writer.remove(&self.blobs);
                     let (Fault::Damaged(words) | Fault::Away(words)) = fault else { return true };
                     tracing::warn!("shard {shard}: the files of its snapshots could not be merged: {words}");

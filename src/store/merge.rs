@@ -63,6 +63,8 @@ pub enum Step {
     GoesOn(Box<Merge>),
     /// The group that takes the place of those in the range.
     Done(Range<usize>, Group),
+    /// Nothing, with what was written until then.
+    Failed(Box<GroupWriter>, Fault),
 }
 
 impl Merge {
@@ -84,7 +86,7 @@ impl Merge {
     }
 
     /// Writes at most one file.
-    pub fn step(mut self: Box<Self>, blobs: &impl Blobs) -> Result<Step, (GroupWriter, Fault)> {
+    pub fn step(mut self: Box<Self>, blobs: &impl Blobs) -> Step {
         let done = match self.stage {
             Stage::Customers => self.customers(blobs).map(|goes_on| {
                 self.stage = if goes_on { Stage::Customers } else { Stage::Ids };
@@ -97,14 +99,14 @@ impl Merge {
             Stage::Marks => self.marks(blobs).map(|()| true),
         };
         match done {
-            Err(fault) => Err((self.writer, fault)),
+            Err(fault) => Step::Failed(Box::new(self.writer), fault),
             Ok(false) => {
                 trial::crash_point("merge/part");
-                Ok(Step::GoesOn(self))
+                Step::GoesOn(self)
             }
             Ok(true) => {
                 trial::crash_point("merge/done");
-                Ok(Step::Done(self.range, self.writer.into_group()))
+                Step::Done(self.range, self.writer.into_group())
             }
         }
     }

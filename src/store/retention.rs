@@ -25,7 +25,7 @@ pub fn tidy(
     let mut known: Vec<u64> = manifests(&listing).filter(|&transaction| transaction <= until).collect();
     known.sort_unstable_by(|a, b| b.cmp(a));
     let kept = kept(blobs, shard, &known, keep)?;
-    let Some(oldest) = kept.iter().take(keep).last().map(|manifest| manifest.transaction) else { return Ok(0) };
+    let Some(oldest) = kept[..keep.min(kept.len())].last().map(|manifest| manifest.transaction) else { return Ok(0) };
     let is_kept = |transaction: u64| kept.iter().any(|manifest| manifest.transaction == transaction);
     let mut removed = 0;
     for transaction in known.into_iter().filter(|&transaction| transaction < oldest && !is_kept(transaction)).rev() {

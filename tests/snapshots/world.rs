@@ -137,7 +137,7 @@ impl World {
     fn event(&mut self) -> String {
         let random = &mut self.random;
         let customer = random.below(self.customers);
-        let long = if customer % 5 == 0 { "-whose-id-does-not-fit-into-a-row" } else { "" };
+        let long = if customer.is_multiple_of(5) { "-whose-id-does-not-fit-into-a-row" } else { "" };
         let late = if random.one_in(10) { random.below(40 * DAY as u64) as i64 } else { 0 };
         let time = (self.now - late).max(OPENING);
         let category =
