@@ -125,6 +125,55 @@ fn assert_same(found: &BTreeMap<String, Vec<Value>>, expected: &BTreeMap<String,
     assert_eq!(found.len(), expected.len(), "{what}: customers");
 }
 
+/// The snapshots of the stop, as tables: everybody is where the membership topic says.
+fn check_export(folder: &Path, broker: &Broker) {
+    let snapshot = |verb: &str, more: &[&str]| {
+        shoal(folder, broker).args(["snapshot", verb, "--snapshot", "snapshots"]).args(more).output().unwrap()
+    };
+    let verified = snapshot("verify", &[]);
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    let listed = String::from_utf8(snapshot("list", &["--json"]).stdout).unwrap();
+    let newer = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    assert_eq!(newer.filter(|entry| entry["transaction"].as_u64() > Some(0)).count(), 4, "{listed}");
+    let nameless = snapshot("export", &["--out", "tables"]);
+    let told = String::from_utf8_lossy(&nameless.stderr).into_owned();
+    assert!(nameless.status.code() == Some(1) && told.contains("name their file with --rules"), "{told}");
+    let exported = snapshot("export", &["--out", "tables", "--rules", "rules.toml"]);
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+
+    let mut members: BTreeMap<(String, String), String> = BTreeMap::new();
+    for record in broker.read_committed("seed-year.membership") {
+        let Some(value) = record.value else { continue };
+        let member: Value = serde_json::from_slice(&value).unwrap();
+        let id = member["customer_id"].as_str().unwrap();
+        for (name, value) in member["segments"].as_object().unwrap() {
+            members.insert((id.into(), name.clone()), value["value"].as_str().unwrap().into());
+        }
+        for (name, value) in member["audiences"].as_object().unwrap() {
+            members.insert((id.into(), name.clone()), if value["in"] == true { "in" } else { "out" }.into());
+        }
+    }
+    let texts = |table: &str, columns: &[&str]| -> Vec<Vec<String>> {
+        let file = std::fs::File::open(folder.join("tables").join(table)).unwrap();
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let mut rows = Vec::new();
+        for batch in reader.build().unwrap() {
+            let batch = batch.unwrap();
+            let text = |row: usize, name: &&str| {
+                arrow::array::AsArray::as_string::<i32>(batch.column_by_name(name).unwrap()).value(row).to_owned()
+            };
+            rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|name| text(row, name)).collect()));
+        }
+        rows
+    };
+    let rows = texts("memberships.parquet", &["customer_id", "segmentation", "value"]);
+    assert_eq!(rows.len(), members.len());
+    for row in rows {
+        assert_eq!(members.get(&(row[0].clone(), row[1].clone())), Some(&row[2]), "{row:?}");
+    }
+    assert_eq!(texts("positions.parquet", &["topic"]), vec![vec!["seed-year".to_owned()]; PARTITIONS as usize]);
+}
+
 #[test]
 fn a_seeded_year_goes_on_as_the_whole_year_would_have() {
     let Some(broker) = support::broker() else { return };
@@ -154,6 +203,7 @@ fn a_seeded_year_goes_on_as_the_whole_year_would_have() {
     assert!(
         values().all(|value| serde_json::from_slice::<Value>(value).unwrap()["effective_at"].as_str() >= Some(UNTIL))
     );
+    check_export(folder, broker);
     println!("{number} changes of {} customers until {until}", expected.len());
 }
 
