@@ -80,7 +80,7 @@ impl Follower {
             }
             Some(capture) => {
                 for _ in 0..random.below(8) {
-                    let Some(part) = shard.capture(1 + random.below(4) as usize) else {
+                    let Some(part) = shard.capture(1 + random.below(4)) else {
                         let capture = self.capture.take().expect("a capture goes on");
                         return self.end(capture, shard, settings, random);
                     };
