@@ -1,7 +1,8 @@
 //! Work beside the service, mostly on files and without a broker: order exports become events, events are replayed, rules are checked.
 //!
 //! Files in reading order: `convert` makes events; `input`, `lines` and `merge` read them; `player` drives shards with
-//! them; `replay` and `demo` say what comes out; `dry_run` is the service on real inputs without outputs.
+//! them; `replay` and `demo` say what comes out, `seed` stores where they have got; `snapshots` looks at what is stored;
+//! `dry_run` is the service on real inputs without outputs.
 
 pub mod convert;
 pub mod demo;
