@@ -18,12 +18,12 @@ struct Server {
 
 impl Server {
     fn start() -> Option<Self> {
-        let programs = python::programs()?;
+        let interpreter = python::interpreter()?;
         // The server cannot choose a free port itself.
         let port =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-        let mut process = Command::new(programs.join("moto_server"))
-            .args(["-H", "127.0.0.1", "-p", &port.port().to_string()])
+        let mut process = Command::new(interpreter)
+            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.port().to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

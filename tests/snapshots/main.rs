@@ -7,4 +7,6 @@ mod faults;
 mod kept;
 mod python;
 mod round_trip;
+#[path = "../support/python.rs"]
+mod support;
 mod world;

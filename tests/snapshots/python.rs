@@ -1,6 +1,6 @@
-//! Python with pyarrow reads the files and sees named, typed columns; and its environment, which the tests make
-//! themselves, under `target`, with pip.
+//! Python with pyarrow reads the files and sees named, typed columns.
 
+use super::support;
 use super::world::{SHARD, World};
 use shoal::store::{Keeper, ObjectBlobs, SnapshotSettings, names};
 use std::path::{Path, PathBuf};
@@ -10,30 +10,10 @@ use std::sync::OnceLock;
 /// What is installed: to read the files, and a server that speaks S3.
 const PACKAGES: [&str; 2] = ["pyarrow==26.0.1", "moto[s3,server]==5.2.5"];
 
-/// The folder of the environment's programs, made at the first call; `None` without Python, which is a failure with
-/// `CI=true`.
-pub fn programs() -> Option<&'static Path> {
-    static PROGRAMS: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PROGRAMS.get_or_init(|| make().map_err(skipped).ok()).as_deref()
-}
-
-fn skipped(words: String) {
-    assert!(std::env::var("CI").is_err(), "{words}");
-    println!("SKIPPED: without Python nothing is read with pyarrow, and there is no S3 server: {words}");
-}
-
-fn make() -> Result<PathBuf, String> {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python");
-    let (programs, ready) = (folder.join("bin"), folder.join("packages"));
-    let packages = PACKAGES.join("\n");
-    if std::fs::read_to_string(&ready).is_ok_and(|installed| installed == packages) {
-        return Ok(programs);
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"];
-    run(Command::new(programs.join("python3")).args(pip).args(PACKAGES))?;
-    std::fs::write(&ready, packages).map_err(|error| error.to_string())?;
-    Ok(programs)
+/// The interpreter with the packages; made once, by the first test that asks.
+pub fn interpreter() -> Option<&'static Path> {
+    static INTERPRETER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    INTERPRETER.get_or_init(|| support::python(&PACKAGES)).as_deref()
 }
 
 /// Output of a command that must succeed.
@@ -56,7 +36,7 @@ fn script() -> String {
 
 #[test]
 fn pyarrow_sees_named_typed_columns() {
-    let Some(programs) = programs() else { return };
+    let Some(interpreter) = interpreter() else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let settings =
         SnapshotSettings { url: folder.path().to_string_lossy().into_owned(), ..SnapshotSettings::default() };
@@ -67,7 +47,7 @@ fn pyarrow_sees_named_typed_columns() {
     world.happen(20);
     world.store(&mut keeper);
     let shard = folder.path().join(names::folder(SHARD));
-    let python = || Command::new(programs.join("python3"));
+    let python = || Command::new(interpreter);
     let printed = run(python().arg("-c").arg(script()).arg(&shard)).expect("the script of the page");
     let profiles = world.shard.profiles();
     let mut expected: Vec<String> = Vec::new();
