@@ -5,6 +5,7 @@ use super::columns::{self, CustomersBuilder, IdsBuilder, Kind, MarksBuilder, Tex
 use super::manifest::{File, Group};
 use super::names;
 use crate::engine::shard::Part;
+use crate::trial;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
@@ -48,6 +49,13 @@ impl GroupWriter {
         });
         // Named before it is written, so that whoever gives up knows of half of it too.
         blobs.put(&format!("{}/{name}", self.folder), bytes)
+    }
+
+    /// Writes a file of a snapshot in the making.
+    fn write_part(&mut self, blobs: &impl Blobs, kind: Kind, batch: &RecordBatch) -> Result<(), String> {
+        self.write(blobs, kind, batch)?;
+        trial::crash_point("snapshot/part");
+        Ok(())
     }
 
     /// Removes what was written; what cannot be removed is left to retention.
@@ -110,7 +118,7 @@ impl Parts {
                         return Err(format!("a customer refers to text {reference}, which did not come before it"));
                     }
                     if self.customers.is_full() {
-                        self.writer.write(blobs, Kind::Customers, &self.customers.take()?)?;
+                        self.writer.write_part(blobs, Kind::Customers, &self.customers.take()?)?;
                     }
                 }
             }
@@ -118,7 +126,7 @@ impl Parts {
                 for hour in &hours {
                     self.ids.push_hour(hour);
                     if self.ids.is_full() {
-                        self.writer.write(blobs, Kind::Ids, &self.ids.take()?)?;
+                        self.writer.write_part(blobs, Kind::Ids, &self.ids.take()?)?;
                     }
                 }
             }
@@ -126,7 +134,7 @@ impl Parts {
                 for mark in marks {
                     self.marks.push(mark);
                     if self.marks.is_full() {
-                        self.writer.write(blobs, Kind::Marks, &self.marks.take()?)?;
+                        self.writer.write_part(blobs, Kind::Marks, &self.marks.take()?)?;
                     }
                 }
             }
@@ -137,13 +145,13 @@ impl Parts {
     /// Writes what is left.
     pub fn finish(&mut self, blobs: &impl Blobs) -> Result<(), String> {
         if !self.customers.is_empty() {
-            self.writer.write(blobs, Kind::Customers, &self.customers.take()?)?;
+            self.writer.write_part(blobs, Kind::Customers, &self.customers.take()?)?;
         }
         if !self.ids.is_empty() {
-            self.writer.write(blobs, Kind::Ids, &self.ids.take()?)?;
+            self.writer.write_part(blobs, Kind::Ids, &self.ids.take()?)?;
         }
         if !self.marks.is_empty() {
-            self.writer.write(blobs, Kind::Marks, &self.marks.take()?)?;
+            self.writer.write_part(blobs, Kind::Marks, &self.marks.take()?)?;
         }
         Ok(())
     }

@@ -111,11 +111,7 @@ impl<B: Blobs> Keeper<B> {
         if making.failed.is_none() {
             let mut making =
                 self.shards.get_mut(&shard).and_then(|kept| kept.making.take()).expect("it is in the making");
-            let files = making.parts.writer().group().files().count();
             making.failed = making.parts.add(&self.blobs, part).err();
-            if making.parts.writer().group().files().count() > files {
-                trial::crash_point("snapshot/part");
-            }
             self.shards.entry(shard).or_default().making = Some(making);
         }
     }

@@ -135,6 +135,10 @@ pub const CRASH_POINTS: [&str; 26] = [
     "control/published",
 ];
 
+/// Those of them that few workers come to.
+const RARE_CRASH_POINTS: [&str; 5] =
+    ["recovery/holder-fenced", "recovery/repaired", "takeover/kept", "takeover/not-kept", "revoke/committed"];
+
 impl Plan {
     pub fn of_seed(seed: u64) -> Self {
         let mut random = Random(seed);
@@ -197,7 +201,8 @@ impl Plan {
         for _ in 0..random.below(12) {
             let is_second = self.changes_rules && random.one_in(3);
             let from = if is_second { RULES_CHANGE + random.between(0, 2_000) } else { random.between(0, end.max(1)) };
-            let name = CRASH_POINTS[random.below(CRASH_POINTS.len() as u64) as usize];
+            let points: &[&str] = if random.one_in(2) { &RARE_CRASH_POINTS } else { &CRASH_POINTS };
+            let name = points[random.below(points.len() as u64) as usize];
             self.crashes.push(CrashAt {
                 // Control is written at the very beginning.
                 from: if name.starts_with("control/") && !is_second { 0 } else { from },

@@ -132,11 +132,15 @@ impl Sum {
     pub fn rare(&self, percent_min: f64) -> Vec<String> {
         let faults = Fault::ALL.iter().map(|fault| format!("{fault:?}"));
         let crashes = POINTS.iter().map(|point| format!("crash at {point:?}"));
+        let kinds = faults.chain(crashes).chain(KINDS.map(str::to_owned));
+        let kinds = kinds.map(|kind| (kind, percent_min));
         let named = CRASH_POINTS.iter().filter(|_| cfg!(debug_assertions)).map(|name| format!("crash at {name}"));
-        let kinds = faults.chain(crashes).chain(named).chain(KINDS.map(str::to_owned));
+        // There are many, and to some few workers come: of each there is one at least.
+        let kinds = kinds.chain(named.map(|name| (name, f64::MIN_POSITIVE)));
         let percent = |kind: &str| {
             self.kinds.get(kind).map_or(0, |(worlds, _)| *worlds) as f64 * 100.0 / self.worlds.max(1) as f64
         };
-        kinds.filter(|kind| percent(kind) < percent_min).map(|kind| format!("{kind} {:.1} %", percent(&kind))).collect()
+        let rare = kinds.filter(|(kind, percent_min)| percent(kind) < *percent_min);
+        rare.map(|(kind, _)| format!("{kind} {:.1} %", percent(&kind))).collect()
     }
 }
