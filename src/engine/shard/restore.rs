@@ -53,6 +53,11 @@ impl Restored {
         self.profiles.restore(row, id, draft);
     }
 
+    /// Says that a customer of this id is added soon: its place in the index is on its way meanwhile.
+    pub fn expect(&self, id: &str) {
+        self.profiles.prefetch_cell(Profiles::hash(id.as_bytes()));
+    }
+
     /// Whether a row was filled.
     pub fn has(&self, row: RowNumber) -> bool {
         self.profiles.is_live(row)
