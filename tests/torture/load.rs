@@ -17,16 +17,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 const HOUR: i64 = 3_600_000;
-const DAY: i64 = 24 * HOUR;
+pub const DAY: i64 = 24 * HOUR;
 /// 2017-01-01T00:00:00Z.
-const OPENING: i64 = 1_483_228_800_000;
+pub const OPENING: i64 = 1_483_228_800_000;
 /// All events are from before; [`NOW`] too.
 const SPAN: i64 = 8 * 365 * DAY;
 /// The clock of the independent run: only caps what is later.
 pub const NOW: &str = "2026-01-01T00:00:00Z";
 /// Time between two events, unless so many come that the years would not do.
 const STEP_MAX: i64 = 10 * 60_000;
-const CUSTOMERS: u64 = 1_500;
+pub const CUSTOMERS: u64 = 1_500;
 /// Duplicates repeat one of so many lines.
 const RECENT: usize = 40;
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,17 +1,19 @@
 //! The proof on a real broker: services are killed in every phase while all else goes wrong too, and what consumers see in
 //! the end is what an independent run says. `--help` tells more; CONTRIBUTING.md says when to run it and how.
 //!
-//! In reading order: `options`, `trial` (the whole), `load` and `inputs` (events), `service` and `fleet` (processes),
+//! In reading order: `options`, `run` (what a run needs), `trial` (the whole), `load` and `inputs` (events), `service` and `fleet` (processes),
 //! `support::proxy` (the network), `store` (of snapshots), `trap`, `phase`, `tally` and `storm` (kills and faults), `check/`
 //! (the checker, a program of its own), `doubt` (it can fail).
 
 mod check;
+mod commands;
 mod doubt;
 mod fleet;
 mod inputs;
 mod load;
 mod options;
 mod phase;
+mod run;
 mod service;
 mod store;
 mod storm;
@@ -28,6 +30,7 @@ use std::time::Instant;
 use support::proxy::Proxy;
 
 const STORM: &str = "nothing_is_lost_repeated_or_reordered";
+const COMMANDS: &str = "a_seed_is_killed_and_run_again";
 const DOUBT: &str = "the_checker_finds";
 
 fn main() -> ExitCode {
@@ -40,7 +43,8 @@ fn main() -> ExitCode {
 /// Runs the tests that are wanted, and tells of them as Rust's own test programs do, so that their sums are right.
 fn run(options: &Options) -> ExitCode {
     let doubts = doubt::CASES.iter().map(|case| format!("{DOUBT}_{}", case.name));
-    let names: Vec<String> = doubts.chain([STORM.to_owned()]).filter(|name| options.wants(name)).collect();
+    let names: Vec<String> =
+        doubts.chain([COMMANDS.to_owned(), STORM.to_owned()]).filter(|name| options.wants(name)).collect();
     if options.list {
         names.iter().for_each(|name| println!("{name}: test"));
         println!("\n{} tests, 0 benchmarks", names.len());
@@ -65,14 +69,15 @@ fn run(options: &Options) -> ExitCode {
 /// How many failed; `None` if there is no broker.
 fn run_all(options: &Options, names: &[String]) -> Option<usize> {
     let proxy = Arc::new(Proxy::start().expect("a port for the proxy"));
-    let mut broker = trial::start_broker(&proxy)?;
+    let mut broker = run::start_broker(&proxy)?;
     let mut failed = 0;
     for name in names {
         let done = match doubt::CASES.iter().find(|case| name.strip_prefix(DOUBT) == Some(&format!("_{}", case.name))) {
             Some(case) => doubt::check(case, &broker),
             None => {
                 println!("test {name} ...");
-                trial::run(options, &mut broker, &proxy)
+                let run = if name == COMMANDS { commands::run } else { trial::run };
+                run(options, &mut broker, &proxy)
             }
         };
         println!("test {name} ... {}", if done.is_ok() { "ok" } else { "FAILED" });

@@ -45,6 +45,9 @@ pub struct Options {
     /// How often at least in each phase; if 0, once in each group of phases
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub in_each: u32,
+    /// End after so many minutes, whatever is still missing
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub minutes: u32,
     /// Where the services keep their snapshots
     #[arg(long, value_enum, default_value_t = Kind::Folder)]
     pub store: Kind,

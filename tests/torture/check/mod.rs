@@ -43,7 +43,7 @@ pub struct CheckArguments {
     expected_rejected: PathBuf,
     /// The folder with the snapshots of all shards, made when the last service ended
     #[arg(long, value_name = "FOLDER")]
-    snapshots: Option<PathBuf>,
+    snapshots: PathBuf,
 }
 
 /// What is wrong, in words.
@@ -103,14 +103,9 @@ impl CheckArguments {
         println!("outputs: {numbers} numbered once each without gaps, each in the transaction that it names");
         let rejects = outputs::compare_rejected(&rejected, &lines(&self.expected_rejected)?, faults)?;
         println!("rejected: {rejects}, once each and with the right reason");
-        if let Some(folder) = &self.snapshots {
-            let looked = snapshots::check(folder, &transactions, &customers, faults)?;
-            println!(
-                "snapshots: {} of {} shards are good, {} are not and passed over; the newest are of the journals' ends",
-                looked.good, looked.shards, looked.damaged
-            );
-            println!("snapshots: {} customers have the life and sequence of their last change", looked.customers);
-        }
+        let looked = snapshots::check(&self.snapshots, &transactions, &customers, faults)?;
+        println!("snapshots: {} of {} shards are good, {} are not", looked.good, looked.shards, looked.damaged);
+        println!("snapshots: {} customers have the life and sequence of their last change", looked.customers);
         Ok(())
     }
 }

@@ -3,8 +3,8 @@
 
 mod snapshots;
 
+use crate::run::run_checker;
 use crate::support::{Broker, Produced, send};
-use crate::trial::run_checker;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use snapshots::Wrong;
@@ -218,7 +218,7 @@ pub fn check(case: &Case, broker: &Broker) -> Result<(), String> {
     }
     let kept = folder.path().join("snapshots");
     snapshots::write(&kept, world.snapshots).map_err(|error| format!("snapshots: {error}"))?;
-    let (is_good, printed) = run_checker(&broker.address, &topics, &expected, &rejected, Some(&kept))?;
+    let (is_good, printed) = run_checker(&broker.address, &topics, &expected, &rejected, &kept)?;
     if is_good == case.says.is_empty() && printed.contains(case.says) {
         return Ok(());
     }

@@ -56,12 +56,21 @@ impl Store {
     pub fn settings(&self) -> String {
         match self {
             Self::Folder { folder, .. } => format!("[snapshots]\nurl = {:?}\n{SETTINGS}", folder.display().to_string()),
-            Self::Bucket { proxy, .. } => format!(
-                "[snapshots]\nurl = \"s3://{BUCKET}/run\"\n{SETTINGS}[snapshots.store]\naws_endpoint = \
-                 \"http://127.0.0.1:{}\"\naws_access_key_id = {USER:?}\naws_secret_access_key = {PASSWORD:?}\n\
-                 aws_region = \"us-east-1\"\naws_allow_http = \"true\"\n",
-                proxy.port
-            ),
+            Self::Bucket { proxy, .. } => {
+                let options = options(proxy.port).map(|(name, value)| format!("{name} = {value:?}\n")).concat();
+                format!("[snapshots]\nurl = \"s3://{BUCKET}/run\"\n{SETTINGS}[snapshots.store]\n{options}")
+            }
+        }
+    }
+
+    /// The same as arguments of commands.
+    pub fn arguments(&self) -> Vec<String> {
+        match self {
+            Self::Folder { folder, .. } => vec!["--snapshot".into(), folder.display().to_string()],
+            Self::Bucket { proxy, .. } => {
+                let options = options(proxy.port).map(|(name, value)| format!("--store={name}={value}"));
+                [vec!["--snapshot".into(), format!("s3://{BUCKET}/run")], options.to_vec()].concat()
+            }
         }
     }
 
@@ -153,6 +162,17 @@ impl Store {
             Self::Bucket { proxy, .. } => proxy.counts(),
         }
     }
+}
+
+/// Of the object store, by its own names.
+fn options(port: u16) -> [(&'static str, String); 5] {
+    [
+        ("aws_endpoint", format!("http://127.0.0.1:{port}")),
+        ("aws_access_key_id", USER.into()),
+        ("aws_secret_access_key", PASSWORD.into()),
+        ("aws_region", "us-east-1".into()),
+        ("aws_allow_http", "true".into()),
+    ]
 }
 
 fn trouble(proxy: &StoreProxy, trouble: Trouble, until: Instant, what: &'static str) -> Result<&'static str, String> {

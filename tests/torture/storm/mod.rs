@@ -58,25 +58,24 @@ impl<'a> Storm<'a> {
         }
     }
 
-    /// Until there were so many kills, and so many in each phase; then everybody runs undisturbed.
-    pub fn rage(&mut self, kills: u32, kills_in_each: u32) -> Result<(), String> {
-        let deadline = Instant::now() + Duration::from_secs(ROUND_SECONDS_MAX * u64::from(kills + 2));
-        loop {
+    /// Until there were so many kills, and so many in each phase, or patience ends; then everybody runs undisturbed. Phases
+    /// in which there were too few.
+    pub fn rage(&mut self, kills: u32, kills_in_each: u32, patience: Duration) -> Result<Vec<Phase>, String> {
+        let patience_max = Duration::from_secs(ROUND_SECONDS_MAX * u64::from(kills + 2));
+        let deadline = Instant::now() + if patience.is_zero() { patience_max } else { patience };
+        let missing = loop {
             let missing = if kills_in_each > 0 { self.tally.below(kills_in_each) } else { self.tally.groups_missing() };
             let is_over = self.tally.total() >= kills;
-            if is_over && missing.is_empty() {
-                break;
-            }
-            if Instant::now() > deadline {
-                return Err(format!("time is up: {} of {kills} kills\n{}", self.tally.total(), self.tally));
+            if is_over && missing.is_empty() || Instant::now() > deadline {
+                break missing;
             }
             let missing = missing.first().copied().filter(|_| is_over);
             let phase = missing.unwrap_or_else(|| self.tally.next(&mut self.random));
             self.go_on(phase)?;
-        }
+        };
         self.fleet.settle()?;
         self.count_crashes();
-        Ok(())
+        Ok(missing)
     }
 
     /// A fault, and a kill.

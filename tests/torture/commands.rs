@@ -1,0 +1,112 @@
+//! `shoal seed`: killed at each of its crash points, and run again. Services begin from it; what consumers see is what an
+//! independent run over history and topics says.
+
+use crate::fleet::Fleet;
+use crate::inputs::Inputs;
+use crate::load::{CUSTOMERS, DAY, Load, OPENING};
+use crate::options::Options;
+use crate::phase::{Phase, Way};
+use crate::run::{History, Run, words};
+use crate::support::Broker;
+use crate::support::events::{Random, event};
+use crate::support::proxy::Proxy;
+use rustix::process::Signal;
+use shoal::trial::CRASH_POINTS;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The services work for so long.
+const WORK: Duration = Duration::from_secs(5);
+/// More than one run of this takes.
+const SECONDS_MAX: u64 = 1_200;
+const HISTORY_EVENTS: usize = 4_000;
+/// The load's events begin then.
+const UNTIL: &str = "2017-01-01T00:00:00Z";
+/// Ids of the history's events and orders are above those of the load.
+const HISTORY_FIRST: usize = 1_000_000_000;
+
+pub fn run(options: &Options, broker: &mut Broker, proxy: &Arc<Proxy>) -> Result<(), String> {
+    let run = Run::prepare(options, "commands", 1, SECONDS_MAX, broker)?;
+    let history = write_history(&run)?;
+    run.with_fleet(proxy, 2, |fleet| {
+        fleet.store.settle()?;
+        seed(&run, fleet, &history)?;
+        let load = Load::start(broker, &run.load).map_err(words("load"))?;
+        work(fleet)?;
+        let written = load.finish()?;
+        let inputs = Inputs::read(broker, &run.load, &run.folder).map_err(words("inputs"))?;
+        run.wait_until_done(broker, fleet, &inputs)?;
+        (0..fleet.count()).try_for_each(|place| fleet.stop(place, None))?;
+        let expected = run.independent_run(&written, &inputs, Some(&history))?;
+        run.check(broker, &expected, &inputs.rejected, &fleet.store.objects())
+    })
+}
+
+/// All services, for a while.
+fn work(fleet: &mut Fleet) -> Result<(), String> {
+    (0..fleet.count()).try_for_each(|place| fleet.start(place))?;
+    fleet.wait(WORK, |_| None::<()>)?;
+    Ok(())
+}
+
+/// Events of the year before the load's.
+fn write_history(run: &Run) -> Result<History, String> {
+    let mut random = Random(run.options.seed);
+    let step = 365 * DAY / HISTORY_EVENTS as i64;
+    let mut lines = String::new();
+    for n in 0..HISTORY_EVENTS {
+        let (customer, time) = (random.below(CUSTOMERS), OPENING + (n as i64 - HISTORY_EVENTS as i64) * step);
+        lines.push_str(&event(&mut random, HISTORY_FIRST + n, customer, time));
+        lines.push('\n');
+    }
+    let file = run.folder.join("history.jsonl");
+    fs::write(&file, lines).map_err(words("history.jsonl"))?;
+    Ok(History { file, until: UNTIL })
+}
+
+fn seed(run: &Run, fleet: &Fleet, history: &History) -> Result<(), String> {
+    let command = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
+        command.args(["seed", "--until", UNTIL, "--bootstrap", "changes", "--partitions"]);
+        command.arg(run.load.partitions.to_string()).arg("--rules").arg(run.folder.join("rules.toml"));
+        command.args(fleet.store.arguments()).arg(&history.file);
+        command
+    };
+    for name in points("seed") {
+        for _ in 0..run.times() {
+            // What died after the last step is whole.
+            fleet.store.wipe()?;
+            kill(command(), name)?;
+            let (is_whole, told) = told_by(command())?;
+            if !is_whole && !told.contains("a whole seed") {
+                return Err(format!("shoal seed, run again after {name}: {told}"));
+            }
+        }
+        println!("  {:>5}  {name}", run.times());
+    }
+    Ok(())
+}
+
+fn points(group: &str) -> impl Iterator<Item = &'static str> + use<'_> {
+    let is_meant = move |name: &&'static str| Phase::At(name).way() == Way::Command && Phase::At(name).group() == group;
+    CRASH_POINTS.iter().map(|(name, _)| *name).filter(is_meant)
+}
+
+/// It must die there.
+fn kill(mut command: Command, name: &str) -> Result<(), String> {
+    let output = command.env("SHOAL_CRASH_AT", name).stdin(Stdio::null()).output().map_err(words("shoal"))?;
+    if output.status.signal() == Some(Signal::ABORT.as_raw()) {
+        return Ok(());
+    }
+    let (status, told) = (output.status, String::from_utf8_lossy(&output.stderr));
+    Err(format!("shoal ended with {status}, not at {name}:\n{told}"))
+}
+
+/// Whether it ended well, and what it said.
+fn told_by(mut command: Command) -> Result<(bool, String), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(words("shoal"))?;
+    Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned()))
+}

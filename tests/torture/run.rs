@@ -1,0 +1,216 @@
+//! What every run has: settings, topics and a folder; an independent run of the same events; and the checker.
+
+use crate::fleet::{Fleet, Plan};
+use crate::inputs::Inputs;
+use crate::load::{LoadOptions, NOW, Written};
+use crate::options::Options;
+use crate::service::{Guard, tail};
+use crate::store::Store;
+use crate::storm::SESSION_TIMEOUT;
+use crate::support::proxy::Proxy;
+use crate::support::{self, Broker, BrokerOptions};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Until everything is read, once nothing goes wrong any more.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A run: its group, whose name its topics begin with, its events, and where its files are.
+pub struct Run<'a> {
+    pub options: &'a Options,
+    group: &'static str,
+    pub load: LoadOptions,
+    pub folder: PathBuf,
+    temporary: TempDir,
+}
+
+/// A broker with a listener behind the proxy. `None` where the machine cannot run one.
+pub fn start_broker(proxy: &Proxy) -> Option<Broker> {
+    let properties = [
+        // Whoever takes over waits for transactions that a dead service left open: not longer than need be.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms=500",
+        "group.consumer.session.timeout.ms=6000",
+        "group.consumer.min.session.timeout.ms=1000",
+        "group.consumer.heartbeat.interval.ms=1000",
+        "group.consumer.min.heartbeat.interval.ms=500",
+    ];
+    let properties = properties.into_iter().map(str::to_owned).collect();
+    let (listeners, proxied) = (vec![("PROXIED", "PLAINTEXT")], vec![("PROXIED", proxy.port)]);
+    let broker = support::start(&BrokerOptions { properties, listeners, proxied, ..BrokerOptions::default() })?;
+    proxy.forward_to(broker.listener("PROXIED"));
+    Some(broker)
+}
+
+impl<'a> Run<'a> {
+    /// Makes the input topics, for so many seconds of events, and writes the rules.
+    pub fn prepare(
+        options: &'a Options,
+        group: &'static str,
+        inputs: u32,
+        seconds: u64,
+        broker: &Broker,
+    ) -> Result<Self, String> {
+        let temporary = tempfile::Builder::new().prefix("shoal-torture-").tempdir().map_err(words("folder"))?;
+        let folder = options.keep.as_ref().map_or(temporary.path().to_owned(), |folder| folder.join(group));
+        fs::create_dir_all(&folder).map_err(words("folder"))?;
+        let load = LoadOptions {
+            seed: options.seed,
+            topics: (0..inputs).map(|n| format!("{group}.events-{n}")).collect(),
+            partitions: options.partitions,
+            events_per_second: options.rate,
+            events_max: u64::from(options.rate) * seconds,
+        };
+        for topic in &load.topics {
+            // The events are of many years: they must not expire, nor fill a segment for each week.
+            let settings = [("retention.ms", "-1"), ("segment.ms", "1000000000000")];
+            broker.create_topic(topic, options.partitions as i32, &settings);
+        }
+        fs::write(folder.join("rules.toml"), load.rules()).map_err(words("rules.toml"))?;
+        Ok(Self { options, group, load, folder, temporary })
+    }
+
+    /// Does something with so many services, none of which is started yet; if it fails, with the ends of their logs.
+    pub fn with_fleet(
+        &self,
+        proxy: &Arc<Proxy>,
+        processes: u32,
+        act: impl FnOnce(&mut Fleet) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let guard = Guard::start(&self.temporary.path().display().to_string())?;
+        let store = Store::start(self.options.store, &self.folder, self.options.seed, &guard)?;
+        let plan = |place| self.plan(place, place + 1 == processes, proxy, &store);
+        let plans = (0..processes).map(plan).collect::<Result<Vec<_>, String>>()?;
+        let logs: Vec<PathBuf> = plans.iter().map(|plan| plan.log.clone()).collect();
+        let mut fleet = Fleet::new(plans, Arc::clone(proxy), guard, store);
+        let done = act(&mut fleet);
+        drop(fleet);
+        done.map_err(|words| {
+            let logs: Vec<String> = logs.iter().map(|log| format!("--- {}\n{}", log.display(), tail(log))).collect();
+            format!("{words}\n{}", logs.join("\n"))
+        })
+    }
+
+    /// How many kills a crash point gets that is gone to by intention.
+    pub fn times(&self) -> u32 {
+        self.options.in_each.max(1)
+    }
+
+    fn topic(&self, name: &str) -> String {
+        format!("{}.{name}", self.group)
+    }
+
+    /// Settings and log of a service. The last has two workers.
+    fn plan(&self, place: u32, is_last: bool, proxy: &Proxy, store: &Store) -> Result<Plan, String> {
+        let (name, workers) = (format!("service-{place}"), 1 + u32::from(is_last));
+        let topics: String = ["changes", "membership", "rejected", "journal", "control"]
+            .map(|name| format!("{name} = {:?}\n", self.topic(name)))
+            .concat();
+        let protocol = match self.options.group_protocol.as_str() {
+            "classic" => String::new(),
+            other => format!("group_protocol = {other:?}\n"),
+        };
+        let settings = format!(
+            "rules = \"rules.toml\"\n[kafka]\nbrokers = \"127.0.0.1:{}\"\ngroup = {:?}\ninstance = {name:?}\n\
+             inputs = {:?}\n{protocol}session_timeout_ms = {}\nfetch_wait_ms = 20\n[kafka.topics]\n{topics}\
+             [kafka.client]\n\"client.id\" = {name:?}\n[worker]\nworkers = {workers}\n[log]\nlevel = \"trace\"\n{}",
+            proxy.port,
+            self.group,
+            self.load.topics,
+            SESSION_TIMEOUT.as_millis(),
+            store.settings(),
+        );
+        let (config, log) = (self.folder.join(format!("{name}.toml")), self.folder.join(format!("{name}.log")));
+        fs::write(&config, settings).map_err(words("settings"))?;
+        fs::write(&log, "").map_err(words("log"))?;
+        Ok(Plan { name, config, log, workers })
+    }
+
+    /// Waits until the group stands at the end of all inputs.
+    pub fn wait_until_done(&self, broker: &Broker, fleet: &mut Fleet, inputs: &Inputs) -> Result<(), String> {
+        let (topics, partitions) = (&self.load.topics, self.load.partitions as i32);
+        let stands = || -> Vec<Vec<i64>> {
+            topics.iter().map(|topic| broker.committed(self.group, topic, partitions)).collect()
+        };
+        match fleet.wait(PATIENCE, |_| (stands() == inputs.ends).then_some(()))? {
+            Some(()) => Ok(()),
+            None => Err(format!("after {PATIENCE:?} the group stands at {:?}, not at {:?}", stands(), inputs.ends)),
+        }
+    }
+
+    /// `shoal replay` of the same events, shard by shard; before them those of a history, of which nothing is published.
+    pub fn independent_run(
+        &self,
+        written: &Written,
+        inputs: &Inputs,
+        history: Option<&History>,
+    ) -> Result<PathBuf, String> {
+        let path = self.folder.join("expected.jsonl");
+        let until = jiff::Timestamp::from_millisecond(written.until).map_err(words("until"))?.to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
+        // A deliberate bug is one of the services' only.
+        command.env_remove("SHOAL_SABOTAGE");
+        let partitions = self.load.partitions.to_string();
+        command.args(["replay", "--now", NOW, "--until", &until, "--partitions", &partitions, "--rules"]);
+        command.arg(self.folder.join("rules.toml"));
+        if let Some(history) = history {
+            command.args(["--publish-from", history.until, "--bootstrap", "changes"]).arg(&history.file);
+        }
+        command.args(&inputs.files).stderr(Stdio::piped());
+        let output = command
+            .stdout(File::create(&path).map_err(words("expected.jsonl"))?)
+            .output()
+            .map_err(words("shoal replay"))?;
+        match output.status.success() {
+            true => Ok(path),
+            false => Err(format!("shoal replay: {}", String::from_utf8_lossy(&output.stderr))),
+        }
+    }
+
+    pub fn check(&self, broker: &Broker, expected: &Path, rejected: &Path, snapshots: &Path) -> Result<(), String> {
+        let names = ["changes", "membership", "rejected", "journal"].map(|name| self.topic(name));
+        let (good, output) = run_checker(&broker.address, &names, expected, rejected, snapshots)?;
+        println!("  {}", output.trim_end().replace('\n', "\n  "));
+        if good { Ok(()) } else { Err("the checker found faults".into()) }
+    }
+}
+
+/// Events of before the run, in a file.
+pub struct History {
+    pub file: PathBuf,
+    /// All are from before this moment.
+    pub until: &'static str,
+}
+
+/// Runs the checker as a process of its own on changes, membership, rejected and journal, and on snapshots: whether all
+/// is well, and what it printed.
+pub fn run_checker(
+    brokers: &str,
+    topics: &[String; 4],
+    expected: &Path,
+    rejected: &Path,
+    snapshots: &Path,
+) -> Result<(bool, String), String> {
+    let program = std::env::current_exe().map_err(words("this program"))?;
+    let mut command = Command::new(program);
+    command.args(["check", "--brokers", brokers]);
+    for (option, topic) in ["--changes", "--membership", "--rejected", "--journal"].iter().zip(topics) {
+        command.args([option, topic.as_str()]);
+    }
+    command.arg("--expected").arg(expected).arg("--expected-rejected").arg(rejected);
+    command.arg("--snapshots").arg(snapshots);
+    let output = command.output().map_err(words("the checker"))?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Ok((output.status.success(), printed))
+}
+
+pub fn listed<N: std::fmt::Display>(counts: &std::collections::BTreeMap<&str, N>) -> String {
+    counts.iter().map(|(what, count)| format!("{what} {count}")).collect::<Vec<_>>().join(", ")
+}
+
+pub fn words<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> String {
+    move |error| format!("{what}: {error}")
+}
