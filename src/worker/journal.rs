@@ -23,6 +23,7 @@
 //!    7 skip           v topic, v offset
 //!    8 census         v number
 //!    9 seed           u64 digest of the seed that the shard began from
+//!   10 rebuild        u64 digest of the state that was made anew: that of the snapshot of this transaction
 //! checksum            u64  xxh3 of all before
 //! ```
 //! "last now" starts at 0 in each record and is the moment of the last step or tick.
@@ -37,6 +38,10 @@ pub const FORMAT: u8 = 1;
 /// did not bring its customer's deadlines up to its arrival (T3). 2: a step fired deadlines too, and what fired depended
 /// on how the timing wheel had come to look as it did.
 pub const SEMANTICS: u64 = 3;
+/// The first version under which snapshots were made.
+pub const SNAPSHOTS_SINCE: u64 = 3;
+/// Records of these versions have the layout above. Those of older ones cannot be read at all.
+const SEMANTICS_READ: std::ops::RangeInclusive<u64> = 2..=SEMANTICS;
 /// A transaction ends before one of its journal records grows beyond this.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 /// Input topics at most, so that one operation has a bounded size.
@@ -71,6 +76,8 @@ pub enum Operation {
     Census(u64),
     /// The shard began from a seed whose state has this digest.
     Seed(u64),
+    /// The state was made anew; it has this digest, and is the snapshot of this transaction.
+    Rebuild(u64),
 }
 
 /// The records of one topic in a step.
@@ -89,6 +96,8 @@ pub struct StepPart {
 /// A journal record, read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JournalRecord {
+    /// The version under which its operations mean what they mean: [`SEMANTICS`], or an older one.
+    pub semantics: u64,
     pub shard: u32,
     pub transaction: u64,
     pub transactional_id: String,
@@ -148,10 +157,8 @@ impl Operations {
             Operation::Forget(customers) => self.put(6, &[u64::from(*customers)]),
             Operation::Skip { topic, offset } => self.put(7, &[u64::from(*topic), *offset as u64]),
             Operation::Census(number) => self.put(8, &[*number]),
-            Operation::Seed(digest) => {
-                self.bytes.push(9);
-                self.bytes.extend_from_slice(&digest.to_le_bytes());
-            }
+            Operation::Seed(digest) => self.put_digest(9, *digest),
+            Operation::Rebuild(digest) => self.put_digest(10, *digest),
         }
     }
 
@@ -197,6 +204,11 @@ impl Operations {
         }
     }
 
+    fn put_digest(&mut self, kind: u8, digest: u64) {
+        self.bytes.push(kind);
+        self.bytes.extend_from_slice(&digest.to_le_bytes());
+    }
+
     fn put_now(&mut self, now: Millis) {
         let difference = now.wrapping_sub(self.now);
         put_number(&mut self.bytes, ((difference << 1) ^ (difference >> 63)) as u64);
@@ -227,13 +239,17 @@ impl fmt::Display for Unreadable {
         match self {
             Self::Checksum => write!(f, "the checksum is wrong: the record is damaged"),
             Self::Format(found) => write!(f, "format version {found}; this program reads {FORMAT}"),
-            Self::Semantics(found) => write!(f, "semantics version {found}; this program knows {SEMANTICS}"),
+            Self::Semantics(found) => {
+                let (first, last) = (SEMANTICS_READ.start(), SEMANTICS_READ.end());
+                write!(f, "semantics version {found}; this program reads {first} to {last}")
+            }
             Self::Content(what) => write!(f, "{what}"),
         }
     }
 }
 
 impl JournalRecord {
+    /// Reads a record. Operations of an older semantics version are read, and must not be done again.
     pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
         let (content, checksum) = bytes.split_last_chunk::<8>().ok_or(Unreadable::Checksum)?;
         if xxh3_64(content) != u64::from_le_bytes(*checksum) {
@@ -244,11 +260,11 @@ impl JournalRecord {
             FORMAT => {}
             other => return Err(Unreadable::Format(other)),
         }
-        match input.number()? {
-            SEMANTICS => {}
-            other => return Err(Unreadable::Semantics(other)),
+        let semantics = input.number()?;
+        if !SEMANTICS_READ.contains(&semantics) {
+            return Err(Unreadable::Semantics(semantics));
         }
-        let record = input.record()?;
+        let record = input.record(semantics)?;
         if input.bytes.is_empty() { Ok(record) } else { Err(Unreadable::Content("bytes after the last operation")) }
     }
 }
@@ -259,7 +275,7 @@ struct Input<'a> {
 }
 
 impl Input<'_> {
-    fn record(&mut self) -> Result<JournalRecord, Unreadable> {
+    fn record(&mut self, semantics: u64) -> Result<JournalRecord, Unreadable> {
         let (shard, transaction) = (self.small()?, self.number()?);
         let length = self.small()? as usize;
         let id = self.bytes.split_off(..length).ok_or(Unreadable::Content("it ends within the transactional id"))?;
@@ -269,6 +285,7 @@ impl Input<'_> {
         let positions = (0..self.number()?).map(|_| self.offset()).collect::<Result<_, _>>()?;
         let operations = (0..self.number()?).map(|_| self.operation()).collect::<Result<_, _>>()?;
         Ok(JournalRecord {
+            semantics,
             shard,
             transaction,
             transactional_id,
@@ -294,6 +311,7 @@ impl Input<'_> {
             7 => Operation::Skip { topic: self.topic()?, offset: self.offset()? },
             8 => Operation::Census(self.number()?),
             9 => Operation::Seed(self.eight()?),
+            10 => Operation::Rebuild(self.eight()?),
             _ => return Err(Unreadable::Content("an operation of unknown kind")),
         })
     }

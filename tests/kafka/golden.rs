@@ -8,8 +8,8 @@ use crate::pipeline::{produced, settings};
 use crate::service::Service;
 use crate::support::events::{Line, RULES, hostile, shop};
 use crate::support::golden::{self, Golden};
-use crate::support::{self, Broker};
-use shoal::kafka::{KafkaSettings, Own, Topic};
+use crate::support::{self, Broker, Received, memory};
+use shoal::kafka::KafkaSettings;
 use shoal::worker::journal::{JournalRecord, Operation, SEMANTICS};
 use std::time::{Duration, Instant};
 
@@ -47,11 +47,26 @@ fn wait_until_done(broker: &Broker, kafka: &KafkaSettings) {
     }
 }
 
+/// Time goes on once all is read, and what fell due by it fires.
+fn wait_for_ticks(broker: &Broker, kafka: &KafkaSettings) {
+    let deadline = Instant::now() + PATIENCE;
+    while !operations(&broker.read_committed(&kafka.topics.journal)).iter().any(|of| matches!(of, Operation::Tick(_))) {
+        assert!(Instant::now() < deadline, "no tick");
+    }
+}
+
+fn operations(journal: &[Received]) -> Vec<Operation> {
+    let operations = |record: &Received| JournalRecord::read(record.value.as_deref().unwrap()).unwrap().operations;
+    journal.iter().flat_map(operations).collect()
+}
+
 #[test]
 fn golden_files_can_be_made_and_read() {
     let Some(broker) = support::broker() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings(broker, folder.path(), "golden", PARTITIONS as i32);
+    let snapshots = folder.path().join("snapshots");
+    settings.snapshots.url = snapshots.to_str().unwrap().to_owned();
     broker.create_topic("golden-visits", PARTITIONS as i32, &[("retention.ms", "-1")]);
     settings.kafka.inputs.push("golden-visits".into());
     let lines = lines();
@@ -62,19 +77,19 @@ fn golden_files_can_be_made_and_read() {
         produce(broker, &settings.kafka, lines);
         let service = Service::start(folder.path(), &settings, "golden", 0);
         wait_until_done(broker, &settings.kafka);
+        wait_for_ticks(broker, &settings.kafka);
         service.stop();
     }
-    let made = Golden::of_broker(broker, &settings.kafka, PARTITIONS, SEMANTICS);
+    let mut made = Golden::of_broker(broker, &settings.kafka, PARTITIONS, SEMANTICS);
     let kept = std::env::var("SHOAL_GOLDEN").ok().map(|name| golden::folder(&name));
     let to = kept.unwrap_or_else(|| folder.path().join("golden"));
+    golden::keep_snapshots(&snapshots, &to);
+    made.fingerprints = memory::fingerprints(&made, &golden::blobs(&to));
     made.write(&to);
 
     let read = Golden::read(&to);
     assert!(read.records == made.records && read.offsets == made.offsets);
-    let journal = made.records.iter().filter(|(topic, ..)| *topic == Topic::Own(Own::Journal));
-    let operations: Vec<Operation> = journal
-        .flat_map(|(.., stored)| JournalRecord::read(stored.value.as_deref().unwrap()).unwrap().operations)
-        .collect();
+    let operations = operations(&broker.read_committed(&settings.kafka.topics.journal));
     let is_there = |is_of: fn(&Operation) -> bool| operations.iter().any(is_of);
     assert!(is_there(|operation| matches!(operation, Operation::Step { parts, .. } if parts.len() == 2)));
     assert!(is_there(|operation| matches!(operation, Operation::Tick(_))));

@@ -3,7 +3,8 @@
 //! A folder in `tests/golden` has `records.jsonl.gz`: JSON, one object a line. The first line is the head: which program
 //! and semantics, the input topics in their order, partitions, the group's offsets as `[topic, partition, offset]`. Each
 //! further line is a record: `topic` (`input/0`, …, or one of our own by its short name), `partition`, `offset`,
-//! `timestamp`, `key`, `value`, `headers`. Bytes are text where they are UTF-8, else `{"hex": "…"}`, and null is none.
+//! `timestamp`, `key`, `value`, `headers`. Bytes are text where they are UTF-8, else `{"hex": "…"}`, and null is none. From
+//! journal-3 on the service's snapshots are in `snapshots` beside it, and the head has each shard's `fingerprints`.
 
 use super::{Broker, Received};
 use flate2::Compression;
@@ -12,6 +13,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use shoal::kafka::memory::{Cluster, Stored};
 use shoal::kafka::{KafkaSettings, Own, Topic};
+use shoal::store::blobs::{Blobs, MemoryBlobs};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -27,6 +29,8 @@ pub struct Golden {
     /// Of the group: topic, partition, offset.
     pub offsets: Vec<(u16, u32, i64)>,
     pub records: Vec<(Topic, u32, Stored)>,
+    /// Of each shard's whole state; empty if there were no snapshots yet.
+    pub fingerprints: Vec<u64>,
 }
 
 /// The folder of one version.
@@ -47,7 +51,7 @@ impl Golden {
                 offsets.extend((0..).zip(committed).map(|(partition, offset)| (input, partition, offset)));
             }
         }
-        Self { semantics, inputs: kafka.inputs.clone(), partitions, offsets, records }
+        Self { semantics, inputs: kafka.inputs.clone(), partitions, offsets, records, fingerprints: Vec::new() }
     }
 
     pub fn write(&self, folder: &Path) {
@@ -60,6 +64,7 @@ impl Golden {
             "inputs": self.inputs,
             "partitions": self.partitions,
             "offsets": self.offsets,
+            "fingerprints": self.fingerprints,
         });
         writeln!(out, "{head}").expect("written");
         for (topic, partition, stored) in &self.records {
@@ -90,6 +95,7 @@ impl Golden {
             inputs: serde_json::from_value(head["inputs"].clone()).expect("names"),
             partitions: head["partitions"].as_u64().expect("a number") as u32,
             offsets: serde_json::from_value(head["offsets"].clone()).expect("offsets"),
+            fingerprints: serde_json::from_value(head["fingerprints"].clone()).unwrap_or_default(),
             records: lines.map(|line| record(&line)).collect(),
         }
     }
@@ -105,6 +111,37 @@ impl Golden {
         }
         cluster
     }
+}
+
+/// The snapshots of a folder, if there are any.
+pub fn blobs(folder: &Path) -> MemoryBlobs {
+    let blobs = MemoryBlobs::default();
+    for shard in std::fs::read_dir(folder.join("snapshots")).into_iter().flatten() {
+        let shard = shard.expect("a folder");
+        for file in std::fs::read_dir(shard.path()).expect("a folder") {
+            let file = file.expect("a file");
+            let name = format!("{}/{}", text(&shard.file_name()), text(&file.file_name()));
+            blobs.put(&name, std::fs::read(file.path()).expect("bytes").into()).expect("memory");
+        }
+    }
+    blobs
+}
+
+/// Keeps a service's snapshots beside its records.
+pub fn keep_snapshots(from: &Path, folder: &Path) {
+    for shard in std::fs::read_dir(from).expect("snapshots") {
+        let shard = shard.expect("a folder");
+        let to = folder.join("snapshots").join(shard.file_name());
+        std::fs::create_dir_all(&to).expect("a folder");
+        for file in std::fs::read_dir(shard.path()).expect("a folder") {
+            let file = file.expect("a file");
+            std::fs::copy(file.path(), to.join(file.file_name())).expect("copied");
+        }
+    }
+}
+
+fn text(name: &std::ffi::OsStr) -> String {
+    name.to_str().expect("a plain name").to_owned()
 }
 
 fn all_topics(kafka: &KafkaSettings) -> impl Iterator<Item = (Topic, &str)> {

@@ -1,11 +1,14 @@
 //! The worker on the memory log: the answer that everything else is compared with.
 
 use super::events::{DAY, Line, OPENING};
+use super::golden::Golden;
 use super::views::Views;
 use shoal::engine::decode::{Partitioner, Source};
 use shoal::engine::shard::{Bootstrap, Settings};
 use shoal::kafka::memory::{Cluster, MemoryLog, Stored};
 use shoal::kafka::{Failure, Own, StartAt, Topic};
+use shoal::store::Keeper;
+use shoal::store::blobs::MemoryBlobs;
 use shoal::worker::{Job, Worker, control};
 use std::sync::Arc;
 
@@ -60,6 +63,37 @@ pub fn run_to_end(worker: &mut Worker<MemoryLog>) -> Result<(), Failure> {
         }
     }
     panic!("the worker does not come to an end");
+}
+
+/// The job of a golden service: its inputs and the rules that were in force in the end.
+pub fn golden_job(golden: &Golden) -> Job {
+    let mut control = golden.records.iter().filter(|(topic, ..)| *topic == Topic::Own(Own::Control));
+    let is_rules = |stored: &Stored| stored.key.as_deref().is_some_and(|key| key.starts_with(b"rules/"));
+    let rules = control.rfind(|(.., stored)| is_rules(stored));
+    let rules = String::from_utf8(rules.expect("rules").2.value.clone().expect("a file")).expect("text");
+    Job { inputs: golden.inputs.clone(), ..job(&golden.inputs[0], golden.partitions, &rules) }
+}
+
+/// A golden cluster, at the moment at which its service stopped.
+pub fn golden_cluster(golden: &Golden) -> Cluster {
+    let cluster = golden.cluster();
+    cluster.set_clock(golden.records.iter().filter_map(|(.., stored)| stored.timestamp).max().expect("records"));
+    cluster
+}
+
+/// A worker with snapshots.
+pub fn golden_worker(golden: &Golden, cluster: &Cluster, blobs: &MemoryBlobs) -> Worker<MemoryLog> {
+    let keeper = Keeper::new(blobs.clone(), 2, 7);
+    worker(cluster, 4_096, golden_job(golden)).with_snapshots(Box::new(keeper), 60_000)
+}
+
+/// Of each shard as a start from the snapshots finds it; nothing is done again.
+pub fn fingerprints(golden: &Golden, blobs: &MemoryBlobs) -> Vec<u64> {
+    let mut worker = golden_worker(golden, &golden_cluster(golden), blobs);
+    // The assignment, and then a shard a turn.
+    (0..=golden.partitions).for_each(|_| worker.turn().expect("a start"));
+    assert_eq!(worker.counts().records, 0, "a snapshot stands at the journal's end");
+    worker.shards().map(|held| held.shard().expect("a state").fingerprint()).collect()
 }
 
 /// What consumers see after all of these records.
