@@ -4,7 +4,8 @@
 //! [`is_sabotaged`] to `false`, which the last lines of this file check, and reads none of the variables.
 //!
 //! A process takes its orders from the environment, once: `SHOAL_CRASH_AT=name` aborts it when it first comes to the
-//! crash point of that name, `name@3` when it does so the third time; `SHOAL_SABOTAGE=name` puts a bug into it, and
+//! crash point of that name, `name@3` when it does so the third time, `apply/c-7` when a
+//! record of that customer is applied; `SHOAL_SABOTAGE=name` puts a bug into it, and
 //! `SHOAL_BLIND=1` switches off what it checks of itself, so that only others can find the bug. In the simulation, where
 //! many processes are threads' coroutines, a thread sets the same with [`on_crash_point`], [`sabotage`] and [`blind`].
 
@@ -49,6 +50,11 @@ pub const CRASH_POINTS: [(&str, &str); 37] = [
     ("rebuild/snapshot", "the snapshot of a rebuild is put, its journal record is not there"),
     ("rebuild/journal", "its journal record is committed"),
 ];
+
+/// Before a customer id: a process can also be told to crash when it applies a record of this customer, which stands for
+/// a record that kills it.
+#[cfg(debug_assertions)]
+const APPLYING: &str = "apply/";
 
 /// A bug that can be switched on. Each is at one place in the code, where it says what it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,11 +125,11 @@ impl Sabotage {
 }
 
 #[cfg(debug_assertions)]
-pub use armed::{blind, crash_point, is_blind, is_sabotaged, on_crash_point, sabotage};
+pub use armed::{blind, crash_applying, crash_point, is_blind, is_sabotaged, on_crash_point, sabotage};
 
 #[cfg(debug_assertions)]
 mod armed {
-    use super::{CRASH_POINTS, Sabotage};
+    use super::{APPLYING, CRASH_POINTS, Sabotage};
     use std::cell::{Cell, RefCell};
     use std::env;
     use std::rc::Rc;
@@ -163,7 +169,7 @@ mod armed {
     }
 
     fn check(name: &str) {
-        let is_known = CRASH_POINTS.iter().any(|(known, _)| *known == name);
+        let is_known = name.starts_with(APPLYING) || CRASH_POINTS.iter().any(|(known, _)| *known == name);
         assert!(is_known, "{name:?} is not in the table of crash points, src/trial.rs");
     }
 
@@ -181,6 +187,20 @@ mod armed {
         {
             eprintln!("crash point {name}: this process ends, as SHOAL_CRASH_AT says");
             std::process::abort();
+        }
+    }
+
+    /// Records of these keys are about to be applied: the process ends here if it was told to at one of them.
+    pub fn crash_applying<'a>(keys: impl Iterator<Item = Option<&'a [u8]>>) {
+        let Some((crash, key)) = CRASH.as_ref().and_then(|crash| Some((crash, crash.name.strip_prefix(APPLYING)?)))
+        else {
+            return;
+        };
+        for found in keys {
+            if found == Some(key.as_bytes()) && crash.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                eprintln!("a record of {key}: this process ends, as SHOAL_CRASH_AT says");
+                std::process::abort();
+            }
         }
     }
 
@@ -215,6 +235,11 @@ mod armed {
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub const fn crash_point(_name: &'static str) {}
+
+/// Nothing: this is a release build.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn crash_applying<'a>(_keys: impl Iterator<Item = Option<&'a [u8]>>) {}
 
 /// False: this is a release build.
 #[cfg(not(debug_assertions))]

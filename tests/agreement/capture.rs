@@ -55,6 +55,7 @@ impl Follower {
         let Some(twin) = &mut self.twin else { return };
         let same = match input {
             Input::Records { now, records } => Input::Records { now: *now, records },
+            Input::Skipped(record) => Input::Skipped(record),
             Input::Tick(moment) => Input::Tick(*moment),
             Input::Rules(rules) => Input::Rules(Arc::clone(rules)),
             Input::Sweep(customers) => Input::Sweep(*customers),
