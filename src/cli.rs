@@ -8,6 +8,7 @@ mod convert;
 mod demo;
 mod place;
 mod produce;
+mod rebuild;
 mod replay;
 mod run;
 mod seed;
@@ -46,6 +47,7 @@ enum Command {
     Run(run::RunArguments),
     Seed(seed::SeedArguments),
     Snapshot(snapshot::SnapshotArguments),
+    Rebuild(rebuild::RebuildArguments),
 }
 
 /// Does what was typed; the process's status.
@@ -59,6 +61,7 @@ pub fn run() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Seed(command) => command.run(),
         Command::Snapshot(command) => command.run(),
+        Command::Rebuild(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

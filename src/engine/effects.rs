@@ -56,11 +56,6 @@ impl Cause {
         (Self::Bootstrap, "bootstrap"),
     ];
 
-    /// Whether it ends all that is known of the customer.
-    pub fn is_end(self) -> bool {
-        matches!(self, Self::Erase | Self::OptOut | Self::Forgotten)
-    }
-
     /// The name in the change event.
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].1

@@ -172,7 +172,7 @@ pub enum Reason {
     TimeFuture,
     Amount,
     Currency,
-    /// The record killed the process twice and was skipped (R-journal `Skip`).
+    /// The record killed the process whenever it was applied, and was left out.
     Crash,
 }
 

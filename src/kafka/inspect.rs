@@ -282,8 +282,13 @@ mod tests {
     use super::*;
 
     fn seen(name: &str, replicas: usize, allowed: &[Operation], settings: &[(&str, &str)]) -> Seen {
-        let described =
-            Described { name: name.into(), error: None, replicas: vec![replicas; 4], allowed: Some(allowed.to_vec()) };
+        let described = Described {
+            name: name.into(),
+            error: None,
+            replicas: vec![replicas; 4],
+            allowed: Some(allowed.to_vec()),
+            members: Vec::new(),
+        };
         let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         Seen { described, settings }
     }

@@ -6,7 +6,7 @@
 //! `connect` (the first contact), `inspect` and `topics` (what must be so before anything runs), `fate` (what becomes of
 //! errors), `raw` and `raw_admin` (all unsafe code), `inbox` (what waits for a worker), `group` (which shards are the
 //! worker's), `fetch` (live records), `watch` and `survey` (when time may pass), `reader` (reading again), `transaction`
-//! (the producer), `kafka_log` (all put together), `dry_run`, `produce`, `report` and `sample` (`shoal check --connect`).
+//! (the producer), `members` (who else is there), `kafka_log` (all put together), `dry_run`, `produce`, `report` and `sample` (`shoal check --connect`).
 
 mod client;
 mod connect;
@@ -18,6 +18,7 @@ mod inbox;
 mod inspect;
 mod kafka_log;
 mod log;
+mod members;
 pub mod memory;
 mod produce;
 mod raw;
@@ -38,6 +39,7 @@ pub use kafka_log::KafkaLog;
 pub use log::{
     Batch, Failure, Header, InputOffset, Log, Moment, News, OutRecord, Own, Reader, Record, StartAt, Topic, Transaction,
 };
+pub use members::wait_until_alone;
 pub use produce::{ProducedEvent, Producing};
 pub use reader::{KafkaBatch, KafkaReader};
 pub use report::report;

@@ -22,6 +22,8 @@ pub struct Described {
     pub replicas: Vec<usize>,
     /// What we may do with it; `None` if the broker does not say.
     pub allowed: Option<Vec<Operation>>,
+    /// Who is in a group: names and hosts.
+    pub members: Vec<String>,
 }
 
 /// Gives a client the token it authenticates with from now on.
@@ -110,6 +112,9 @@ pub fn describe_group<C: ClientContext>(
             name: name.to_owned(),
             error: code_of(native::rd_kafka_ConsumerGroupDescription_error(group)),
             replicas: Vec::new(),
+            members: (0..native::rd_kafka_ConsumerGroupDescription_member_count(group))
+                .map(|place| member_of(native::rd_kafka_ConsumerGroupDescription_member(group, place)))
+                .collect(),
             allowed: (!allowed.is_null()).then(|| slice(allowed, count).to_vec()),
         })
     }
@@ -180,7 +185,25 @@ unsafe fn topic_of(topic: *const native::rd_kafka_TopicDescription_t) -> Describ
             error: code_of(native::rd_kafka_TopicDescription_error(topic)),
             replicas: slice(partitions, partition_count).iter().map(replicas_of).collect(),
             allowed: (!allowed.is_null()).then(|| slice(allowed, allowed_count).to_vec()),
+            members: Vec::new(),
         }
+    }
+}
+
+/// The name of a member, its own if it has one, and its host.
+///
+/// # Safety
+/// `member` must be alive.
+unsafe fn member_of(member: *const native::rd_kafka_MemberDescription_t) -> String {
+    let text = |text: *const c_char| {
+        // SAFETY: null, or a text that belongs to the member.
+        (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+    };
+    // SAFETY: as promised.
+    unsafe {
+        let name = text(native::rd_kafka_MemberDescription_group_instance_id(member));
+        let name = name.or_else(|| text(native::rd_kafka_MemberDescription_consumer_id(member))).unwrap_or_default();
+        format!("{name} at {}", text(native::rd_kafka_MemberDescription_host(member)).unwrap_or_default())
     }
 }
 

@@ -68,6 +68,11 @@ impl<B: Blobs> Keeper<B> {
         &self.blobs
     }
 
+    /// Removes a shard's snapshots after a transaction: of a history that is not gone on with. How many there were.
+    pub fn drop_after(&mut self, shard: u32, transaction: u64) -> Result<usize, String> {
+        retention::drop_after(&self.blobs, shard, transaction)
+    }
+
     /// On what the next snapshot of a shard stands: one that was loaded elsewhere, or none.
     pub fn set_footing(&mut self, shard: u32, footing: Option<Manifest>) {
         self.abandon(shard);

@@ -84,12 +84,13 @@ pub struct Place {
     pub partitions: u32,
     /// The next offset of the control topic.
     pub control_next: i64,
-    /// Offset of the rules in force in the control topic; `None` if they came with a seed.
+    /// Offset of the rules in force in the control topic; `None` if they came with a seed or a rebuild.
     pub rules_at: Option<i64>,
     /// Of the rules before, while a sweep goes on.
     pub old_rules_at: Option<i64>,
     pub rules_version: String,
-    /// The rules themselves, where they do not stand in the control topic.
+    /// The rules themselves, where they do not stand in the control topic: those in force, or those that a sweep is
+    /// replacing.
     pub rules: Option<Vec<u8>>,
     /// The wall clock of the last step.
     pub now: i64,

@@ -57,6 +57,17 @@ pub fn tidy(
     Ok(removed)
 }
 
+/// Removes the snapshots after a transaction, the newest first: they are of a history that is not gone on with.
+pub fn drop_after(blobs: &impl Blobs, shard: u32, transaction: u64) -> Result<usize, String> {
+    let folder = names::folder(shard);
+    let mut later: Vec<u64> = manifests(&blobs.list(&folder)?).filter(|&other| other > transaction).collect();
+    later.sort_unstable_by(|a, b| b.cmp(a));
+    for &other in &later {
+        blobs.remove(&format!("{folder}/{}", names::manifest(other)))?;
+    }
+    Ok(later.len())
+}
+
 fn manifests(listing: &Listing) -> impl Iterator<Item = u64> + '_ {
     listing.files.iter().filter_map(|(name, _)| names::manifest_transaction(name))
 }

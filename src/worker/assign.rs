@@ -56,7 +56,7 @@ impl<L: Log> Worker<L> {
         let now = self.log.now().monotonic;
         let throttle = Throttle::new(self.job.max_changes_per_minute, self.job.partitions, now);
         let snapshot_due = self.snapshots.as_ref().map_or(u64::MAX, |snapshots| snapshots.next_due(now));
-        self.places.insert(number, Place { held, feed, throttle, is_kept, snapshot_due });
+        self.places.insert(number, Place { held, feed, throttle, care: None, is_kept, snapshot_due });
     }
 
     pub(super) fn drop_shard(&mut self, number: u32) {
@@ -171,6 +171,7 @@ impl<L: Log> Worker<L> {
             self.torn_repaired += recovery.recover(&mut place.held)?;
             let (transactions, records) = (place.held.transaction(), place.held.counts().records);
             tracing::info!(shard = number, transactions, records, "shard recovered");
+            self.begin_with_care(number);
         }
         self.recoveries += 1;
         if number == 0 {

@@ -101,6 +101,11 @@ impl Control {
         self.rules.range(offset..).next().map(|(&offset, rules)| (offset, rules))
     }
 
+    /// The rules in force, with their offset.
+    pub fn rules_in_force(&self) -> Option<(i64, &Arc<Rules>)> {
+        self.rules.iter().next_back().map(|(&offset, rules)| (offset, rules))
+    }
+
     /// How the rules of this version stand to those in force.
     pub fn standing(&self, version: &str) -> Standing<'_> {
         match self.newest_rules() {

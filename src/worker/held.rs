@@ -3,8 +3,13 @@
 //! Whatever is done to it is done through [`HeldShard::apply`], live and in recovery alike. Live each operation is
 //! journalled and its effects go to the outbox; in recovery they are muted.
 
+mod adopt;
+mod skip;
 mod snapshot;
 
+pub use adopt::Standing;
+
+use super::careful::DOUBT_MAX;
 use super::journal::{Frame, Operation, Operations, StepHash, StepPart};
 use super::lifecycle::Phase;
 use super::merge::{Feed, Next, RECORDS_MAX};
@@ -50,6 +55,8 @@ pub struct HeldShard {
     transaction: u64,
     outputs: u64,
     operations: Operations,
+    /// Records in the open transaction.
+    open_records: u64,
     outbox: Outbox,
     effects: Effects,
     counts: Counts,
@@ -79,6 +86,7 @@ impl HeldShard {
             transaction: 0,
             outputs: 0,
             operations: Operations::default(),
+            open_records: 0,
             outbox: Outbox::new(inputs.to_vec(), source.to_owned(), Detection::WallClock),
             effects: Effects::default(),
             counts: Counts::default(),
@@ -179,7 +187,7 @@ impl HeldShard {
 
     /// Whether the open transaction must end before anything else is done.
     pub fn is_full(&self) -> bool {
-        self.operations.is_full() || self.outbox.bytes() > OUTPUT_BYTES_MAX
+        self.operations.is_full() || self.outbox.bytes() > OUTPUT_BYTES_MAX || self.open_records >= DOUBT_MAX
     }
 
     /// Whether deadlines are due that have yet to fire.
@@ -209,15 +217,28 @@ impl HeldShard {
 
     /// Applies what is buffered, up to a topic that must be waited for.
     pub fn step(&mut self, wall: Millis, feed: &mut Feed<impl Batch>) {
+        self.step_of(wall, feed, RECORDS_MAX);
+    }
+
+    /// The same of at most so many records; how many there were.
+    pub fn step_of(&mut self, wall: Millis, feed: &mut Feed<impl Batch>, records_max: usize) -> u64 {
         let now = self.now.max(wall);
-        let parts = self.apply_step(now, feed.merge(now).take(RECORDS_MAX), Effect::Published);
+        let parts = self.apply_step(now, feed.merge(now).take(records_max), Effect::Published);
         if parts.is_empty() {
-            return;
+            return 0;
         }
+        let records = parts.iter().map(|part| u64::from(part.records)).sum();
+        self.open_records += records;
         let mut taken = vec![0; self.positions.len()];
         parts.iter().for_each(|part| taken[usize::from(part.topic)] = part.records as usize);
         feed.discard(&taken);
         self.operations.push(&Operation::Step { now, parts });
+        records
+    }
+
+    /// Topic and offset of the next record in the merged order, if it is known.
+    pub fn next_record(&self, wall: Millis, feed: &Feed<impl Batch>) -> Option<(u16, i64)> {
+        feed.merge(self.now.max(wall)).next().map(|next| (next.topic, next.record.offset))
     }
 
     /// Fires a slice of due deadlines.
@@ -242,7 +263,8 @@ impl HeldShard {
 
     /// Whether the state came with a seed, and with its rules.
     pub fn has_seed_rules(&self) -> bool {
-        self.shard.is_some() && self.rules_at.is_none()
+        // A state that was made anew goes on in the control topic where it was; a seed has not begun to read it.
+        self.shard.is_some() && self.rules_at.is_none() && self.control_next == 0
     }
 
     /// Whether rules from the control topic may follow those of the shard.
@@ -342,17 +364,22 @@ impl HeldShard {
                 value: next.record.value.unwrap_or_default(),
             });
             if chunk.len() == Shard::CHUNK {
-                self.apply_input(Input::Records { now, records: &chunk }, &chunk, effect);
+                self.apply_records(now, &chunk, effect);
                 chunk.clear();
             }
         }
         if !chunk.is_empty() {
-            self.apply_input(Input::Records { now, records: &chunk }, &chunk, effect);
+            self.apply_records(now, &chunk, effect);
         }
         let read = parts.into_iter().filter(|(part, _)| part.records > 0);
         let parts: Vec<StepPart> = read.map(|(part, hash)| StepPart { hash: hash.value(), ..part }).collect();
         parts.iter().for_each(|part| self.positions[usize::from(part.topic)] = part.to);
         parts
+    }
+
+    fn apply_records(&mut self, now: Millis, records: &[Record<'_>], effect: Effect) {
+        trial::crash_applying(records.iter().map(|record| record.key));
+        self.apply_input(Input::Records { now, records }, records, effect);
     }
 
     fn apply_input(&mut self, input: Input<'_>, records: &[Record<'_>], effect: Effect) {
@@ -403,6 +430,7 @@ impl HeldShard {
         let outputs = self.outbox.outputs().len() as u64;
         self.end_transaction(outputs);
         self.operations.clear();
+        self.open_records = 0;
         self.drop_outputs();
         self.offsets_behind = false;
     }

@@ -54,6 +54,11 @@ impl<B: Batch> Feed<B> {
         &mut self.batches[usize::from(topic)]
     }
 
+    /// Says whether a topic must be waited for when its buffer runs out.
+    pub fn set_waits(&mut self, topic: u16, waits: bool) {
+        self.waits[usize::from(topic)] = waits;
+    }
+
     /// The live order: it ends where a topic must be waited for.
     pub fn merge(&self, now: Millis) -> Merge<'_, B> {
         Merge::new(&self.batches, &self.waits, now)

@@ -5,16 +5,19 @@
 //! transaction); then `snapshots`, `recovery`, `control`, `lifecycle`, and `run`, which starts it all.
 
 mod assign;
+mod careful;
 pub mod control;
 pub mod encode;
 mod held;
 pub mod journal;
 mod lifecycle;
 mod live_time;
+mod membership;
 mod merge;
 pub mod outbox;
 mod progress;
 mod publish;
+mod rebuild;
 mod recovery;
 mod run;
 mod settings;
@@ -24,6 +27,7 @@ mod throttle;
 mod work;
 
 pub use held::HeldShard;
+pub use rebuild::{InputPlan, Rebuild, ShardPlan, rebuild};
 pub use run::{job, run, stop_on_signal};
 pub use settings::{RunSettings, WorkerSettings};
 pub use work::{Job, Worker};

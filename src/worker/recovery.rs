@@ -5,9 +5,11 @@
 //! earlier holders first, so the journal's end cannot move meanwhile. Where the outputs of the last transaction do not
 //! agree with the journal they are put right ([`Tail`]).
 
+mod inputs;
+
 use super::control::{Control, read_rules};
 use super::held::{Effect, HeldShard};
-use super::journal::{JournalRecord, Operation, StepPart};
+use super::journal::{JournalRecord, Operation, SEMANTICS, SNAPSHOTS_SINCE, StepPart};
 use super::lifecycle::Phase;
 use super::merge::Feed;
 use super::progress::Progress;
@@ -19,6 +21,7 @@ use crate::kafka::{Batch, Failure, InputOffset, Log, Own, Reader, StartAt, Topic
 use crate::store::seed::{self, SeedNote};
 use crate::store::{LoadFailed, Loaded, Vault};
 use crate::trial::{self, Sabotage};
+use inputs::Inputs;
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -146,7 +149,11 @@ impl<L: Log> Recovery<'_, L> {
             Some(record)
                 if record.transaction == place.transaction && record.digest != digest && !trial::is_blind() =>
             {
-                let words = format!("its snapshot has digest {digest:016x}, the journal {:016x}", record.digest);
+                let words = format!(
+                    "its snapshot has digest {digest:016x}, the journal {:016x}: it is of another history. Make the state \
+                     anew with `shoal rebuild`",
+                    record.digest
+                );
                 Err(refuse(record, &words))
             }
             _ => Ok(()),
@@ -165,17 +172,18 @@ impl<L: Log> Recovery<'_, L> {
                 ))
             })
         };
-        let rules = match (place.rules_at, &place.rules) {
-            (Some(offset), _) => at(offset)?,
-            (None, Some(bytes)) => read_rules(bytes)
-                .map_err(|words| Failure::Stop(format!("the rules of the seed of shard {shard}: {words}")))?,
-            (None, None) => {
-                return Err(Failure::Stop(format!(
-                    "the snapshot of shard {shard} at transaction {transaction} has no rules"
-                )));
-            }
+        let own = || {
+            let bytes = place.rules.as_deref().ok_or("there are none".to_owned());
+            bytes.and_then(read_rules).map_err(|words| {
+                Failure::Stop(format!(
+                    "the rules in the snapshot of shard {shard} at transaction {transaction}: {words}"
+                ))
+            })
         };
-        Ok((rules, place.old_rules_at.map(at).transpose()?))
+        let rules = place.rules_at.map_or_else(own, at)?;
+        let is_sweeping = loaded.head.state.sweep.is_some();
+        let old_rules = is_sweeping.then(|| place.old_rules_at.map_or_else(own, at)).transpose()?;
+        Ok((rules, old_rules))
     }
 
     fn compare_with_tail(&mut self, held: &mut HeldShard) -> Result<bool, Ended> {
@@ -209,6 +217,7 @@ impl<L: Log> Recovery<'_, L> {
     ) -> Result<bool, Ended> {
         tracing::trace!(target: "shoal::recovery", shard = record.shard, transaction = record.transaction, "replaying");
         check_follows(held, record)?;
+        check_semantics(record)?;
         // Only the last can be in doubt; what follows it in the topics has no journal record at all.
         let is_orphan = record.transaction > tail.last_transaction();
         let is_last = record.transaction >= tail.last_transaction();
@@ -222,7 +231,7 @@ impl<L: Log> Recovery<'_, L> {
                 record,
                 &format!(
                     "replay gives digest {:016x}, the journal has {:016x}: the inputs or the program are not those of \
-                     then; the state must not be trusted",
+                     then; the state must not be trusted. `shoal rebuild` makes it anew from the inputs",
                     held.digest(),
                     record.digest
                 ),
@@ -274,7 +283,21 @@ impl<L: Log> Recovery<'_, L> {
                      where it was, or make the state anew with `shoal rebuild`"
                 ),
             )),
-            Operation::Forget(_) | Operation::Skip { .. } | Operation::Census(_) => {
+            Operation::Rebuild(digest) => Err(refuse(
+                record,
+                &format!(
+                    "the state was made anew here, and its snapshot, with digest {digest:016x}, cannot be read. Make it anew \
+                     again with `shoal rebuild`"
+                ),
+            )),
+            Operation::Skip { topic, offset } => {
+                let is_known = usize::from(*topic) < held.positions().len();
+                if !is_known {
+                    return Err(refuse(record, &format!("no input topic {topic}")));
+                }
+                inputs.skip(self.log, held, (*topic, *offset), effect, self.stop)
+            }
+            Operation::Forget(_) | Operation::Census(_) => {
                 Err(refuse(record, &format!("{operation:?} was written by a later version of Shoal")))
             }
         }
@@ -329,6 +352,27 @@ fn check_follows(held: &HeldShard, record: &JournalRecord) -> Result<(), Ended> 
     Ok(())
 }
 
+/// Whether the operations mean what they meant.
+fn check_semantics(record: &JournalRecord) -> Result<(), Ended> {
+    let version = record.semantics;
+    if version == SEMANTICS {
+        return Ok(());
+    }
+    let older = if version < SNAPSHOTS_SINCE {
+        "that version had no snapshots to go on from"
+    } else {
+        "start the version of Shoal that wrote it once more and stop it in order: then a snapshot stands at the end of the \
+         journal, and nothing has to be done again"
+    };
+    Err(refuse(
+        record,
+        &format!(
+            "it was written under semantics version {version}; this program does operations of version {SEMANTICS} again. How \
+             to go on: {older}; or make the state anew from the inputs with `shoal rebuild`"
+        ),
+    ))
+}
+
 /// Applies the records of a step again and compares them with what the journal knows.
 fn redo_step(
     held: &mut HeldShard,
@@ -355,78 +399,12 @@ fn redo_step(
         )
     };
     let told = |parts: &[StepPart]| parts.iter().map(told).collect::<Vec<_>>().join("; ");
-    Err(format!("the records of a step are not those of then: {}; expected {}", told(&found), told(parts)))
-}
-
-/// Readers of the shard's inputs, made when the first step needs them, and the records of the step to be done again.
-struct Inputs<L: Log> {
-    readers: Vec<Option<L::Reader>>,
-    feed: Feed<L::Batch>,
-}
-
-impl<L: Log> Inputs<L> {
-    fn new(topics: usize) -> Self {
-        Self { readers: (0..topics).map(|_| None).collect(), feed: Feed::new(topics) }
-    }
-
-    /// Reads the records of all parts of a step.
-    fn read(
-        &mut self,
-        log: &mut L,
-        held: &mut HeldShard,
-        parts: &[StepPart],
-        record: &JournalRecord,
-        stop: &AtomicBool,
-    ) -> Result<(), Ended> {
-        for part in parts {
-            let place = usize::from(part.topic);
-            let slot = self.readers.get_mut(place).ok_or_else(|| refuse(record, &format!("no input topic {place}")))?;
-            let reader = match slot {
-                Some(reader) => reader,
-                None => slot.insert(open(log, held, part, record)?),
-            };
-            if held.positions()[place] != part.from && !trial::is_blind() {
-                let position = held.positions()[place];
-                let words = format!("a step begins at {} of topic {place}; expected {position}", part.from);
-                return Err(refuse(record, &words));
-            }
-            if reader.end() < part.to {
-                let words =
-                    format!("input topic {place} ends at {}; records up to {} were read", reader.end(), part.to);
-                return Err(refuse(record, &words));
-            }
-            let buffer = self.feed.batch_mut(part.topic);
-            while buffer.len() < part.records as usize && reader.position() < part.to {
-                check_interrupted(log, stop)?;
-                reader.read(part.to, part.records as usize - buffer.len(), buffer)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A reader from where the first step of a topic begins, which is where the shard's first transaction found it.
-fn open<L: Log>(
-    log: &mut L,
-    held: &mut HeldShard,
-    part: &StepPart,
-    record: &JournalRecord,
-) -> Result<L::Reader, Ended> {
-    let reader = log.reader(Topic::Input(part.topic), held.number(), part.from)?;
-    if reader.first() > part.from {
-        let words = format!(
-            "the state is made from records from offset {} of input topic {} on, which now begins at {}: its retention is \
-             too short for the journal",
-            part.from,
-            part.topic,
-            reader.first()
-        );
-        return Err(refuse(record, &words));
-    }
-    if record.transaction == 1 {
-        held.set_position(part.topic, part.from);
-    }
-    Ok(reader)
+    Err(format!(
+        "the records of a step are not those of then: {}; expected {}. Was the topic made anew? `shoal rebuild` makes the \
+         state anew from what is there",
+        told(&found),
+        told(parts)
+    ))
 }
 
 /// The journal alone says where to go on. Offsets of the group that are behind or missing go with the next transaction.
@@ -440,7 +418,7 @@ fn compare_offsets(held: &mut HeldShard, committed: &[InputOffset]) -> Result<()
                 return Err(Failure::Stop(format!(
                     "group offsets ahead of the journal: input topic {}, partition {}: the group stands at {}, the journal at \
                      {}. Were records of the journal lost, or the group's offsets set by hand? Records in between would not \
-                     be processed",
+                     be processed. Put the offsets back, or make the state anew with `shoal rebuild`",
                     input.topic, input.partition, known.offset, input.offset
                 )));
             }

@@ -107,6 +107,12 @@ impl Tail {
         self.journal.as_ref().map_or(0, |record| record.transaction)
     }
 
+    /// Numbers of the newest transaction and output that there are, by the journal's last record or by the outputs alone.
+    pub fn newest(&self, last: Option<&JournalRecord>) -> (u64, u64) {
+        let (transaction, output) = last.map_or((0, 0), |last| (last.transaction, last.outputs_before + last.outputs));
+        self.found().fold((transaction, output), |newest, found| (newest.0.max(found.0), newest.1.max(found.1)))
+    }
+
     /// Whether the outputs are those of the journal, as far as can be known without doing its last transaction again.
     pub fn agrees(&self) -> bool {
         let last = self.last_transaction();
@@ -143,7 +149,7 @@ impl Tail {
             Some(copy) => Ok(Some(copy.clone())),
             None => Err(Failure::Stop(format!(
                 "shard {shard}: there are outputs of transaction {latest}, and the journal ends with transaction {last}. \
-                 Records of the journal are lost; was the topic deleted or made anew?"
+                 Records of the journal are lost; was the topic deleted or made anew? `shoal rebuild` makes the state anew"
             ))),
         }
     }

@@ -5,6 +5,7 @@
 //! gives or takes shards is in `assign`.
 
 use super::assign::Kept;
+use super::careful::Care;
 use super::control::Control;
 use super::held::HeldShard;
 use super::lifecycle::Phase;
@@ -62,6 +63,8 @@ pub(super) struct Place<B> {
     pub held: HeldShard,
     pub feed: Feed<B>,
     pub throttle: Throttle,
+    /// How carefully it goes on, once it has been recovered.
+    pub care: Option<Care>,
     /// It was given up and came back: its state may be used again.
     pub is_kept: bool,
     /// Monotonic milliseconds from which on the next snapshot is made.
@@ -79,6 +82,8 @@ pub struct Worker<L: Log> {
     pub(super) snapshots: Option<Snapshots>,
     /// There is a producer, as far as is known.
     pub(super) is_fenced: bool,
+    /// Tells this process from every other that has the same identity.
+    pub(super) process: String,
     /// Monotonic milliseconds of the first output of the open transaction.
     first_output: Option<u64>,
     last_commit: u64,
@@ -94,6 +99,7 @@ impl<L: Log> Worker<L> {
     pub fn new(log: L, job: Job) -> Self {
         Self {
             last_commit: log.now().monotonic,
+            process: format!("{} since {}", log.transactional_id(), log.now().wall),
             log,
             job,
             control: Control::default(),
@@ -139,6 +145,7 @@ impl<L: Log> Worker<L> {
         let done = self.commit();
         self.rebuild_after(done)?;
         self.make_last_snapshots();
+        self.leave_no_marker();
         Ok(())
     }
 
@@ -251,7 +258,11 @@ impl<L: Log> Worker<L> {
         let now = self.log.now();
         let Some(place) = self.places.get_mut(&number) else { return Ok(()) };
         place.feed.fill(&mut self.log, number)?;
-        place.held.step(now.wall, &mut place.feed);
+        match place.care.as_ref().and_then(Care::width) {
+            None => place.held.step(now.wall, &mut place.feed),
+            Some(width) => self.try_records(number, width)?,
+        }
+        let Some(place) = self.places.get_mut(&number) else { return Ok(()) };
         if place.held.is_sweeping() && place.throttle.allows(now.monotonic, place.held.swept_changes()) {
             place.held.sweep_slice();
         }

@@ -5,6 +5,7 @@ mod support;
 
 mod bare;
 mod cli;
+mod crash;
 mod faults;
 mod golden;
 mod group;
@@ -12,6 +13,7 @@ mod harness;
 mod log;
 mod outage;
 mod pipeline;
+mod rebuild;
 mod refusals;
 mod rules;
 mod seed;

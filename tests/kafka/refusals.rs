@@ -78,7 +78,7 @@ fn a_journal_of_a_later_version() {
     let later = Produced { partition: Some(0), timestamp: None, key: None, value: Some(&record) };
     broker.produce(&settings.kafka.topics.journal, [later]);
     let words = refusal(folder.path(), &settings);
-    let expected = format!("semantics version {}; this program knows {SEMANTICS}", SEMANTICS + 1);
+    let expected = format!("semantics version {}; this program reads 2 to {SEMANTICS}", SEMANTICS + 1);
     assert!(words.contains("journal of shard 0") && words.contains(&expected), "{words}");
 }
 

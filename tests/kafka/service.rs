@@ -16,16 +16,41 @@ pub struct Service {
 
 impl Service {
     pub fn start(folder: &Path, settings: &RunSettings, instance: &str, changes_per_minute: u64) -> Self {
-        let (kafka, topics) = (&settings.kafka, &settings.kafka.topics);
+        Self::start_with(folder, settings, instance, changes_per_minute, &[])
+    }
+
+    /// The same with further variables in the environment.
+    pub fn start_with(
+        folder: &Path,
+        settings: &RunSettings,
+        instance: &str,
+        changes_per_minute: u64,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let log = folder.join(format!("{instance}.log"));
+        let mut command = Self::command(settings, instance, changes_per_minute);
+        command.arg("run").envs(variables.iter().copied()).stdin(Stdio::null()).stderr(File::create(&log).unwrap());
+        Self { child: command.spawn().expect("the program starts"), log }
+    }
+
+    /// Runs `shoal rebuild`: whether it ended well, and what it said.
+    pub fn rebuild(settings: &RunSettings, variables: &[(&str, &str)]) -> (bool, String) {
+        let mut command = Self::command(settings, "only", 0);
+        let out =
+            command.args(["rebuild", "--yes"]).envs(variables.iter().copied()).output().expect("the program starts");
+        (out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned())
+    }
+
+    fn command(settings: &RunSettings, instance: &str, changes_per_minute: u64) -> Command {
+        let (kafka, topics) = (&settings.kafka, &settings.kafka.topics);
         let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
-        command.arg("run").stdin(Stdio::null()).stderr(File::create(&log).unwrap());
         for (name, value) in [
             ("RULES", settings.rules.to_str().unwrap()),
             ("KAFKA__BROKERS", &kafka.brokers),
             ("KAFKA__GROUP", &kafka.group),
             ("KAFKA__INSTANCE", instance),
             ("KAFKA__INPUTS", &kafka.inputs.join(",")),
+            ("SNAPSHOTS__URL", &settings.snapshots.url),
             ("KAFKA__FETCH_WAIT_MS", "20"),
             ("KAFKA__SESSION_TIMEOUT_MS", "6000"),
             ("KAFKA__TOPICS__CHANGES", &topics.changes),
@@ -37,7 +62,23 @@ impl Service {
         ] {
             command.env(format!("SHOAL__{name}"), value);
         }
-        Self { child: command.spawn().expect("the program starts"), log }
+        command
+    }
+
+    /// Waits until it dies, or is done and stops: whether it died.
+    pub fn dies_before(mut self, is_done: impl Fn() -> bool) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(status.code().is_none(), "by a signal, but {status}: {}", self.says());
+                return true;
+            }
+            if is_done() {
+                self.stop();
+                return false;
+            }
+            assert!(Instant::now() < deadline, "neither dead nor done: {}", self.says());
+        }
     }
 
     pub fn says(&self) -> String {

@@ -24,6 +24,7 @@ mod tests;
 
 pub use customer::CUSTOMER_ID_BYTES_MAX;
 pub use partition::{Partitioner, partition_of};
+pub use time::rfc3339;
 
 use super::event::{AttributeValue, Categories, Event, EventType, Millis, Reason, Record, Rejection, Text};
 use super::meaning::{Attribute, Meaning};

@@ -134,6 +134,15 @@ impl Target {
         matches!(self.kind, Kind::Audience(_))
     }
 
+    /// Names of its segments in their order; an audience has none.
+    pub fn segment_names(&self) -> impl Iterator<Item = &str> {
+        let segments = match &self.kind {
+            Kind::Segmentation { segments, .. } => segments.as_slice(),
+            Kind::Audience(_) => &[],
+        };
+        segments.iter().map(|segment| segment.name.as_str())
+    }
+
     /// What a customer holds before the first evaluation: a segmentation null, an audience out (R3).
     pub fn initial(&self, at: Millis) -> Held {
         Held { value: if self.is_audience() { decide::OUT } else { Held::NULL }, since: at, dwells: false }

@@ -11,9 +11,10 @@ use crate::engine::profile::{Customer, RowNumber};
 impl Shard {
     /// Handles an event that decoded. Dropped ones leave no trace (E4).
     pub(super) fn admit(&mut self, record: &Record<'_>, event: &Event<'_>, hash: u64, effects: &mut Effects) {
-        let row = self.profiles.find(hash, &event.customer_id);
-        if let Some(row) = row {
-            self.catch_up(row, self.passed(record), effects);
+        let mut row = self.profiles.find(hash, &event.customer_id);
+        if let Some(known) = row {
+            self.catch_up(known, self.passed(record), effects);
+            row = row.filter(|known| self.profiles.is_live(*known));
         }
         let (verdict, row) = match self.dropped(event, hash, row) {
             Some(verdict) => (verdict, row),

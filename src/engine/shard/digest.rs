@@ -16,6 +16,7 @@ pub enum Verdict {
     OptedOut,
     Tick,
     Rules,
+    Adopted,
     Rejected(Reason),
 }
 
@@ -30,6 +31,7 @@ impl Verdict {
             Self::OptedOut => 6,
             Self::Tick => 7,
             Self::Rules => 8,
+            Self::Adopted => 9,
             Self::Rejected(reason) => 64 + reason as u64,
         }
     }

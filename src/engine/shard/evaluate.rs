@@ -23,12 +23,7 @@ pub(super) struct Occasion {
 
 impl Occasion {
     pub(super) fn touched(self) -> Touched {
-        Touched {
-            customer_id: self.customer_id,
-            effective_at: self.at,
-            is_gone: self.cause.is_end(),
-            features: self.features,
-        }
+        Touched { customer_id: self.customer_id, effective_at: self.at, is_gone: false, features: self.features }
     }
 }
 
@@ -119,8 +114,7 @@ impl Shard {
         effects.touched.push(occasion.touched());
     }
 
-    /// What the changes of one evaluation share: the customer's id and the included features are kept once. Of a
-    /// customer who leaves no features are told.
+    /// What the changes of one evaluation share: the customer's id and the included features are kept once.
     pub(super) fn occasion(
         &self,
         row: RowNumber,
@@ -129,18 +123,28 @@ impl Shard {
         trigger: Option<Trigger>,
         effects: &mut Effects,
     ) -> Occasion {
-        let customer = self.profiles.customer(row);
         let start = effects.features.len();
-        if !cause.is_end() {
-            keep_features(&self.rules, &customer, &self.scratch.held_after, at, effects);
-        }
+        keep_features(&self.rules, &self.profiles.customer(row), &self.scratch.held_after, at, effects);
+        let features = effects.features_since(start);
+        Occasion { features, ..self.last_occasion(row, at, cause, trigger, effects) }
+    }
+
+    /// The same of a customer who leaves: no features are told.
+    pub(super) fn last_occasion(
+        &self,
+        row: RowNumber,
+        at: Millis,
+        cause: Cause,
+        trigger: Option<Trigger>,
+        effects: &mut Effects,
+    ) -> Occasion {
         Occasion {
             cause,
             at,
             trigger,
-            customer_id: effects.keep(customer.id()),
+            customer_id: effects.keep(self.profiles.id(row)),
             rules_version: effects.keep(&self.rules.version),
-            features: effects.features_since(start),
+            features: effects.features_since(effects.features.len()),
         }
     }
 

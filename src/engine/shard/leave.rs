@@ -2,9 +2,10 @@
 
 use super::evaluate::{Shift, name_of};
 use super::{Shard, trigger_of};
-use crate::engine::effects::{Cause, Effects, Trigger};
+use crate::engine::effects::{Cause, Effects, Touched, Trigger};
 use crate::engine::event::{Event, EventType, Millis, Record};
 use crate::engine::profile::{Held, RowNumber};
+use crate::engine::rule::Rules;
 
 impl Shard {
     /// An `erase` or `opt_out` of a customer who exists: everything ends, and a mark stays.
@@ -31,16 +32,38 @@ impl Shard {
     pub(super) fn forget_one(&mut self, effects: &mut Effects) {
         let row = self.forget.next(&self.profiles);
         self.catch_up(row, self.watermark, effects);
+        if !self.profiles.is_live(row) {
+            // It was only known from what was published, and ended with the sweep.
+            return;
+        }
         let at = self.profiles.row(row).clock.max(self.watermark);
         effects.counts.forgotten += 1;
         self.leave(row, at, Cause::Forgotten, None, effects);
     }
 
-    /// Every segmentation goes to null and every audience to out; all that is known of the customer goes.
+    /// Ends a customer of whom nothing is known but what was published: it came from `membership` when the state was made
+    /// anew, and the inputs tell nothing of it. What it held stands in the rules before the sweep.
+    pub(super) fn end_ghost(&mut self, row: RowNumber, at: Millis, old: &Rules, effects: &mut Effects) {
+        self.end(row, at, (Cause::Rules, None), old, effects);
+    }
+
     fn leave(&mut self, row: RowNumber, at: Millis, cause: Cause, trigger: Option<Trigger>, effects: &mut Effects) {
+        let rules = self.rules.clone();
+        self.end(row, at, (cause, trigger), &rules, effects);
+    }
+
+    /// Every segmentation goes to null and every audience to out; all that is known of the customer goes. `rules` are those
+    /// of the values held. Of a customer who leaves no features are told.
+    fn end(
+        &mut self,
+        row: RowNumber,
+        at: Millis,
+        (cause, trigger): (Cause, Option<Trigger>),
+        rules: &Rules,
+        effects: &mut Effects,
+    ) {
         if !self.profiles.row(row).muted {
-            let rules = self.rules.clone();
-            let occasion = self.occasion(row, at, cause, trigger, effects);
+            let occasion = self.last_occasion(row, at, cause, trigger, effects);
             self.profiles.held(row, &mut self.scratch.held);
             for (target, place) in rules.targets.iter().zip(0..) {
                 let held = self.scratch.held[place];
@@ -56,7 +79,7 @@ impl Shard {
                 };
                 self.publish(row, occasion, &shift, None, effects.because.len(), effects);
             }
-            effects.touched.push(occasion.touched());
+            effects.touched.push(Touched { is_gone: true, ..occasion.touched() });
         }
         self.profiles.remove(row);
     }

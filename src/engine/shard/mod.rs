@@ -6,6 +6,7 @@
 //! of a customer in `leave`.
 
 mod admit;
+mod adopt;
 mod capture;
 mod digest;
 mod evaluate;
@@ -15,13 +16,14 @@ mod marks;
 mod restore;
 mod sweep;
 
+pub use adopt::{Published, PublishedValue};
 pub use capture::{Head, Part, SweepHead};
 pub use marks::{Mark, StoredMark};
 pub use restore::Restored;
 
 use super::decode::{Decoder, Source};
 use super::effects::{Effects, Trigger};
-use super::event::{Event, EventType, HOUR, Millis, Record, Rejection};
+use super::event::{Event, EventType, HOUR, Millis, Reason, Record, Rejection};
 use super::profile::dedup::DuplicateMemory;
 use super::profile::{Held, Profiles, RowNumber};
 use super::rule::{Decided, Rules, Scratch, Truths};
@@ -51,6 +53,8 @@ pub enum Bootstrap {
 pub enum Input<'a> {
     /// Up to [`Shard::CHUNK`] records in their merged order (T7); `now` is the journalled wall clock.
     Records { now: Millis, records: &'a [Record<'a>] },
+    /// A record that killed the process and is left out (E1, `crash`).
+    Skipped(&'a Record<'a>),
     /// The wall clock (T3).
     Tick(Millis),
     /// New rules (R6); taken only when the sweep of the ones before has ended.
@@ -133,6 +137,11 @@ impl Shard {
                 self.now = self.now.max(now);
                 self.apply_records(records, effects);
             }
+            Input::Skipped(record) => {
+                let words = "the process ended each time it came to this record, also when it was tried alone";
+                self.reject(record, 0, &Rejection { reason: Reason::Crash, words: words.into() }, effects);
+                effects.counts.records += 1;
+            }
             Input::Tick(wall_clock) => {
                 self.now = self.now.max(wall_clock);
                 self.raise_watermark(wall_clock);
@@ -172,6 +181,11 @@ impl Shard {
     /// Whether customers have yet to be evaluated with the rules taken last ([`Input::Sweep`]).
     pub fn sweeping(&self) -> bool {
         self.sweep.is_some()
+    }
+
+    /// The rules before, while customers have yet to be evaluated with the new ones.
+    pub fn old_rules(&self) -> Option<&Rules> {
+        self.sweep.as_ref().map(|sweep| &*sweep.old)
     }
 
     pub fn rules(&self) -> &Arc<Rules> {

@@ -44,12 +44,19 @@ impl Shard {
         }
     }
 
-    /// Evaluates one customer with the new rules unless it has been; what was due under the old ones comes first.
+    /// Evaluates one customer with the new rules unless it has been; what was due under the old ones comes first. Afterwards
+    /// it may be gone: one that is known only from what was published, since the state was made anew, ends here.
     pub(super) fn sweep_customer(&mut self, row: RowNumber, effects: &mut Effects) {
         if self.profiles.row(row).generation == self.generation {
             return;
         }
         let Some(mut sweep) = self.sweep.take() else { return };
+        if self.profiles.row(row).first_event == NEVER {
+            let at = self.profiles.row(row).clock.max(sweep.at);
+            self.end_ghost(row, at, &sweep.old, effects);
+            self.sweep = Some(sweep);
+            return;
+        }
         std::mem::swap(&mut self.rules, &mut sweep.old);
         while self.profiles.row(row).armed <= sweep.at {
             self.fire_deadline(row, effects);

@@ -71,6 +71,16 @@ impl HeldShard {
         self.operations.push(&Operation::Seed(self.digest()));
     }
 
+    /// Of the rules in force and those that are being swept out the ones that do not stand in the control topic.
+    fn rules_apart(&self) -> Option<&Rules> {
+        let shard = self.shard.as_ref()?;
+        match (self.rules_at, self.old_rules_at) {
+            (None, _) => Some(shard.rules()),
+            (Some(_), None) => shard.old_rules(),
+            (Some(_), Some(_)) => None,
+        }
+    }
+
     fn place(&self) -> Place {
         let shard = self.shard.as_ref().expect("a shard without rules has nothing to store");
         Place {
@@ -83,7 +93,7 @@ impl HeldShard {
             rules_at: self.rules_at,
             old_rules_at: self.old_rules_at.filter(|_| shard.sweeping()),
             rules_version: shard.rules().version.clone(),
-            rules: self.rules_at.is_none().then(|| shard.rules().bytes.clone()),
+            rules: self.rules_apart().map(|rules| rules.bytes.clone()),
             now: self.now,
             ticked: self.ticked,
             last_arrival: self.last_arrival,

@@ -1,0 +1,238 @@
+//! What consumers were told last of each customer: the membership topic read back (R12), and rules that have its names.
+
+use super::tail::{Ended, read_some};
+use crate::engine::decode::rfc3339;
+use crate::engine::meaning::{AttributeType, DeclaredKind, Meaning};
+use crate::engine::rule::{Rules, read_following};
+use crate::engine::shard::{Published, PublishedValue};
+use crate::kafka::{Batch, Failure, Log, Own, Reader, Topic};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// By customer id.
+pub type AllPublished = BTreeMap<Box<str>, Published>;
+
+/// As `encode::membership` writes it; what is not needed is passed over.
+#[derive(Deserialize)]
+struct Membership<'a> {
+    life: i64,
+    sequence: u32,
+    #[serde(borrow)]
+    effective_at: Cow<'a, str>,
+    #[serde(borrow)]
+    segments: BTreeMap<Cow<'a, str>, Segment<'a>>,
+    #[serde(borrow)]
+    audiences: BTreeMap<Cow<'a, str>, Audience<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Segment<'a> {
+    #[serde(borrow)]
+    value: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    since: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Audience<'a> {
+    r#in: bool,
+    #[serde(borrow)]
+    since: Cow<'a, str>,
+}
+
+/// Reads a shard's partition of the membership topic to its end.
+pub fn read<L: Log>(log: &mut L, shard: u32, stop: &AtomicBool) -> Result<AllPublished, Ended> {
+    let mut reader = log.reader(Topic::Own(Own::Membership), shard, 0)?;
+    let first = reader.first();
+    reader.seek(first)?;
+    let end = reader.end();
+    let mut all = AllPublished::new();
+    let mut names = Names::default();
+    let mut batch = L::Batch::default();
+    while reader.position() < end {
+        read_some(log, &mut reader, end, stop, &mut batch)?;
+        for place in 0..batch.len() {
+            let record = batch.record(place);
+            let id = std::str::from_utf8(record.key.unwrap_or_default()).map_err(|error| error.to_string());
+            let published = record.value.map(|value| names.published(value)).transpose();
+            match id.and_then(|id| Ok((id, published?))) {
+                Ok((id, Some(published))) => drop(all.insert(id.into(), published)),
+                Ok((id, None)) => drop(all.remove(id)),
+                Err(words) => return Err(unreadable(shard, record.offset, &words).into()),
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn unreadable(shard: u32, offset: i64, words: &str) -> Failure {
+    Failure::Stop(format!(
+        "membership, partition {shard}, offset {offset}: expected a record as Shoal writes it, found {words}. Whoever wrote \
+         it, the state cannot be made to agree with it: remove it, or use other topics of our own"
+    ))
+}
+
+/// Names of targets and values, each kept once.
+#[derive(Default)]
+struct Names(BTreeSet<Arc<str>>);
+
+impl Names {
+    fn keep(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(name) {
+            return Arc::clone(known);
+        }
+        let kept: Arc<str> = Arc::from(name);
+        self.0.insert(Arc::clone(&kept));
+        kept
+    }
+
+    fn published(&mut self, value: &[u8]) -> Result<Published, String> {
+        let membership: Membership<'_> = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+        let moment = |text: &str| rfc3339(text).ok_or_else(|| format!("{text:?} for a moment"));
+        let mut values = Vec::with_capacity(membership.segments.len() + membership.audiences.len());
+        for (name, segment) in &membership.segments {
+            let Some(value) = &segment.value else { continue };
+            let (name, value, since) = (self.keep(name), self.keep(value), moment(&segment.since)?);
+            values.push(PublishedValue { name, is_audience: false, value, since });
+        }
+        for (name, audience) in &membership.audiences {
+            let value = self.keep(if audience.r#in { "in" } else { "out" });
+            values.push(PublishedValue {
+                name: self.keep(name),
+                is_audience: true,
+                value,
+                since: moment(&audience.since)?,
+            });
+        }
+        let effective_at = moment(&membership.effective_at)?;
+        Ok(Published { life: membership.life, sequence: membership.sequence, effective_at, values })
+    }
+}
+
+/// Rules with the meaning of those in force that have a place for each of their values and for each that was published,
+/// and want none of them. They stand in a snapshot until the rules in force are swept in.
+pub fn names(in_force: &Rules, published: &AllPublished) -> Result<Arc<Rules>, String> {
+    let mut targets: BTreeMap<&str, Option<Vec<&str>>> = BTreeMap::new();
+    for target in &in_force.targets {
+        targets.insert(&target.name, (!target.is_audience()).then(|| target.segment_names().collect()));
+    }
+    for value in published.values().flat_map(|published| &published.values) {
+        let known = targets.entry(&value.name).or_insert_with(|| (!value.is_audience).then(Vec::new));
+        // One that is a segmentation here and an audience there keeps what it is by the rules in force.
+        if let Some(segments) =
+            known.as_mut().filter(|segments| !value.is_audience && !segments.contains(&&*value.value))
+        {
+            segments.push(&value.value);
+        }
+    }
+    let text = format!("{}{}", head(in_force)?, tail(&targets));
+    read_following(&text, Some(&in_force.meaning)).map_err(|mistakes| {
+        let words = mistakes.iter().map(|mistake| mistake.what.clone());
+        format!("the values in membership do not go together: {}", words.collect::<Vec<_>>().join("; "))
+    })
+}
+
+/// What gives events their meaning, with attributes and types in the order of their places.
+fn head(in_force: &Rules) -> Result<String, String> {
+    let mut text = "# The names of what was published when the state was made anew.\n".to_owned();
+    let file = std::str::from_utf8(&in_force.bytes).map_err(|error| error.to_string())?;
+    let mut file: toml::Table = file.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    for section in ["segmentation", "audience", "include", "attributes", "events"] {
+        file.remove(section);
+    }
+    text += &toml::to_string(&file).map_err(|error| error.to_string())?;
+    let Meaning { attributes, events, .. } = &in_force.meaning;
+    text += "[attributes]\n";
+    for attribute in attributes {
+        let kind = match attribute.kind {
+            AttributeType::Text => "text",
+            AttributeType::Number => "number",
+            AttributeType::Boolean => "boolean",
+            AttributeType::Time => "time",
+        };
+        writeln!(text, "{} = \"{kind}\"", attribute.name).expect("memory");
+    }
+    text += "[events]\n";
+    for declared in events {
+        let kind = match declared.kind {
+            DeclaredKind::Browsing => "browsing",
+            DeclaredKind::Activity => "activity",
+            DeclaredKind::Other => "other",
+        };
+        writeln!(text, "{} = \"{kind}\"", declared.name).expect("memory");
+    }
+    Ok(text)
+}
+
+/// Segmentations and audiences with conditions that nobody meets.
+fn tail(targets: &BTreeMap<&str, Option<Vec<&str>>>) -> String {
+    let mut text = String::new();
+    for (name, segments) in targets {
+        let Some(segments) = segments else {
+            write!(text, "[audience.{name}]\nwhen = \"orders < 0\"\n").expect("memory");
+            continue;
+        };
+        write!(text, "[segmentation.{name}]\nsegments = [\n").expect("memory");
+        for (place, segment) in segments.iter().enumerate() {
+            let when = if place + 1 < segments.len() { ", when = \"orders < 0\"" } else { "" };
+            writeln!(text, "  {{ name = \"{segment}\"{when} }},").expect("memory");
+        }
+        text += "]\n";
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::control::read_rules;
+
+    const RULES: &str = r#"
+include = ["orders"]
+[time]
+grace = "2s"
+[attributes]
+plan = "text"
+age = "number"
+[events]
+survey = "other"
+[segmentation.lifecycle]
+segments = [{ name = "new", when = "orders = 1" }, { name = "old" }]
+[audience.vip]
+when = "age > 3 AND plan = 'gold'"
+"#;
+
+    const RECORD: &str = r#"{"customer_id":"c-1","life":1000,"sequence":7,"effective_at":"1970-01-01T00:00:02.500Z",
+        "rules_version":"x","cuts_version":null,
+        "segments":{"gone":{"value":"b","since":"1970-01-01T00:00:02.500Z"},"lifecycle":{"value":"asleep","since":"1970-01-01T00:00:01.000Z"},
+        "none":{"value":null,"since":"1970-01-01T00:00:01.000Z"}},
+        "audiences":{"vip":{"in":true,"since":"1970-01-01T00:00:02.000Z"}},"features":{"orders":3}}"#;
+
+    #[test]
+    fn a_record_is_read_back() {
+        let published = Names::default().published(RECORD.as_bytes()).unwrap();
+        assert_eq!((published.life, published.sequence, published.effective_at), (1_000, 7, 2_500));
+        let values: Vec<_> = published.values.iter().map(|value| (&*value.name, &*value.value, value.since)).collect();
+        assert_eq!(values, [("gone", "b", 2_500), ("lifecycle", "asleep", 1_000), ("vip", "in", 2_000)]);
+        assert!(Names::default().published(b"{}").is_err());
+    }
+
+    #[test]
+    fn names_have_a_place_for_everything_and_the_same_meaning() {
+        let before =
+            read_rules(RULES.replace("plan = \"text\"\n", "").replace(" AND plan = 'gold'", "").as_bytes()).unwrap();
+        let in_force = read_following(RULES, Some(&before.meaning)).unwrap();
+        let published = Names::default().published(RECORD.as_bytes()).unwrap();
+        let names = names(&in_force, &AllPublished::from([("c-1".into(), published)])).unwrap();
+        let all: Vec<_> = names.targets.iter().map(|target| target.name.as_str()).collect();
+        assert_eq!(all, ["gone", "lifecycle", "vip"]);
+        assert_eq!(names.targets[1].segment_names().collect::<Vec<_>>(), ["new", "old", "asleep"]);
+        assert_eq!(names.meaning, in_force.meaning);
+        let alone = read_rules(&names.bytes).unwrap();
+        assert_eq!(alone.meaning, in_force.meaning, "they can be read without what was before");
+    }
+}
