@@ -1,13 +1,14 @@
 //! From the journal back to the state: at start, at takeover, and after a transaction whose end is not known.
 //!
 //! The operations of all committed transactions since the newest good snapshot are done again, or all of them if there is
-//! none, muted, on the same records: count and hash of each step are compared, and the digest after each transaction. Whoever calls has fenced
-//! earlier holders first, so the journal's end cannot move meanwhile. Where the outputs of the last transaction do not
-//! agree with the journal they are put right ([`Tail`]).
+//! none, muted, on the same records: count and hash of each step are compared, and the digest after each transaction.
+//! Whoever calls has fenced earlier holders first, so the journal's end cannot move meanwhile. Where the outputs of the
+//! last transaction do not agree with the journal they are put right ([`Tail`]).
 
 mod inputs;
+mod snapshot;
 
-use super::control::{Control, read_rules};
+use super::control::Control;
 use super::held::{Effect, HeldShard};
 use super::journal::{JournalRecord, Operation, SEMANTICS, SNAPSHOTS_SINCE, StepPart};
 use super::lifecycle::Phase;
@@ -16,14 +17,11 @@ use super::progress::Progress;
 use super::publish::repair;
 use super::tail::{Ended, Tail, check_interrupted, read_journal_record, read_some};
 use crate::engine::event::Millis;
-use crate::engine::rule::Rules;
 use crate::kafka::{Batch, Failure, InputOffset, Log, Own, Reader, StartAt, Topic};
-use crate::store::seed::{self, SeedNote};
-use crate::store::{LoadFailed, Loaded, Vault};
+use crate::store::Vault;
 use crate::trial::{self, Sabotage};
 use inputs::Inputs;
 use std::cmp::Reverse;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// Of so many transactions a deliberate bug leaves one out.
@@ -120,70 +118,6 @@ impl<L: Log> Recovery<'_, L> {
         }
         self.finish(held)?;
         Ok(torn)
-    }
-
-    /// Takes the newest good snapshot that is not ahead of the journal. Of a transaction that may be torn the outputs are
-    /// needed, so it is done again.
-    fn load(&mut self, held: &mut HeldShard, tail: &Tail) -> Result<(), Ended> {
-        let Some(vault) = &mut self.vault else { return Ok(()) };
-        let last = tail.last_transaction();
-        let at_most = if tail.agrees() { last } else { last.saturating_sub(1) };
-        let interrupted = || check_interrupted(self.log, self.stop).is_err();
-        let found = match vault.load(held.number(), at_most, &interrupted) {
-            Ok(found) => found,
-            Err(LoadFailed::Interrupted) => return Err(Ended::Interrupted),
-            Err(LoadFailed::Away(words)) => {
-                return Err(Failure::Rebuild(format!("no snapshot can be read: {words}")).into());
-            }
-        };
-        if last == 0 {
-            check_seed(*vault, held, found.as_ref())?;
-        }
-        let Some(loaded) = found else { return Ok(()) };
-        let (place, digest) = (loaded.head.place.clone(), loaded.head.state.digest);
-        check_inputs(held, &loaded)?;
-        let (rules, old_rules) = self.rules_of(held, &loaded)?;
-        held.restore(loaded, rules, old_rules);
-        tracing::info!(shard = held.number(), transaction = place.transaction, journal_end = last, "snapshot loaded");
-        match &tail.journal {
-            Some(record)
-                if record.transaction == place.transaction && record.digest != digest && !trial::is_blind() =>
-            {
-                let words = format!(
-                    "its snapshot has digest {digest:016x}, the journal {:016x}: it is of another history. Make the state \
-                     anew with `shoal rebuild`",
-                    record.digest
-                );
-                Err(refuse(record, &words))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The rules under which a snapshot was made, and those before while they were being swept out.
-    fn rules_of(&self, held: &HeldShard, loaded: &Loaded) -> Result<(Arc<Rules>, Option<Arc<Rules>>), Failure> {
-        let place = &loaded.head.place;
-        let (shard, transaction) = (held.number(), place.transaction);
-        let at = |offset: i64| {
-            self.control.rules_at(offset).cloned().ok_or_else(|| {
-                Failure::Stop(format!(
-                    "the snapshot of shard {shard} at transaction {transaction} was made under the rules at offset {offset} \
-                     of the control topic, which has none there. Was the topic made anew? Then other snapshots are needed"
-                ))
-            })
-        };
-        let own = || {
-            let bytes = place.rules.as_deref().ok_or("there are none".to_owned());
-            bytes.and_then(read_rules).map_err(|words| {
-                Failure::Stop(format!(
-                    "the rules in the snapshot of shard {shard} at transaction {transaction}: {words}"
-                ))
-            })
-        };
-        let rules = place.rules_at.map_or_else(own, at)?;
-        let is_sweeping = loaded.head.state.sweep.is_some();
-        let old_rules = is_sweeping.then(|| place.old_rules_at.map_or_else(own, at)).transpose()?;
-        Ok((rules, old_rules))
     }
 
     fn compare_with_tail(&mut self, held: &mut HeldShard) -> Result<bool, Ended> {
@@ -302,35 +236,6 @@ impl<L: Log> Recovery<'_, L> {
             }
         }
     }
-}
-
-/// Whether a snapshot is of the inputs that are configured.
-fn check_inputs(held: &HeldShard, loaded: &Loaded) -> Result<(), Failure> {
-    let place = &loaded.head.place;
-    let (inputs, partitions) = (held.outbox().inputs(), held.partitions());
-    // Files, of which a seed is made, have other names.
-    if place.partitions == partitions && (place.inputs == inputs || place.transaction == 0) {
-        return Ok(());
-    }
-    Err(Failure::Stop(format!(
-        "the snapshots of shard {} are of the inputs {:?} with {} partitions; configured are {inputs:?} with {partitions}. \
-         They belong to another service, or were made for another number of partitions: use another place for snapshots",
-        held.number(),
-        place.inputs,
-        place.partitions
-    )))
-}
-
-/// A shard without a journal begins from its part of a whole seed, or where there is none.
-fn check_seed(vault: &mut dyn Vault, held: &HeldShard, loaded: Option<&Loaded>) -> Result<(), Failure> {
-    let note = SeedNote::read(vault).map_err(|words| Failure::Rebuild(format!("no snapshot can be read: {words}")))?;
-    let found = seed::Found {
-        shard: held.number(),
-        partitions: held.partitions(),
-        partitioner: held.partitioner().name(),
-        digest: loaded.map(|loaded| loaded.head.state.digest),
-    };
-    note.and_then(|note| seed::check(note.as_ref(), found)).map_err(Failure::Stop)
 }
 
 /// A journal that cannot be followed: where, and why.

@@ -7,7 +7,8 @@
 
 use super::held::HeldShard;
 use super::lifecycle::Phase;
-use crate::kafka::Moment;
+use super::work::{Place, Worker};
+use crate::kafka::{Log, Moment};
 use crate::store::{Outcome, Piece, Stored, Vault};
 use std::time::Duration;
 
@@ -156,6 +157,40 @@ impl Snapshots {
                 }
                 self.vault.wait(Duration::from_millis(20));
             }
+        }
+    }
+}
+
+impl<L: Log> Worker<L> {
+    /// A slice of the snapshot in the making, or the beginning of the next one.
+    pub(super) fn make_snapshots(&mut self) {
+        let Some(snapshots) = &mut self.snapshots else { return };
+        if let Some(outcome) = snapshots.outcome()
+            && let Some(place) = self.places.get_mut(&outcome.shard)
+        {
+            Snapshots::end(&mut place.held, &outcome);
+        }
+        if let Some(place) = snapshots.shard().and_then(|number| self.places.get_mut(&number)) {
+            return snapshots.go_on(&mut place.held);
+        }
+        let now = self.log.now().monotonic;
+        let is_due = |place: &&mut Place<L::Batch>| {
+            let held = &place.held;
+            now >= place.snapshot_due && held.phase() == Phase::Running && !held.moved() && held.has_unstored()
+        };
+        if let Some(place) = self.places.values_mut().filter(is_due).min_by_key(|place| place.snapshot_due) {
+            place.snapshot_due = snapshots.next_due(now);
+            snapshots.begin(&mut place.held);
+        }
+    }
+
+    /// The snapshots of a stop. One in the making is given up: what it has is in the last one too.
+    pub(super) fn make_last_snapshots(&mut self) {
+        let Some(snapshots) = &mut self.snapshots else { return };
+        let making = snapshots.shard().and_then(|number| self.places.get_mut(&number));
+        snapshots.give_up(making.map(|place| &mut place.held));
+        for place in self.places.values_mut() {
+            snapshots.make_last(&mut place.held, || self.log.now());
         }
     }
 }

@@ -217,38 +217,6 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
-    /// A slice of the snapshot in the making, or the beginning of the next one.
-    fn make_snapshots(&mut self) {
-        let Some(snapshots) = &mut self.snapshots else { return };
-        if let Some(outcome) = snapshots.outcome()
-            && let Some(place) = self.places.get_mut(&outcome.shard)
-        {
-            Snapshots::end(&mut place.held, &outcome);
-        }
-        if let Some(place) = snapshots.shard().and_then(|number| self.places.get_mut(&number)) {
-            return snapshots.go_on(&mut place.held);
-        }
-        let now = self.log.now().monotonic;
-        let is_due = |place: &&mut Place<L::Batch>| {
-            let held = &place.held;
-            now >= place.snapshot_due && held.phase() == Phase::Running && !held.moved() && held.has_unstored()
-        };
-        if let Some(place) = self.places.values_mut().filter(is_due).min_by_key(|place| place.snapshot_due) {
-            place.snapshot_due = snapshots.next_due(now);
-            snapshots.begin(&mut place.held);
-        }
-    }
-
-    /// The snapshots of a stop. One in the making is given up: what it has is in the last one too.
-    fn make_last_snapshots(&mut self) {
-        let Some(snapshots) = &mut self.snapshots else { return };
-        let making = snapshots.shard().and_then(|number| self.places.get_mut(&number));
-        snapshots.give_up(making.map(|place| &mut place.held));
-        for place in self.places.values_mut() {
-            snapshots.make_last(&mut place.held, || self.log.now());
-        }
-    }
-
     fn running(&self) -> impl Iterator<Item = (&u32, &Place<L::Batch>)> {
         self.places.iter().filter(|(_, place)| place.held.phase() == Phase::Running)
     }
