@@ -29,6 +29,12 @@ pub fn run(settings: &RunSettings, stop: &Arc<AtomicBool>) -> anyhow::Result<()>
     let job = job(settings)?;
     create_or_check_topics(&settings.kafka, job.partitions)?;
     let workers = settings.worker.workers.max(1) as usize;
+    if !settings.snapshots.are_on() {
+        tracing::info!(
+            "`url` of [snapshots] is empty: each start reads the inputs from the beginning of the journal, and a record that \
+             kills the process is not found"
+        );
+    }
     tracing::info!(workers, shards = job.partitions, rules = job.rules.version, "running");
     thread::scope(|scope| {
         let handles: Vec<_> = (0..workers)
