@@ -86,16 +86,22 @@ impl Care {
             Err(words) => care.lose(&words),
         }
         let Marker { starts, width, ref suspects, .. } = care.marker;
-        if width > 0 {
-            tracing::warn!(
+        match width {
+            0 => {}
+            // Perhaps it only gave the shard up: an idle one commits nothing.
+            WIDTH => tracing::info!(
                 shard,
                 transaction,
                 starts,
-                width,
+                "another process began here and committed nothing: in case it died, records are tried {width} at a time"
+            ),
+            _ => tracing::warn!(
+                shard,
+                transaction,
+                starts,
                 ?suspects,
-                "the process has died since this transaction, and nothing was committed in between: records are tried {width} \
-                 at a time"
-            );
+                "a process died while it tried records from here on: they are tried {width} at a time"
+            ),
         }
         care.write(vault);
         care
