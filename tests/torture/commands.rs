@@ -1,5 +1,5 @@
-//! `shoal seed`: killed at each of its crash points, and run again. Services begin from it; what consumers see is what an
-//! independent run over history and topics says.
+//! `shoal seed` and `shoal rebuild`: killed at each of their crash points, and run again. Services begin from the seed, and
+//! go on from the rebuild; what consumers see is what an independent run over history and topics says.
 
 use crate::fleet::Fleet;
 use crate::inputs::Inputs;
@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The services work for so long.
+/// The services work for so long, before the rebuild and after it.
 const WORK: Duration = Duration::from_secs(5);
 /// More than one run of this takes.
 const SECONDS_MAX: u64 = 1_200;
@@ -30,12 +30,24 @@ const HISTORY_FIRST: usize = 1_000_000_000;
 
 pub fn run(options: &Options, broker: &mut Broker, proxy: &Arc<Proxy>) -> Result<(), String> {
     let run = Run::prepare(options, "commands", 1, SECONDS_MAX, broker)?;
+    // A rebuild does not wait for the end of a dwell, as docs/recovery.md says; the independent run knows of no rebuild.
+    let rules = run.load.rules().replace("min_dwell = \"7d\"\n", "");
+    fs::write(run.folder.join("rules.toml"), rules).map_err(words("rules.toml"))?;
     let history = write_history(&run)?;
     run.with_fleet(proxy, 2, |fleet| {
         fleet.store.settle()?;
         seed(&run, fleet, &history)?;
         let load = Load::start(broker, &run.load).map_err(words("load"))?;
         work(fleet)?;
+        let mut left = run.times();
+        while left > 0 {
+            (0..fleet.count()).try_for_each(|place| fleet.stop(place, None))?;
+            // Of the seed nothing is left but a note: retention took its snapshots.
+            fleet.store.wipe()?;
+            told_well(seed_command(&run, fleet, &history))?;
+            left -= rebuild(&run, left)?;
+            work(fleet)?;
+        }
         let written = load.finish()?;
         let inputs = Inputs::read(broker, &run.load, &run.folder).map_err(words("inputs"))?;
         run.wait_until_done(broker, fleet, &inputs)?;
@@ -67,14 +79,16 @@ fn write_history(run: &Run) -> Result<History, String> {
     Ok(History { file, until: UNTIL })
 }
 
+fn seed_command(run: &Run, fleet: &Fleet, history: &History) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
+    command.args(["seed", "--until", UNTIL, "--bootstrap", "changes", "--partitions"]);
+    command.arg(run.load.partitions.to_string()).arg("--rules").arg(run.folder.join("rules.toml"));
+    command.args(fleet.store.arguments()).arg(&history.file);
+    command
+}
+
 fn seed(run: &Run, fleet: &Fleet, history: &History) -> Result<(), String> {
-    let command = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
-        command.args(["seed", "--until", UNTIL, "--bootstrap", "changes", "--partitions"]);
-        command.arg(run.load.partitions.to_string()).arg("--rules").arg(run.folder.join("rules.toml"));
-        command.args(fleet.store.arguments()).arg(&history.file);
-        command
-    };
+    let command = || seed_command(run, fleet, history);
     for name in points("seed") {
         for _ in 0..run.times() {
             // What died after the last step is whole.
@@ -90,6 +104,23 @@ fn seed(run: &Run, fleet: &Fleet, history: &History) -> Result<(), String> {
     Ok(())
 }
 
+/// Kills at each point, so many at most, and then lets it be done; how many kills at each point.
+fn rebuild(run: &Run, times_max: u32) -> Result<u32, String> {
+    let command = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
+        command.args(["rebuild", "--yes", "--config"]).arg(run.folder.join("service-0.toml"));
+        command
+    };
+    // What has its journal record is not made again: each of those kills leaves a shard less.
+    let times = times_max.min(run.load.partitions.saturating_sub(1)).max(1);
+    for name in points("rebuild") {
+        (0..times).try_for_each(|_| kill(command(), name))?;
+        println!("  {times:>5}  {name}");
+    }
+    told_well(command())?;
+    Ok(times)
+}
+
 fn points(group: &str) -> impl Iterator<Item = &'static str> + use<'_> {
     let is_meant = move |name: &&'static str| Phase::At(name).way() == Way::Command && Phase::At(name).group() == group;
     CRASH_POINTS.iter().map(|(name, _)| *name).filter(is_meant)
@@ -103,6 +134,13 @@ fn kill(mut command: Command, name: &str) -> Result<(), String> {
     }
     let (status, told) = (output.status, String::from_utf8_lossy(&output.stderr));
     Err(format!("shoal ended with {status}, not at {name}:\n{told}"))
+}
+
+/// It must end well.
+fn told_well(command: Command) -> Result<(), String> {
+    let words = format!("{command:?}");
+    let (is_well, told) = told_by(command)?;
+    if is_well { Ok(()) } else { Err(format!("{words}: {told}")) }
 }
 
 /// Whether it ended well, and what it said.

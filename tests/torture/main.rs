@@ -30,7 +30,7 @@ use std::time::Instant;
 use support::proxy::Proxy;
 
 const STORM: &str = "nothing_is_lost_repeated_or_reordered";
-const COMMANDS: &str = "a_seed_is_killed_and_run_again";
+const COMMANDS: &str = "a_seed_and_a_rebuild_are_killed_and_run_again";
 const DOUBT: &str = "the_checker_finds";
 
 fn main() -> ExitCode {

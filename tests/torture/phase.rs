@@ -80,7 +80,7 @@ impl Phase {
     /// A service comes to the crash point so often before it dies there.
     pub fn passes(self, random: &mut Random) -> u64 {
         let bound = match self {
-            Self::At("recovery/record") => 20,
+            Self::At("recovery/record") => 4,
             Self::At("snapshot/part" | "load/part" | "recovery/begin" | "recovery/tail" | "recovery/done") => 3,
             Self::At(_) if self.group() == "transaction" => 30,
             _ => 1,
