@@ -12,6 +12,7 @@ mod rebuild;
 mod replay;
 mod run;
 mod seed;
+mod service;
 mod snapshot;
 mod values;
 

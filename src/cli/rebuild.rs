@@ -1,12 +1,10 @@
 //! `shoal rebuild`: its arguments, and the question before it begins.
 
-use crate::config::{Settings, rules};
+use super::service::ServiceArguments;
 use crate::kafka::Failure;
-use crate::worker::{self, RunSettings, ShardPlan};
-use anyhow::Context;
+use crate::worker::{self, ShardPlan};
 use clap::Args;
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
 
 /// Makes the state anew from the inputs, where `run` has refused to go on from the journal
 ///
@@ -20,9 +18,8 @@ use std::path::PathBuf;
 
 It says first what it will do, and which records of the inputs are no longer there. docs/recovery.md tells when it is needed.")]
 pub struct RebuildArguments {
-    /// How the service is run; what is not in it has its default [default: the defaults alone]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    service: ServiceArguments,
 
     /// Begin without asking
     #[arg(long)]
@@ -31,12 +28,7 @@ pub struct RebuildArguments {
 
 impl RebuildArguments {
     pub fn run(self) -> anyhow::Result<()> {
-        let settings = Settings::load(self.config.as_deref())?;
-        rules::read(&settings.rules)?;
-        super::start_log(&settings.log);
-        let stop = worker::stop_on_signal().context("cannot listen for signals")?;
-        let Settings { kafka, worker, snapshots, rules, .. } = settings;
-        let settings = RunSettings { kafka, worker, snapshots, rules, force_rules: false };
+        let (settings, stop) = self.service.begin(false)?;
         let done = worker::rebuild(&settings, &stop, |plans| self.agreed(plans))?;
         eprintln!("{done} shards were made anew. `shoal run` goes on from here, and publishes what differs.");
         Ok(())

@@ -1,12 +1,10 @@
 //! `shoal run`: its arguments.
 
-use crate::config::{Settings, rules};
+use super::service::ServiceArguments;
 use crate::offline::dry_run;
-use crate::worker::{self, RunSettings};
-use anyhow::Context;
+use crate::worker;
 use clap::Args;
 use std::io;
-use std::path::PathBuf;
 
 /// Runs the service: events from Kafka in, every change of segment out, exactly once
 ///
@@ -20,9 +18,8 @@ use std::path::PathBuf;
 
 The defaults with all keys are config/shoal.toml. `shoal check --config FILE` says what is wrong with a file.")]
 pub struct RunArguments {
-    /// How to run; what is not in it has its default [default: the defaults alone]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    service: ServiceArguments,
 
     /// Put the rules file in force even if it was before and has been replaced since
     #[arg(long)]
@@ -35,13 +32,7 @@ pub struct RunArguments {
 
 impl RunArguments {
     pub fn run(self) -> anyhow::Result<()> {
-        let settings = Settings::load(self.config.as_deref())?;
-        // Mistakes in the rules are told like those in the settings, before anything is started.
-        rules::read(&settings.rules)?;
-        super::start_log(&settings.log);
-        let stop = worker::stop_on_signal().context("cannot listen for signals")?;
-        let Settings { kafka, worker, snapshots, rules, .. } = settings;
-        let settings = RunSettings { kafka, worker, snapshots, rules, force_rules: self.force };
+        let (settings, stop) = self.service.begin(self.force)?;
         if self.dry_run {
             eprint!("{}", dry_run(&settings, &stop, io::stdout())?);
             return Ok(());

@@ -2,26 +2,15 @@
 //! signal to stop; the changes are those of `shoal replay` on the same file, byte for byte but for `detected_at`.
 
 use super::pipeline::wait_until_done;
+use super::program::{run, shoal};
 use crate::support::views::Views;
 use crate::support::{self, Broker};
 use shoal::kafka::KafkaSettings;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 const RULES: &str = include_str!("../../config/demo/rules.toml");
-
-fn shoal(folder: &Path, broker: &Broker) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
-    command.current_dir(folder).env("SHOAL__KAFKA__BROKERS", &broker.address);
-    command
-}
-
-fn run(command: &mut Command) -> Output {
-    let out = command.output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    out
-}
 
 /// The orders of the demo, in a file that is named as the topic, so that triggers are the same too.
 fn write_events(folder: &Path, broker: &Broker, topic: &str) {

@@ -13,6 +13,7 @@ mod harness;
 mod log;
 mod outage;
 mod pipeline;
+mod program;
 mod rebuild;
 mod refusals;
 mod rules;

@@ -4,6 +4,7 @@
 //! UCI repository has it, to take that instead.
 
 use super::pipeline::wait_until_done;
+use super::program::{run, shoal};
 use crate::support::{self, Broker};
 use serde_json::Value;
 use shoal::engine::decode::{Partitioner, partition_of};
@@ -16,18 +17,6 @@ use std::time::{Duration, Instant};
 const RULES: &str = include_str!("../../config/demo/rules.toml");
 const UNTIL: &str = "2011-11-09T00:00:00.000Z";
 const PARTITIONS: u32 = 4;
-
-fn shoal(folder: &Path, broker: &Broker) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
-    command.current_dir(folder).env("SHOAL__KAFKA__BROKERS", &broker.address);
-    command
-}
-
-fn run(command: &mut Command) -> Output {
-    let out = command.output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    out
-}
 
 /// Rules, settings, the year in `events`, and a topic of it.
 fn prepare(folder: &Path, broker: &Broker, test: &str) -> KafkaSettings {
