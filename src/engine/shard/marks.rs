@@ -32,6 +32,11 @@ pub struct Mark {
     pub opted_out_at: Option<Millis>,
 }
 
+impl Mark {
+    /// A mark so old that it concerns nothing.
+    const GONE: Self = Self { dropped_until: 0, counted_from: 0, opted_out_at: None };
+}
+
 /// A mark, and the 64-bit hash of the id of the customer it is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredMark {
@@ -107,13 +112,13 @@ impl Marks {
         }
     }
 
-    /// Begins a capture: the marks that are not in a stored one.
+    /// Begins a capture: the marks that are not in a stored one. One that has gone since goes over what is stored of it.
     pub fn capture(&mut self) -> Vec<StoredMark> {
         self.captured = std::mem::take(&mut self.unstored);
         self.captured.sort_unstable();
         self.captured.dedup();
-        let known = self.captured.iter().filter_map(|hash| Some((*hash, *self.marks.get(hash)?)));
-        known.map(|(hash, mark)| StoredMark { hash, mark }).collect()
+        let mark = |hash: &u64| self.marks.get(hash).copied().unwrap_or(Mark::GONE);
+        self.captured.iter().map(|hash| StoredMark { hash: *hash, mark: mark(hash) }).collect()
     }
 
     /// Nothing is stored any more: the next capture is of all marks.
@@ -213,6 +218,23 @@ mod tests {
         assert!(marks.opt_in(7, 3_001));
         assert_eq!(marks.treatment(7, 3_000, 0), Treatment::DropErased);
         assert_eq!(marks.treatment(7, 3_001, 0), Treatment::Accept);
+    }
+
+    #[test]
+    fn a_mark_that_goes_after_it_was_stored_does_not_come_back() {
+        let mut marks = Marks::default();
+        marks.opt_out(7, 500, 1_000);
+        let mut stored = marks.capture();
+        marks.end_capture(true);
+        assert!(marks.opt_in(7, 2_000));
+        let late = 2_001 + 400 * DAY;
+        marks.expire(late);
+        stored.extend(marks.capture());
+        let mut restored = Marks::default();
+        stored.into_iter().for_each(|mark| restored.restore(mark));
+        restored.expire(late);
+        assert_eq!(restored.treatment(7, 600, late), Treatment::Accept);
+        assert_eq!(restored.fingerprint(late), marks.fingerprint(late));
     }
 
     #[test]
