@@ -167,11 +167,13 @@ impl<L: Log> Worker<L> {
         &self.log
     }
 
-    /// Whether all inputs are read to their end and nothing is left to do or to publish.
+    /// Whether all inputs are read to their end and nothing is left to do or to publish, nor a tick to be told.
     pub fn is_idle(&self) -> bool {
+        let now = self.log.now();
         let is_idle = |place: &Place<L::Batch>| {
-            let held = &place.held;
-            held.phase() == Phase::Running && !held.moved() && !held.has_slices() && place.feed.is_at_end()
+            let Place { held, feed, .. } = place;
+            let is_done = held.phase() == Phase::Running && !held.moved() && !held.has_slices() && feed.is_at_end();
+            is_done && due_tick(&self.log, held, feed, now).is_none()
         };
         !self.places.is_empty() && self.is_at_end() && self.places.values().all(is_idle)
     }
