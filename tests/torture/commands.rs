@@ -87,14 +87,13 @@ fn seed_command(run: &Run, fleet: &Fleet, history: &History) -> Command {
     command
 }
 
-fn seed(run: &Run, fleet: &Fleet, history: &History) -> Result<(), String> {
-    let command = || seed_command(run, fleet, history);
+fn seed(run: &Run, fleet: &mut Fleet, history: &History) -> Result<(), String> {
     for name in points("seed") {
         for _ in 0..run.times() {
             // What died after the last step is whole.
             fleet.store.wipe()?;
-            kill(command(), name)?;
-            let (is_whole, told) = told_by(command())?;
+            kill(seed_command(run, fleet, history), name)?;
+            let (is_whole, told) = told_by(seed_command(run, fleet, history))?;
             if !is_whole && !told.contains("a whole seed") {
                 return Err(format!("shoal seed, run again after {name}: {told}"));
             }

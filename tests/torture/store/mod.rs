@@ -144,15 +144,27 @@ impl Store {
     }
 
     /// Spoils something that belongs to the newest snapshot of some shard; what was done, if there is one.
-    pub fn damage(&self, random: &mut Random) -> Result<Option<String>, String> {
-        let objects = self.objects();
-        damage::damage(&objects, random).map_err(words(&objects))
+    pub fn damage(&mut self, random: &mut Random) -> Result<Option<String>, String> {
+        self.without_server(|objects| damage::damage(objects, random))
     }
 
     /// Nothing is left of any snapshot.
-    pub fn wipe(&self) -> Result<(), String> {
+    pub fn wipe(&mut self) -> Result<(), String> {
+        self.without_server(damage::wipe)
+    }
+
+    /// A server may still be at what services asked of it that are dead.
+    fn without_server<T>(&mut self, act: impl FnOnce(&Path) -> std::io::Result<T>) -> Result<T, String> {
         let objects = self.objects();
-        damage::wipe(&objects).map_err(words(&objects))
+        if let Self::Bucket { server, proxy, .. } = self {
+            proxy.forward_to(None);
+            server.crash();
+        }
+        let done = act(&objects).map_err(words(&objects))?;
+        if let Self::Bucket { server, proxy, .. } = self {
+            proxy.forward_to(Some(server.start()?));
+        }
+        Ok(done)
     }
 
     /// What the proxy did to requests, if there is one.
