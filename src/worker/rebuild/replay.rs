@@ -8,12 +8,11 @@ use crate::kafka::{Batch, Log, Reader, Topic};
 use crate::worker::held::{Effect, HeldShard};
 use crate::worker::journal::Operation;
 use crate::worker::merge::{Feed, RECORDS_MAX};
+use crate::worker::progress::Progress;
 use crate::worker::tail::{Ended, check_interrupted};
 use std::sync::atomic::AtomicBool;
 
 const FIRED_AT_ONCE: u32 = 4_096;
-/// Between two words on how far it is.
-const TOLD_EVERY_MS: u64 = 5_000;
 
 pub fn replay<L: Log>(log: &mut L, held: &mut HeldShard, plan: &ShardPlan, stop: &AtomicBool) -> Result<(), Ended> {
     let mut feed = Feed::<L::Batch>::new(plan.inputs.len());
@@ -22,7 +21,8 @@ pub fn replay<L: Log>(log: &mut L, held: &mut HeldShard, plan: &ShardPlan, stop:
         readers.push(log.reader(Topic::Input(topic), plan.shard, input.from())?);
         held.set_position(topic, input.from());
     }
-    let mut progress = Progress::new(plan, log.now().monotonic);
+    let all: i64 = plan.inputs.iter().map(|input| input.end - input.from()).sum();
+    let mut progress = Progress::new(plan.shard, "reading the inputs", 0, all as u64);
     loop {
         let mut is_at_end = true;
         for ((topic, input), reader) in (0..).zip(&plan.inputs).zip(&mut readers) {
@@ -44,7 +44,7 @@ pub fn replay<L: Log>(log: &mut L, held: &mut HeldShard, plan: &ShardPlan, stop:
         }
         step(held, &mut feed, plan, log.now().wall);
         let behind: i64 = plan.inputs.iter().zip(held.positions()).map(|(input, &position)| input.end - position).sum();
-        progress.tell(plan.shard, behind, log.now().monotonic);
+        progress.tell(log.now().monotonic, (all - behind) as u64);
     }
     for (topic, input) in (0..).zip(&plan.inputs) {
         held.set_position(topic, input.end);
@@ -61,29 +61,5 @@ fn step(held: &mut HeldShard, feed: &mut Feed<impl Batch>, plan: &ShardPlan, wal
     feed.discard(&taken);
     while held.has_due() {
         held.apply(&Operation::Fire(FIRED_AT_ONCE), None, Effect::Muted);
-    }
-}
-
-/// How far it is, told now and then.
-struct Progress {
-    all: i64,
-    begun: u64,
-    told: u64,
-}
-
-impl Progress {
-    fn new(plan: &ShardPlan, now: u64) -> Self {
-        Self { all: plan.inputs.iter().map(|input| input.end - input.from()).sum(), begun: now, told: now }
-    }
-
-    fn tell(&mut self, shard: u32, left: i64, now: u64) {
-        if now < self.told + TOLD_EVERY_MS {
-            return;
-        }
-        self.told = now;
-        let done = (self.all - left).max(1);
-        let percent = done * 100 / self.all.max(1);
-        let seconds_left = (now - self.begun) as i64 * left / done / 1_000;
-        tracing::info!(shard, percent, seconds_left, "the inputs are read");
     }
 }
