@@ -168,7 +168,7 @@ fn whole_job(broker: &Broker, size: Size, repeat: usize) -> Took {
     let settings = settings(broker, folder.path(), repeat);
     let stop = Arc::new(AtomicBool::new(false));
     let took = std::thread::scope(|scope| {
-        let running = scope.spawn(|| run(&settings, &stop));
+        let running = scope.spawn(|| run(&settings, &[], &stop));
         let took = wait_until_done(broker, &settings.kafka, size);
         stop.store(true, Ordering::Relaxed);
         running.join().expect("no panic").expect("no failure");

@@ -2,7 +2,7 @@
 
 use super::service::ServiceArguments;
 use crate::offline::dry_run;
-use crate::worker;
+use crate::worker::{self, Board};
 use clap::Args;
 use std::io;
 
@@ -37,6 +37,7 @@ impl RunArguments {
             eprint!("{}", dry_run(&settings, &stop, io::stdout())?);
             return Ok(());
         }
-        worker::run(&settings, &stop)
+        let boards = Board::of_workers(settings.worker.workers);
+        worker::run(&settings, &boards, &stop)
     }
 }

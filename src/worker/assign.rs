@@ -31,6 +31,10 @@ impl Kept {
     pub fn expire(&mut self, now: u64) {
         self.shards.retain(|_, (since, _)| now < *since + KEPT_MS);
     }
+
+    pub fn held(&self) -> impl Iterator<Item = &HeldShard> {
+        self.shards.values().map(|(_, held)| held)
+    }
 }
 
 impl<L: Log> Worker<L> {
@@ -57,6 +61,7 @@ impl<L: Log> Worker<L> {
         let throttle = Throttle::new(self.job.max_changes_per_minute, self.job.partitions, now);
         let snapshot_due = self.snapshots.as_ref().map_or(u64::MAX, |snapshots| snapshots.next_due(now));
         self.places.insert(number, Place { held, feed, throttle, care: None, is_kept, snapshot_due });
+        self.report_soon();
     }
 
     pub(super) fn drop_shard(&mut self, number: u32) {
@@ -82,6 +87,7 @@ impl<L: Log> Worker<L> {
             self.places.values_mut().filter(|place| place.held.moved()).for_each(|place| place.held.committed());
         }
         trial::crash_point("revoke/committed");
+        self.report_soon();
         let now = self.log.now().monotonic;
         for &number in numbers {
             self.leave_snapshot(number);
@@ -157,7 +163,8 @@ impl<L: Log> Worker<L> {
         let Some(place) = self.places.get_mut(&number) else { return Ok(()) };
         let vault = self.snapshots.as_mut().map(|snapshots| &mut *snapshots.vault);
         let (control, start, stop) = (&self.control, self.job.start, &self.stop);
-        let mut recovery = Recovery { log: &mut self.log, control, vault, start, stop };
+        let board = self.reporting.as_ref().map(|reporting| &*reporting.board);
+        let mut recovery = Recovery { log: &mut self.log, control, vault, start, stop, board };
         if std::mem::take(&mut place.is_kept) {
             if !recovery.take_back(&mut place.held)? {
                 trial::crash_point("takeover/not-kept");
@@ -174,6 +181,7 @@ impl<L: Log> Worker<L> {
             self.begin_with_care(number);
         }
         self.recoveries += 1;
+        self.report_soon();
         if number == 0 {
             self.publish_control()?;
         }

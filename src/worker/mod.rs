@@ -2,9 +2,11 @@
 //!
 //! In the order in which a batch meets them: `work` (the loop), `held` (a shard and its share of the open transaction),
 //! `outbox` and `encode` (effects to bytes), `journal` (what was done, to do it again), `publish` (all of it in one
-//! transaction); then `snapshots`, `recovery`, `control`, `lifecycle`, and `run`, which starts it all.
+//! transaction); then `snapshots`, `recovery`, `control`, `lifecycle`, `reporting` (what it tells of itself), and `run`, which starts it
+//! all.
 
 mod assign;
+pub mod board;
 mod careful;
 pub mod control;
 pub mod encode;
@@ -19,6 +21,7 @@ mod progress;
 mod publish;
 mod rebuild;
 mod recovery;
+mod reporting;
 mod run;
 mod settings;
 mod snapshots;
@@ -26,7 +29,9 @@ mod tail;
 mod throttle;
 mod work;
 
+pub use board::Board;
 pub use held::HeldShard;
+pub use lifecycle::Phase;
 pub use rebuild::{InputPlan, Rebuild, ShardPlan, rebuild};
 pub use run::{job, run, stop_on_signal};
 pub use settings::{RunSettings, WorkerSettings};

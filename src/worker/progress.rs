@@ -1,12 +1,14 @@
 //! What is told of work that takes long: which, how much of it is done, and how long the rest will take.
 
+use super::board::Advance;
+
 /// Between two tellings.
 const INTERVAL_MS: u64 = 2_000;
 
 /// Counted work on one shard.
 pub struct Progress {
     shard: u32,
-    phase: &'static str,
+    work: &'static str,
     from: u64,
     to: u64,
     /// Monotonic milliseconds of the beginning and of the last telling.
@@ -16,22 +18,24 @@ pub struct Progress {
 
 impl Progress {
     /// Work that counts from one number to another.
-    pub fn new(shard: u32, phase: &'static str, from: u64, to: u64) -> Self {
-        Self { shard, phase, from, to, began: None, told: 0 }
+    pub fn new(shard: u32, work: &'static str, from: u64, to: u64) -> Self {
+        Self { shard, work, from, to, began: None, told: 0 }
     }
 
-    /// It has come to `reached`, at `now` in monotonic milliseconds.
-    pub fn tell(&mut self, now: u64, reached: u64) {
+    /// It has come to `reached`, at `now` in monotonic milliseconds. Given is what is told, if anything is.
+    pub fn tell(&mut self, now: u64, reached: u64) -> Option<Advance> {
         let began = *self.began.get_or_insert_with(|| {
             self.told = now;
             now
         });
         if now < self.told + INTERVAL_MS {
-            return;
+            return None;
         }
         self.told = now;
-        let (percent, seconds_left) = share(reached - self.from, self.to - self.from, now - began);
-        tracing::info!(shard = self.shard, percent, seconds_left, "{}", self.phase);
+        let (done, all) = (reached - self.from, self.to - self.from);
+        let (percent, seconds_left) = share(done, all, now - began);
+        tracing::info!(shard = self.shard, percent, seconds_left, "{}", self.work);
+        Some(Advance { work: self.work, done, all, seconds_left: Some(seconds_left) })
     }
 }
 

@@ -8,6 +8,7 @@
 mod inputs;
 mod snapshot;
 
+use super::board::{Advance, Board};
 use super::control::Control;
 use super::held::{Effect, HeldShard};
 use super::journal::{JournalRecord, Operation, SEMANTICS, SNAPSHOTS_SINCE, StepPart};
@@ -27,6 +28,9 @@ use std::sync::atomic::AtomicBool;
 /// Of so many transactions a deliberate bug leaves one out.
 const SKIPPED_OF: u64 = 8;
 
+/// What most of the time of a recovery goes to.
+const REPLAYING: &str = "replaying the journal";
+
 /// What recovery needs besides the shard.
 pub struct Recovery<'a, L: Log> {
     pub log: &'a mut L,
@@ -36,6 +40,8 @@ pub struct Recovery<'a, L: Log> {
     pub start: StartAt,
     /// The process is to end: recovery is left off.
     pub stop: &'a AtomicBool,
+    /// Where it is told how far it has come.
+    pub board: Option<&'a Board>,
 }
 
 impl<L: Log> Recovery<'_, L> {
@@ -71,11 +77,14 @@ impl<L: Log> Recovery<'_, L> {
     }
 
     fn follow(&mut self, held: &mut HeldShard) -> Result<u64, Ended> {
+        self.begin(held, "reading the journal's end", 0);
         let tail = Tail::read(self.log, held.number(), self.stop)?;
         trial::crash_point("recovery/tail");
+        self.begin(held, "loading the snapshot", 0);
         self.load(held, &tail)?;
         let loaded = held.transaction();
-        let mut progress = Progress::new(held.number(), "replaying the journal", loaded, tail.last_transaction());
+        let mut progress = Progress::new(held.number(), REPLAYING, loaded, tail.last_transaction());
+        self.begin(held, REPLAYING, tail.last_transaction() - loaded);
         let mut inputs = Inputs::new(held.positions().len());
         let mut torn = 0;
         let mut journal = self.log.reader(Topic::Own(Own::Journal), held.number(), held.journal_from())?;
@@ -96,7 +105,10 @@ impl<L: Log> Recovery<'_, L> {
                 }
                 torn += u64::from(self.redo(held, &read, bytes, &tail, &mut inputs)?);
                 held.set_journal_offset(record.offset);
-                progress.tell(self.log.now().monotonic, read.transaction);
+                let advance = progress.tell(self.log.now().monotonic, read.transaction);
+                if let Some((board, advance)) = self.board.zip(advance) {
+                    board.advance(held.number(), advance);
+                }
             }
         }
         if held.transaction() != tail.last_transaction() {
@@ -118,6 +130,13 @@ impl<L: Log> Recovery<'_, L> {
         }
         self.finish(held)?;
         Ok(torn)
+    }
+
+    /// Says what is done now: `all` of it, 0 where that is not known.
+    fn begin(&self, held: &HeldShard, work: &'static str, all: u64) {
+        if let Some(board) = self.board {
+            board.advance(held.number(), Advance { work, done: 0, all, seconds_left: None });
+        }
     }
 
     fn compare_with_tail(&mut self, held: &mut HeldShard) -> Result<bool, Ended> {

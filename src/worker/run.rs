@@ -1,5 +1,6 @@
 //! `shoal run`: checks the topics, starts the workers, and ends them together.
 
+use super::board::Board;
 use super::control::read_rules;
 use super::settings::RunSettings;
 use super::work::{Job, Worker};
@@ -24,8 +25,9 @@ pub fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Runs the service until `stop`. Every worker finishes its open transaction.
-pub fn run(settings: &RunSettings, stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
+/// Runs the service until `stop`. Every worker finishes its open transaction, and tells of itself on the board of its
+/// number, if there is one.
+pub fn run(settings: &RunSettings, boards: &[Arc<Board>], stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
     let job = job(settings)?;
     create_or_check_topics(&settings.kafka, job.partitions)?;
     let workers = settings.worker.workers.max(1) as usize;
@@ -40,8 +42,9 @@ pub fn run(settings: &RunSettings, stop: &Arc<AtomicBool>) -> anyhow::Result<()>
         let handles: Vec<_> = (0..workers)
             .map(|number| {
                 let (job, stop) = (job.clone(), Arc::clone(stop));
+                let board = boards.get(number).map(Arc::clone);
                 let worker = move || {
-                    let done = work(settings, job, number, &stop);
+                    let done = work(settings, job, (number, board), &stop);
                     // All end together.
                     stop.store(true, Ordering::Relaxed);
                     done
@@ -61,8 +64,16 @@ pub fn run(settings: &RunSettings, stop: &Arc<AtomicBool>) -> anyhow::Result<()>
     })
 }
 
-fn work(settings: &RunSettings, job: Job, number: usize, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+fn work(
+    settings: &RunSettings,
+    job: Job,
+    (number, board): (usize, Option<Arc<Board>>),
+    stop: &Arc<AtomicBool>,
+) -> Result<(), Failure> {
     let mut worker = Worker::new(KafkaLog::join(&settings.kafka, number)?, job).until(Arc::clone(stop));
+    if let Some(board) = board {
+        worker = worker.on_board(board);
+    }
     if settings.snapshots.are_on() {
         let vault = VaultThread::start(&settings.snapshots, &format!("snapshots-{number}")).map_err(Failure::Stop)?;
         worker = worker.with_snapshots(Box::new(vault), settings.snapshots.interval.0);

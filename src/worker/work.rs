@@ -12,6 +12,7 @@ use super::lifecycle::Phase;
 use super::live_time::due_tick;
 use super::merge::Feed;
 use super::publish::publish;
+use super::reporting::Reporting;
 use super::snapshots::Snapshots;
 use super::throttle::Throttle;
 use crate::engine::effects::Counts;
@@ -80,6 +81,8 @@ pub struct Worker<L: Log> {
     pub(super) places: BTreeMap<u32, Place<L::Batch>>,
     pub(super) kept: Kept,
     pub(super) snapshots: Option<Snapshots>,
+    /// Where it tells of itself, if anybody wants to know.
+    pub(super) reporting: Option<Reporting>,
     /// There is a producer, as far as is known.
     pub(super) is_fenced: bool,
     /// Tells this process from every other that has the same identity.
@@ -108,6 +111,7 @@ impl<L: Log> Worker<L> {
             places: BTreeMap::new(),
             kept: Kept::default(),
             snapshots: None,
+            reporting: None,
             is_fenced: false,
             first_output: None,
             rebuilds: 0,
@@ -146,12 +150,14 @@ impl<L: Log> Worker<L> {
         self.rebuild_after(done)?;
         self.make_last_snapshots();
         self.leave_no_marker();
+        self.report_soon();
+        self.report();
         Ok(())
     }
 
     /// One round of the loop.
     pub fn turn(&mut self) -> Result<(), Failure> {
-        match self.log.poll(self.wait()) {
+        let done = match self.log.poll(self.wait()) {
             Ok(News::Assigned(shards)) => self.take_shards(&shards),
             Ok(News::Revoked { shards, lost }) => self.give_up_shards(&shards, lost),
             Ok(News::Nothing) => {
@@ -160,7 +166,9 @@ impl<L: Log> Worker<L> {
                 self.recover_next()
             }
             Err(failure) => self.rebuild_after(Err(failure)),
-        }
+        };
+        self.report();
+        done
     }
 
     pub fn log(&self) -> &L {
@@ -268,6 +276,9 @@ impl<L: Log> Worker<L> {
                     begun.push(number);
                 }
             }
+        }
+        if !begun.is_empty() {
+            self.report_soon();
         }
         begun.into_iter().try_for_each(|number| self.start(number))
     }

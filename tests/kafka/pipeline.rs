@@ -84,7 +84,7 @@ pub fn wait_until_done(broker: &Broker, kafka: &KafkaSettings, partitions: u32) 
 pub fn run_while<T>(settings: &RunSettings, meanwhile: impl FnOnce() -> T) -> T {
     let stop = Arc::new(AtomicBool::new(false));
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| run(settings, &stop));
+        let running = scope.spawn(|| run(settings, &[], &stop));
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(meanwhile));
         stop.store(true, Ordering::Relaxed);
         running.join().expect("no panic").expect("no failure");

@@ -44,7 +44,7 @@ pub fn replay<L: Log>(log: &mut L, held: &mut HeldShard, plan: &ShardPlan, stop:
         }
         step(held, &mut feed, plan, log.now().wall);
         let behind: i64 = plan.inputs.iter().zip(held.positions()).map(|(input, &position)| input.end - position).sum();
-        progress.tell(log.now().monotonic, (all - behind) as u64);
+        let _ = progress.tell(log.now().monotonic, (all - behind) as u64);
     }
     for (topic, input) in (0..).zip(&plan.inputs) {
         held.set_position(topic, input.end);
