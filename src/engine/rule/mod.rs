@@ -16,6 +16,7 @@ pub mod duration;
 pub mod file;
 pub mod forecast;
 mod hold;
+pub mod ladder;
 mod like;
 pub mod mistake;
 mod movement;
@@ -36,6 +37,7 @@ pub use because::Change;
 pub use decide::Decided;
 pub use file::{read, read_following};
 pub use forecast::Scratch;
+pub use ladder::Direction;
 pub use mistake::Mistake;
 pub use truth::{Truth, Truths};
 
@@ -95,7 +97,7 @@ pub struct Target {
 
 #[derive(Debug)]
 pub enum Kind {
-    /// `ladder`: places of segments from worst to best, if the file gives it.
+    /// `ladder`: places of all segments from the lowest to the highest, if the file gives it.
     Segmentation {
         segments: Vec<Segment>,
         min_dwell: Millis,

@@ -2,7 +2,7 @@
 
 use super::check::Name;
 use super::document::{self, Item, Section, duration_of, found, list, text};
-use super::mistake::{Mistakes, nearest};
+use super::mistake::{Mistakes, nearest, one_of};
 use super::names;
 use crate::engine::event::{DAY, Millis};
 use std::ops::Range;
@@ -24,7 +24,7 @@ pub struct RawTarget<'d> {
     /// How long `in` is held, or any segment.
     pub dwell_in: Millis,
     pub dwell_out: Millis,
-    /// Segments from worst to best, if given.
+    /// Segments from the lowest to the highest, if given.
     pub ladder: Vec<u16>,
 }
 
@@ -155,10 +155,11 @@ fn segments<'d>(item: &'d Item<'d>, mistakes: &mut Mistakes<'_>) -> Vec<RawSegme
     segments
 }
 
-/// Segments from worst to best.
+/// All segments from the lowest to the highest.
 fn ladder(item: &Item<'_>, segments: &[RawSegment<'_>], mistakes: &mut Mistakes<'_>) -> Vec<u16> {
     let mut ladder = Vec::new();
-    for item in list(item, "a list of segments for `ladder`", mistakes).unwrap_or_default() {
+    let Some(items) = list(item, "a list of segments for `ladder`", mistakes) else { return ladder };
+    for item in items {
         let Some(name) = text(item, "the name of a segment", mistakes) else { continue };
         match segments.iter().position(|segment| segment.name == name) {
             Some(place) if !ladder.contains(&(place as u16)) => ladder.push(place as u16),
@@ -170,6 +171,14 @@ fn ladder(item: &Item<'_>, segments: &[RawSegment<'_>], mistakes: &mut Mistakes<
                 mistakes.add(item.span().start, what, nearest(name, segments.iter().map(|segment| segment.name)));
             }
         }
+    }
+    let missing: Vec<&str> =
+        (0..).zip(segments).filter(|(place, _)| !ladder.contains(place)).map(|(_, segment)| segment.name).collect();
+    if !missing.is_empty() {
+        let what =
+            format!("expected all segments in `ladder`, from the lowest to the highest, found no {}", one_of(missing));
+        let hint = "list them all: without `ladder` a change goes neither up nor down";
+        mistakes.add(item.span().start, what, Some(hint.into()));
     }
     ladder
 }
