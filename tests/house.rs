@@ -79,7 +79,7 @@ const ENGINE: [(&str, &[&str]); 10] = [
 ];
 
 /// Hosts that texts of the repository may name.
-const HOSTS: [&str; 11] = [
+const HOSTS: [&str; 12] = [
     "maven.apache.org",
     "www.apache.org",
     "www.w3.org",
@@ -91,6 +91,7 @@ const HOSTS: [&str; 11] = [
     "semver.org",
     "cloudevents.io",
     "duckdb.org",
+    "json-schema.org",
 ];
 
 /// A source file with its path from the root.
