@@ -7,8 +7,13 @@ use std::path::{Path, PathBuf};
 /// Lines of one source file at most.
 const LINES_MAX: usize = 500;
 
-/// The only files with unsafe code: raw calls of the Kafka client, hot ones and rare ones; prefetches, large pages and plain bytes of customers' state.
-const UNSAFE: [&str; 3] = ["src/kafka/raw.rs", "src/kafka/raw_admin.rs", "src/engine/profile/memory.rs"];
+/// The only files with unsafe code: raw calls of the Kafka client, hot ones and rare ones; prefetches, large pages and plain
+/// bytes of customers' state; bytes that are seen to be text.
+const UNSAFE: [&str; 4] =
+    ["src/kafka/raw.rs", "src/kafka/raw_admin.rs", "src/engine/profile/memory.rs", "src/engine/decode/ascii.rs"];
+
+/// Between unsafe code and the comment above it that says why it is sound: the rest of the statement's beginning.
+const REASON_LINES_MAX: usize = 3;
 
 /// Tests and benches that pace something by the clock, without waiting for anything with it: how often a bench asks
 /// whether a job is done.
@@ -150,7 +155,7 @@ fn test_files(source: &Source) -> Vec<String> {
 
 /// Code up to the test module, without comments and without what stands in quotes.
 fn without_tests(text: &str) -> String {
-    let code = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let code = code.replace("'\"'", "").replace("\\\"", "");
     let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default());
     lines.flat_map(|line| line.split('"').step_by(2).chain(["\n"])).collect()
@@ -295,6 +300,34 @@ fn unsafe_code_stands_in_named_files_only() {
     expect_none(&faults);
 }
 
+/// A block or an implementation has `SAFETY:` above it, a function or a trait what its callers must see to.
+#[test]
+fn unsafe_code_says_why_it_is_sound() {
+    let mut faults = Vec::new();
+    for source in UNSAFE.iter().flat_map(|path| files("src", ".rs").into_iter().filter(move |file| file.path == *path))
+    {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for (number, line) in lines.iter().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            let promises = stands_in(line, "unsafe fn") || stands_in(line, "unsafe trait");
+            if !promises && !stands_in(line, "unsafe {") && !stands_in(line, "unsafe impl") {
+                continue;
+            }
+            let above = lines[..number].iter().rev();
+            let has_reason = if promises {
+                above
+                    .take_while(|line| line.starts_with("///") || line.starts_with("#["))
+                    .any(|line| *line == "/// # Safety")
+            } else {
+                above.take(REASON_LINES_MAX).any(|line| line.contains("// SAFETY: "))
+            };
+            if !has_reason {
+                faults.push(format!("{}:{}: unsafe without a word why it is sound", source.path, number + 1));
+            }
+        }
+    }
+    expect_none(&faults);
+}
+
 /// A client that is made elsewhere has no token, and shows secrets in its errors.
 #[test]
 fn kafka_clients_are_made_at_one_door() {
@@ -410,7 +443,7 @@ fn is_path(span: &str) -> bool {
 #[test]
 fn the_guard_sees() {
     let code = without_tests(
-        "use x;\nfn f() { a(\"std::io\") } // std::fs\nlet q = '\"'; std::net\n#[cfg(test)]\nmod tests { std::env }",
+        "#[cfg(test)]\nmod tests;\nfn f() { a(\"std::io\") } // std::fs\nlet q = '\"'; std::net\n#[cfg(test)]\nmod tests { std::env }",
     );
     assert!(stands_in(&code, "std::net"));
     for cut in ["std::io", "std::fs", "std::env"] {
