@@ -6,6 +6,7 @@ pub mod board;
 mod browsing;
 mod dice;
 mod live;
+pub mod live_shop;
 pub mod panel;
 pub mod shop;
 
