@@ -1,7 +1,7 @@
 //! `cargo bench --bench engine`: decode and apply, without a broker.
 //!
 //! Prints, each with its target: CPU per event at growing numbers of customers with a hash of the results; resident
-//! bytes per customer in a fresh process; the cost of explaining a change. Under `cargo test` everything runs tiny.
+//! bytes per customer in a fresh process; the cost of explaining a change, and of what is counted for metrics. Under `cargo test` everything runs tiny.
 
 #[path = "support/cpu.rs"]
 mod cpu;
@@ -15,6 +15,7 @@ use shoal::engine::effects::Effects;
 use shoal::engine::event::{DAY, Record};
 use shoal::engine::rule::{Change, Scratch};
 use shoal::engine::shard::{Input, Shard};
+use shoal::worker::tally::Tally;
 use std::time::Instant;
 use stream::Stream;
 
@@ -42,6 +43,7 @@ fn main() {
     }
     bytes_per_customer(size.customers_for_bytes);
     explanations(size.customers[0], size.events);
+    counters(size.customers[0], size.events);
 }
 
 /// CPU nanoseconds per event with so many customers, once all exist.
@@ -105,6 +107,32 @@ fn print_resident_bytes(customers: u64) {
         shard.duplicates().bytes() as u64 / customers,
         shard.duplicates().len(),
         shard.profiles().bytes(),
+    );
+}
+
+/// What counting for metrics costs a worker beside the engine: events in pairs of blocks, one without it and one with it.
+/// What the engine itself keeps is in both; `speed` of this commit and of one without it tells that.
+fn counters(customers: u64, events: u64) {
+    const PAIRS: u64 = 24;
+    let mut effects = Effects::default();
+    let (mut shard, mut stream) = crowd::with_history(customers, &mut effects);
+    let (mut tally, block) = (Tally::default(), events.div_ceil(PAIRS));
+    let mut ratios: Vec<f64> = (0..PAIRS)
+        .map(|_| {
+            let without = drive(&mut shard, &mut stream, block, &mut effects, |_, _| {});
+            let with = drive(&mut shard, &mut stream, block, &mut effects, |_, effects| tally.take(effects, 0));
+            with / without
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    let changes: u64 = tally.changes.values().sum();
+    println!(
+        "with counters / without: {:.3} in the middle of {PAIRS} pairs, {:.3} to {:.3} (target 1.01); {changes} changes of {} \
+         kinds",
+        ratios[ratios.len() / 2],
+        ratios[0],
+        ratios[ratios.len() - 1],
+        tally.changes.len(),
     );
 }
 

@@ -59,12 +59,13 @@ const IMPURE: [(&str, &str); 34] = [
 const TRANSCENDENTAL: &str = "its last digit differs between machines: take it from a pure Rust libm";
 
 /// Parts of the crate with the parts they may import. All may import `trial`, which is not there in a release build.
-const PARTS: [(&str, &[&str]); 6] = [
+const PARTS: [(&str, &[&str]); 7] = [
     ("engine", &["engine"]),
     ("kafka", &["kafka", "random"]),
     ("store", &["store", "engine", "random"]),
     ("config", &["config", "engine", "kafka", "store", "worker"]),
     ("worker", &["worker", "engine", "kafka", "store", "config"]),
+    ("metrics", &["metrics", "worker", "engine", "kafka"]),
     ("offline", &["offline", "worker", "engine", "kafka", "store", "config", "random"]),
 ];
 

@@ -18,7 +18,9 @@ use support::memory::{self, ID, golden_cluster, golden_job, golden_worker, run_t
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Those with snapshots.
-const WITH_SNAPSHOTS: [&str; 1] = ["journal-3"];
+const WITH_SNAPSHOTS: [&str; 2] = ["journal-3", NEWEST];
+/// Made by a program whose states are those of this one.
+const NEWEST: &str = "snapshots-2";
 
 fn golden(name: &str) -> Golden {
     Golden::read(&golden::folder(name))
@@ -162,8 +164,8 @@ fn golden_snapshots_are_read_and_give_the_state_of_then() {
 }
 
 #[test]
-fn a_journal_of_this_version_is_done_again() {
-    let golden = golden(&format!("journal-{SEMANTICS}"));
+fn the_newest_golden_journal_is_done_again() {
+    let golden = golden(NEWEST);
     let cluster = golden_cluster(&golden);
     let mut again = golden_worker(&golden, &cluster, &MemoryBlobs::default());
     (0..=golden.partitions).for_each(|_| again.turn().unwrap());

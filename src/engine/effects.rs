@@ -4,7 +4,7 @@
 //! have grown. They do not serialise: [`crate::worker::outbox`] owns the shape of what is published.
 
 use super::event::{Millis, Reason};
-use super::rule::{Truth, Value};
+use super::rule::{Direction, Truth, Value};
 
 /// A piece of text in [`Effects`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,10 @@ pub struct Change {
     /// Entries of [`Effects::features`].
     pub features: Run,
     pub rules_version: Span,
+    /// Which way it goes; counted, not published.
+    pub direction: Direction,
+    /// Whether it goes back to the value before, within a day; counted, not published.
+    pub is_return: bool,
 }
 
 /// The event that caused a change.

@@ -10,7 +10,7 @@ use super::inbox::Inbox;
 use super::raw::{PrivateQueue, QueueEvent};
 use super::reader::{KafkaBatch, learn_topic};
 use super::watch::{Answers, Watch, Watching};
-use super::{Batch, Failure, InputOffset, KafkaSettings, Own, Topic};
+use super::{Batch, ClientReport, Failure, InputOffset, KafkaSettings, Own, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
@@ -235,6 +235,19 @@ impl Fetcher {
 
     pub fn is_at_end(&self, topic: Topic, partition: u32) -> bool {
         self.started.get(&(topic, partition)).is_some_and(|started| started.at_end && !started.is_idle)
+    }
+
+    /// The end as the last fetch showed it.
+    pub fn known_end(&self, topic: Topic, partition: u32) -> Option<i64> {
+        let started = self.started.get(&(topic, partition)).filter(|started| !started.is_idle)?;
+        // A fetch that came back empty tells of an end that no record shows.
+        let known = started.queue.known_end();
+        if started.at_end { Some(known.unwrap_or(started.next).max(started.next)) } else { known }
+    }
+
+    /// What the consumer's statistics say.
+    pub fn client_report(&self) -> ClientReport {
+        self.consumer.context().client_report()
     }
 
     pub fn answered(&self, topic: u16, partition: u32) -> Option<u64> {

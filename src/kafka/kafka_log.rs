@@ -7,8 +7,11 @@ use super::group::GroupMember;
 use super::inbox::Inbox;
 use super::reader::{KafkaBatch, KafkaReader, Spare, ends_of};
 use super::survey::Survey;
-use super::transaction::{Publisher, Refusal};
-use super::{Failure, GroupProtocol, InputOffset, KafkaSettings, Log, Moment, News, Own, StartAt, Topic, Transaction};
+use super::transaction::{Publisher, Refusal, Step};
+use super::{
+    ClientReport, Failure, GroupProtocol, InputOffset, KafkaSettings, Log, Moment, News, Own, StartAt,
+    TRANSACTION_STEPS, Topic, Transaction,
+};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
@@ -32,6 +35,8 @@ pub struct KafkaLog {
     fetcher: Fetcher,
     publisher: Option<Publisher>,
     published: Option<Instant>,
+    /// Transactions that failed, by the step at which they did.
+    failures: [u64; TRANSACTION_STEPS.len()],
     survey: Survey,
     spare: Spare,
     /// Read uncommitted and in no group: for ends and offsets of times.
@@ -60,6 +65,7 @@ impl KafkaLog {
             member: GroupMember::join(settings, &member, &inbox)?,
             publisher: None,
             published: None,
+            failures: Default::default(),
             survey: Survey::spawn(settings, partitions, &client, &inbox)?,
             spare: Spare::default(),
             client,
@@ -142,6 +148,14 @@ impl Log for KafkaLog {
         self.fetcher.answered(topic, partition)
     }
 
+    fn known_end(&self, topic: Topic, partition: u32) -> Option<i64> {
+        self.fetcher.known_end(topic, partition)
+    }
+
+    fn client_report(&self) -> ClientReport {
+        ClientReport { transaction_failures: self.failures, ..self.fetcher.client_report() }
+    }
+
     fn is_silent(&self, topic: u16) -> bool {
         self.survey.is_silent(topic)
     }
@@ -187,7 +201,8 @@ impl Log for KafkaLog {
     fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
         let published = self.publish_as_member(transaction);
         if published.is_err() {
-            self.publisher = None;
+            let step = self.publisher.take().map_or(Step::Begin, |publisher| publisher.step());
+            self.failures[step as usize] += 1;
         }
         self.published = Some(Instant::now());
         published

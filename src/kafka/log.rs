@@ -142,6 +142,26 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// Steps of a transaction at which it can fail, by name.
+pub const TRANSACTION_STEPS: [&str; 7] = ["begin", "write", "offsets", "commit", "connection", "slow", "member"];
+
+/// What a worker's client tells of itself, since it was made; see the steps of a transaction for its failures.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClientReport {
+    /// Brokers that it has a connection to.
+    pub brokers_up: u64,
+    /// Seconds from a request to its answer, median and 99th percentile, of the slowest broker of the last half second.
+    pub round_trip: Option<[f64; 2]>,
+    pub request_timeouts: u64,
+    pub request_errors: u64,
+    /// Connections that were made anew.
+    pub reconnects: u64,
+    /// Seconds for which a broker last put requests off, of the broker that did so longest.
+    pub throttle: f64,
+    /// By [`TRANSACTION_STEPS`].
+    pub transaction_failures: [u64; TRANSACTION_STEPS.len()],
+}
+
 /// A log of partitioned topics with transactions, as one worker sees it.
 pub trait Log {
     type Batch: Batch;
@@ -174,6 +194,16 @@ pub trait Log {
     /// When, in monotonic milliseconds, the broker last answered a fetch of this input partition, with records or without;
     /// `None` if it has not since the start.
     fn answered(&self, topic: u16, partition: u32) -> Option<u64>;
+
+    /// The end of a started partition as the last fetch showed it, markers included; `None` if that is not known.
+    fn known_end(&self, _topic: Topic, _partition: u32) -> Option<i64> {
+        None
+    }
+
+    /// What the client tells of itself.
+    fn client_report(&self) -> ClientReport {
+        ClientReport::default()
+    }
 
     /// Whether a topic that is to hold time back when it is silent has had no record for as long as was configured.
     fn is_silent(&self, topic: u16) -> bool;

@@ -37,7 +37,8 @@ pub use dry_run::DryRun;
 pub use inspect::{Finding, Verdict};
 pub use kafka_log::KafkaLog;
 pub use log::{
-    Batch, Failure, Header, InputOffset, Log, Moment, News, OutRecord, Own, Reader, Record, StartAt, Topic, Transaction,
+    Batch, ClientReport, Failure, Header, InputOffset, Log, Moment, News, OutRecord, Own, Reader, Record, StartAt,
+    TRANSACTION_STEPS, Topic, Transaction,
 };
 pub use members::wait_until_alone;
 pub use produce::{ProducedEvent, Producing};
@@ -45,4 +46,4 @@ pub use reader::{KafkaBatch, KafkaReader};
 pub use report::report;
 pub use sample::Placement;
 pub use settings::{GroupProtocol, Hold, KafkaSettings, Start};
-pub use topics::{create_or_check_topics, input_partitions};
+pub use topics::{create_or_check_topics, input_partitions, input_retention};

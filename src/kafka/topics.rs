@@ -32,6 +32,12 @@ fn inspect_inputs(settings: &KafkaSettings) -> Result<u32, Failure> {
     Ok(inputs[0].partitions())
 }
 
+/// How many milliseconds each input keeps its records, as its settings are now; `None` is without a limit of time.
+pub fn input_retention(settings: &KafkaSettings) -> Result<Vec<Option<u64>>, Failure> {
+    let inputs = insist(|| Admin::new(settings, REQUEST_WAIT)?.inputs(settings))?;
+    Ok(inputs.iter().map(|seen| seen.setting("retention.ms").parse().ok()).collect())
+}
+
 /// Makes what is missing of our own topics, with as many partitions as the inputs, and inspects what is there.
 pub fn create_or_check_topics(settings: &KafkaSettings, shards: u32) -> Result<(), Failure> {
     insist(|| create_or_inspect(settings, shards))

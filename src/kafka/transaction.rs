@@ -19,6 +19,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
+use std::cell::Cell;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -41,11 +42,27 @@ pub enum Refusal {
     Failed(Failure),
 }
 
+/// Where a transaction stands, in the order of [`super::TRANSACTION_STEPS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Begin,
+    Write,
+    Offsets,
+    Commit,
+    /// Committed as it seems, but a connection broke meanwhile.
+    Connection,
+    /// It took too long.
+    Slow,
+    /// The group knows another epoch of this member, or none.
+    Member,
+}
+
 /// A producer with an open door to the transaction coordinator.
 pub struct Publisher {
     producer: Arc<BaseProducer<Deliveries>>,
     topics: [CString; Own::ALL.len()],
     transactional_id: String,
+    step: Cell<Step>,
 }
 
 /// Keeps what the client reports during a transaction: why a record could not be written, and broken connections.
@@ -104,7 +121,13 @@ impl Publisher {
         let topics = Own::ALL.map(|topic| {
             CString::new(settings.topics.name(topic)).expect("topic names are checked when topics are made")
         });
-        Ok(Self { producer, topics, transactional_id: transactional_id.to_owned() })
+        let transactional_id = transactional_id.to_owned();
+        Ok(Self { producer, topics, transactional_id, step: Cell::new(Step::Begin) })
+    }
+
+    /// How far the last transaction came.
+    pub fn step(&self) -> Step {
+        self.step.get()
     }
 
     pub fn publish(
@@ -121,12 +144,16 @@ impl Publisher {
         self.send(transaction, inputs, group)?;
         self.serve();
         let rebuild = |words| Err(Refusal::Failed(Failure::Rebuild(words)));
+        self.step.set(Step::Connection);
         if let Some(words) = take(&self.producer.context().broken) {
             return rebuild(format!("a connection broke during a transaction: {words}"));
         }
         match started.elapsed() {
             elapsed if elapsed < GOOD_END_MAX => Ok(()),
-            elapsed => rebuild(format!("a transaction took {elapsed:?}, more than {GOOD_END_MAX:?}")),
+            elapsed => {
+                self.step.set(Step::Slow);
+                rebuild(format!("a transaction took {elapsed:?}, more than {GOOD_END_MAX:?}"))
+            }
         }
     }
 
@@ -143,7 +170,9 @@ impl Publisher {
         inputs: &[String],
         group: &ConsumerGroupMetadata,
     ) -> Result<(), Refusal> {
+        self.step.set(Step::Begin);
         self.producer.begin_transaction().map_err(failed("begin of a transaction"))?;
+        self.step.set(Step::Write);
         tracing::trace!(target: "shoal::transaction", records = transaction.records.len(), "begun");
         trial::crash_point("transaction/begun");
         transaction.records.iter().try_for_each(|record| self.produce(record, transaction)).map_err(Refusal::Failed)?;
@@ -152,10 +181,12 @@ impl Publisher {
         self.flush().map_err(|failure| Refusal::Failed(self.cause(failure, &offsets, group)))?;
         tracing::trace!(target: "shoal::transaction", "written");
         trial::crash_point("transaction/written");
+        self.step.set(Step::Offsets);
         let sent = self.producer.send_offsets_to_transaction(&offsets, group, REQUEST_WAIT);
         sent.map_err(|error| self.refused_offsets(&error))?;
         tracing::trace!(target: "shoal::transaction", "offsets sent");
         trial::crash_point("transaction/offsets-sent");
+        self.step.set(Step::Commit);
         raw::commit_transaction(&self.producer, REQUEST_WAIT).map_err(|(code, words)| {
             Refusal::Failed(fate::of_transaction(code, format!("commit of a transaction: {words}")))
         })?;
@@ -205,6 +236,9 @@ impl Publisher {
             error.rdkafka_error_code(),
             Some(RDKafkaErrorCode::IllegalGeneration | RDKafkaErrorCode::StaleMemberEpoch)
         );
+        if is_epoch {
+            self.step.set(Step::Member);
+        }
         if is_epoch && self.producer.abort_transaction(REQUEST_WAIT).is_ok() {
             return Refusal::Epoch(error.to_string());
         }

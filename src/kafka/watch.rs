@@ -7,8 +7,8 @@
 //! broker had at `m` was there to be taken. `m` is what [`Answers::latest`] gives. Taking the moment at which bytes arrived would not do:
 //! after the process was stopped for a while, an answer from before the stop waits in the socket.
 
-use super::Failure;
 use super::client::Logging;
+use super::{ClientReport, Failure};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
@@ -51,6 +51,7 @@ pub struct Watching {
 struct Seen {
     followed: HashMap<(String, u32), Followed>,
     brokers: HashMap<i32, VecDeque<Counts>>,
+    report: ClientReport,
     /// Microseconds from librdkafka's clock to ours, the least that was seen: an event is heard some time after its moment.
     clock_offset: Option<i64>,
 }
@@ -89,6 +90,29 @@ struct BrokerStatistics {
     connects: u64,
     #[serde(default)]
     req: RequestStatistics,
+    #[serde(default)]
+    rtt: WindowStatistics,
+    #[serde(default)]
+    throttle: WindowStatistics,
+    #[serde(default)]
+    req_timeouts: u64,
+    #[serde(default)]
+    txerrs: u64,
+    #[serde(default)]
+    rxerrs: u64,
+}
+
+/// Of the time since the event before; round trips in microseconds, throttling in milliseconds.
+#[derive(Deserialize, Default)]
+struct WindowStatistics {
+    #[serde(default)]
+    p50: i64,
+    #[serde(default)]
+    p99: i64,
+    #[serde(default)]
+    max: i64,
+    #[serde(default)]
+    cnt: i64,
 }
 
 #[derive(Deserialize, Default)]
@@ -141,6 +165,29 @@ impl Watching {
         let moment = u64::try_from((statistics.ts + offset) / 1_000).unwrap_or(0);
         let answered = seen.answered_by_brokers(statistics, moment);
         seen.note_answers(statistics, moment, &answered);
+        seen.report = statistics.report();
+    }
+
+    /// What the last statistics say of the client.
+    pub fn client_report(&self) -> ClientReport {
+        self.lock().report.clone()
+    }
+}
+
+impl Statistics {
+    fn report(&self) -> ClientReport {
+        // The client counts from its beginning; places to begin at are brokers of their own, under a negative number.
+        let known = || self.brokers.values().filter(|broker| broker.nodeid >= 0);
+        let slowest = known().filter(|broker| broker.rtt.cnt > 0).max_by_key(|broker| broker.rtt.p99);
+        ClientReport {
+            brokers_up: known().filter(|broker| broker.state == "UP").count() as u64,
+            round_trip: slowest.map(|broker| [broker.rtt.p50, broker.rtt.p99].map(|us| us as f64 / 1e6)),
+            request_timeouts: self.brokers.values().map(|broker| broker.req_timeouts).sum(),
+            request_errors: self.brokers.values().map(|broker| broker.txerrs + broker.rxerrs).sum(),
+            reconnects: known().map(|broker| broker.connects.saturating_sub(1)).sum(),
+            throttle: known().map(|broker| broker.throttle.max).max().unwrap_or(0) as f64 / 1e3,
+            ..ClientReport::default()
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Two lines: a JSON object, and `xxh3-128` with the hash of the first line's bytes. Its shapes are its own: what the
 //! engine and the worker call things may change without the layout of what is stored.
 
-use super::columns::schema::FORMAT;
+use super::columns::schema::{FORMAT, FORMAT_MIN};
 use super::{Head, Place};
 use crate::engine::event::Millis;
 use crate::engine::profile::dedup::IdsHead;
@@ -167,8 +167,8 @@ impl Manifest {
             return Err("the manifest is damaged: its checksum is another".to_owned());
         }
         let version: Version = serde_json::from_str(first).map_err(|error| format!("not a manifest: {error}"))?;
-        if version.format != FORMAT {
-            return Err(format!("it has format {}, this program reads {FORMAT}", version.format));
+        if !(FORMAT_MIN..=FORMAT).contains(&version.format) {
+            return Err(format!("it has format {}, this program reads {FORMAT_MIN} to {FORMAT}", version.format));
         }
         serde_json::from_str(first).map_err(|error| format!("not a manifest: {error}"))
     }

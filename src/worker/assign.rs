@@ -32,8 +32,8 @@ impl Kept {
         self.shards.retain(|_, (since, _)| now < *since + KEPT_MS);
     }
 
-    pub fn held(&self) -> impl Iterator<Item = &HeldShard> {
-        self.shards.values().map(|(_, held)| held)
+    pub fn held(&mut self) -> impl Iterator<Item = &mut HeldShard> {
+        self.shards.values_mut().map(|(_, held)| held)
     }
 }
 
@@ -47,6 +47,7 @@ impl<L: Log> Worker<L> {
                 self.job.partitions
             )));
         }
+        self.work_done.assigned += 1;
         numbers.iter().for_each(|&number| self.add_shard(number));
         Ok(())
     }
@@ -67,6 +68,7 @@ impl<L: Log> Worker<L> {
     pub(super) fn drop_shard(&mut self, number: u32) {
         self.leave_snapshot(number);
         if let Some(mut place) = self.places.remove(&number) {
+            self.work_done.tally.add(&place.held.take_tally());
             place.held.become_next(Phase::Dropped);
         }
     }
@@ -81,6 +83,8 @@ impl<L: Log> Worker<L> {
     pub(super) fn give_up_shards(&mut self, numbers: &[u32], lost: bool) -> Result<(), Failure> {
         tracing::info!(lost, shards = ?numbers, "shards revoked");
         tracing::trace!(target: "shoal::group", "revoking");
+        let rebalances = if lost { &mut self.work_done.lost } else { &mut self.work_done.revoked };
+        *rebalances += 1;
         trial::crash_point("revoke/begin");
         let committed = if lost || trial::is_sabotaged(Sabotage::RevokeWithoutCommit) { Ok(()) } else { self.commit() };
         if trial::is_sabotaged(Sabotage::RevokeWithoutCommit) {
@@ -96,7 +100,10 @@ impl<L: Log> Worker<L> {
                     place.held.become_next(Phase::Kept);
                     self.kept.shards.insert(number, (now, place.held));
                 }
-                Some(mut place) => place.held.become_next(Phase::Dropped),
+                Some(mut place) => {
+                    self.work_done.tally.add(&place.held.take_tally());
+                    place.held.become_next(Phase::Dropped);
+                }
                 None => {}
             }
         }
@@ -145,6 +152,7 @@ impl<L: Log> Worker<L> {
         if !self.is_fenced {
             // What an earlier holder of our identity left open ends here; until then nothing can be read past it.
             self.log.fence()?;
+            self.work_done.producers += 1;
             self.is_fenced = true;
             trial::crash_point("recovery/fenced");
         }
@@ -224,7 +232,9 @@ impl<L: Log> Worker<L> {
         }
         tracing::info!(rules = self.job.rules.version, "published to the control topic");
         trial::crash_point("control/before");
-        publish(&mut self.log, std::iter::once(&mut first.held), &missing)?;
+        let began = self.log.now().monotonic;
+        let published = publish(&mut self.log, std::iter::once(&mut first.held), &missing)?;
+        self.note_transaction(began, published);
         trial::crash_point("control/published");
         self.control.read_to_end(&mut self.log, &self.stop)
     }

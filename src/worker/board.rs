@@ -3,9 +3,14 @@
 //!
 //! A worker writes at most once a second, and once more where a shard's phase changes, so that nobody who reads holds it
 //! up and nothing is locked while records are applied. While a shard is recovered only how far it has come is written.
+//! Counters only grow, as long as the process lives; all else is as it was when the report was written.
 
+use super::held::KnownSnapshots;
+use super::histogram::{BYTES, DURATIONS, Histogram, OUTPUTS};
 use super::lifecycle::Phase;
+use super::tally::{Tally, ValueName};
 use crate::engine::event::Millis;
+use crate::kafka::ClientReport;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -27,10 +32,77 @@ pub struct Report {
     pub shards_expected: u32,
     /// Version of the newest rules that the control topic has; `None` while there are none or it has not been read.
     pub rules_version: Option<String>,
+    /// Decimals of the minor unit in which money is counted.
+    pub money_decimals: u32,
     /// The shards that the group gave to this worker, and those that it keeps for a while, by number.
     pub shards: BTreeMap<u32, ShardReport>,
+    /// Customers by the values that they hold, of all its shards.
+    pub members: BTreeMap<ValueName, u64>,
+    /// The input topics in their order.
+    pub inputs: Vec<InputReport>,
+    pub done: WorkDone,
+    pub torn_repaired: u64,
+    pub recoveries: u64,
+    /// Snapshots that were stored and how many seconds each took, and how many were not; `None` without snapshots.
+    pub snapshots: Option<(Histogram, u64)>,
+    pub client: ClientReport,
+    /// What the owner of shard 0 decided, by alert.
+    pub alerts: BTreeMap<String, AlertReport>,
+    /// Requests to the webhook that were delivered, failed for good, or dropped because too many waited; `None` without one.
+    pub webhook: Option<[u64; 3]>,
     /// Milliseconds of the worker's wall clock when it wrote this; 0 before it did.
     pub at: Millis,
+}
+
+/// An input topic.
+#[derive(Clone, Debug, Default)]
+pub struct InputReport {
+    pub name: String,
+    /// The wall clock when this worker last took records of it, or began to work.
+    pub taken: Millis,
+    /// How many milliseconds the topic kept its records when the process began; `None` is without a limit.
+    pub retention_ms: Option<u64>,
+}
+
+/// An alert of the rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AlertReport {
+    pub is_firing: bool,
+    /// Records that this worker published.
+    pub firing: u64,
+    pub resolved: u64,
+}
+
+/// What a worker did, in counters.
+#[derive(Clone, Debug)]
+pub struct WorkDone {
+    /// Of all transactions that were committed.
+    pub tally: Tally,
+    /// Seconds of each.
+    pub seconds: Histogram,
+    pub outputs: Histogram,
+    pub bytes: Histogram,
+    /// Producers made; all but the first took the place of another.
+    pub producers: u64,
+    /// Rebalances by what they did to this worker.
+    pub assigned: u64,
+    pub revoked: u64,
+    pub lost: u64,
+}
+
+impl Default for WorkDone {
+    fn default() -> Self {
+        Self {
+            tally: Tally::default(),
+            seconds: Histogram::new(DURATIONS),
+            outputs: Histogram::new(OUTPUTS),
+            bytes: Histogram::new(BYTES),
+            producers: 0,
+            assigned: 0,
+            revoked: 0,
+            lost: 0,
+        }
+    }
 }
 
 /// One shard of a worker.
@@ -41,6 +113,45 @@ pub struct ShardReport {
     pub transaction: u64,
     /// How far its recovery has come, while it goes on.
     pub advance: Option<Advance>,
+    /// What is left of each input, while it runs.
+    pub lag: Vec<Lag>,
+    /// Its state, once there is one.
+    pub state: Option<StateReport>,
+    pub snapshots: KnownSnapshots,
+}
+
+impl ShardReport {
+    /// A shard of which no more is known.
+    pub fn in_phase(phase: Phase) -> Self {
+        let snapshots = KnownSnapshots::default();
+        Self { phase, transaction: 0, advance: None, lag: Vec::new(), state: None, snapshots }
+    }
+}
+
+/// What is left of a partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Lag {
+    /// Records, as far as the broker has told; `None` if it has not.
+    pub records: Option<u64>,
+    /// How long the next record waits since its arrival; nothing waits if 0.
+    pub ms: Millis,
+}
+
+/// The state of a shard in numbers.
+#[derive(Clone, Debug)]
+pub struct StateReport {
+    pub customers: u64,
+    pub customers_limit: u64,
+    /// By kind.
+    pub bytes: [(&'static str, u64); 7],
+    pub texts: u64,
+    /// Entries of the wheel of deadlines, stale ones too.
+    pub timers: u64,
+    /// Customers with a deadline within an hour, a day, a week of the watermark, late ones included.
+    pub due: [u64; 3],
+    pub watermark: Option<Millis>,
+    /// How long ids of events are really remembered.
+    pub dedup_horizon_hours: u32,
 }
 
 /// How far long work has come.
@@ -71,15 +182,15 @@ impl Board {
         self.lock().at
     }
 
-    pub(super) fn write(&self, report: Report) {
+    /// Hangs up a report in the place of the one before.
+    pub fn write(&self, report: Report) {
         *self.lock() = Written { report, at: Some(Instant::now()) };
     }
 
     /// Says how far the recovery of a shard has come.
     pub(super) fn advance(&self, shard: u32, advance: Advance) {
         let mut written = self.lock();
-        let fresh = || ShardReport { phase: Phase::Recovering, transaction: 0, advance: None };
-        let report = written.report.shards.entry(shard).or_insert_with(fresh);
+        let report = written.report.shards.entry(shard).or_insert_with(|| ShardReport::in_phase(Phase::Recovering));
         (report.phase, report.advance) = (Phase::Recovering, Some(advance));
         written.at = Some(Instant::now());
     }
@@ -97,8 +208,7 @@ mod tests {
     fn what_is_written_is_read_and_a_recovery_that_goes_on_is_told_of_in_between() {
         let board = Board::default();
         assert!(board.written().is_none());
-        let running = ShardReport { phase: Phase::Running, transaction: 7, advance: None };
-        let shards = BTreeMap::from([(0, running)]);
+        let shards = BTreeMap::from([(0, ShardReport::in_phase(Phase::Running))]);
         board.write(Report { shards, shards_expected: 2, ..Report::default() });
         let advance = Advance { work: "replaying the journal", done: 3, all: 9, seconds_left: Some(4) };
         board.advance(1, advance);

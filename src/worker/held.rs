@@ -6,8 +6,10 @@
 mod adopt;
 mod skip;
 mod snapshot;
+mod tally;
 
 pub use adopt::Standing;
+pub use snapshot::KnownSnapshots;
 
 use super::careful::DOUBT_MAX;
 use super::journal::{Frame, Operation, Operations, StepHash, StepPart};
@@ -23,6 +25,7 @@ use crate::engine::shard::{Input, Settings, Shard};
 use crate::kafka::{Batch, Failure, InputOffset};
 use crate::trial::{self, Sabotage};
 use std::sync::Arc;
+use tally::Counting;
 
 /// Deadlines and customers handled between two batches.
 const FIRE_SLICE: u32 = 4_096;
@@ -60,6 +63,8 @@ pub struct HeldShard {
     outbox: Outbox,
     effects: Effects,
     counts: Counts,
+    pub(super) counting: Counting,
+    snapshots: KnownSnapshots,
     /// Published changes that no event or moment caused: new rules, cut points and models.
     swept_changes: u64,
     /// The group's offsets are behind the journal: they go with the next transaction, even if nothing else does.
@@ -90,6 +95,8 @@ impl HeldShard {
             outbox: Outbox::new(inputs.to_vec(), source.to_owned(), Detection::WallClock),
             effects: Effects::default(),
             counts: Counts::default(),
+            counting: Counting::default(),
+            snapshots: KnownSnapshots::default(),
             offsets_behind: false,
         }
     }
@@ -223,10 +230,12 @@ impl HeldShard {
     /// The same of at most so many records; how many there were.
     pub fn step_of(&mut self, wall: Millis, feed: &mut Feed<impl Batch>, records_max: usize) -> u64 {
         let now = self.now.max(wall);
+        let oldest = feed.merge(now).next().map(|next| next.record.timestamp.unwrap_or(now));
         let parts = self.apply_step(now, feed.merge(now).take(records_max), Effect::Published);
         if parts.is_empty() {
             return 0;
         }
+        self.counting.step(&parts, wall, oldest);
         let records = parts.iter().map(|part| u64::from(part.records)).sum();
         self.open_records += records;
         let mut taken = vec![0; self.positions.len()];
@@ -324,6 +333,7 @@ impl HeldShard {
                     Some(shard) if shard.rules().version == rules.version => return,
                     Some(_) => self.old_rules_at = before,
                 }
+                self.tally_deeds();
                 Input::Rules(Arc::clone(rules))
             }
             (Operation::Tick(moment), _) => {
@@ -387,6 +397,7 @@ impl HeldShard {
         shard.apply(input, &mut self.effects);
         self.counts.add(&self.effects.counts);
         if effect == Effect::Published {
+            self.counting.take(&self.effects, shard.rules().meaning.grace);
             self.outbox.take(&self.effects, records);
             let is_swept = |cause: Cause| matches!(cause, Cause::Rules | Cause::CutPoints | Cause::Model);
             self.swept_changes += self.effects.changes.iter().filter(|change| is_swept(change.cause)).count() as u64;
@@ -429,6 +440,7 @@ impl HeldShard {
     pub fn committed(&mut self) {
         let outputs = self.outbox.outputs().len() as u64;
         self.end_transaction(outputs);
+        self.settle_tally();
         self.operations.clear();
         self.open_records = 0;
         self.drop_outputs();

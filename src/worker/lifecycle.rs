@@ -42,6 +42,21 @@ const MOVES: [(Phase, Phase); 11] = [
 ];
 
 impl Phase {
+    pub const ALL: [Self; 6] =
+        [Self::Assigned, Self::Recovering, Self::Waiting, Self::Running, Self::Kept, Self::Dropped];
+
+    /// In one word, for labels.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Assigned => "assigned",
+            Self::Recovering => "recovering",
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Kept => "kept",
+            Self::Dropped => "dropped",
+        }
+    }
+
     /// Moves on.
     ///
     /// # Panics
@@ -54,14 +69,7 @@ impl Phase {
 
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Assigned => "assigned",
-            Self::Recovering => "recovering",
-            Self::Waiting => "waiting for rules",
-            Self::Running => "running",
-            Self::Kept => "kept",
-            Self::Dropped => "dropped",
-        })
+        f.write_str(if *self == Self::Waiting { "waiting for rules" } else { self.label() })
     }
 }
 
@@ -71,8 +79,7 @@ mod tests {
 
     #[test]
     fn every_phase_can_be_left_but_the_last_and_reached_but_the_first() {
-        let all = [Phase::Assigned, Phase::Recovering, Phase::Waiting, Phase::Running, Phase::Kept, Phase::Dropped];
-        for phase in all {
+        for phase in Phase::ALL {
             assert_eq!(MOVES.iter().any(|(from, _)| *from == phase), phase != Phase::Dropped, "{phase}");
             assert_eq!(MOVES.iter().any(|(_, to)| *to == phase), phase != Phase::Assigned, "{phase}");
         }

@@ -11,6 +11,7 @@ mod careful;
 pub mod control;
 pub mod encode;
 mod held;
+pub mod histogram;
 pub mod journal;
 mod lifecycle;
 mod live_time;
@@ -26,6 +27,7 @@ mod run;
 mod settings;
 mod snapshots;
 mod tail;
+pub mod tally;
 mod throttle;
 mod work;
 

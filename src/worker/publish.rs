@@ -11,12 +11,21 @@ use crate::kafka::{Failure, Header, Log, OutRecord, Own, Transaction};
 use crate::trial::{self, Sabotage};
 use std::ops::Range;
 
+/// What a transaction came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Published {
+    /// Changes, memberships and rejected records.
+    pub outputs: u64,
+    /// Of all keys and values, journal records included.
+    pub bytes: u64,
+}
+
 /// Publishes what the shards have, and control records with it. Shards that have not moved are left out.
 pub fn publish<'a, L: Log>(
     log: &mut L,
     shards: impl Iterator<Item = &'a mut HeldShard>,
     control: &[ControlRecord],
-) -> Result<(), Failure> {
+) -> Result<Published, Failure> {
     let mut moved: Vec<&mut HeldShard> = shards.collect();
     let journals: Vec<Vec<u8>> = moved.iter_mut().map(|held| held.seal(log.transactional_id())).collect();
     let (numbers, number_ranges) = number_outputs(&moved);
@@ -43,6 +52,11 @@ pub fn publish<'a, L: Log>(
             transaction.offsets.extend(held.input_offsets());
         }
     }
+    let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len) as u64;
+    let published = Published {
+        outputs: (transaction.records.len() - control.len() - moved.len()) as u64,
+        bytes: transaction.records.iter().map(|record| length(record.key) + length(record.value)).sum(),
+    };
     trial::crash_point("transaction/sealed");
     if trial::is_sabotaged(Sabotage::OffsetsOutside) {
         let offsets = std::mem::take(&mut transaction.offsets);
@@ -53,7 +67,7 @@ pub fn publish<'a, L: Log>(
     drop(transaction);
     moved.iter_mut().for_each(|held| held.committed());
     trial::crash_point("transaction/known");
-    Ok(())
+    Ok(published)
 }
 
 /// Publishes again what a torn transaction left out: outputs, and its journal record if only a copy of that is there.

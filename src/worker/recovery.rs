@@ -154,6 +154,7 @@ impl<L: Log> Recovery<'_, L> {
     fn finish(&mut self, held: &mut HeldShard) -> Result<(), Ended> {
         let committed = self.log.committed(&[held.number()])?;
         compare_offsets(held, &committed)?;
+        held.count_from_here();
         held.become_next(if held.shard().is_some() { Phase::Running } else { Phase::Waiting });
         trial::crash_point("recovery/done");
         Ok(())

@@ -6,7 +6,7 @@ use super::settings::RunSettings;
 use super::work::{Job, Worker};
 use crate::engine::decode::{Partitioner, Source};
 use crate::engine::shard::{Bootstrap, Settings};
-use crate::kafka::{Failure, KafkaLog, StartAt, create_or_check_topics, input_partitions};
+use crate::kafka::{Failure, KafkaLog, StartAt, create_or_check_topics, input_partitions, input_retention};
 use crate::store::VaultThread;
 use anyhow::{Context, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -30,6 +30,8 @@ pub fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
 pub fn run(settings: &RunSettings, boards: &[Arc<Board>], stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
     let job = job(settings)?;
     create_or_check_topics(&settings.kafka, job.partitions)?;
+    let retention_ms = if boards.is_empty() { Vec::new() } else { input_retention(&settings.kafka)? };
+    let retention_ms = retention_ms.as_slice();
     let workers = settings.worker.workers.max(1) as usize;
     if !settings.snapshots.are_on() {
         tracing::info!(
@@ -44,7 +46,7 @@ pub fn run(settings: &RunSettings, boards: &[Arc<Board>], stop: &Arc<AtomicBool>
                 let (job, stop) = (job.clone(), Arc::clone(stop));
                 let board = boards.get(number).map(Arc::clone);
                 let worker = move || {
-                    let done = work(settings, job, (number, board), &stop);
+                    let done = work(settings, job, (number, board), retention_ms, &stop);
                     // All end together.
                     stop.store(true, Ordering::Relaxed);
                     done
@@ -68,11 +70,12 @@ fn work(
     settings: &RunSettings,
     job: Job,
     (number, board): (usize, Option<Arc<Board>>),
+    retention_ms: &[Option<u64>],
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     let mut worker = Worker::new(KafkaLog::join(&settings.kafka, number)?, job).until(Arc::clone(stop));
     if let Some(board) = board {
-        worker = worker.on_board(board);
+        worker = worker.on_board(board, retention_ms);
     }
     if settings.snapshots.are_on() {
         let vault = VaultThread::start(&settings.snapshots, &format!("snapshots-{number}")).map_err(Failure::Stop)?;

@@ -6,6 +6,7 @@
 //! was not stored is in the next one.
 
 use super::held::HeldShard;
+use super::histogram::{DURATIONS, Histogram};
 use super::lifecycle::Phase;
 use super::work::{Place, Worker};
 use crate::kafka::{Log, Moment};
@@ -24,6 +25,9 @@ pub struct Snapshots {
     pub vault: Box<dyn Vault>,
     interval_ms: u64,
     making: Option<Making>,
+    /// Snapshots that were stored and how many seconds each took, and those that were not.
+    pub seconds: Histogram,
+    pub failed: u64,
 }
 
 /// The snapshot in the making.
@@ -38,7 +42,7 @@ struct Making {
 
 impl Snapshots {
     pub fn new(vault: Box<dyn Vault>, interval_ms: u64) -> Self {
-        Self { vault, interval_ms, making: None }
+        Self { vault, interval_ms, making: None, seconds: Histogram::new(DURATIONS), failed: 0 }
     }
 
     /// When the next snapshot of a shard is due, in monotonic milliseconds, if the last one was now.
@@ -107,7 +111,7 @@ impl Snapshots {
     /// What has become of the snapshot in the making, if that is known. Others were given up.
     pub fn outcome(&mut self) -> Option<Outcome> {
         while let Some(outcome) = self.vault.outcome() {
-            Self::tell(&outcome);
+            self.tell(&outcome);
             let is_own = |making: &Making| (making.shard, making.transaction) == (outcome.shard, outcome.transaction);
             if self.making.as_ref().is_some_and(is_own) {
                 self.making = None;
@@ -119,15 +123,17 @@ impl Snapshots {
 
     /// Ends the snapshot of a shard as it turned out.
     pub fn end(held: &mut HeldShard, outcome: &Outcome) {
-        held.end_snapshot(outcome.result.as_ref().ok().map(|_| outcome.transaction));
+        held.end_snapshot(outcome.result.as_ref().ok().map(|stored| (outcome.transaction, stored.bytes)));
         if outcome.needs_all {
             held.forget_stored();
         }
     }
 
     /// Of those that failed the vault has told.
-    fn tell(outcome: &Outcome) {
+    fn tell(&mut self, outcome: &Outcome) {
+        self.failed += u64::from(outcome.result.is_err());
         if let Ok(Stored { rows, bytes, took_ms, .. }) = outcome.result {
+            self.seconds.observe_ms(took_ms as i64);
             let Outcome { shard, transaction, .. } = outcome;
             tracing::info!(shard, transaction, rows, bytes, took_ms, "snapshot stored");
         }

@@ -5,6 +5,7 @@
 //! gives or takes shards is in `assign`.
 
 use super::assign::Kept;
+use super::board::WorkDone;
 use super::careful::Care;
 use super::control::Control;
 use super::held::HeldShard;
@@ -93,6 +94,8 @@ pub struct Worker<L: Log> {
     pub(super) rebuilds: u32,
     pub(super) torn_repaired: u64,
     pub(super) recoveries: u64,
+    /// Counted for whoever watches.
+    pub(super) work_done: WorkDone,
     /// Monotonic milliseconds before which recovery is not tried again.
     pub(super) retry_at: u64,
     pub(super) stop: Arc<AtomicBool>,
@@ -117,6 +120,7 @@ impl<L: Log> Worker<L> {
             rebuilds: 0,
             torn_repaired: 0,
             recoveries: 0,
+            work_done: WorkDone::default(),
             retry_at: 0,
             stop: Arc::default(),
         }
@@ -221,7 +225,9 @@ impl<L: Log> Worker<L> {
         for number in numbers {
             self.work_on(number)?;
         }
-        self.kept.expire(self.log.now().monotonic);
+        let now = self.log.now();
+        self.places.values_mut().for_each(|place| place.held.note_applied(now.wall));
+        self.kept.expire(now.monotonic);
         self.commit_if_due()?;
         self.make_snapshots();
         Ok(())
@@ -353,10 +359,13 @@ impl<L: Log> Worker<L> {
         if !self.is_fenced {
             // The last transaction failed, and none of these shards was in it: they were not rebuilt.
             self.log.fence()?;
+            self.work_done.producers += 1;
             self.is_fenced = true;
         }
-        publish(&mut self.log, moved, &[])?;
+        let began = self.log.now().monotonic;
+        let published = publish(&mut self.log, moved, &[])?;
         self.rebuilds = 0;
+        self.note_transaction(began, published);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use crate::capture::Follower;
 use crate::model::partition::{self, Partitioner};
 use crate::model::shard::{Input, Outcome, Scenario};
 use crate::random::Random;
+use crate::tallies;
 use shoal::engine::decode::{self, Source};
 use shoal::engine::effects::Effects;
 use shoal::engine::event;
@@ -117,6 +118,7 @@ impl Run {
         self.effects.clear();
         self.follower.follow(&self.shard, &input);
         self.shard.apply(input, &mut self.effects);
+        tallies::compare(&self.shard);
         for rejected in &self.effects.rejected {
             self.outcome.rejected.push((rejected.offset, rejected.reason.name().to_string()));
         }

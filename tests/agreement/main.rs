@@ -15,6 +15,7 @@ mod model;
 mod random;
 mod rules_text;
 mod shrink;
+mod tallies;
 
 use coverage::Coverage;
 use model::shard::{Input, Model, Outcome, Scenario};

@@ -11,6 +11,7 @@ mod golden;
 mod group;
 mod harness;
 mod log;
+mod metrics;
 mod outage;
 mod pipeline;
 mod program;

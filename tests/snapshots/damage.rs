@@ -133,9 +133,9 @@ fn a_manifest_of_another_format_or_shard_is_passed_over() {
     let prepared = prepare();
     let path = format!("{}/{}", names::folder(SHARD), names::manifest(prepared.newest.0));
     let manifest = reading::manifest(&prepared.blobs, SHARD, prepared.newest.0).expect("a manifest");
-    let newer = Manifest { format: 2, ..manifest.clone() }.to_bytes();
+    let newer = Manifest { format: 3, ..manifest.clone() }.to_bytes();
     let words = Manifest::from_bytes(&newer).expect_err("another format");
-    assert_eq!(words, "it has format 2, this program reads 1");
+    assert_eq!(words, "it has format 3, this program reads 1 to 2");
     assert_eq!(loaded_without(&prepared, &path, Some(newer)), prepared.older);
     let strange = Manifest { shard: SHARD + 1, ..manifest };
     assert_eq!(loaded_without(&prepared, &path, Some(strange.to_bytes())), prepared.older);

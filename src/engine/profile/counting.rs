@@ -2,17 +2,15 @@
 
 use super::blocks::{Blocks, Handle};
 use super::hours::{self, Buffer, GROUP_BYTES_MIN, Group, HOURS_MAX, group_before, is_past};
-use super::row::{NONE, Row};
-use crate::engine::event::{EventType, HOUR, MINUTE, Millis};
+use super::row::Row;
+use crate::engine::event::{EventType, HOUR, Millis};
 
-/// A browsing event this long after the one before it starts a session.
-const SESSION_GAP: Millis = 30 * MINUTE;
 /// Hours of the past are looked for once in so many hours of the customer's time.
 const TIDY_HOURS: i64 = 240;
 
 /// Counts a browsing event and the session it may start; returns how many hours were cut off.
 pub(super) fn browse(row: &mut Row, blocks: &mut Blocks, event_type: EventType, time: Millis, at: Millis) -> u32 {
-    let starts = row.last_browsing == NONE || time - row.last_browsing > SESSION_GAP;
+    let starts = row.starts_session(time);
     row.last_browsing = row.last_browsing.max(time);
     if !starts {
         return count(blocks, &mut row.block, event_type, time, at);

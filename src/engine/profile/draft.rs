@@ -38,6 +38,10 @@ impl Draft {
         self.part(Section::Held).push(held.pack());
     }
 
+    pub fn held(&self) -> impl ExactSizeIterator<Item = Held> + use<'_> {
+        self.words[Section::Held as usize].iter().map(|&word| Held::unpack(word))
+    }
+
     pub fn set_totals(&mut self, totals: &Totals) {
         let part = self.part(Section::Totals);
         part.clear();

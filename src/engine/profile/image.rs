@@ -179,9 +179,9 @@ impl<'a> Image<'a> {
             Detail::Known => &scalars[..Row::SCALARS_KNOWN],
         };
         known.iter().for_each(|&word| put(into, word));
-        for section in
-            [Section::Held, Section::Totals, Section::Latest, Section::Waiting, Section::Refunds, Section::Cart]
-        {
+        put(into, self.part(Section::Held).len() as u64);
+        self.held().for_each(|held| put(into, held.canonical()));
+        for section in [Section::Totals, Section::Latest, Section::Waiting, Section::Refunds, Section::Cart] {
             put(into, self.part(section).len() as u64);
             self.part(section).iter().for_each(|&word| put(into, word));
         }

@@ -258,6 +258,11 @@ impl Profiles {
         Customer { id: self.id_bytes(row), row: hot, hours: self.blocks.hours(hot.block), profiles: Some(self) }
     }
 
+    /// Different texts that customers share.
+    pub fn texts(&self) -> usize {
+        self.texts.len()
+    }
+
     pub fn bytes(&self) -> Bytes {
         let (blocks, blocks_free) = self.blocks.bytes();
         Bytes { rows: self.slab.bytes(), index: self.index.bytes(), blocks, blocks_free, texts: self.texts.bytes() }

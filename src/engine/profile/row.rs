@@ -1,7 +1,7 @@
 //! The hot part of a customer: two cache lines with all that most rules read.
 
 use super::blocks::Handle;
-use crate::engine::event::{Millis, NEVER};
+use crate::engine::event::{DAY, MINUTE, Millis, NEVER};
 
 /// Place of a customer's row in its shard; a removed customer's number is used again.
 pub type RowNumber = u32;
@@ -63,7 +63,15 @@ pub struct Row {
 /// Ids up to this length stand in the row.
 pub(super) const ID_INLINE: usize = 16;
 
+/// A browsing event this long after the one before it starts a session.
+const SESSION_GAP: Millis = 30 * MINUTE;
+
 impl Row {
+    /// Whether a browsing event of this time starts a session (B2).
+    pub fn starts_session(&self, time: Millis) -> bool {
+        self.last_browsing == NONE || time - self.last_browsing > SESSION_GAP
+    }
+
     /// A row of nobody.
     pub(super) const EMPTY: Self = Self {
         clock: NONE,
@@ -129,20 +137,44 @@ pub struct Held {
     pub since: Millis,
     /// Whether `min_dwell` holds it: not when it came from null (R5).
     pub dwells: bool,
+    /// The value before it; [`Held::NULL`] if there was none, or it is not known any more.
+    pub before: u16,
 }
 
 impl Held {
     pub const NULL: u16 = u16::MAX;
-    pub const NONE: Self = Self { value: Self::NULL, since: 0, dwells: false };
+    pub const NONE: Self = Self::new(Self::NULL, 0, false);
 
-    /// In one word: 8 bits of value, `dwells`, and the time.
+    /// A value that nothing is known to have come before.
+    pub const fn new(value: u16, since: Millis, dwells: bool) -> Self {
+        Self { value, since, dwells, before: Self::NULL }
+    }
+
+    /// The value that follows this one.
+    pub fn then(self, value: u16, since: Millis, dwells: bool) -> Self {
+        Self { value, since, dwells, before: self.value }
+    }
+
+    /// Whether a change to `value` at `at` goes back to the value before, within a day.
+    pub fn is_return(self, value: u16, at: Millis) -> bool {
+        value == self.before && value != Self::NULL && at - self.since <= DAY
+    }
+
+    /// In one word: 8 bits of value, `dwells`, 8 bits of the value before, and 47 bits of the time: the years until 4199.
     pub(super) fn pack(self) -> u64 {
-        (self.since << 9) as u64 | u64::from(self.dwells) << 8 | u64::from(self.value.min(0xff))
+        let (value, before) = (self.value.min(0xff), self.before.min(0xff));
+        (self.since << 17) as u64 | u64::from(before) << 9 | u64::from(self.dwells) << 8 | u64::from(value)
     }
 
     pub(super) fn unpack(word: u64) -> Self {
-        let value = (word & 0xff) as u16;
-        let value = if value == 0xff { Self::NULL } else { value };
-        Self { value, since: word as i64 >> 9, dwells: word & 0x100 != 0 }
+        let value = |bits: u64| if bits & 0xff == 0xff { Self::NULL } else { (bits & 0xff) as u16 };
+        Self { value: value(word), since: word as i64 >> 17, dwells: word & 0x100 != 0, before: value(word >> 9) }
+    }
+
+    /// What a fingerprint takes of it: the same as before there was a value before, where that is null.
+    pub(super) fn canonical(self) -> u64 {
+        let before = (self.before.min(0xff) as u8).wrapping_add(1);
+        ((self.since << 9) as u64 | u64::from(self.dwells) << 8 | u64::from(self.value.min(0xff)))
+            ^ u64::from(before) << 56
     }
 }

@@ -173,6 +173,11 @@ impl Texts {
     }
 
     /// Bytes held, without what the allocator adds.
+    /// Different texts.
+    pub fn len(&self) -> usize {
+        self.by_bytes.len()
+    }
+
     pub fn bytes(&self) -> usize {
         self.bytes
             + self.entries.capacity() * size_of::<Entry>()

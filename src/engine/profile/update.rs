@@ -103,6 +103,11 @@ impl Profiles {
         into.extend(self.blocks.section(self.row(row).block, Section::Held).iter().map(|&word| Held::unpack(word)));
     }
 
+    /// The held values one by one.
+    pub fn each_held(&self, row: RowNumber) -> impl Iterator<Item = Held> + use<'_> {
+        self.blocks.section(self.row(row).block, Section::Held).iter().map(|&word| Held::unpack(word))
+    }
+
     /// Sets the held values; another number of them than before is fine (new rules).
     pub fn set_held(&mut self, row: RowNumber, held: &[Held]) {
         self.touch(row);

@@ -92,7 +92,7 @@ impl Rules {
             let target = usize::from(*target);
             let (held, value) = (&mut scratch.held[target], scratch.decided[target].value);
             if value != held.value {
-                *held = Held { value, since: instant, dwells: held.value != Held::NULL };
+                *held = held.then(value, instant, held.value != Held::NULL);
             }
         }
     }

@@ -147,7 +147,7 @@ impl Target {
 
     /// What a customer holds before the first evaluation: a segmentation null, an audience out (R3).
     pub fn initial(&self, at: Millis) -> Held {
-        Held { value: if self.is_audience() { decide::OUT } else { Held::NULL }, since: at, dwells: false }
+        Held::new(if self.is_audience() { decide::OUT } else { Held::NULL }, at, false)
     }
 
     /// The value of this name.

@@ -1,5 +1,6 @@
 //! One event's path: is it dropped, whose is it, in order or late, what does it change (T4, T5, E3, O2, R3, R7).
 
+use super::deeds::Deeds;
 use super::digest::Verdict;
 use super::marks::Treatment;
 use super::{Shard, duplicate_hash, is_about_consent, trigger_of};
@@ -129,10 +130,13 @@ impl Shard {
         late: bool,
         effects: &mut Effects,
     ) {
-        let Self { rules, profiles, scratch, .. } = self;
+        let Self { rules, profiles, scratch, deeds, .. } = self;
         let at = event.time.max(profiles.row(row).clock);
         let affected = rules.affected(event.event_type);
         rules.read(affected, &profiles.customer(row), at, &mut scratch.before);
+        if let Some(done) = Deeds::of(event, profiles.row(row), &rules.meaning) {
+            deeds.add(&done, profiles.each_held(row));
+        }
         effects.counts.overflow.add(&profiles.update(row, event, at, &rules.meaning));
         profiles.row_mut(row).clock = at;
         let customer = profiles.customer(row);
@@ -167,6 +171,10 @@ impl Shard {
         self.scratch.held.clear();
         self.scratch.held.extend(rules.targets.iter().map(|target| target.initial(at)));
         self.profiles.set_held(row, &self.scratch.held);
+        self.members.enter(self.scratch.held.iter().copied());
+        if let Some(done) = Deeds::of(event, self.profiles.row(row), &rules.meaning) {
+            self.deeds.add(&done, self.scratch.held.iter().copied());
+        }
         self.customers_made = self.customers_made.wrapping_add(1);
         let new = self.profiles.row_mut(row);
         new.clock = at;

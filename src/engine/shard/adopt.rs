@@ -56,6 +56,7 @@ impl Shard {
         }
         self.rules = Arc::clone(names);
         self.sweep = None;
+        self.count_anew();
         self.digest.input(moment, Verdict::Adopted, self.watermark, self.profiles.len() as Millis);
     }
 
@@ -102,7 +103,7 @@ fn held_of(target: &Target, published: &Published) -> Held {
         let value = target.value_named(&found.value)?;
         // The first segment is held by no dwell (R5).
         let dwells = target.is_audience() || found.since > published.life;
-        Some(Held { value, since: found.since, dwells })
+        Some(Held::new(value, found.since, dwells))
     });
     held.unwrap_or_else(|| target.initial(published.effective_at))
 }
@@ -113,7 +114,7 @@ fn moved(target: &Target, rules: &Rules, own: &[Held], at: Millis) -> Held {
     let place = rules.targets.iter().position(|other| same(&other));
     let held = place.and_then(|place| {
         let value = target.value_named(name_of(&rules.targets[place], own[place].value)?)?;
-        Some(Held { value, ..own[place] })
+        Some(Held { value, before: Held::NULL, ..own[place] })
     });
     held.unwrap_or_else(|| target.initial(at))
 }

@@ -7,7 +7,7 @@ use super::{Bootstrap, Shard};
 use crate::engine::effects::{Because, Cause, Change, Effects, Feature, Next, Run, Span, Touched, Trigger};
 use crate::engine::event::{Millis, NEVER};
 use crate::engine::profile::{Customer, Held, RowNumber};
-use crate::engine::rule::{self, Rules, Target};
+use crate::engine::rule::{self, Direction, Rules, Target};
 use crate::trial::{self, Sabotage};
 
 /// What all changes of one evaluation share.
@@ -33,6 +33,9 @@ pub(super) struct Shift<'a> {
     pub from: Option<&'a str>,
     pub from_since: Option<Millis>,
     pub to: Option<&'a str>,
+    pub direction: Direction,
+    /// It goes back to the value before, within a day.
+    pub is_return: bool,
 }
 
 impl Shard {
@@ -42,7 +45,7 @@ impl Shard {
         if trial::is_sabotaged(Sabotage::DeadlinesAtTick) {
             at = at.max(self.watermark);
         }
-        self.profiles.row_mut(row).armed = NEVER;
+        self.set_armed(row, NEVER);
         effects.counts.fired += 1;
         let changed = self.evaluate(row, at);
         if self.profiles.row(row).muted && self.settings.publish_from.is_some_and(|from| at >= from) {
@@ -108,6 +111,8 @@ impl Shard {
                 from: name_of(target, held.value),
                 from_since: (held.value != Held::NULL).then_some(held.since),
                 to: name_of(target, to),
+                direction: target.direction(held.value, to),
+                is_return: held.is_return(to, at),
             };
             self.publish(row, occasion, &shift, Some(place), because, effects);
         }
@@ -150,14 +155,17 @@ impl Shard {
 
     /// Stores the decided values with the instant from which they are held.
     fn take_decided(&mut self, row: RowNumber, at: Millis, rules: &Rules) {
-        let Self { profiles, scratch, .. } = self;
+        let Self { profiles, scratch, members, .. } = self;
         scratch.held_after.clear();
+        for (target, (held, decided)) in scratch.held.iter().zip(&scratch.decided).enumerate() {
+            members.shift(target, held.value, decided.value);
+        }
         scratch.held_after.extend(scratch.held.iter().zip(&scratch.decided).zip(&rules.targets).map(
             |((held, decided), target)| {
                 if held.value == decided.value {
                     return *held;
                 }
-                Held { value: decided.value, since: at, dwells: held.value != Held::NULL || target.is_audience() }
+                held.then(decided.value, at, held.value != Held::NULL || target.is_audience())
             },
         ));
         profiles.set_held(row, &scratch.held_after);
@@ -220,6 +228,8 @@ impl Shard {
             next,
             features: occasion.features,
             rules_version: occasion.rules_version,
+            direction: shift.direction,
+            is_return: shift.is_return,
         };
         effects.changes.push(change);
         effects.counts.changes[occasion.cause as usize] += 1;
@@ -246,7 +256,14 @@ impl Shard {
             if target.is_audience() && value == target.initial(at).value {
                 continue;
             }
-            let shift = Shift { segmentation: &target.name, from: None, from_since: None, to: name_of(target, value) };
+            let shift = Shift {
+                segmentation: &target.name,
+                from: None,
+                from_since: None,
+                to: name_of(target, value),
+                direction: Direction::None,
+                is_return: false,
+            };
             self.publish(row, occasion, &shift, Some(place), effects.because.len(), effects);
         }
     }

@@ -62,9 +62,11 @@ impl Shard {
         rules: &Rules,
         effects: &mut Effects,
     ) {
+        self.profiles.held(row, &mut self.scratch.held);
+        self.members.leave(&self.scratch.held);
+        self.agenda.remove(self.profiles.row(row).armed);
         if !self.profiles.row(row).muted {
             let occasion = self.last_occasion(row, at, cause, trigger, effects);
-            self.profiles.held(row, &mut self.scratch.held);
             for (target, place) in rules.targets.iter().zip(0..) {
                 let held = self.scratch.held[place];
                 let end = target.initial(at).value;
@@ -76,6 +78,8 @@ impl Shard {
                     from: name_of(target, held.value),
                     from_since: (held.value != Held::NULL).then_some(held.since),
                     to: name_of(target, end),
+                    direction: target.direction(held.value, end),
+                    is_return: held.is_return(end, at),
                 };
                 self.publish(row, occasion, &shift, None, effects.because.len(), effects);
             }

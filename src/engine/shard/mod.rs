@@ -7,17 +7,21 @@
 
 mod admit;
 mod adopt;
+mod agenda;
 mod capture;
+mod deeds;
 mod digest;
 mod evaluate;
 mod forget;
 mod leave;
 mod marks;
+mod members;
 mod restore;
 mod sweep;
 
 pub use adopt::{Published, PublishedValue};
 pub use capture::{Head, Part, SweepHead};
+pub use deeds::Deeds;
 pub use marks::{Mark, StoredMark};
 pub use restore::Restored;
 
@@ -75,6 +79,10 @@ pub struct Shard {
     marks: marks::Marks,
     forget: forget::ForgetQueue,
     wheel: Wheel,
+    /// What is counted of the customers beside their state.
+    members: members::Members,
+    agenda: agenda::Agenda,
+    deeds: deeds::DeedsByValue,
     watermark: Millis,
     now: Millis,
     latest_event: Millis,
@@ -115,6 +123,9 @@ impl Shard {
             marks: marks::Marks::default(),
             forget: forget::ForgetQueue::default(),
             wheel: Wheel::new(0, Millis::MIN),
+            members: members::Members::default(),
+            agenda: agenda::Agenda::default(),
+            deeds: deeds::DeedsByValue::default(),
             watermark: Millis::MIN,
             now: Millis::MIN,
             latest_event: Millis::MIN,
@@ -200,6 +211,11 @@ impl Shard {
     /// The row of the customer of this id.
     pub fn find(&self, id: &str) -> Option<RowNumber> {
         self.profiles.find(Profiles::hash(id.as_bytes()), id)
+    }
+
+    /// Entries of the wheel, stale ones too, and the memory they take.
+    pub fn timers(&self) -> (usize, usize) {
+        (self.wheel.len(), self.wheel.bytes())
     }
 
     /// How far back event ids are really remembered: less than the horizon when there are too many (E3).
@@ -304,7 +320,7 @@ impl Shard {
     /// when the armed one fires, the next is computed afresh.
     fn arm(&mut self, row: RowNumber, deadline: Millis) {
         if deadline < self.profiles.row(row).armed {
-            self.profiles.row_mut(row).armed = deadline;
+            self.set_armed(row, deadline);
             self.wheel.insert(row, deadline);
         }
     }

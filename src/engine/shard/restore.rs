@@ -1,7 +1,9 @@
 //! A shard made of what was stored of it, and the fingerprint by which two shards are compared.
 
+use super::agenda::Agenda;
 use super::capture::{Head, SweepHead};
 use super::digest::Digest;
+use super::members::Members;
 use super::sweep::Sweep;
 use super::{Settings, Shard, StoredMark, marks};
 use crate::engine::event::{Millis, NEVER};
@@ -18,6 +20,11 @@ pub struct Restored {
     marks: marks::Marks,
     /// Texts taken for drafts.
     texts: Vec<TextReference>,
+    /// The number of the rules in force, customers that were evaluated with them, and those who wait for a sweep.
+    generation: u8,
+    members: Members,
+    unswept: Members,
+    agenda: Agenda,
 }
 
 impl Restored {
@@ -28,6 +35,10 @@ impl Restored {
             duplicates: DuplicateMemory::restored(&head.ids),
             marks: marks::Marks::default(),
             texts: Vec::new(),
+            generation: head.generation,
+            members: Members::default(),
+            unswept: Members::default(),
+            agenda: Agenda::default(),
         }
     }
 
@@ -51,6 +62,10 @@ impl Restored {
     /// If the row is taken, or not below the head's `rows_used`; or the id is empty or over 256 bytes.
     pub fn add(&mut self, row: RowNumber, id: &str, draft: &Draft) {
         self.profiles.restore(row, id, draft);
+        let is_swept = draft.row.generation == self.generation;
+        let members = if is_swept { &mut self.members } else { &mut self.unswept };
+        members.enter(draft.held());
+        self.agenda.add(draft.row.armed);
     }
 
     /// Says that a customer of this id is added soon: its place in the index is on its way meanwhile.
@@ -97,7 +112,7 @@ impl Shard {
         restored: Restored,
     ) -> Self {
         let settings = Settings { publish_from: head.publish_from, bootstrap: head.bootstrap, ..settings };
-        let Restored { mut profiles, mut duplicates, mut marks, texts } = restored;
+        let Restored { mut profiles, mut duplicates, mut marks, texts, members, unswept, agenda, .. } = restored;
         texts.into_iter().for_each(|reference| profiles.release_text(reference));
         profiles.end_restore();
         duplicates.set_bounds(rules.meaning.dedup_horizon_hours, rules.meaning.dedup_max_ids);
@@ -114,12 +129,15 @@ impl Shard {
             old: old_rules.expect("a sweep has rules that were before"),
             at,
             next_row,
+            members: unswept,
         };
         Self {
             profiles,
             duplicates,
             marks,
             wheel,
+            members,
+            agenda,
             watermark: head.watermark,
             now: head.now,
             latest_event: head.latest_event,

@@ -4,11 +4,12 @@
 use super::Shard;
 use super::digest::Verdict;
 use super::evaluate::{Shift, name_of};
+use super::members::Members;
 use crate::engine::decode::Decoder;
 use crate::engine::effects::{Cause, Effects};
 use crate::engine::event::{Millis, NEVER};
 use crate::engine::profile::{Held, RowNumber};
-use crate::engine::rule::{Rules, Target};
+use crate::engine::rule::{Direction, Rules, Target};
 use std::sync::Arc;
 
 /// A sweep that has yet to end.
@@ -18,6 +19,16 @@ pub(super) struct Sweep {
     /// The watermark as it stood when the new rules came.
     pub at: Millis,
     pub next_row: RowNumber,
+    /// Of the customers that it has yet to come to.
+    pub members: Members,
+}
+
+impl Sweep {
+    /// Puts the rules of before into the shard with what is counted under them, and those of now here; or back.
+    fn exchange(&mut self, shard: &mut Shard) {
+        std::mem::swap(&mut shard.rules, &mut self.old);
+        std::mem::swap(&mut shard.members, &mut self.members);
+    }
 }
 
 impl Shard {
@@ -27,7 +38,9 @@ impl Shard {
         self.duplicates.set_bounds(rules.meaning.dedup_horizon_hours, rules.meaning.dedup_max_ids);
         let old = std::mem::replace(&mut self.rules, rules);
         self.generation = self.generation.wrapping_add(1);
-        self.sweep = (!self.profiles.is_empty()).then_some(Sweep { old, at: self.watermark, next_row: 0 });
+        let members = std::mem::take(&mut self.members);
+        self.drop_deeds();
+        self.sweep = (!self.profiles.is_empty()).then_some(Sweep { old, at: self.watermark, next_row: 0, members });
         self.digest.input(0, Verdict::Rules, self.watermark, 0);
     }
 
@@ -53,31 +66,33 @@ impl Shard {
         let Some(mut sweep) = self.sweep.take() else { return };
         if self.profiles.row(row).first_event == NEVER {
             let at = self.profiles.row(row).clock.max(sweep.at);
+            std::mem::swap(&mut self.members, &mut sweep.members);
             self.end_ghost(row, at, &sweep.old, effects);
+            std::mem::swap(&mut self.members, &mut sweep.members);
             self.sweep = Some(sweep);
             return;
         }
-        std::mem::swap(&mut self.rules, &mut sweep.old);
+        sweep.exchange(self);
         while self.profiles.row(row).armed <= sweep.at {
             self.fire_deadline(row, effects);
         }
-        std::mem::swap(&mut self.rules, &mut sweep.old);
-        self.take_over(row, &sweep, effects);
+        sweep.exchange(self);
+        self.take_over(row, &mut sweep, effects);
         self.sweep = Some(sweep);
     }
 
     /// Takes a customer from the old rules to the new ones.
-    fn take_over(&mut self, row: RowNumber, sweep: &Sweep, effects: &mut Effects) {
+    fn take_over(&mut self, row: RowNumber, sweep: &mut Sweep, effects: &mut Effects) {
         let at = self.profiles.row(row).clock.max(sweep.at);
         let rules = self.rules.clone();
         let mut before = Vec::new();
         self.profiles.held(row, &mut before);
+        sweep.members.leave(&before);
         self.scratch.held.clear();
         let carried = rules.targets.iter().map(|target| carried_over(target, &sweep.old, &before, at));
         self.scratch.held.extend(carried);
-        let new = self.profiles.row_mut(row);
-        new.generation = self.generation;
-        new.armed = NEVER;
+        self.profiles.row_mut(row).generation = self.generation;
+        self.set_armed(row, NEVER);
         let shifts = self.decide_with_new_rules(row, at, &rules, &sweep.old, &before);
         if !shifts.is_empty() {
             self.profiles.row_mut(row).clock = at;
@@ -102,7 +117,7 @@ impl Shard {
         old: &'a Rules,
         before: &[Held],
     ) -> Vec<(Shift<'a>, Option<usize>)> {
-        let Self { profiles, scratch, .. } = self;
+        let Self { profiles, scratch, members, .. } = self;
         rules.read(rules.all(), &profiles.customer(row), at, &mut scratch.after);
         rules.decide(&mut scratch.after, &scratch.held, at, false, &mut scratch.decided);
         scratch.held_after.clear();
@@ -118,22 +133,40 @@ impl Shard {
                 scratch.held_after.push(held);
                 continue;
             }
-            scratch.held_after.push(Held { value: decided, since: at, dwells: from.is_some() });
+            scratch.held_after.push(held.then(decided, at, from.is_some()));
             let from_since = from.map(|_| held.since);
-            shifts.push((Shift { segmentation: &target.name, from, from_since, to }, Some(place)));
+            let (direction, is_return) = (direction(target, from, to), held.is_return(decided, at));
+            let shift = Shift { segmentation: &target.name, from, from_since, to, direction, is_return };
+            shifts.push((shift, Some(place)));
         }
         profiles.set_held(row, &scratch.held_after);
+        members.enter(scratch.held_after.iter().copied());
         for (place, target) in old.targets.iter().enumerate() {
             let held = before[place];
             let end = target.initial(at).value;
             if same_kind(rules, target).is_none() && held.value != end {
-                let (from, to) = (name_of(target, held.value), name_of(target, end));
-                shifts.push((Shift { segmentation: &target.name, from, from_since: Some(held.since), to }, None));
+                shifts.push((
+                    Shift {
+                        segmentation: &target.name,
+                        from: name_of(target, held.value),
+                        from_since: Some(held.since),
+                        to: name_of(target, end),
+                        direction: target.direction(held.value, end),
+                        is_return: false,
+                    },
+                    None,
+                ));
             }
         }
         shifts.sort_by_key(|(shift, target)| (shift.segmentation, target.is_some()));
         shifts
     }
+}
+
+/// Which way a change goes that has values of two rules: one that the new ones do not know has no place on their ladder.
+fn direction(target: &Target, from: Option<&str>, to: Option<&str>) -> Direction {
+    let value = |name: Option<&str>| name.map_or(Some(Held::NULL), |name| target.value_named(name));
+    value(from).zip(value(to)).map_or(Direction::Side, |(from, to)| target.direction(from, to))
 }
 
 /// The place of the segmentation or audience of the same name and kind.
@@ -147,9 +180,7 @@ fn carried_over(target: &Target, old: &Rules, before: &[Held], at: Millis) -> He
     let initial = target.initial(at);
     let Some(place) = same_kind(old, target) else { return initial };
     let held = before[place];
-    let name = name_of(&old.targets[place], held.value);
-    match name.and_then(|name| target.value_named(name)) {
-        Some(value) => Held { value, ..held },
-        None => Held { value: initial.value, ..held },
-    }
+    let value = |value: u16| target.value_named(name_of(&old.targets[place], value)?);
+    let before = value(held.before).unwrap_or(Held::NULL);
+    Held { value: value(held.value).unwrap_or(initial.value), before, ..held }
 }

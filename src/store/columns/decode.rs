@@ -239,9 +239,11 @@ impl<'a> Rows<'a> {
         let list = &self.held;
         let (values, since, dwells) =
             (list.primitive::<UInt16Type>(0), list.values::<TimestampMillisecondType>(1), list.booleans(2));
+        let previous = list.primitive::<UInt16Type>(3);
         for place in list.of(row) {
             let value = get(values, place).unwrap_or(Held::NULL);
-            draft.push_held(Held { value, since: since[place], dwells: dwells.value(place) });
+            let before = get(previous, place).unwrap_or(Held::NULL);
+            draft.push_held(Held { value, since: since[place], dwells: dwells.value(place), before });
         }
     }
 

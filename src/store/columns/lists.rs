@@ -75,21 +75,29 @@ struct HeldList {
     values: Vec<Option<u16>>,
     since: Vec<Millis>,
     dwells: Vec<bool>,
+    previous: Vec<Option<u16>>,
 }
 
 impl HeldList {
     fn push(&mut self, image: &Image<'_>) {
         for held in image.held() {
-            self.values.push((held.value != Held::NULL).then_some(held.value));
+            let known = |value: u16| (value != Held::NULL).then_some(value);
+            self.values.push(known(held.value));
             self.since.push(held.since);
             self.dwells.push(held.dwells);
+            self.previous.push(known(held.before));
         }
         self.ends.push(self.since.len());
     }
 
     fn take(self) -> ArrayRef {
-        let dwells = Arc::new(BooleanArray::from(self.dwells));
-        self.ends.list(schema::held(), vec![Arc::new(UInt16Array::from(self.values)), times(self.since), dwells])
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt16Array::from(self.values)),
+            times(self.since),
+            Arc::new(BooleanArray::from(self.dwells)),
+            Arc::new(UInt16Array::from(self.previous)),
+        ];
+        self.ends.list(schema::held(), columns)
     }
 }
 

@@ -6,6 +6,7 @@
 mod decode;
 mod encode;
 mod lists;
+mod older;
 pub mod schema;
 mod shared;
 mod words;
@@ -51,9 +52,9 @@ pub fn read(kind: Kind, bytes: Bytes) -> Result<RecordBatch, String> {
     let start = end.checked_sub(read_footer_length(trailer).map_err(wrong)?).ok_or_else(short)?;
     let footer = root_as_footer(&buffer[start..end]).map_err(|error| format!("not a readable Arrow file: {error}"))?;
     let schema = footer.schema().ok_or("not a readable Arrow file: it has no schema")?;
-    let expected = kind.schema();
     let found = try_fb_to_schema(schema).map_err(wrong)?;
-    if found.fields() != expected.fields() {
+    let is_older = kind == Kind::Customers && found.fields() == older::customers_of_format_1().fields();
+    if found.fields() != kind.schema().fields() && !is_older {
         return Err(format!("expected the columns of {} in format {}, found others", kind.name(), schema::FORMAT));
     }
     // The file's own: it knows the dictionaries by their numbers.
@@ -70,5 +71,7 @@ pub fn read(kind: Kind, bytes: Bytes) -> Result<RecordBatch, String> {
     let batches = footer.recordBatches().into_iter().flatten().collect::<Vec<_>>();
     let [batch] = batches[..] else { return Err(format!("expected one batch in the file, found {}", batches.len())) };
     let data = block(batch).ok_or_else(short)?;
-    decoder.read_record_batch(batch, &data).map_err(wrong)?.ok_or_else(|| "the file's batch is none".to_owned())
+    let batch = decoder.read_record_batch(batch, &data).map_err(wrong)?;
+    let batch = batch.ok_or_else(|| "the file's batch is none".to_owned())?;
+    if is_older { older::from_format_1(&batch).map_err(wrong) } else { Ok(batch) }
 }

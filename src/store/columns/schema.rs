@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 /// Version of the layout of files and manifests.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+/// The oldest that is read. In format 1 nothing was known of the value before the one held.
+pub const FORMAT_MIN: u32 = 1;
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +114,12 @@ fn customers() -> Vec<Field> {
 }
 
 pub(super) fn held() -> Fields {
-    vec![maybe("value", DataType::UInt16), always("since", time_type()), always("dwells", DataType::Boolean)].into()
+    let previous = maybe("previous", DataType::UInt16);
+    held_of_format_1().into_iter().chain([previous]).collect()
+}
+
+pub(super) fn held_of_format_1() -> Vec<Field> {
+    vec![maybe("value", DataType::UInt16), always("since", time_type()), always("dwells", DataType::Boolean)]
 }
 
 pub(super) fn totals() -> Fields {

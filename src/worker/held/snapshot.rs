@@ -1,16 +1,35 @@
 //! A held shard to a snapshot, and back.
 
 use super::HeldShard;
+use crate::engine::event::Millis;
 use crate::engine::rule::Rules;
 use crate::engine::shard::{Part, Shard};
 use crate::store::{Head, Loaded, Place};
 use crate::worker::journal::Operation;
 use std::sync::Arc;
 
+/// When the last snapshots of a shard were made, by the journalled wall clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KnownSnapshots {
+    /// The last one, and the one before it.
+    pub last: Option<Millis>,
+    pub before: Option<Millis>,
+    /// Bytes written for the last one, or read.
+    pub bytes: u64,
+    begun: Millis,
+}
+
+impl KnownSnapshots {
+    fn note(&mut self, at: Millis, bytes: u64) {
+        (self.before, self.last, self.bytes) = (self.last, Some(at), bytes);
+    }
+}
+
 impl HeldShard {
     /// Begins the snapshot of its state, which is that after its last committed transaction.
     pub fn begin_snapshot(&mut self) -> Head {
         let place = self.place();
+        self.snapshots.begun = self.now.max(self.ticked);
         let shard = self.shard.as_mut().expect("a shard without rules has nothing to store");
         Head { place, state: shard.begin_capture() }
     }
@@ -25,12 +44,20 @@ impl HeldShard {
         self.shard.as_ref().map_or(0, Shard::captured_early)
     }
 
-    /// The snapshot of the state after a transaction is stored, or is not and never will be.
-    pub fn end_snapshot(&mut self, stored: Option<u64>) {
+    /// The snapshot of the state after a transaction is stored, in so many bytes, or is not and never will be.
+    pub fn end_snapshot(&mut self, stored: Option<(u64, u64)>) {
         if let Some(shard) = &mut self.shard {
             shard.end_capture(stored.is_some());
         }
-        self.stored = stored.or(self.stored);
+        if let Some((transaction, bytes)) = stored {
+            self.stored = Some(transaction);
+            self.snapshots.note(self.snapshots.begun, bytes);
+        }
+    }
+
+    /// The snapshots that it knows of.
+    pub fn snapshots(&self) -> &KnownSnapshots {
+        &self.snapshots
     }
 
     /// Whether anything happened since the last snapshot.
@@ -48,7 +75,9 @@ impl HeldShard {
 
     /// Takes the state of a snapshot. The rules are those it was made under; those before, if they were being swept in.
     pub fn restore(&mut self, loaded: Loaded, rules: Arc<Rules>, old_rules: Option<Arc<Rules>>) {
-        let Loaded { head: Head { place, state }, restored, .. } = loaded;
+        let Loaded { head: Head { place, state }, restored, bytes } = loaded;
+        self.snapshots = KnownSnapshots::default();
+        self.snapshots.note(place.now.max(place.ticked), bytes);
         let shard = Shard::restore(self.settings.clone(), rules, old_rules, &state, restored);
         if place.transaction > 0 {
             self.positions = place.positions;

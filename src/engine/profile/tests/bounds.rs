@@ -137,10 +137,10 @@ fn held_values_are_kept() {
     profiles.held(row, &mut held);
     assert_eq!(held, [Held::NONE; 3]);
     let values = [
-        Held { value: 249, since: START, dwells: true },
-        Held { value: 0, since: 5_000_000_000_000, dwells: false },
+        Held { before: 248, ..Held::new(249, START, true) },
+        Held::new(0, 70_000_000_000_000, false),
         Held::NONE,
-        Held { value: 1, since: -1, dwells: true },
+        Held { before: 0, ..Held::new(1, -1, true) },
     ];
     profiles.set_held(row, &values);
     profiles.held(row, &mut held);

@@ -22,7 +22,7 @@ fn truth(condition: &str, prepare: impl Fn(&mut World), after: Millis) -> Truth 
     let mut truths = Truths::default();
     world.rules.read(world.rules.all(), &world.customer(), now, &mut truths);
     let mut decided = Vec::new();
-    let held = [Held { value: OUT, since: START, dwells: false }; 2];
+    let held = [Held::new(OUT, START, false); 2];
     world.rules.decide(&mut truths, &held, now, true, &mut decided);
     match decided[..] {
         [Decided { value: OUT, .. }, Decided { value: IN, .. }] => Truth::True,

@@ -30,7 +30,7 @@ when = "segment('life') = 'dormant' AND audience('big')"
 
 /// Values of big, care and life, all held since START.
 fn held(big: u16, care: u16, life: u16, dwells: bool) -> Vec<Held> {
-    [big, care, life].map(|value| Held { value, since: START, dwells }).to_vec()
+    [big, care, life].map(|value| Held::new(value, START, dwells)).to_vec()
 }
 
 fn decide(world: &World, held: &[Held], now: Millis, obey_dwell: bool) -> (Truths, Vec<Decided>) {
@@ -151,12 +151,12 @@ fn references_are_reasons_with_the_values_before_and_after() {
                 [audience.x]\nwhen = \"segment('life') IN ('some') OR segment('life') IS NULL\"\n";
     let (nothing, mut world) = (World::new(rules(file)), World::new(rules(file)));
     world.apply(&purchase(START, 100));
-    let held = [Held { value: 0, since: START, dwells: false }, Held { value: OUT, since: START, dwells: false }];
+    let held = [Held::new(0, START, false), Held::new(OUT, START, false)];
     assert_eq!(
         because(&world, 1, (&nothing, START), &held, START, false),
         "segment('life') IN ('some'): Text(\"some\"), False -> True\n"
     );
-    let first = [Held::NONE, Held { value: OUT, since: START, dwells: false }];
+    let first = [Held::NONE, Held::new(OUT, START, false)];
     assert_eq!(
         because(&world, 1, (&nothing, START), &first, START, false),
         "segment('life') IN ('some'): Text(\"some\"), Null -> True\nsegment('life') IS NULL: Text(\"some\"), True -> False\n"
@@ -181,7 +181,7 @@ fn at_most_eight_reasons_are_given() {
     let file = format!("[audience.a]\nwhen = \"{} OR orders_1h = 1\"\n", many.join(" OR "));
     let (nothing, mut world) = (World::new(rules(&file)), World::new(rules(&file)));
     world.apply(&purchase(START, 100));
-    let held = [Held { value: OUT, since: START, dwells: false }];
+    let held = [Held::new(OUT, START, false)];
     let said = because(&world, 0, (&nothing, START), &held, START, false);
     assert_eq!(said.lines().count(), 8);
     assert!(said.starts_with("orders_1h = 1: Integer(1), False -> True\norders_2h"), "{said}");
@@ -223,7 +223,7 @@ fn forecasts_follow_turns_dwell_and_references() {
     assert_eq!(forecast(&buyer(&[]), 2, &held(OUT, OUT, 0, false), START), None);
     // A dwell that began late holds the segment beyond its turn.
     let later = START + 30 * DAY;
-    let held = vec![now[0], now[1], Held { value: 1, since: later, dwells: true }];
+    let held = vec![now[0], now[1], Held::new(1, later, true)];
     assert_eq!(forecast(&world, 2, &held, later), Some((2, later + 2 * DAY)));
 }
 
@@ -237,10 +237,7 @@ fn a_forecast_tries_64_instants() {
         for n in 0..orders {
             world.apply(&purchase(START - 399 * DAY + n * HOUR, 100));
         }
-        (
-            forecast(&world, 0, &[Held { value: OUT, since: START, dwells: false }], START),
-            START + DAY + (orders - 1) * HOUR,
-        )
+        (forecast(&world, 0, &[Held::new(OUT, START, false)], START), START + DAY + (orders - 1) * HOUR)
     };
     let (found, last) = turning(64);
     assert_eq!(found, Some((IN, last)));

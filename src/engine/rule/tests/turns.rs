@@ -187,7 +187,7 @@ fn naive_forecast(world: &World, target: usize, held: &[Held], now: Millis, turn
         rules.decide(&mut truths, held, instant, true, &mut decided);
         for (held, decided) in held.iter_mut().zip(&decided) {
             if held.value != decided.value {
-                *held = Held { value: decided.value, since: instant, dwells: held.value != Held::NULL };
+                *held = Held::new(decided.value, instant, held.value != Held::NULL);
             }
         }
         let waits = decided.iter().map(|decided| decided.waits_until).min().unwrap_or(NEVER);
@@ -244,7 +244,7 @@ fn forecasts_are_what_evaluating_at_every_turn_gives() {
         world.rules.read(world.rules.all(), &world.customer(), now, &mut truths);
         world.rules.decide(&mut truths, &held, now, true, &mut decided);
         for (held, decided) in held.iter_mut().zip(&decided) {
-            *held = Held { value: decided.value, since: now, dwells: random.chance(70) };
+            *held = Held::new(decided.value, now, random.chance(70));
         }
         let turns = all_turns(&world, now);
         for target in 0..world.rules.targets.len() {
@@ -276,7 +276,7 @@ fn no_value_changes_while_it_is_said_to_hold() {
         let now = world.clock + random.pick(&[0, 1, DAY, 31 * DAY]);
         let initial: Vec<Held> = world.rules.targets.iter().map(|target| target.initial(now)).collect();
         let values = wanted(&world, &initial, now);
-        let held: Vec<Held> = values.iter().map(|&value| Held { value, since: now, dwells: false }).collect();
+        let held: Vec<Held> = values.iter().map(|&value| Held::new(value, now, false)).collect();
         let mut truths = world.rules.truths();
         world.rules.read(world.rules.all(), &world.customer(), now, &mut truths);
         let until = world.rules.holds(&world.customer(), now, &truths);

@@ -1,0 +1,41 @@
+//! What a shard counts as it goes, against a walk over all its customers.
+
+use shoal::engine::event::{DAY, HOUR, Millis, NEVER};
+use shoal::engine::profile::Held;
+use shoal::engine::rule::Target;
+use shoal::engine::shard::Shard;
+use std::collections::BTreeMap;
+
+/// Time is counted in pieces of so many bits.
+const PIECE_BITS: u32 = 20;
+
+type Members = BTreeMap<(String, bool, Option<String>), u64>;
+
+fn add(members: &mut Members, target: &Target, value: u16, count: u64) {
+    let name = (value != Held::NULL).then(|| target.value_name(value).to_owned());
+    *members.entry((target.name.clone(), target.is_audience(), name)).or_default() += count;
+}
+
+/// # Panics
+/// If a count is not what a walk gives.
+pub fn compare(shard: &Shard) {
+    let mut counted = Members::new();
+    shard.members(|target, value, count| add(&mut counted, target, value, u64::from(count)));
+    counted.retain(|_, count| *count > 0);
+    let (profiles, generation) = (shard.profiles(), shard.head().generation);
+    let (mut walked, mut held, mut armed) = (Members::new(), Vec::new(), Vec::new());
+    for row in profiles.rows() {
+        let is_swept = profiles.row(row).generation == generation;
+        let rules = if is_swept { &**shard.rules() } else { shard.old_rules().expect("a sweep goes on") };
+        profiles.held(row, &mut held);
+        rules.targets.iter().zip(&held).for_each(|(target, held)| add(&mut walked, target, held.value, 1));
+        armed.push(profiles.row(row).armed);
+    }
+    assert_eq!(counted, walked);
+    for ms in [HOUR, DAY, 7 * DAY, 400 * DAY] {
+        let piece = |moment: Millis| moment.max(0) >> PIECE_BITS;
+        let end = piece(shard.watermark().saturating_add(ms));
+        let due = armed.iter().filter(|armed| **armed != NEVER && piece(**armed) <= end).count() as u64;
+        assert_eq!(shard.due_within(ms), due, "within {ms} ms");
+    }
+}
