@@ -13,6 +13,8 @@ What `/metrics` at the admin address shows, in Prometheus' text format. This pag
 * Only what was published and committed is counted. What a start does again, a seed, and what new rules find out about the
   past are no live changes: the first two are never counted, the last has the cause `rules`. Of a transaction whose end was
   not known, and that turned out to be committed, the changes are not counted.
+* Counters of segments begin at 0 when the rules are known, and so do fresh changes of cause `event`, `time` or `late`
+  between the segments of a segmentation that has 12 at most: `rate` and `increase` see the first one too.
 * States are at most a second old; while a shard is recovered only its phase and progress are told.
 * Nothing has a label per customer, and every label has a bound.
 

@@ -22,6 +22,8 @@ const INTERVAL_MS: u64 = 1_000;
 pub struct Reporting {
     pub board: Arc<Board>,
     inputs: Vec<InputReport>,
+    /// Version of the rules whose counters have begun.
+    announced: Option<String>,
     /// Monotonic milliseconds.
     due: u64,
 }
@@ -33,7 +35,7 @@ impl<L: Log> Worker<L> {
         let retention_ms = retention_ms.iter().copied().chain(std::iter::repeat(None));
         let input = |(name, retention_ms): (&String, _)| InputReport { name: name.clone(), taken, retention_ms };
         let inputs = self.job.inputs.iter().zip(retention_ms).map(input).collect();
-        self.reporting = Some(Reporting { board, inputs, due: 0 });
+        self.reporting = Some(Reporting { board, inputs, announced: None, due: 0 });
         self
     }
 
@@ -80,6 +82,10 @@ impl<L: Log> Worker<L> {
             shards.insert(held.number(), ShardReport::in_phase(held.phase()));
         }
         let rules = self.control.newest_rules();
+        if let Some(rules) = rules.filter(|rules| reporting.announced.as_ref() != Some(&rules.version)) {
+            self.work_done.tally.announce(rules);
+            reporting.announced = Some(rules.version.clone());
+        }
         reporting.board.write(Report {
             shards_expected: self.job.partitions,
             rules_version: rules.map(|rules| rules.version.clone()),

@@ -6,7 +6,7 @@
 use super::histogram::{DELAYS, DWELLS, Histogram};
 use crate::engine::effects::{Cause, Change, Counts, Effects};
 use crate::engine::event::{MINUTE, Millis};
-use crate::engine::rule::Direction;
+use crate::engine::rule::{Direction, Rules, Target};
 use crate::engine::shard::Deeds;
 use hashbrown::{Equivalent, HashMap};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -14,6 +14,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// A change published so soon after its `effective_at` is fresh.
 const FRESH: Millis = 5 * MINUTE;
+/// Segmentations with more segments than this have too many pairs of them to be told of before they happen.
+const ANNOUNCED_MAX: usize = 12;
 /// What stands for no value.
 pub const NO_VALUE: &str = "none";
 
@@ -99,6 +101,35 @@ impl Tally {
         }
         if cause == Cause::Time {
             self.time_changes.observe_ms(late - grace);
+        }
+    }
+
+    /// Begins at 0 what is likely to be counted under these rules: whoever computes rates from series misses the first step
+    /// of one that was not there.
+    pub fn announce(&mut self, rules: &Rules) {
+        for target in &rules.targets {
+            let name = target.name.as_str();
+            self.add_deeds(name, None, &Deeds::default());
+            for value in target.values() {
+                self.add_deeds(name, Some(target.value_name(value)), &Deeds::default());
+            }
+            entry(&mut self.returned, name, || name.into(), || 0);
+            if target.values().len() <= ANNOUNCED_MAX {
+                self.announce_flows(target);
+            }
+        }
+    }
+
+    /// What a migration consists of.
+    fn announce_flows(&mut self, target: &Target) {
+        let pairs = target.values().flat_map(|from| target.values().map(move |to| (from, to)));
+        for (from, to) in pairs.filter(|(from, to)| from != to) {
+            let direction = target.direction(from, to);
+            let (segmentation, from, to) = (target.name.as_str(), target.value_name(from), target.value_name(to));
+            for cause in [Cause::Event, Cause::Time, Cause::Late] {
+                let flow = FlowRef { segmentation, from, to, cause, direction, is_fresh: true };
+                entry(&mut self.changes, &flow, || flow.owned(), || 0);
+            }
         }
     }
 

@@ -136,6 +136,14 @@ impl Target {
         matches!(self.kind, Kind::Audience(_))
     }
 
+    /// All its values but null, by place.
+    pub fn values(&self) -> std::ops::Range<u16> {
+        match &self.kind {
+            Kind::Segmentation { segments, .. } => 0..segments.len() as u16,
+            Kind::Audience(_) => 0..2,
+        }
+    }
+
     /// Names of its segments in their order; an audience has none.
     pub fn segment_names(&self) -> impl Iterator<Item = &str> {
         let segments = match &self.kind {

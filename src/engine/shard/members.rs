@@ -19,8 +19,8 @@ pub(super) fn place_of(target: usize, value: u16) -> usize {
 /// All values of the rules' targets with their places in such tables, null last.
 pub(super) fn places(rules: &Rules) -> impl Iterator<Item = (&Target, u16, usize)> {
     rules.targets.iter().enumerate().flat_map(|(place, target)| {
-        let values = if target.is_audience() { 2 } else { target.segment_names().count() as u16 };
-        (0..values).chain([Held::NULL]).map(move |value| (target, value, place_of(place, value)))
+        let values = target.values().chain([Held::NULL]);
+        values.map(move |value| (target, value, place_of(place, value)))
     })
 }
 

@@ -16,7 +16,7 @@ pub(super) const METRICS: &[Metric] = &[
         &[
             SEGMENTATION,
             label("from", "segments; `in` or `out`; `none` for null"),
-            label("to", "the same; only pairs that happened are told"),
+            label("to", "the same; pairs that happened, and those that begin at 0"),
             label("cause", "the causes of docs/change-event.md"),
             label(
                 "direction",
