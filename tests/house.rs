@@ -421,6 +421,9 @@ fn pages_name_files_that_exist() {
         "docs/semantics.md",
         "docs/change-event.md",
         "docs/security.md",
+        "docs/operations.md",
+        "docs/deployment-checks.md",
+        "deploy/helm/shoal/README.md",
         "docs/snapshots.md",
     ] {
         let text = fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"));
