@@ -239,9 +239,9 @@ impl Gathered {
         out.count("shoal_kafka_request_errors_total", &[], sum(|client| client.request_errors));
         out.count("shoal_kafka_reconnects_total", &[], sum(|client| client.reconnects));
         let slowest = |place: usize| clients().filter_map(|client| client.round_trip).map(move |trip| trip[place]);
-        for (place, quantile) in ["0.5", "0.99"].into_iter().enumerate() {
+        for (place, percentile) in ["50", "99"].into_iter().enumerate() {
             if let Some(trip) = slowest(place).max_by(f64::total_cmp) {
-                out.number("shoal_kafka_round_trip_seconds", &[("quantile", quantile)], trip);
+                out.number("shoal_kafka_round_trip_seconds", &[("percentile", percentile)], trip);
             }
         }
         let throttle = clients().map(|client| client.throttle).fold(0.0, f64::max);

@@ -13,7 +13,7 @@ pub(super) const METRICS: &[Metric] = &[
     gauge(
         "shoal_kafka_round_trip_seconds",
         "seconds",
-        &[label("quantile", "`0.5`, `0.99`")],
+        &[label("percentile", "`50`, `99`")],
         "Requests to the slowest broker in the last half second; fetches wait up to `fetch_wait_ms`.",
         "Many times the usual.",
     ),
