@@ -15,7 +15,8 @@ use super::careful::DOUBT_MAX;
 use super::journal::{Frame, Operation, Operations, StepHash, StepPart};
 use super::lifecycle::Phase;
 use super::merge::{Feed, Next, RECORDS_MAX};
-use super::outbox::{Detection, Outbox};
+use super::outbox::{Detection, HeaderOf, Outbox, none};
+use super::traceparent;
 use crate::engine::decode::{Partitioner, Source};
 use crate::engine::effects::{Cause, Counts, Effects};
 use crate::engine::event::{MINUTE, Millis, Record};
@@ -231,7 +232,7 @@ impl HeldShard {
     pub fn step_of(&mut self, wall: Millis, feed: &mut Feed<impl Batch>, records_max: usize) -> u64 {
         let now = self.now.max(wall);
         let oldest = feed.merge(now).next().map(|next| next.record.timestamp.unwrap_or(now));
-        let parts = self.apply_step(now, feed.merge(now).take(records_max), Effect::Published);
+        let parts = self.apply_step(now, feed, feed.merge(now).take(records_max), Effect::Published);
         if parts.is_empty() {
             return 0;
         }
@@ -345,20 +346,22 @@ impl HeldShard {
             (Operation::Fire(deadlines), _) => Input::Fire(*deadlines),
             _ => unreachable!("{operation:?} is not applied this way"),
         };
-        self.apply_input(input, &[], effect);
+        self.apply_input(input, &[], &none, effect);
     }
 
-    /// Applies the records of a step in their merged order, in chunks counted from the first; tells what the journal has
-    /// to know of each topic.
+    /// Applies records of a feed as a step in their merged order, in chunks counted from the first; tells what the journal
+    /// has to know of each topic.
     pub fn apply_step<'a>(
         &mut self,
         now: Millis,
+        feed: &Feed<impl Batch>,
         records: impl Iterator<Item = Next<'a>>,
         effect: Effect,
     ) -> Vec<StepPart> {
         self.now = now;
         let mut parts: Vec<(StepPart, StepHash)> = (0..).zip(&self.positions).map(begin_part).collect();
         let mut chunk = Vec::with_capacity(Shard::CHUNK);
+        let traceparent = |topic, offset| feed.header(topic, offset, traceparent::HEADER);
         for next in records {
             let (part, hash) = &mut parts[usize::from(next.topic)];
             hash.add(next.record.offset, next.record.key, next.record.value);
@@ -374,12 +377,12 @@ impl HeldShard {
                 value: next.record.value.unwrap_or_default(),
             });
             if chunk.len() == Shard::CHUNK {
-                self.apply_records(now, &chunk, effect);
+                self.apply_records(now, &chunk, &traceparent, effect);
                 chunk.clear();
             }
         }
         if !chunk.is_empty() {
-            self.apply_records(now, &chunk, effect);
+            self.apply_records(now, &chunk, &traceparent, effect);
         }
         let read = parts.into_iter().filter(|(part, _)| part.records > 0);
         let parts: Vec<StepPart> = read.map(|(part, hash)| StepPart { hash: hash.value(), ..part }).collect();
@@ -387,18 +390,18 @@ impl HeldShard {
         parts
     }
 
-    fn apply_records(&mut self, now: Millis, records: &[Record<'_>], effect: Effect) {
+    fn apply_records(&mut self, now: Millis, records: &[Record<'_>], traceparent: &HeaderOf<'_>, effect: Effect) {
         trial::crash_applying(records.iter().map(|record| record.key));
-        self.apply_input(Input::Records { now, records }, records, effect);
+        self.apply_input(Input::Records { now, records }, records, traceparent, effect);
     }
 
-    fn apply_input(&mut self, input: Input<'_>, records: &[Record<'_>], effect: Effect) {
+    fn apply_input(&mut self, input: Input<'_>, records: &[Record<'_>], traceparent: &HeaderOf<'_>, effect: Effect) {
         let shard = self.shard.as_mut().expect("nothing is applied before the first rules");
         shard.apply(input, &mut self.effects);
         self.counts.add(&self.effects.counts);
         if effect == Effect::Published {
             self.counting.take(&self.effects, shard.rules().meaning.grace);
-            self.outbox.take(&self.effects, records);
+            self.outbox.take_traced(&self.effects, records, traceparent);
             let is_swept = |cause: Cause| matches!(cause, Cause::Rules | Cause::CutPoints | Cause::Model);
             self.swept_changes += self.effects.changes.iter().filter(|change| is_swept(change.cause)).count() as u64;
         }

@@ -86,6 +86,18 @@ impl<B: Batch> Feed<B> {
         !self.waits.contains(&true) && self.batches.iter().all(Batch::is_empty)
     }
 
+    /// A header of a buffered record.
+    pub fn header(&self, topic: u16, offset: i64, name: &str) -> Option<&[u8]> {
+        let batch = self.batches.get(usize::from(topic))?;
+        let (mut first, mut end) = (0, batch.len());
+        while first < end {
+            let middle = first + (end - first) / 2;
+            if batch.record(middle).offset < offset { first = middle + 1 } else { end = middle }
+        }
+        let is_found = first < batch.len() && batch.record(first).offset == offset;
+        if is_found { batch.header(first, name) } else { None }
+    }
+
     /// Whether records of this topic are waiting here.
     pub fn has_records(&self, topic: u16) -> bool {
         !self.batches[usize::from(topic)].is_empty()

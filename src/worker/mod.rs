@@ -29,6 +29,7 @@ mod snapshots;
 mod tail;
 pub mod tally;
 mod throttle;
+mod traceparent;
 mod work;
 
 pub use board::Board;

@@ -3,12 +3,16 @@
 //! Changes and rejected records are encoded at once; a customer's membership once per transaction, at its end (R12).
 
 use super::encode::{self, Membership};
+use super::traceparent::{self, Traceparent};
 use crate::engine::effects::{Change, Effects};
 use crate::engine::event::{Millis, Record};
 use crate::engine::shard::Shard;
 use hashbrown::HashTable;
 use std::ops::Range;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+/// Traces that a transaction is linked to, of one shard.
+const LINKS_MAX: usize = 32;
 
 /// Which of Shoal's own topics an output is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +72,14 @@ struct Pending {
     features: Range<usize>,
 }
 
+/// The value of a header of an input record, by topic and offset.
+pub type HeaderOf<'a> = dyn Fn(u16, i64) -> Option<&'a [u8]> + 'a;
+
+/// Where there are no records, or none of their headers is known.
+pub fn none<'a>(_topic: u16, _offset: i64) -> Option<&'a [u8]> {
+    None
+}
+
 /// The outputs of one shard in one transaction.
 pub struct Outbox {
     /// Names of the input topics in their order.
@@ -80,6 +92,8 @@ pub struct Outbox {
     headers: Vec<Header>,
     pending: Vec<Pending>,
     pending_by_id: HashTable<u32>,
+    /// Of the first sampled traces that led to changes.
+    links: Vec<Traceparent>,
 }
 
 impl Outbox {
@@ -98,11 +112,17 @@ impl Outbox {
             headers: Vec::new(),
             pending: Vec::new(),
             pending_by_id: HashTable::new(),
+            links: Vec::new(),
         }
     }
 
     /// Encodes effects; `records` are those of the input they came from, empty if it was none of records.
     pub fn take(&mut self, effects: &Effects, records: &[Record<'_>]) {
+        self.take_traced(effects, records, &none);
+    }
+
+    /// The same where the records' header `traceparent` is known.
+    pub fn take_traced(&mut self, effects: &Effects, records: &[Record<'_>], traceparent: &HeaderOf<'_>) {
         for rejected in &effects.rejected {
             let record = &records[rejected.record as usize];
             let key = self.put(|out| out.extend_from_slice(record.key.unwrap_or_default()));
@@ -112,7 +132,11 @@ impl Outbox {
             self.enter(Topic::Rejected, key, Some(start..self.bytes.len()), self.headers.len());
         }
         for change in &effects.changes {
-            self.take_change(change, effects);
+            let value = change.trigger.and_then(|trigger| traceparent(trigger.topic, trigger.offset));
+            let read = value.and_then(Traceparent::read);
+            self.take_change(change, effects, value.filter(|_| read.is_some()));
+            let sampled = read.filter(|read| read.is_sampled && self.links.len() < LINKS_MAX);
+            self.links.extend(sampled.filter(|read| !self.links.contains(read)));
         }
         for touched in &effects.touched {
             let id = self.put(|out| out.extend_from_slice(effects.text(touched.customer_id).as_bytes()));
@@ -166,6 +190,11 @@ impl Outbox {
         self.bytes.len()
     }
 
+    /// Sampled traces that led to its changes, each once, as far as there is room.
+    pub fn links(&self) -> &[Traceparent] {
+        &self.links
+    }
+
     /// Forgets all; the memory stays.
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -173,9 +202,10 @@ impl Outbox {
         self.headers.clear();
         self.pending.clear();
         self.pending_by_id.clear();
+        self.links.clear();
     }
 
-    fn take_change(&mut self, change: &Change, effects: &Effects) {
+    fn take_change(&mut self, change: &Change, effects: &Effects, traceparent: Option<&[u8]>) {
         let detected_at = match self.detection {
             Detection::WallClock => change.detected_at,
             Detection::Effective => change.effective_at,
@@ -186,6 +216,9 @@ impl Outbox {
         let value = start..self.bytes.len();
         let first_header = self.headers.len();
         self.describe(change, key.clone(), effects);
+        if let Some(value) = traceparent {
+            self.header(traceparent::HEADER, |out| out.extend_from_slice(value));
+        }
         self.enter(Topic::Changes, key, Some(value), first_header);
     }
 

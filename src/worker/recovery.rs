@@ -309,9 +309,9 @@ fn redo_step(
     let found = if trial::is_sabotaged(Sabotage::TopicsSwapped) {
         let mut records: Vec<_> = feed.merge_all(now).collect();
         records.sort_by_key(|next| Reverse(next.topic));
-        held.apply_step(now, records.into_iter(), effect)
+        held.apply_step(now, feed, records.into_iter(), effect)
     } else {
-        held.apply_step(now, feed.merge_all(now), effect)
+        held.apply_step(now, feed, feed.merge_all(now), effect)
     };
     feed.clear();
     if found == parts || trial::is_blind() {

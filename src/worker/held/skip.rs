@@ -1,6 +1,6 @@
 //! A record that is left out because it killed the process (`crate::worker::careful`).
 
-use super::{Effect, HeldShard};
+use super::{Effect, HeldShard, none};
 use crate::engine::event::{Millis, Record};
 use crate::engine::shard::Input;
 use crate::kafka::{self, Batch};
@@ -30,6 +30,6 @@ impl HeldShard {
             key: record.and_then(|record| record.key),
             value: record.and_then(|record| record.value).unwrap_or_default(),
         };
-        self.apply_input(Input::Skipped(&record), &[record], effect);
+        self.apply_input(Input::Skipped(&record), &[record], &none, effect);
     }
 }

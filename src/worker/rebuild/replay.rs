@@ -57,7 +57,7 @@ fn step(held: &mut HeldShard, feed: &mut Feed<impl Batch>, plan: &ShardPlan, wal
     let mut taken = vec![0; plan.inputs.len()];
     let records = feed.merge(wall).take(RECORDS_MAX).inspect(|next| taken[usize::from(next.topic)] += 1);
     let good = records.filter(|next| !plan.skipped.contains(&(next.topic, next.record.offset)));
-    held.apply_step(wall, good, Effect::Muted);
+    held.apply_step(wall, feed, good, Effect::Muted);
     feed.discard(&taken);
     while held.has_due() {
         held.apply(&Operation::Fire(FIRED_AT_ONCE), None, Effect::Muted);
