@@ -6,6 +6,7 @@
 mod check;
 mod convert;
 mod demo;
+mod health;
 mod place;
 mod produce;
 mod rebuild;
@@ -19,12 +20,19 @@ mod values;
 use crate::config::document::Mistakes;
 use crate::config::{LogFormat, LogLevel, LogSettings};
 use crate::kafka::Failure;
+use crate::metrics::LogCounts;
 use clap::{Parser, Subcommand};
 use std::io;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 const STATUS_REFUSED: u8 = 3;
 const STATUS_CONFIGURATION: u8 = 78;
+
+/// The log is being written for machines: the last words stand there as all others do.
+static LOGS_JSON: AtomicBool = AtomicBool::new(false);
 
 /// A streaming, real-time behavioural customer segmenter: events in, exact segment changes out, exactly once.
 #[derive(Debug, Parser)]
@@ -46,6 +54,7 @@ enum Command {
     Check(check::CheckArguments),
     Produce(produce::ProduceArguments),
     Run(run::RunArguments),
+    Health(health::HealthArguments),
     Seed(seed::SeedArguments),
     Snapshot(snapshot::SnapshotArguments),
     Rebuild(rebuild::RebuildArguments),
@@ -60,6 +69,7 @@ pub fn run() -> ExitCode {
         Command::Check(command) => command.run(),
         Command::Produce(command) => command.run(),
         Command::Run(command) => command.run(),
+        Command::Health(command) => command.run(),
         Command::Seed(command) => command.run(),
         Command::Snapshot(command) => command.run(),
         Command::Rebuild(command) => command.run(),
@@ -73,7 +83,7 @@ pub fn run() -> ExitCode {
                 ExitCode::from(STATUS_CONFIGURATION)
             }
             None => {
-                eprintln!("shoal: {error:#}");
+                tell_end(&error);
                 let is_refused = matches!(error.downcast_ref(), Some(Failure::Stop(_)));
                 if is_refused { ExitCode::from(STATUS_REFUSED) } else { ExitCode::FAILURE }
             }
@@ -81,8 +91,9 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Logs to standard error from here on.
-fn start_log(settings: &LogSettings) {
+/// Logs to standard error from here on: for people on a terminal, for machines elsewhere, unless that is set. Errors and
+/// warnings are counted.
+fn start_log(settings: &LogSettings) -> LogCounts {
     let level = match settings.level {
         LogLevel::Error => tracing::Level::ERROR,
         LogLevel::Warn => tracing::Level::WARN,
@@ -90,10 +101,27 @@ fn start_log(settings: &LogSettings) {
         LogLevel::Debug => tracing::Level::DEBUG,
         LogLevel::Trace => tracing::Level::TRACE,
     };
+    let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
+    let is_json = match settings.format {
+        LogFormat::Auto => !is_terminal,
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    LOGS_JSON.store(is_json, Ordering::Relaxed);
+    let counts = LogCounts::default();
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr);
-    match settings.format {
-        LogFormat::Text => log.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
-        LogFormat::Json => log.json().init(),
+    match is_json {
+        true => log.json().flatten_event(true).finish().with(counts.clone()).init(),
+        false => log.with_ansi(is_terminal).finish().with(counts.clone()).init(),
+    }
+    counts
+}
+
+/// Why the process ends.
+fn tell_end(error: &anyhow::Error) {
+    match LOGS_JSON.load(Ordering::Relaxed) {
+        true => tracing::error!("{error:#}"),
+        false => eprintln!("shoal: {error:#}"),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod document;
 pub mod layers;
 pub mod rules;
 
+use crate::http::AdminSettings;
 use crate::kafka::KafkaSettings;
 use crate::store::SnapshotSettings;
 use crate::worker::WorkerSettings;
@@ -26,6 +27,7 @@ pub struct Settings {
     pub kafka: KafkaSettings,
     pub worker: WorkerSettings,
     pub snapshots: SnapshotSettings,
+    pub admin: AdminSettings,
     pub log: LogSettings,
 }
 
@@ -50,6 +52,8 @@ pub enum LogLevel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
+    /// Text on a terminal, JSON lines otherwise.
+    Auto,
     Text,
     Json,
 }
@@ -92,7 +96,7 @@ impl Settings {
                 unfit.push((key, words));
             }
         };
-        let Self { kafka, worker, snapshots, .. } = self;
+        let Self { kafka, worker, snapshots, admin, .. } = self;
         let partitioners = ["murmur2", "crc32", "any"];
         let partitioner = &kafka.partitioner;
         let words = format!("expected \"murmur2\", \"crc32\" or \"any\", found {partitioner:?}");
@@ -112,6 +116,7 @@ impl Settings {
             expect(false, "snapshots.url", words);
         }
         expect(snapshots.keep >= 2, "snapshots.keep", "expected at least 2, so that one can be damaged".into());
+        unfit.extend(admin.unfit());
         unfit
     }
 }
@@ -127,6 +132,7 @@ mod tests {
         assert_eq!(shipped.kafka, KafkaSettings::default());
         assert_eq!(shipped.worker, WorkerSettings::default());
         assert_eq!(shipped.snapshots, SnapshotSettings::default());
+        assert_eq!(shipped.admin, AdminSettings::default());
         assert_eq!(Settings::from_layers(Some(("shoal.toml", SHIPPED)), []).unwrap(), shipped);
     }
 
@@ -170,6 +176,17 @@ mod tests {
         assert!(words.starts_with("shoal.toml:2:7: `snapshots.url`: expected a folder"), "{words}");
         let words = load("[snapshots]\nkeep = 1\n").unwrap_err().to_string();
         assert!(words.starts_with("shoal.toml:2:8: `snapshots.keep`: expected at least 2"), "{words}");
+    }
+
+    #[test]
+    fn an_admin_address_that_anybody_can_reach_is_a_mistake_where_it_stands() {
+        let words = |file: &str| Settings::from_layers(Some(("shoal.toml", file)), []).unwrap_err().to_string();
+        let open = words("[admin]\naddress = \"0.0.0.0:9464\"\n");
+        assert!(open.starts_with("shoal.toml:2:11: `admin.address`: expected a loopback address"), "{open}");
+        let open = words("[admin]\nmetrics_token_file = \"/nowhere\"\nkey_file = \"/k\"\n");
+        let [key, token]: [&str; 2] = open.lines().collect::<Vec<_>>().try_into().unwrap();
+        assert!(key.starts_with("shoal.toml:3:12: `admin.key_file`: expected `certificate_file`"), "{key}");
+        assert!(token.starts_with("shoal.toml:2:22: `admin.metrics_token_file`: the token file /nowhere"), "{token}");
     }
 
     #[test]

@@ -9,10 +9,12 @@
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod http;
 pub mod kafka;
 pub mod metrics;
 pub mod offline;
 pub mod random;
+mod repeats;
 pub mod store;
 pub mod trial;
 pub mod worker;

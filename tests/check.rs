@@ -89,7 +89,7 @@ fn features_are_listed_with_their_meaning() {
 
 #[test]
 fn every_command_has_examples() {
-    for command in ["demo", "replay", "convert", "check", "produce", "run"] {
+    for command in ["demo", "replay", "convert", "check", "produce", "run", "health"] {
         let (status, help, _) = shoal(root(), &[command, "--help"], &[]);
         assert_eq!(status, 0);
         assert!(help.contains("Examples:\n") && help.matches(&format!("shoal {command}")).count() >= 2, "{help}");

@@ -59,13 +59,15 @@ const IMPURE: [(&str, &str); 34] = [
 const TRANSCENDENTAL: &str = "its last digit differs between machines: take it from a pure Rust libm";
 
 /// Parts of the crate with the parts they may import. All may import `trial`, which is not there in a release build.
-const PARTS: [(&str, &[&str]); 7] = [
+const PARTS: [(&str, &[&str]); 9] = [
     ("engine", &["engine"]),
-    ("kafka", &["kafka", "random"]),
+    ("repeats", &[]),
+    ("kafka", &["kafka", "random", "repeats"]),
     ("store", &["store", "engine", "random"]),
-    ("config", &["config", "engine", "kafka", "store", "worker"]),
-    ("worker", &["worker", "engine", "kafka", "store", "config"]),
+    ("config", &["config", "engine", "kafka", "store", "worker", "http"]),
+    ("worker", &["worker", "engine", "kafka", "store", "config", "repeats"]),
     ("metrics", &["metrics", "worker", "engine", "kafka"]),
+    ("http", &["http", "metrics", "worker", "kafka", "repeats"]),
     ("offline", &["offline", "worker", "engine", "kafka", "store", "config", "random"]),
 ];
 

@@ -60,6 +60,8 @@ journal = "{name}.journal"
 control = "{name}.control"
 [worker]
 workers = {workers}
+[admin]
+address = "127.0.0.1:0"
 {more}"#
         );
         let config = self.folder.path().join(format!("{instance}.toml"));

@@ -1,6 +1,6 @@
 //! `shoal rebuild`: its arguments, and the question before it begins.
 
-use super::service::ServiceArguments;
+use super::service::{Service, ServiceArguments};
 use crate::kafka::Failure;
 use crate::worker::{self, ShardPlan};
 use clap::Args;
@@ -28,7 +28,7 @@ pub struct RebuildArguments {
 
 impl RebuildArguments {
     pub fn run(self) -> anyhow::Result<()> {
-        let (settings, stop) = self.service.begin(false)?;
+        let Service { settings, stop, .. } = self.service.begin(false)?;
         let done = worker::rebuild(&settings, &stop, |plans| self.agreed(plans))?;
         eprintln!("{done} shards were made anew. `shoal run` goes on from here, and publishes what differs.");
         Ok(())

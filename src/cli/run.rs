@@ -1,10 +1,13 @@
 //! `shoal run`: its arguments.
 
-use super::service::ServiceArguments;
+use super::service::{Service, ServiceArguments};
+use crate::http::{AdminServer, View};
+use crate::metrics;
 use crate::offline::dry_run;
 use crate::worker::{self, Board};
 use clap::Args;
 use std::io;
+use std::sync::Arc;
 
 /// Runs the service: events from Kafka in, every change of segment out, exactly once
 ///
@@ -32,12 +35,17 @@ pub struct RunArguments {
 
 impl RunArguments {
     pub fn run(self) -> anyhow::Result<()> {
-        let (settings, stop) = self.service.begin(self.force)?;
+        let Service { settings, admin, logs, stop } = self.service.begin(self.force)?;
         if self.dry_run {
             eprint!("{}", dry_run(&settings, &stop, io::stdout())?);
             return Ok(());
         }
         let boards = Board::of_workers(settings.worker.workers);
-        worker::run(&settings, &boards, &stop)
+        let registry = metrics::registry(&boards, &logs)?;
+        let view = View { boards: boards.clone(), registry, stop: Arc::clone(&stop) };
+        let served = AdminServer::start(&admin, view)?;
+        let done = worker::run(&settings, &boards, &stop);
+        drop(served);
+        done
     }
 }

@@ -3,6 +3,7 @@
 use super::fate;
 use super::inspect::not_allowed;
 use super::{Failure, KafkaSettings, raw_admin, token};
+use crate::repeats::Repeats;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
@@ -25,13 +26,15 @@ pub const REQUEST_WAIT: Duration = Duration::from_secs(30);
 /// Between two questions to a broker that has not answered well.
 pub const ASK_AGAIN: Duration = Duration::from_millis(20);
 
+static ASKING: Repeats = Repeats::new();
+
 /// Asks again while there is no answer, for as long as one request may take.
 pub fn insist<T>(ask: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
     let deadline = Instant::now() + REQUEST_WAIT;
     loop {
         match ask() {
             Err(Failure::Rebuild(words)) if Instant::now() < deadline => {
-                tracing::info!("{words}; asking again");
+                ASKING.say(&words, |left_out| tracing::info!(target: "kafka", left_out, "{words}; asking again"));
                 std::thread::sleep(ASK_AGAIN);
             }
             done => return done,

@@ -17,6 +17,7 @@
 //! | recovery | a request without a good answer | rebuild, which the worker tries until the broker answers |
 
 use super::Failure;
+use crate::repeats::Repeats;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
@@ -149,15 +150,23 @@ fn of_any(code: Code, words: String) -> Result<(), Failure> {
     Err(Failure::Stop(format!("{words}. A right on {missing} is missing (docs/security.md lists all that are needed)")))
 }
 
-/// Tells an error that the client reports on the side, at the level of who must act.
+static ERRORS: Repeats = Repeats::new();
+static LOGS: Repeats = Repeats::new();
+
+/// Tells an error that the client reports on the side, at the level of who must act. Each of its connections reports its own.
 pub fn tell_error(error: &KafkaError, reason: &str) {
-    match error.rdkafka_error_code() {
+    let code = error.rdkafka_error_code();
+    ERRORS.say(&format!("{code:?}"), |left_out| tell_code(code, reason, left_out));
+}
+
+fn tell_code(code: Option<Code>, reason: &str, left_out: Option<u64>) {
+    match code {
         Some(Code::Authentication | Code::SaslAuthenticationFailed | Code::SSL) => {
-            tracing::warn!(target: "kafka", "{reason}; somebody must correct it; trying again");
+            tracing::warn!(target: "kafka", left_out, "{reason}; somebody must correct it; trying again");
         }
-        Some(Code::AllBrokersDown) => tracing::warn!(target: "kafka", "{reason}; trying again"),
-        Some(Code::Fatal) => tracing::error!(target: "kafka", "{reason}"),
-        Some(_) | None => tracing::info!(target: "kafka", "{reason}; trying again"),
+        Some(Code::AllBrokersDown) => tracing::warn!(target: "kafka", left_out, "{reason}; trying again"),
+        Some(Code::Fatal) => tracing::error!(target: "kafka", left_out, "{reason}"),
+        Some(_) | None => tracing::info!(target: "kafka", left_out, "{reason}; trying again"),
     }
 }
 
@@ -168,7 +177,9 @@ pub fn tell_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
         | RDKafkaLogLevel::Alert
         | RDKafkaLogLevel::Critical
         | RDKafkaLogLevel::Error
-        | RDKafkaLogLevel::Warning => tracing::info!(target: "kafka", "{facility} {message}"),
+        | RDKafkaLogLevel::Warning => {
+            LOGS.say(facility, |left_out| tracing::info!(target: "kafka", left_out, "{facility} {message}"));
+        }
         RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
             tracing::debug!(target: "kafka", "{facility} {message}");
         }

@@ -17,7 +17,7 @@
 use super::client::{Logging, consumer_config, make, stop};
 use super::fate;
 use super::inbox::Inbox;
-use super::{Failure, GroupProtocol, KafkaSettings, News};
+use super::{Failure, GroupProtocol, KafkaSettings, News, raw_admin};
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -35,6 +35,8 @@ const CONTROL_POLL: Duration = Duration::from_millis(100);
 /// Under the protocol `consumer` a static member that did not say good-bye (kill -9) keeps its name until its session is
 /// over. The broker may be set to at most a minute (group.consumer.max.session.timeout.ms).
 const NAME_WAIT: Duration = Duration::from_secs(75);
+/// From a first epoch to the partitions that came with it.
+const TOLD_WAIT: Duration = Duration::from_secs(1);
 const JOIN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Context of the group's consumers; its callbacks run on the control thread.
@@ -60,6 +62,10 @@ struct Held {
     broken: bool,
     /// The worker is leaving: wait for nothing.
     leaving: bool,
+    /// The group has given it partitions, or none, for the first time.
+    has_joined: bool,
+    /// When it was first seen to have an epoch.
+    epoch_since: Option<Instant>,
 }
 
 impl ClientContext for Membership {
@@ -139,6 +145,8 @@ impl Shared {
         if !whole.is_empty() {
             self.inbox.tell(Ok(News::Assigned(whole)));
         }
+        // Whoever sees this finds the news too.
+        self.lock().has_joined = true;
     }
 
     /// A shard is revoked when the first of its partitions is.
@@ -206,6 +214,24 @@ impl GroupMember {
             return Err(Failure::Rebuild("the group took shards away from this worker".into()));
         }
         proof.ok_or_else(|| Failure::Rebuild("this worker is no member of the group".into()))
+    }
+
+    /// Whether the group has taken it in since it began. Under the protocol `consumer` a member that gets nothing is not told
+    /// so, but it has an epoch, and by then would have been told.
+    pub fn has_joined(&self) -> bool {
+        if self.shared.lock().has_joined {
+            return true;
+        }
+        let consumer = self.shared.consumer().clone();
+        let incremental =
+            consumer.filter(|consumer| matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative));
+        let has_epoch = incremental.is_some_and(|consumer| raw_admin::has_generation(consumer.client()));
+        let mut held = self.shared.lock();
+        if has_epoch {
+            let since = *held.epoch_since.get_or_insert_with(Instant::now);
+            held.has_joined |= since.elapsed() >= TOLD_WAIT;
+        }
+        held.has_joined
     }
 
     /// The worker has let go of these shards.

@@ -126,6 +126,10 @@ impl Log for KafkaLog {
         self.inbox.take_news().unwrap_or(Ok(News::Nothing))
     }
 
+    fn has_joined(&self) -> bool {
+        self.member.has_joined()
+    }
+
     fn has_news(&self) -> bool {
         self.inbox.has_news()
     }

@@ -176,6 +176,11 @@ pub trait Log {
     /// What was there before and was not taken is nothing new.
     fn poll(&mut self, wait: Duration) -> Result<News, Failure>;
 
+    /// Whether the group has taken this worker in since it began, with shards for it or without.
+    fn has_joined(&self) -> bool {
+        true
+    }
+
     /// Whether the next poll will bring news: long work is left off for it.
     fn has_news(&self) -> bool;
 

@@ -56,6 +56,20 @@ pub fn set_token<C: ClientContext>(
     Err(format!("the token is refused: {words}"))
 }
 
+/// Whether the group has answered a consumer that joins it: since then there is a generation, or an epoch.
+pub fn has_generation<C: ClientContext>(consumer: &Client<C>) -> bool {
+    // SAFETY: the client is alive; what it gives is ours, and is let go of once it has been read.
+    unsafe {
+        let metadata = native::rd_kafka_consumer_group_metadata(consumer.native_ptr());
+        if metadata.is_null() {
+            return false;
+        }
+        let generation = native::rd_kafka_consumer_group_metadata_generation_id(metadata);
+        native::rd_kafka_consumer_group_metadata_destroy(metadata);
+        generation > 0
+    }
+}
+
 /// Topics in the order in which they were asked for.
 pub fn describe_topics<C: ClientContext>(
     client: &Client<C>,

@@ -9,6 +9,7 @@
 
 use super::client::Logging;
 use super::{ClientReport, Failure};
+use crate::repeats::Repeats;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 const REMEMBERED: usize = 16;
 /// As often the watch looks whether it is to stop.
 const LISTEN: Duration = Duration::from_millis(100);
+
+static UNREADABLE: Repeats = Repeats::new();
 
 /// When the broker last answered for one partition.
 #[derive(Default)]
@@ -248,7 +251,9 @@ impl ClientContext for Watching {
     fn stats_raw(&self, statistics: &[u8]) {
         match serde_json::from_slice(statistics) {
             Ok(statistics) => self.hear(&statistics),
-            Err(error) => tracing::error!(target: "kafka", "statistics that cannot be read: {error}"),
+            Err(error) => UNREADABLE.say("statistics", |left_out| {
+                tracing::error!(target: "kafka", left_out, "statistics that cannot be read: {error}");
+            }),
         }
     }
 }

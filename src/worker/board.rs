@@ -13,7 +13,7 @@ use crate::engine::event::Millis;
 use crate::kafka::ClientReport;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The place where one worker's report hangs.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ struct Written {
 /// What a worker last said of itself.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    /// Whether the group has answered this worker since it began, be it with shards or without.
+    pub has_joined: bool,
     /// How many shards there are, on all workers of all processes.
     pub shards_expected: u32,
     /// Version of the newest rules that the control topic has; `None` while there are none or it has not been read.
@@ -109,6 +111,8 @@ impl Default for WorkDone {
 #[derive(Clone, Debug)]
 pub struct ShardReport {
     pub phase: Phase,
+    /// Wall clock in milliseconds when the board first heard of this phase.
+    pub since: Millis,
     /// The last transaction.
     pub transaction: u64,
     /// How far its recovery has come, while it goes on.
@@ -124,7 +128,7 @@ impl ShardReport {
     /// A shard of which no more is known.
     pub fn in_phase(phase: Phase) -> Self {
         let snapshots = KnownSnapshots::default();
-        Self { phase, transaction: 0, advance: None, lag: Vec::new(), state: None, snapshots }
+        Self { phase, since: 0, transaction: 0, advance: None, lag: Vec::new(), state: None, snapshots }
     }
 }
 
@@ -182,16 +186,26 @@ impl Board {
         self.lock().at
     }
 
-    /// Hangs up a report in the place of the one before.
-    pub fn write(&self, report: Report) {
-        *self.lock() = Written { report, at: Some(Instant::now()) };
+    /// Replaces the report. Shards that are in the phase in which they were keep since when.
+    pub fn write(&self, mut report: Report) {
+        let mut written = self.lock();
+        for (number, shard) in &mut report.shards {
+            let before = written.report.shards.get(number).filter(|before| before.phase == shard.phase);
+            shard.since = before.map_or(shard.since, |before| before.since);
+        }
+        *written = Written { report, at: Some(Instant::now()) };
     }
 
     /// Says how far the recovery of a shard has come.
-    pub(super) fn advance(&self, shard: u32, advance: Advance) {
+    pub fn advance(&self, shard: u32, advance: Advance) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as Millis);
         let mut written = self.lock();
-        let report = written.report.shards.entry(shard).or_insert_with(|| ShardReport::in_phase(Phase::Recovering));
-        (report.phase, report.advance) = (Phase::Recovering, Some(advance));
+        let fresh = || ShardReport { since, ..ShardReport::in_phase(Phase::Recovering) };
+        let report = written.report.shards.entry(shard).or_insert_with(fresh);
+        if report.phase != Phase::Recovering {
+            (report.phase, report.since) = (Phase::Recovering, since);
+        }
+        report.advance = Some(advance);
         written.at = Some(Instant::now());
     }
 
@@ -216,5 +230,19 @@ mod tests {
         assert_eq!(report.shards[&0].phase, Phase::Running);
         assert_eq!((report.shards[&1].phase, report.shards[&1].advance), (Phase::Recovering, Some(advance)));
         assert!(board.written().is_some());
+    }
+
+    #[test]
+    fn a_shard_is_in_its_phase_since_that_was_first_heard() {
+        let board = Board::default();
+        let write = |phase, since| {
+            let shard = ShardReport { since, ..ShardReport::in_phase(phase) };
+            board.write(Report { shards: BTreeMap::from([(0, shard)]), ..Report::default() });
+            board.report().shards[&0].since
+        };
+        assert_eq!([write(Phase::Waiting, 50), write(Phase::Waiting, 60), write(Phase::Running, 70)], [50, 50, 70]);
+        board.advance(0, Advance { work: "loading the snapshot", done: 0, all: 0, seconds_left: None });
+        let since = board.report().shards[&0].since;
+        assert!(since > 70 && write(Phase::Recovering, 80) == since);
     }
 }

@@ -33,6 +33,7 @@ mod traceparent;
 mod work;
 
 pub use board::Board;
+pub use encode::moment_text;
 pub use held::HeldShard;
 pub use lifecycle::Phase;
 pub use rebuild::{InputPlan, Rebuild, ShardPlan, rebuild};

@@ -26,6 +26,8 @@ pub struct Reporting {
     announced: Option<String>,
     /// Monotonic milliseconds.
     due: u64,
+    /// The group has answered, and what it gave is among the shards.
+    has_joined: bool,
 }
 
 impl<L: Log> Worker<L> {
@@ -35,7 +37,7 @@ impl<L: Log> Worker<L> {
         let retention_ms = retention_ms.iter().copied().chain(std::iter::repeat(None));
         let input = |(name, retention_ms): (&String, _)| InputReport { name: name.clone(), taken, retention_ms };
         let inputs = self.job.inputs.iter().zip(retention_ms).map(input).collect();
-        self.reporting = Some(Reporting { board, inputs, announced: None, due: 0 });
+        self.reporting = Some(Reporting { board, inputs, announced: None, due: 0, has_joined: false });
         self
     }
 
@@ -62,6 +64,7 @@ impl<L: Log> Worker<L> {
             return;
         };
         reporting.due = now.monotonic + INTERVAL_MS;
+        reporting.has_joined = reporting.has_joined || self.log.has_joined() && !self.log.has_news();
         let mut shards = BTreeMap::new();
         let mut members = BTreeMap::new();
         for place in self.places.values_mut() {
@@ -70,7 +73,7 @@ impl<L: Log> Worker<L> {
             for (topic, input) in reporting.inputs.iter_mut().enumerate() {
                 input.taken = held.counting.taken(topic as u16).map_or(input.taken, |taken| taken.max(input.taken));
             }
-            let mut report = shard_report(held);
+            let mut report = shard_report(held, now.wall);
             if held.phase() == Phase::Running {
                 report.lag = lag(&self.log, held, &place.feed, now);
                 held.shard().into_iter().for_each(|shard| add_members(shard, &mut members));
@@ -79,7 +82,7 @@ impl<L: Log> Worker<L> {
         }
         for held in self.kept.held() {
             self.work_done.tally.add(&held.take_tally());
-            shards.insert(held.number(), ShardReport::in_phase(held.phase()));
+            shards.insert(held.number(), ShardReport { since: now.wall, ..ShardReport::in_phase(held.phase()) });
         }
         let rules = self.control.newest_rules();
         if let Some(rules) = rules.filter(|rules| reporting.announced.as_ref() != Some(&rules.version)) {
@@ -87,6 +90,7 @@ impl<L: Log> Worker<L> {
             reporting.announced = Some(rules.version.clone());
         }
         reporting.board.write(Report {
+            has_joined: reporting.has_joined,
             shards_expected: self.job.partitions,
             rules_version: rules.map(|rules| rules.version.clone()),
             money_decimals: rules.map_or(2, |rules| rules.meaning.currency.decimals),
@@ -105,10 +109,10 @@ impl<L: Log> Worker<L> {
     }
 }
 
-fn shard_report(held: &HeldShard) -> ShardReport {
+fn shard_report(held: &HeldShard, now: Millis) -> ShardReport {
     let state = held.shard().filter(|_| held.phase() == Phase::Running).map(state_report);
     let (transaction, snapshots) = (held.transaction(), *held.snapshots());
-    ShardReport { transaction, state, snapshots, ..ShardReport::in_phase(held.phase()) }
+    ShardReport { since: now, transaction, state, snapshots, ..ShardReport::in_phase(held.phase()) }
 }
 
 fn state_report(shard: &Shard) -> StateReport {

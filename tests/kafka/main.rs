@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin;
 mod bare;
 mod cli;
 mod crash;
@@ -11,6 +12,7 @@ mod golden;
 mod group;
 mod harness;
 mod log;
+mod logs;
 mod metrics;
 mod outage;
 mod pipeline;

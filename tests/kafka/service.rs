@@ -51,6 +51,8 @@ impl Service {
             ("KAFKA__INSTANCE", instance),
             ("KAFKA__INPUTS", &kafka.inputs.join(",")),
             ("SNAPSHOTS__URL", &settings.snapshots.url),
+            ("ADMIN__ADDRESS", "127.0.0.1:0"),
+            ("LOG__FORMAT", "text"),
             ("KAFKA__FETCH_WAIT_MS", "20"),
             ("KAFKA__SESSION_TIMEOUT_MS", "6000"),
             ("KAFKA__TOPICS__CHANGES", &topics.changes),

@@ -24,7 +24,7 @@ impl Program {
         let inputs = if kafka.contains("inputs") { String::new() } else { format!("inputs = [\"{name}.events\"]\n") };
         let settings = format!(
             "rules = \"rules.toml\"\n[kafka]\ngroup = \"{name}\"\n{inputs}fetch_wait_ms = 20\n{kafka}\n[kafka.client]\n{client}\
-             [kafka.topics]\n{topics}[log]\nlevel = \"trace\"\n"
+             [kafka.topics]\n{topics}[admin]\naddress = \"127.0.0.1:0\"\n[log]\nformat = \"text\"\nlevel = \"trace\"\n"
         );
         std::fs::write(folder.path().join("shoal.toml"), settings).unwrap();
         std::fs::write(folder.path().join("rules.toml"), RULES).unwrap();

@@ -13,6 +13,7 @@
 
 pub mod acls;
 mod broker;
+pub mod certificates;
 pub mod events;
 pub mod golden;
 mod jars;

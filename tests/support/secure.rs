@@ -3,10 +3,10 @@
 //!
 //! The plaintext listener is for the test itself: whoever comes there may do everything.
 
+use super::certificates::{authority, is_openssl_there, sign};
 use super::{Broker, BrokerOptions};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// The listener with TLS, for anybody.
 pub const TLS: &str = "TLS";
@@ -26,8 +26,8 @@ pub struct Secure {
 impl Secure {
     /// Starts the broker. `None` where the machine cannot run one.
     pub fn start(scram_users: Vec<(String, String)>) -> Option<Self> {
-        if let Err(error) = Command::new("openssl").arg("version").stdout(Stdio::null()).status() {
-            super::must_not_be_on_ci(&format!("openssl, which makes its certificates, does not run: {error}"));
+        if let Err(error) = is_openssl_there() {
+            super::must_not_be_on_ci(&error);
             return None;
         }
         let certificates = tempfile::tempdir().expect("temporary folder");
@@ -84,41 +84,6 @@ fn make_certificates(folder: &Path) {
     sign(folder, "stranger", "/CN=shoal", "other-ca");
     let [key, certificate] = ["broker.key", "broker.pem"].map(|name| fs::read_to_string(folder.join(name)).unwrap());
     fs::write(folder.join("broker.pem"), key + &certificate).unwrap();
-}
-
-fn authority(folder: &Path, name: &str, subject: &str) {
-    let (key, certificate) = (format!("{name}.key"), format!("{name}.pem"));
-    openssl(
-        folder,
-        &["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"],
-        &["-subj", subject, "-keyout", &key, "-out", &certificate],
-    );
-}
-
-fn sign(folder: &Path, name: &str, subject: &str, authority: &str) {
-    let [key, request, certificate] = ["key", "csr", "pem"].map(|ending| format!("{name}.{ending}"));
-    openssl(
-        folder,
-        &["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
-        &["-subj", subject, "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", &key, "-out", &request],
-    );
-    let [ca, ca_key] = ["pem", "key"].map(|ending| format!("{authority}.{ending}"));
-    openssl(
-        folder,
-        &["x509", "-req", "-days", "2", "-copy_extensions", "copy", "-CAcreateserial", "-in", &request],
-        &["-CA", &ca, "-CAkey", &ca_key, "-out", &certificate],
-    );
-}
-
-fn openssl(folder: &Path, what: &[&str], with: &[&str]) {
-    let output = Command::new("openssl")
-        .args(what)
-        .args(with)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .output()
-        .expect("openssl runs");
-    assert!(output.status.success(), "openssl {what:?} {with:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// An unsigned JSON web token, as Kafka's own validator for tests takes it.

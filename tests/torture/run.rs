@@ -116,7 +116,7 @@ impl<'a> Run<'a> {
         let settings = format!(
             "rules = \"rules.toml\"\n[kafka]\nbrokers = \"127.0.0.1:{}\"\ngroup = {:?}\ninstance = {name:?}\n\
              inputs = {:?}\n{protocol}session_timeout_ms = {}\nfetch_wait_ms = 20\n[kafka.topics]\n{topics}\
-             [kafka.client]\n\"client.id\" = {name:?}\n[worker]\nworkers = {workers}\n[log]\nlevel = \"trace\"\n{}",
+             [kafka.client]\n\"client.id\" = {name:?}\n[worker]\nworkers = {workers}\n[admin]\naddress = \"127.0.0.1:0\"\n[log]\nformat = \"text\"\nlevel = \"trace\"\n{}",
             proxy.port,
             self.group,
             self.load.topics,
