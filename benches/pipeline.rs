@@ -17,7 +17,7 @@ mod support;
 use discard::{Fetching, discard};
 use shoal::kafka::KafkaSettings;
 use shoal::store::SnapshotSettings;
-use shoal::worker::{RunSettings, WorkerSettings, journal::JournalRecord, run};
+use shoal::worker::{RunSettings, TracesSettings, WorkerSettings, journal::JournalRecord, run};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -207,6 +207,7 @@ fn settings(broker: &Broker, folder: &Path, repeat: usize) -> RunSettings {
     RunSettings {
         kafka,
         worker: WorkerSettings::default(),
+        traces: TracesSettings::default(),
         snapshots: SnapshotSettings { url: String::new(), ..SnapshotSettings::default() },
         rules,
         force_rules: false,

@@ -9,7 +9,7 @@ pub mod rules;
 use crate::http::AdminSettings;
 use crate::kafka::KafkaSettings;
 use crate::store::SnapshotSettings;
-use crate::worker::WorkerSettings;
+use crate::worker::{TracesSettings, WorkerSettings};
 use anyhow::Context;
 use document::{Mistakes, Schema};
 use serde::Deserialize;
@@ -28,6 +28,7 @@ pub struct Settings {
     pub worker: WorkerSettings,
     pub snapshots: SnapshotSettings,
     pub admin: AdminSettings,
+    pub traces: TracesSettings,
     pub log: LogSettings,
 }
 
@@ -96,7 +97,7 @@ impl Settings {
                 unfit.push((key, words));
             }
         };
-        let Self { kafka, worker, snapshots, admin, .. } = self;
+        let Self { kafka, worker, snapshots, admin, traces, .. } = self;
         let partitioners = ["murmur2", "crc32", "any"];
         let partitioner = &kafka.partitioner;
         let words = format!("expected \"murmur2\", \"crc32\" or \"any\", found {partitioner:?}");
@@ -115,6 +116,7 @@ impl Settings {
         if let Some(words) = snapshots.address().err().filter(|_| snapshots.are_on()) {
             expect(false, "snapshots.url", words);
         }
+        expect(traces.url().is_ok(), "traces.endpoint", traces.url().err().unwrap_or_default());
         expect(snapshots.keep >= 2, "snapshots.keep", "expected at least 2, so that one can be damaged".into());
         unfit.extend(admin.unfit());
         unfit
@@ -133,6 +135,7 @@ mod tests {
         assert_eq!(shipped.worker, WorkerSettings::default());
         assert_eq!(shipped.snapshots, SnapshotSettings::default());
         assert_eq!(shipped.admin, AdminSettings::default());
+        assert_eq!(shipped.traces, TracesSettings::default());
         assert_eq!(Settings::from_layers(Some(("shoal.toml", SHIPPED)), []).unwrap(), shipped);
     }
 

@@ -3,6 +3,7 @@
 use super::board::Board;
 use super::control::read_rules;
 use super::settings::RunSettings;
+use super::spans::Spans;
 use super::work::{Job, Worker};
 use crate::engine::decode::{Partitioner, Source};
 use crate::engine::shard::{Bootstrap, Settings};
@@ -39,14 +40,15 @@ pub fn run(settings: &RunSettings, boards: &[Arc<Board>], stop: &Arc<AtomicBool>
              kills the process is not found"
         );
     }
+    let spans = Spans::start(&settings.traces, &settings.kafka.instance).map_err(Failure::Stop)?;
     tracing::info!(workers, shards = job.partitions, rules = job.rules.version, "running");
     thread::scope(|scope| {
         let handles: Vec<_> = (0..workers)
             .map(|number| {
                 let (job, stop) = (job.clone(), Arc::clone(stop));
-                let board = boards.get(number).map(Arc::clone);
+                let (board, spans) = (boards.get(number).map(Arc::clone), spans.clone());
                 let worker = move || {
-                    let done = work(settings, job, (number, board), retention_ms, &stop);
+                    let done = work(settings, job, (number, board, spans), retention_ms, &stop);
                     // All end together.
                     stop.store(true, Ordering::Relaxed);
                     done
@@ -62,6 +64,9 @@ pub fn run(settings: &RunSettings, boards: &[Arc<Board>], stop: &Arc<AtomicBool>
             };
             outcome = outcome.and(done);
         }
+        if let Some(spans) = &spans {
+            spans.end();
+        }
         outcome
     })
 }
@@ -69,11 +74,12 @@ pub fn run(settings: &RunSettings, boards: &[Arc<Board>], stop: &Arc<AtomicBool>
 fn work(
     settings: &RunSettings,
     job: Job,
-    (number, board): (usize, Option<Arc<Board>>),
+    (number, board, spans): (usize, Option<Arc<Board>>, Option<Spans>),
     retention_ms: &[Option<u64>],
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     let mut worker = Worker::new(KafkaLog::join(&settings.kafka, number)?, job).until(Arc::clone(stop));
+    worker = worker.with_spans(spans);
     if let Some(board) = board {
         worker = worker.on_board(board, retention_ms);
     }

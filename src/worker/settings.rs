@@ -1,5 +1,6 @@
 //! How workers run: section `[worker]` of `shoal.toml`.
 
+use super::spans::TracesSettings;
 use crate::kafka::KafkaSettings;
 use crate::store::SnapshotSettings;
 use serde::Deserialize;
@@ -28,6 +29,7 @@ pub struct RunSettings {
     pub kafka: KafkaSettings,
     pub worker: WorkerSettings,
     pub snapshots: SnapshotSettings,
+    pub traces: TracesSettings,
     /// The rules file.
     pub rules: PathBuf,
     /// It is put in force even if it was before and has been replaced since.

@@ -15,6 +15,7 @@ use super::merge::Feed;
 use super::publish::publish;
 use super::reporting::Reporting;
 use super::snapshots::Snapshots;
+use super::spans::{Spans, Told};
 use super::throttle::Throttle;
 use crate::engine::effects::Counts;
 use crate::engine::rule::Rules;
@@ -84,6 +85,8 @@ pub struct Worker<L: Log> {
     pub(super) snapshots: Option<Snapshots>,
     /// Where it tells of itself, if anybody wants to know.
     pub(super) reporting: Option<Reporting>,
+    /// Where each transaction is told, if anybody collects traces.
+    spans: Option<Spans>,
     /// There is a producer, as far as is known.
     pub(super) is_fenced: bool,
     /// Tells this process from every other that has the same identity.
@@ -115,6 +118,7 @@ impl<L: Log> Worker<L> {
             kept: Kept::default(),
             snapshots: None,
             reporting: None,
+            spans: None,
             is_fenced: false,
             first_output: None,
             rebuilds: 0,
@@ -135,6 +139,12 @@ impl<L: Log> Worker<L> {
     /// Makes a snapshot of each shard once in an interval of so many milliseconds, and at an orderly stop.
     pub fn with_snapshots(mut self, vault: Box<dyn Vault>, interval_ms: u64) -> Self {
         self.snapshots = Some(Snapshots::new(vault, interval_ms));
+        self
+    }
+
+    /// Tells a span of each transaction.
+    pub(super) fn with_spans(mut self, spans: Option<Spans>) -> Self {
+        self.spans = spans;
         self
     }
 
@@ -351,9 +361,7 @@ impl<L: Log> Worker<L> {
     pub(super) fn commit(&mut self) -> Result<(), Failure> {
         self.first_output = None;
         self.last_commit = self.log.now().monotonic;
-        let shards = self.places.values_mut().map(|place| &mut place.held);
-        let mut moved = shards.filter(|held| held.phase() == Phase::Running && held.moved()).peekable();
-        if moved.peek().is_none() {
+        if !self.shards().any(|held| held.phase() == Phase::Running && held.moved()) {
             return Ok(());
         }
         if !self.is_fenced {
@@ -362,11 +370,27 @@ impl<L: Log> Worker<L> {
             self.work_done.producers += 1;
             self.is_fenced = true;
         }
-        let began = self.log.now().monotonic;
-        let published = publish(&mut self.log, moved, &[])?;
+        let (began, told) = (self.log.now().monotonic, self.spans.as_ref().map(|_| self.told()));
+        let shards = self.places.values_mut().map(|place| &mut place.held);
+        let moved = shards.filter(|held| held.phase() == Phase::Running && held.moved());
+        let published = publish(&mut self.log, moved, &[]);
+        if let Some((spans, told)) = self.spans.as_ref().zip(told) {
+            spans.tell(&told, self.log.now().wall, published.as_ref().map(|published| published.outputs));
+        }
+        let published = published?;
         self.rebuilds = 0;
         self.note_transaction(began, published);
         Ok(())
+    }
+
+    /// What is told of the transaction that is about to be published.
+    fn told(&self) -> Told {
+        let moved = || self.shards().filter(|held| held.phase() == Phase::Running && held.moved());
+        Told {
+            began: self.log.now().wall,
+            shards: moved().map(HeldShard::number).collect(),
+            links: moved().flat_map(|held| held.outbox().links()).copied().collect(),
+        }
     }
 
     /// Lets all shards that have anything uncommitted be rebuilt, if that is what a failure asks for.

@@ -23,3 +23,4 @@ mod rules;
 mod seed;
 mod service;
 mod takeover;
+mod traces;

@@ -6,7 +6,7 @@ use crate::support::views::Views;
 use crate::support::{self, Broker, Produced, Received};
 use shoal::kafka::KafkaSettings;
 use shoal::store::SnapshotSettings;
-use shoal::worker::{RunSettings, WorkerSettings, run};
+use shoal::worker::{RunSettings, TracesSettings, WorkerSettings, run};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +36,7 @@ pub fn settings(broker: &Broker, folder: &Path, test: &str, partitions: i32) -> 
     RunSettings {
         kafka,
         worker: WorkerSettings::default(),
+        traces: TracesSettings::default(),
         snapshots: SnapshotSettings { url: String::new(), ..SnapshotSettings::default() },
         rules,
         force_rules: false,
