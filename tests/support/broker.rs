@@ -244,7 +244,7 @@ log.cleaner.dedupe.buffer.size=8388608
 
 /// All bound at once, so that they differ; below the ports that the system gives to outgoing connections. One of those,
 /// maybe of a client that tries to reach a broker that was killed, could take the broker's place before it starts again.
-fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
+pub fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
     let first = now ^ std::process::id().wrapping_mul(7_919);
     let candidates = (0..15_000).map(|n| 16_000 + (first.wrapping_add(n) % 15_000) as u16);

@@ -23,7 +23,7 @@ pub mod secure;
 mod topics;
 pub mod views;
 
-pub use broker::{Broker, BrokerOptions};
+pub use broker::{Broker, BrokerOptions, free_ports};
 pub use topics::{Produced, Received, block_on, send};
 
 use std::io::Write;

@@ -1,0 +1,33 @@
+//! Dashboards, rules and alerts on the real programs: Prometheus, promtool and Alertmanager beside `shoal run` and a real
+//! broker.
+//!
+//! Without Prometheus and Alertmanager (Debian: `prometheus`, `prometheus-alertmanager`) the tests that need them say loudly
+//! that they are skipped, or fail if `CI=true`. Nothing listens beyond the loopback.
+
+mod dashboards;
+mod expressions;
+mod http;
+mod lively;
+mod migration;
+mod promtool;
+#[path = "../support/python.rs"]
+mod python;
+mod quiet;
+mod service;
+mod stream;
+#[path = "../support/mod.rs"]
+mod support;
+mod watch;
+mod webhook;
+
+use std::path::{Path, PathBuf};
+
+/// A file of the repository.
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The text of a file of the repository.
+fn text(name: &str) -> String {
+    std::fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}

@@ -1,0 +1,60 @@
+//! What Alertmanager sends its notifications to: it takes each, and keeps it.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// Notifications so far, each with the path it came on. The thread behind it ends with the process.
+#[derive(Clone, Default)]
+pub struct Webhook(Arc<Mutex<Vec<(String, Value)>>>);
+
+impl Webhook {
+    /// The receiver and its address.
+    pub fn start() -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let webhook = Self::default();
+        let receiver = webhook.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if let Ok(received) = stream.map_err(|error| error.to_string()).and_then(receive) {
+                    receiver.0.lock().expect("no receiver panics").push(received);
+                }
+            }
+        });
+        (webhook, address)
+    }
+
+    /// Alerts of all notifications that came on a path, in order.
+    pub fn alerts(&self, path: &str) -> Vec<Value> {
+        let received = self.0.lock().expect("no receiver panics");
+        let bodies = received.iter().filter(|(on, _)| on == path).map(|(_, body)| body);
+        bodies.flat_map(|body| body["alerts"].as_array().cloned().unwrap_or_default()).collect()
+    }
+}
+
+/// Takes one request and says that it was well.
+fn receive(stream: TcpStream) -> Result<(String, Value), String> {
+    let words = |error: std::io::Error| error.to_string();
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).map_err(words)?;
+    let path = line.split(' ').nth(1).ok_or("no path")?.to_owned();
+    let mut length = 0;
+    loop {
+        line.clear();
+        reader.read_line(&mut line).map_err(words)?;
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().map_err(|_| "a length")?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).map_err(words)?;
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    reader.get_mut().write_all(answer).map_err(words)?;
+    Ok((path, serde_json::from_slice(&body).map_err(|error| error.to_string())?))
+}
