@@ -16,6 +16,21 @@ pub trait Blobs {
 
     fn get(&self, path: &str) -> Result<Option<Bytes>, String>;
 
+    /// Reads objects one after the other: what `prepare` makes of each is given to `take`, in their order and on the
+    /// caller's thread, until that says false. A store may read and prepare the next one meanwhile, on another thread.
+    fn get_each<T: Send>(
+        &self,
+        paths: &[String],
+        prepare: impl Fn(usize, Result<Option<Bytes>, String>) -> T + Sync,
+        mut take: impl FnMut(usize, T) -> bool,
+    ) {
+        for (place, path) in paths.iter().enumerate() {
+            if !take(place, prepare(place, self.get(path))) {
+                return;
+            }
+        }
+    }
+
     /// What lies directly in a folder; one that is not there is empty.
     fn list(&self, folder: &str) -> Result<Listing, String>;
 

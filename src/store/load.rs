@@ -8,6 +8,7 @@ use super::{LoadFailed, Loaded, names};
 use crate::engine::shard::Restored;
 use crate::trial;
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use std::time::{Duration, Instant};
 
 /// How often a long load tells how far it has come.
@@ -71,10 +72,18 @@ pub fn manifest(blobs: &impl Blobs, shard: u32, transaction: u64) -> Result<Mani
 
 /// Reads a file and compares it with what the manifest says of it.
 pub fn file(blobs: &impl Blobs, shard: u32, kind: Kind, file: &File) -> Result<RecordBatch, Fault> {
+    check(kind, file, blobs.get(&path(shard, file)))
+}
+
+fn path(shard: u32, file: &File) -> String {
+    format!("{}/{}", names::folder(shard), file.name)
+}
+
+/// What a file holds, if it is what the manifest says of it.
+fn check(kind: Kind, file: &File, read: Result<Option<Bytes>, String>) -> Result<RecordBatch, Fault> {
     let File { name, bytes: length, rows, xxh3_128 } = file;
     let damaged = |words: String| Fault::Damaged(format!("{name} {words}"));
-    let bytes = blobs.get(&format!("{}/{name}", names::folder(shard))).map_err(Fault::Away)?;
-    let bytes = bytes.ok_or_else(|| damaged("is gone".to_owned()))?;
+    let bytes = read.map_err(Fault::Away)?.ok_or_else(|| damaged("is gone".to_owned()))?;
     if bytes.len() as u64 != *length {
         return Err(damaged(format!("has {} bytes, expected {length}", bytes.len())));
     }
@@ -96,27 +105,30 @@ pub fn whole(
 ) -> Result<(Manifest, Loaded), Fault> {
     let head = manifest.head().map_err(Fault::Damaged)?;
     let mut reading = Reading {
-        blobs,
         shard: manifest.shard,
-        interrupted,
         restored: Restored::new(&head.state),
         rows_used: head.state.rows_used,
         seen: vec![0; (head.state.rows_used as usize).div_ceil(64)],
+        hours: Hours::default(),
         progress: Progress::new(&manifest),
     };
-    for group in manifest.groups.iter().rev() {
-        for file in &group.customers {
-            reading.customers(file)?;
-        }
+    let files = in_order(&manifest);
+    let paths: Vec<String> = files.iter().map(|(_, file)| path(manifest.shard, file)).collect();
+    let mut failed = None;
+    let checked = |place: usize, read| {
+        let (kind, file) = files[place];
+        check(kind, file, read)
+    };
+    blobs.get_each(&paths, checked, |place, batch| {
+        let (kind, file) = files[place];
+        let batch = if interrupted() { Err(Fault::Interrupted) } else { batch };
+        failed = batch.and_then(|batch| reading.take(kind, file, batch)).err();
+        failed.is_none()
+    });
+    if let Some(fault) = failed {
+        return Err(fault);
     }
-    reading.ids(&manifest)?;
-    for group in &manifest.groups {
-        for file in &group.marks {
-            let batch = reading.file(Kind::Marks, file)?;
-            columns::read_marks(&batch).for_each(|mark| reading.restored.add_mark(mark));
-        }
-    }
-    let Reading { restored, progress, .. } = reading;
+    let (restored, bytes) = reading.end()?;
     if restored.customers() != head.state.customers {
         let words = format!("it has {} customers, expected {}", restored.customers(), head.state.customers);
         return Err(Fault::Damaged(words));
@@ -124,40 +136,50 @@ pub fn whole(
     if restored.ids() != head.state.ids.hours && !trial::is_blind() {
         return Err(Fault::Damaged("it has other numbers of ids in its hours than its manifest says".to_owned()));
     }
-    Ok((manifest, Loaded { head, restored, bytes: progress.done }))
+    Ok((manifest, Loaded { head, restored, bytes }))
+}
+
+/// The files of a snapshot as they are read: customers of the latest group first, as its rows count.
+fn in_order(manifest: &Manifest) -> Vec<(Kind, &File)> {
+    let groups = || manifest.groups.iter();
+    let customers = groups().rev().flat_map(|group| &group.customers).map(|file| (Kind::Customers, file));
+    let ids = groups().flat_map(|group| &group.ids).map(|file| (Kind::Ids, file));
+    let marks = groups().flat_map(|group| &group.marks).map(|file| (Kind::Marks, file));
+    customers.chain(ids).chain(marks).collect()
 }
 
 /// A snapshot that is being read.
-struct Reading<'a, B> {
-    blobs: &'a B,
+struct Reading {
     shard: u32,
-    interrupted: &'a dyn Fn() -> bool,
     restored: Restored,
     rows_used: u32,
     /// Rows of which the latest state was read.
     seen: Vec<u64>,
+    hours: Hours,
     progress: Progress,
 }
 
-impl<B: Blobs> Reading<'_, B> {
-    fn file(&mut self, kind: Kind, of: &File) -> Result<RecordBatch, Fault> {
-        if (self.interrupted)() {
-            return Err(Fault::Interrupted);
-        }
-        let batch = file(self.blobs, self.shard, kind, of)?;
+impl Reading {
+    fn take(&mut self, kind: Kind, of: &File, batch: RecordBatch) -> Result<(), Fault> {
         trial::crash_point("load/part");
         self.progress.add(self.shard, of.bytes);
-        Ok(batch)
+        let taken = match kind {
+            Kind::Customers => self.customers(&Customers::new(batch)),
+            Kind::Ids => self.hours.read(&batch),
+            Kind::Marks => {
+                columns::read_marks(&batch).for_each(|mark| self.restored.add_mark(mark));
+                Ok(())
+            }
+        };
+        taken.map_err(|words| Fault::Damaged(format!("{}: {words}", of.name)))
     }
 
     /// Takes the rows that no later file had.
-    fn customers(&mut self, of: &File) -> Result<(), Fault> {
-        let customers = Customers::new(self.file(Kind::Customers, of)?);
-        let damaged = |words: String| Fault::Damaged(format!("{}: {words}", of.name));
+    fn customers(&mut self, customers: &Customers) -> Result<(), String> {
         if let Some(&last) = customers.numbers().last()
             && last >= self.rows_used
         {
-            return Err(damaged(format!("expected rows below {}, found {last}", self.rows_used)));
+            return Err(format!("expected rows below {}, found {last}", self.rows_used));
         }
         let seen = &mut self.seen;
         let is_new = |number: u32| {
@@ -167,23 +189,18 @@ impl<B: Blobs> Reading<'_, B> {
             *word |= bit;
             is_new
         };
-        customers.restore(&mut self.restored, is_new).map_err(damaged)
+        customers.restore(&mut self.restored, is_new)
     }
 
-    /// Of the hours that are remembered all ids.
-    fn ids(&mut self, manifest: &Manifest) -> Result<(), Fault> {
-        let mut hours = Hours::default();
-        for file in manifest.groups.iter().flat_map(|group| &group.ids) {
-            let batch = self.file(Kind::Ids, file)?;
-            hours.read(&batch).map_err(|words| Fault::Damaged(format!("{}: {words}", file.name)))?;
-        }
-        for (hour, before, ids) in hours.into_runs() {
+    /// All that was read, with the ids of the hours that are remembered; and its bytes.
+    fn end(mut self) -> Result<(Restored, u64), Fault> {
+        for (hour, before, ids) in self.hours.into_runs() {
             if before > 0 {
                 return Err(Fault::Damaged(format!("the first {before} ids of hour {hour} are in none of its files")));
             }
             self.restored.add_ids(hour, ids.into_iter());
         }
-        Ok(())
+        Ok((self.restored, self.progress.done))
     }
 }
 

@@ -171,14 +171,11 @@ fn restore(groups: &[Group], head: &Head) -> Restored {
 
 fn add(restored: &mut Restored, image: &Image<'_>, texts: &BTreeMap<TextReference, Arc<str>>) {
     let mut draft = Draft::default();
+    draft.begin(image.id());
     draft.row = image.row.clone();
     image.held().for_each(|held| draft.push_held(held));
     image.totals().into_iter().for_each(|totals| draft.set_totals(totals));
     image.latest().for_each(|(event_type, time)| draft.push_latest(event_type, time));
-    image.waiting().iter().for_each(|waiting| draft.push_waiting(*waiting));
-    image.refunds().iter().for_each(|refund| draft.push_refund(refund.time(), refund.given(), refund.unlinked()));
-    image.cart().for_each(|event| draft.push_cart_event(event));
-    draft.set_hours(image.hours());
     let text = |restored: &mut Restored, reference: TextReference| match reference {
         0 => 0,
         _ => restored.text(&texts[&reference]),
@@ -190,9 +187,7 @@ fn add(restored: &mut Restored, image: &Image<'_>, texts: &BTreeMap<TextReferenc
         };
         draft.push_attribute(KeptAttribute { value, ..attribute });
     }
-    for views in image.category_hours() {
-        draft.push_category_hour(CategoryHour { category: text(restored, views.category), ..*views });
-    }
+    image.waiting().iter().for_each(|waiting| draft.push_waiting(*waiting));
     for order in image.orders() {
         let parts = order.parts();
         let channel = text(restored, parts.channel);
@@ -202,5 +197,11 @@ fn add(restored: &mut Restored, image: &Image<'_>, texts: &BTreeMap<TextReferenc
         };
         draft.push_order(&OrderParts { categories, channel, ..parts });
     }
+    image.refunds().iter().for_each(|refund| draft.push_refund(refund.time(), refund.given(), refund.unlinked()));
+    for views in image.category_hours() {
+        draft.push_category_hour(CategoryHour { category: text(restored, views.category), ..*views });
+    }
+    image.cart().for_each(|event| draft.push_cart_event(event));
+    draft.set_hours(image.hours());
     restored.add(image.number, image.id(), &draft);
 }

@@ -10,92 +10,129 @@ use super::texts::TextReference;
 use super::{Profiles, attributes, memory};
 use crate::engine::event::{EventType, Millis};
 
-/// A customer in the making: filled part by part, records of each part in the order in which they were stored.
+/// A customer in the making: [`Self::begin`], then its parts in the order of the functions that push them, records of each
+/// in the order in which they were stored. So the words stand as they will in the customer's block, and are copied once.
 pub struct Draft {
     /// The plain fields; those of this folder's own are filled in by [`Profiles::restore`].
     pub row: Row,
-    words: [Vec<u64>; PARTS],
-    hours: Vec<u8>,
+    /// Parts and hours, one after the other.
+    words: Vec<u64>,
+    /// Words of each part.
+    lengths: [usize; PARTS],
+    /// Bytes of the hours.
+    hours: usize,
     texts: Vec<TextReference>,
 }
 
 impl Default for Draft {
     fn default() -> Self {
-        Self { row: Row::EMPTY, words: Default::default(), hours: Vec::new(), texts: Vec::new() }
+        Self { row: Row::EMPTY, words: Vec::new(), lengths: [0; PARTS], hours: 0, texts: Vec::new() }
     }
 }
 
 impl Draft {
-    /// Makes it empty, to be filled again.
-    pub fn clear(&mut self) {
+    /// Begins with a customer of this id; whoever was there before is gone.
+    ///
+    /// # Panics
+    /// If the id is empty or over 256 bytes.
+    pub fn begin(&mut self, id: &str) {
         self.row = Row::EMPTY;
-        self.words.iter_mut().for_each(Vec::clear);
-        self.hours.clear();
+        self.words.clear();
+        self.lengths = [0; PARTS];
+        self.hours = 0;
         self.texts.clear();
+        self.row.id_length = u8::try_from(id.len().wrapping_sub(1)).expect("an id has 1 to 256 bytes");
+        if id.len() <= ID_INLINE {
+            self.row.id[..id.len()].copy_from_slice(id.as_bytes());
+        } else {
+            self.lengths[Section::Id as usize] = self.push_bytes(id.as_bytes());
+        }
     }
 
     pub fn push_held(&mut self, held: Held) {
-        self.part(Section::Held).push(held.pack());
+        self.push(Section::Held, &[held.pack()]);
     }
 
     pub fn held(&self) -> impl ExactSizeIterator<Item = Held> + use<'_> {
-        self.words[Section::Held as usize].iter().map(|&word| Held::unpack(word))
+        let from = self.lengths[Section::Id as usize];
+        self.words[from..from + self.lengths[Section::Held as usize]].iter().map(|&word| Held::unpack(word))
     }
 
+    /// At most once.
     pub fn set_totals(&mut self, totals: &Totals) {
-        let part = self.part(Section::Totals);
-        part.clear();
-        part.extend_from_slice(memory::words(std::slice::from_ref(totals)));
+        self.push(Section::Totals, memory::words(std::slice::from_ref(totals)));
     }
 
     /// The time of the latest refund, cancellation or profile event.
     pub fn push_latest(&mut self, event_type: EventType, time: Millis) {
-        let word = attributes::latest_word(event_type, time);
-        self.part(Section::Latest).extend(word);
+        if let Some(word) = attributes::latest_word(event_type, time) {
+            self.push(Section::Latest, &[word]);
+        }
     }
 
     pub fn push_attribute(&mut self, attribute: KeptAttribute) {
         if let KeptValue::Text(reference) = attribute.value {
             self.texts.push(reference);
         }
-        self.part(Section::Attributes).extend(attributes::words(attribute));
+        self.push(Section::Attributes, &attributes::words(attribute));
     }
 
     pub fn push_waiting(&mut self, waiting: Waiting) {
-        self.part(Section::Waiting).extend_from_slice(memory::words(&[waiting]));
+        self.push(Section::Waiting, memory::words(&[waiting]));
     }
 
     pub fn push_order(&mut self, parts: &OrderParts) {
         self.texts.extend([parts.categories, parts.channel].into_iter().filter(|reference| *reference != 0));
-        self.part(Section::Orders).extend_from_slice(memory::words(&[Order::restore(parts)]));
+        self.push(Section::Orders, memory::words(&[Order::restore(parts)]));
     }
 
     /// A refund that gave something back; `unlinked` without an order.
     pub fn push_refund(&mut self, time: Millis, given: i64, unlinked: bool) {
-        self.part(Section::Refunds).extend_from_slice(memory::words(&[Refund::new(time, given, unlinked)]));
+        self.push(Section::Refunds, memory::words(&[Refund::new(time, given, unlinked)]));
     }
 
     pub fn push_category_hour(&mut self, views: CategoryHour) {
         self.texts.push(views.category);
-        self.part(Section::CategoryHours).extend_from_slice(memory::words(&[views]));
+        self.push(Section::CategoryHours, memory::words(&[views]));
     }
 
     pub fn push_cart_event(&mut self, event: CartEvent) {
         let flag = |is: bool, flag: u64| if is { flag } else { 0 };
         let flags = flag(event.is_add, ADD) | flag(event.is_zero, ZERO) | flag(event.total.is_some(), TOTAL);
-        let part = self.part(Section::Cart);
-        part.push(cart_events::word(event.time, flags));
-        part.extend(event.total.map(|total| total as u64));
+        self.push(Section::Cart, &[cart_events::word(event.time, flags)]);
+        if let Some(total) = event.total {
+            self.push(Section::Cart, &[total as u64]);
+        }
     }
 
-    /// Counts per type and hour, packed as [`super::hours`] tells.
+    /// Counts per type and hour, packed as [`super::hours`] tells. At most once, and last.
     pub fn set_hours(&mut self, bytes: &[u8]) {
-        self.hours.clear();
-        self.hours.extend_from_slice(bytes);
+        assert!(self.hours == 0, "hours come once");
+        self.push_bytes(bytes);
+        self.hours = bytes.len();
     }
 
-    fn part(&mut self, section: Section) -> &mut Vec<u64> {
-        &mut self.words[section as usize]
+    #[inline]
+    fn push(&mut self, section: Section, words: &[u64]) {
+        debug_assert!(
+            self.lengths[section as usize + 1..].iter().all(|length| *length == 0),
+            "{section:?} out of order"
+        );
+        debug_assert!(self.hours == 0, "{section:?} behind the hours");
+        self.words.extend_from_slice(words);
+        self.lengths[section as usize] += words.len();
+    }
+
+    /// Appends bytes, filled up to words with zeros; how many words.
+    fn push_bytes(&mut self, bytes: &[u8]) -> usize {
+        let (whole, rest) = bytes.as_chunks::<8>();
+        self.words.extend(whole.iter().map(|word| u64::from_ne_bytes(*word)));
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            self.words.push(u64::from_ne_bytes(last));
+        }
+        bytes.len().div_ceil(8)
     }
 }
 
@@ -124,32 +161,29 @@ impl Profiles {
 
     /// All customers are there: the other rows are free.
     pub fn end_restore(&mut self) {
-        self.slab.free_the_rest();
+        self.slab.free_the_rest(self.index.len());
     }
 
-    /// Puts a customer into a row that is free.
+    /// Puts a customer into a row that is free; [`Self::enter`] must follow.
     ///
     /// # Panics
-    /// If the row is not free or beyond those there is room for, or the id is empty or over 256 bytes.
-    pub fn restore(&mut self, number: RowNumber, id: &str, draft: &Draft) {
-        assert!(!self.slab.get(number).alive, "row {number} is taken");
-        self.index.insert(Self::hash(id.as_bytes()), number);
-        let mut long_id: [u64; 32] = [0; 32];
+    /// If the row is not free or beyond those there is room for.
+    pub fn restore(&mut self, number: RowNumber, draft: &Draft) {
         let row = self.slab.get_mut(number);
-        let epoch = row.epoch;
-        *row = Row { alive: true, epoch, ..draft.row.clone() };
-        row.id_length = u8::try_from(id.len() - 1).expect("an id has 1 to 256 bytes");
-        row.id = [0; ID_INLINE];
-        let id_words = if id.len() <= ID_INLINE {
-            row.id[..id.len()].copy_from_slice(id.as_bytes());
-            0
-        } else {
-            memory::bytes_mut(&mut long_id)[..id.len()].copy_from_slice(id.as_bytes());
-            id.len().div_ceil(8)
-        };
-        let mut parts: [&[u64]; PARTS] = std::array::from_fn(|part| draft.words[part].as_slice());
-        parts[Section::Id as usize] = &long_id[..id_words];
-        row.block = self.blocks.make_of(number, &parts, &draft.hours);
+        assert!(!row.alive, "row {number} is taken");
+        let block = self.blocks.make_of(number, &draft.words, &draft.lengths, draft.hours);
+        *row = Row { alive: true, epoch: row.epoch, block, ..draft.row.clone() };
         draft.texts.iter().for_each(|&reference| self.texts.take_again(reference));
+    }
+
+    /// Enters customers into the index, by the hashes of their ids: many at once, as each place is somewhere else.
+    pub fn enter(&mut self, customers: &[(u64, RowNumber)]) {
+        const AHEAD: usize = 16;
+        for (place, &(hash, number)) in customers.iter().enumerate() {
+            if let Some((ahead, _)) = customers.get(place + AHEAD) {
+                self.index.prefetch(*ahead);
+            }
+            self.index.insert(hash, number);
+        }
     }
 }

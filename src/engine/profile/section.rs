@@ -133,23 +133,17 @@ pub(super) fn hours(contents: &[u64]) -> &[u8] {
 }
 
 impl Blocks {
-    /// A block of these sections, in their order, and hours.
-    pub fn make_of(&mut self, owner: RowNumber, parts: &[&[u64]; PARTS], hours: &[u8]) -> Handle {
-        let words: usize = HEADER + parts.iter().map(|part| part.len()).sum::<usize>() + hours.len().div_ceil(8);
+    /// A block of these contents: parts of so many words, in the order of their sections, and so many bytes of hours.
+    pub fn make_of(&mut self, owner: RowNumber, contents: &[u64], parts: &[usize; PARTS], hours: usize) -> Handle {
+        let words = HEADER + contents.len();
         let handle = self.allocate(granules(words));
         let block = &mut self.words_mut(handle)[..words];
         block[..HEADER].copy_from_slice(&[u64::from(owner), 0]);
-        let mut start = HEADER;
-        for (part, section) in parts.iter().zip(ALL) {
-            block[start..start + part.len()].copy_from_slice(part);
-            set_count(block, section, part.len() / PLACES[section as usize].words);
-            start += part.len();
+        block[HEADER..].copy_from_slice(contents);
+        for (&length, section) in parts.iter().zip(ALL).filter(|(length, _)| **length > 0) {
+            set_count(block, section, length / PLACES[section as usize].words);
         }
-        if !hours.is_empty() {
-            set_count(block, Section::Hours, hours.len());
-            block[words - 1] = 0;
-            memory::bytes_mut(&mut block[start..])[..hours.len()].copy_from_slice(hours);
-        }
+        set_count(block, Section::Hours, hours);
         handle
     }
 

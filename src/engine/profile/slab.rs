@@ -62,8 +62,11 @@ impl Slab {
         }
     }
 
-    /// Whatever is not alive of the reserved rows is free.
-    pub fn free_the_rest(&mut self) {
+    /// Whatever is not alive of the reserved rows is free; so many are alive.
+    pub fn free_the_rest(&mut self, alive: usize) {
+        if alive == self.used {
+            return;
+        }
         self.free = (0..self.used as RowNumber).filter(|&row| !self.get(row).alive).map(Reverse).collect();
     }
 

@@ -18,6 +18,7 @@ pub struct Restored {
     profiles: Profiles,
     duplicates: DuplicateMemory,
     marks: marks::Marks,
+    wheel: Wheel,
     /// Texts taken for drafts.
     texts: Vec<TextReference>,
     /// The number of the rules in force, customers that were evaluated with them, and those who wait for a sweep.
@@ -25,7 +26,12 @@ pub struct Restored {
     members: Members,
     unswept: Members,
     agenda: Agenda,
+    /// Customers that have yet to be entered into the index, by the hashes of their ids.
+    to_enter: Vec<(u64, RowNumber)>,
 }
+
+/// Customers entered into the index at once.
+const ENTERED_AT_ONCE: usize = 2_048;
 
 impl Restored {
     /// Nothing yet, with room for what the head says.
@@ -34,11 +40,13 @@ impl Restored {
             profiles: Profiles::with_room(head.customers, head.rows_used),
             duplicates: DuplicateMemory::restored(&head.ids),
             marks: marks::Marks::default(),
+            wheel: Wheel::new(0, head.watermark),
             texts: Vec::new(),
             generation: head.generation,
             members: Members::default(),
             unswept: Members::default(),
             agenda: Agenda::default(),
+            to_enter: Vec::with_capacity(ENTERED_AT_ONCE),
         }
     }
 
@@ -56,31 +64,33 @@ impl Restored {
         reference
     }
 
-    /// Puts a customer into a row.
+    /// Puts a customer into a row; the draft was begun with its id.
     ///
     /// # Panics
-    /// If the row is taken, or not below the head's `rows_used`; or the id is empty or over 256 bytes.
+    /// If the row is taken, or not below the head's `rows_used`.
     pub fn add(&mut self, row: RowNumber, id: &str, draft: &Draft) {
-        self.profiles.restore(row, id, draft);
+        self.profiles.restore(row, draft);
         let is_swept = draft.row.generation == self.generation;
         let members = if is_swept { &mut self.members } else { &mut self.unswept };
         members.enter(draft.held());
         self.agenda.add(draft.row.armed);
+        if draft.row.armed != NEVER {
+            self.wheel.insert(row, draft.row.armed);
+        }
+        self.to_enter.push((Profiles::hash(id.as_bytes()), row));
+        if self.to_enter.len() == ENTERED_AT_ONCE {
+            self.enter();
+        }
     }
 
-    /// Says that a customer of this id is added soon: its place in the index is on its way meanwhile.
-    pub fn expect(&self, id: &str) {
-        self.profiles.prefetch_cell(Profiles::hash(id.as_bytes()));
-    }
-
-    /// Whether a row was filled.
-    pub fn has(&self, row: RowNumber) -> bool {
-        self.profiles.is_live(row)
+    fn enter(&mut self) {
+        self.profiles.enter(&self.to_enter);
+        self.to_enter.clear();
     }
 
     /// Customers so far.
     pub fn customers(&self) -> usize {
-        self.profiles.len()
+        self.profiles.len() + self.to_enter.len()
     }
 
     /// Adds ids to an hour, in the order in which they were accepted. Hours that the head does not list are left out.
@@ -109,22 +119,16 @@ impl Shard {
         rules: Arc<Rules>,
         old_rules: Option<Arc<Rules>>,
         head: &Head,
-        restored: Restored,
+        mut restored: Restored,
     ) -> Self {
+        restored.enter();
         let settings = Settings { publish_from: head.publish_from, bootstrap: head.bootstrap, ..settings };
-        let Restored { mut profiles, mut duplicates, mut marks, texts, members, unswept, agenda, .. } = restored;
+        let Restored { mut profiles, mut duplicates, mut marks, wheel, texts, members, unswept, agenda, .. } = restored;
         texts.into_iter().for_each(|reference| profiles.release_text(reference));
         profiles.end_restore();
         duplicates.set_bounds(rules.meaning.dedup_horizon_hours, rules.meaning.dedup_max_ids);
         duplicates.set_stored(duplicates.progress());
         marks.expire(head.watermark);
-        let mut wheel = Wheel::new(0, head.watermark);
-        for row in profiles.rows() {
-            let armed = profiles.row(row).armed;
-            if armed != NEVER {
-                wheel.insert(row, armed);
-            }
-        }
         let old_rules = |SweepHead { at, next_row }: SweepHead| Sweep {
             old: old_rules.expect("a sweep has rules that were before"),
             at,

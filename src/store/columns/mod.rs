@@ -5,8 +5,10 @@
 
 mod decode;
 mod encode;
+mod entries;
 mod lists;
 mod older;
+mod rows;
 pub mod schema;
 mod shared;
 mod words;
