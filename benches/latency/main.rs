@@ -5,6 +5,8 @@
 //! runs on one machine, the broker and the load included, so all clocks are one. Options: `--rate N` events a second,
 //! `--seconds N` measured, `--takeovers N`, `--only delays|takeover|restart`. Under `cargo test` everything runs tiny.
 
+#[path = "../support/arguments.rs"]
+mod arguments;
 #[path = "../support/cpu.rs"]
 mod cpu;
 mod delays;
@@ -17,6 +19,7 @@ mod service;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+use arguments::number;
 use service::Setup;
 use std::time::Duration;
 use support::{Broker, BrokerOptions};
@@ -62,24 +65,12 @@ const TINY: Size = Size {
 const PARTS: [&str; 3] = ["delays", "takeover", "restart"];
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let option = |name: &str| {
-        let place = arguments.iter().position(|argument| argument == name)?;
-        Some(arguments.get(place + 1).unwrap_or_else(|| panic!("{name}: expected a value")).as_str())
-    };
-    let number = |name: &str| {
-        option(name).map(|text| text.parse::<u64>().unwrap_or_else(|error| panic!("{name}: {text:?}: {error}")))
-    };
-    let is_full = arguments.iter().any(|argument| argument == "--bench");
+    let is_full = arguments::is_full();
     let mut size = if is_full { FULL } else { TINY };
     size.events_per_second = number("--rate").unwrap_or(size.events_per_second);
     size.measured = number("--seconds").map_or(size.measured, Duration::from_secs);
     size.takeovers = number("--takeovers").map_or(size.takeovers, |count| count as usize);
-    let only = option("--only");
-    let is_wanted = |part: &str| only.is_none_or(|only| only == part);
-    if let Some(only) = only {
-        assert!(PARTS.contains(&only), "--only: expected one of {PARTS:?}, found {only:?}");
-    }
+    let is_wanted = arguments::only(&PARTS);
     let options = BrokerOptions { quick_start: !is_full, ..BrokerOptions::default() };
     let Some(broker) = support::start(&options) else { return };
     if is_wanted("delays") {

@@ -6,6 +6,8 @@
 //! `--sizes N,N` (of the others), `--rounds N` snapshots of each shard while records wait, `--interval S` seconds between
 //! them, `--only waits|sizes|replay`. Under `cargo test` everything runs tiny.
 
+#[path = "../support/arguments.rs"]
+mod arguments;
 mod arrivals;
 #[path = "../support/cpu.rs"]
 mod cpu;
@@ -18,6 +20,7 @@ mod stream;
 mod waits;
 mod watched;
 
+use arguments::number;
 use std::time::Duration;
 
 /// How much a run does.
@@ -60,29 +63,14 @@ fn size(is_full: bool) -> Size {
 const PARTS: [&str; 3] = ["waits", "sizes", "replay"];
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let option = |name: &str| {
-        let place = arguments.iter().position(|argument| argument == name)?;
-        Some(arguments.get(place + 1).unwrap_or_else(|| panic!("{name}: expected a value")).as_str())
-    };
-    let parse = |name: &str, text: &str| {
-        text.parse::<u64>().unwrap_or_else(|error| panic!("{name}: expected a number, found {text:?}: {error}"))
-    };
-    let mut size = size(arguments.iter().any(|argument| argument == "--bench"));
-    let number = |name: &str| option(name).map(|text| parse(name, text));
+    let mut size = size(arguments::is_full());
     size.customers = number("--customers").unwrap_or(size.customers);
     size.rounds = number("--rounds").unwrap_or(size.rounds);
     size.interval = number("--interval").map_or(size.interval, Duration::from_secs);
-    if let Some(list) = option("--sizes") {
-        size.sizes = list.split(',').map(|text| parse("--sizes", text)).collect();
-    }
-    let only = option("--only");
-    if let Some(only) = only {
-        assert!(PARTS.contains(&only), "--only: expected one of {PARTS:?}, found {only:?}");
-    }
+    size.sizes = arguments::numbers("--sizes").unwrap_or(size.sizes);
+    let is_wanted = arguments::only(&PARTS);
     // Warnings of the store: a snapshot that is passed over, or that could not be stored.
     tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).init();
-    let is_wanted = |part: &str| only.is_none_or(|only| only == part);
     if is_wanted("waits") {
         watched::measure(&size);
     }

@@ -9,6 +9,8 @@
 //! Options: `--minutes N`, `--customers N`, `--processes N`, `--rate N` events a second instead of half of the highest,
 //! `--restart-every SECONDS`, `--picture FILE`. Under `cargo test` it takes seconds.
 
+#[path = "../support/arguments.rs"]
+mod arguments;
 #[path = "../support/cpu.rs"]
 mod cpu;
 mod load;
@@ -23,6 +25,7 @@ mod soak;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+use arguments::number;
 use samples::growth;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,21 +81,13 @@ const GROWTH_MAX: f64 = 1.05;
 const GROWS_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let option = |name: &str| {
-        let place = arguments.iter().position(|argument| argument == name)?;
-        Some(arguments.get(place + 1).unwrap_or_else(|| panic!("{name}: expected a value")).as_str())
-    };
-    let number = |name: &str| {
-        option(name).map(|text| text.parse::<u64>().unwrap_or_else(|error| panic!("{name}: {text:?}: {error}")))
-    };
-    let mut size = if arguments.iter().any(|argument| argument == "--bench") { FULL } else { TINY };
+    let mut size = if arguments::is_full() { FULL } else { TINY };
     size.customers = number("--customers").unwrap_or(size.customers);
     size.processes = number("--processes").map_or(size.processes, |count| count.max(1) as usize);
     size.steady = number("--minutes").map_or(size.steady, |minutes| Duration::from_secs(60 * minutes));
     size.rate = number("--rate").or(size.rate);
     size.restart_every = number("--restart-every").map_or(size.restart_every, Duration::from_secs);
-    let picture = option("--picture").map(PathBuf::from);
+    let picture = arguments::option("--picture").map(PathBuf::from);
     // What expired is looked for often enough that the disk does not fill meanwhile.
     let properties = vec!["log.retention.check.interval.ms=10000".to_owned()];
     let options = BrokerOptions { quick_start: size.quick_start, properties, ..BrokerOptions::default() };

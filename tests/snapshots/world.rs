@@ -14,8 +14,8 @@ const DAY: i64 = 86_400_000;
 /// 2025-01-01T00:00:00Z.
 const OPENING: Millis = 1_735_689_600_000;
 
-const RULES: [&str; 2] = [
-    r#"
+/// What events mean, whatever the rules say of it.
+const MEANING: &str = r#"
 [limits]
 max_customers = 400
 [time]
@@ -30,6 +30,10 @@ vip = "boolean"
 signed_up = "time"
 [events]
 wishlist_add = "activity"
+"#;
+
+const RULES: [&str; 2] = [
+    r#"
 [segmentation.lifecycle]
 segments = [
   { name = "prospect", when = "orders = 0" },
@@ -42,20 +46,6 @@ min_dwell = "1h"
 when = "views_7d >= 3"
 "#,
     r#"
-[limits]
-max_customers = 400
-[time]
-clock = "events"
-[dedup]
-horizon = "72h"
-max_ids = 900
-[attributes]
-country = "text"
-age = "number"
-vip = "boolean"
-signed_up = "time"
-[events]
-wishlist_add = "activity"
 [segmentation.lifecycle]
 segments = [ { name = "buyer", when = "orders > 0" }, { name = "prospect" } ]
 [audience.cart_abandoner]
@@ -80,7 +70,8 @@ pub fn settings() -> Settings {
 }
 
 fn rules(which: usize) -> Arc<Rules> {
-    rule::read(RULES[which]).unwrap_or_else(|mistakes| panic!("the rules of the shop: {mistakes:?}"))
+    rule::read(&format!("{MEANING}{}", RULES[which]))
+        .unwrap_or_else(|mistakes| panic!("the rules of the shop: {mistakes:?}"))
 }
 
 impl World {

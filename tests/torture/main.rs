@@ -23,15 +23,27 @@ mod tally;
 mod trap;
 mod trial;
 
+use doubt::Case;
 use options::{Options, Wanted};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
+use support::Broker;
 use support::proxy::Proxy;
 
 const STORM: &str = "nothing_is_lost_repeated_or_reordered";
 const COMMANDS: &str = "a_seed_and_a_rebuild_are_killed_and_run_again";
 const DOUBT: &str = "the_checker_finds";
+/// Cases of the checker that are looked at at once.
+const SIDE_BY_SIDE: usize = 5;
+
+/// A test that needs the broker for itself.
+type Trial = fn(&Options, &mut Broker, &Arc<Proxy>) -> Result<(), String>;
+
+fn doubt_name(case: &Case) -> String {
+    format!("{DOUBT}_{}", case.name)
+}
 
 fn main() -> ExitCode {
     match options::read() {
@@ -42,7 +54,7 @@ fn main() -> ExitCode {
 
 /// Runs the tests that are wanted, and tells of them as Rust's own test programs do, so that their sums are right.
 fn run(options: &Options) -> ExitCode {
-    let doubts = doubt::CASES.iter().map(|case| format!("{DOUBT}_{}", case.name));
+    let doubts = doubt::CASES.iter().map(doubt_name);
     let names: Vec<String> =
         doubts.chain([COMMANDS.to_owned(), STORM.to_owned()]).filter(|name| options.wants(name)).collect();
     if options.list {
@@ -70,21 +82,41 @@ fn run(options: &Options) -> ExitCode {
 fn run_all(options: &Options, names: &[String]) -> Option<usize> {
     let proxy = Arc::new(Proxy::start().expect("a port for the proxy"));
     let mut broker = run::start_broker(&proxy)?;
-    let mut failed = 0;
-    for name in names {
-        let done = match doubt::CASES.iter().find(|case| name.strip_prefix(DOUBT) == Some(&format!("_{}", case.name))) {
-            Some(case) => doubt::check(case, &broker),
-            None => {
-                println!("test {name} ...");
-                let run = if name == COMMANDS { commands::run } else { trial::run };
-                run(options, &mut broker, &proxy)
-            }
-        };
-        println!("test {name} ... {}", if done.is_ok() { "ok" } else { "FAILED" });
-        if let Err(words) = done {
-            println!("{words}");
-            failed += 1;
+    let is_wanted = |case: &&Case| names.contains(&doubt_name(case));
+    let cases: Vec<&Case> = doubt::CASES.iter().filter(is_wanted).collect();
+    let mut failed = doubt_all(&cases, &broker);
+    for (name, run) in [(COMMANDS, commands::run as Trial), (STORM, trial::run)] {
+        if names.iter().any(|wanted| wanted == name) {
+            println!("test {name} ...");
+            let done = run(options, &mut broker, &proxy);
+            failed += tell(name, done);
         }
     }
     Some(failed)
+}
+
+/// Cases of the checker wait for the broker most of the time, so several are looked at side by side; how many failed.
+fn doubt_all(cases: &[&Case], broker: &Broker) -> usize {
+    let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            failed.fetch_add(tell(&doubt_name(case), doubt::check(case, broker)), Ordering::Relaxed);
+        }
+    };
+    std::thread::scope(|scope| (0..SIDE_BY_SIDE).for_each(|_| drop(scope.spawn(work))));
+    failed.into_inner()
+}
+
+/// Says how a test ended; 1 if it failed.
+fn tell(name: &str, done: Result<(), String>) -> usize {
+    match done {
+        Ok(()) => {
+            println!("test {name} ... ok");
+            0
+        }
+        Err(words) => {
+            println!("test {name} ... FAILED\n{words}");
+            1
+        }
+    }
 }
