@@ -12,7 +12,7 @@ use shoal::engine::decode::{Partitioner, Source, partition_of};
 use shoal::engine::shard::{Bootstrap, Settings};
 use shoal::kafka::StartAt;
 use shoal::kafka::memory::Cluster;
-use shoal::store::{LoadFailed, Loaded, Outcome, Piece, SnapshotSettings, Stored, Vault, VaultThread};
+use shoal::store::{LoadFailed, Loaded, Outcome, Piece, Place, SnapshotSettings, Stored, Vault, VaultThread};
 use shoal::worker::{Job, Worker};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -217,6 +217,10 @@ impl<V: Vault> Vault for Watched<V> {
 
     fn load(&mut self, shard: u32, at_most: u64, interrupted: &dyn Fn() -> bool) -> Result<Option<Loaded>, LoadFailed> {
         self.vault.load(shard, at_most, interrupted)
+    }
+
+    fn place_before(&mut self, shard: u32, transaction: u64) -> Result<Option<Place>, String> {
+        self.vault.place_before(shard, transaction)
     }
 
     fn note(&mut self, shard: u32, name: &str, bytes: Option<&[u8]>) -> Result<(), String> {

@@ -10,7 +10,7 @@ use super::survey::Survey;
 use super::transaction::{Publisher, Refusal, Step};
 use super::{
     ClientReport, Failure, GroupProtocol, InputOffset, KafkaSettings, Log, Moment, News, Own, StartAt,
-    TRANSACTION_STEPS, Topic, Transaction,
+    TRANSACTION_STEPS, Topic, Transaction, raw_admin,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -216,6 +216,14 @@ impl Log for KafkaLog {
         let topics = 0..self.settings.inputs.len() as u16;
         let partitions: Vec<_> = topics.flat_map(|topic| shards.iter().map(move |&shard| (topic, shard))).collect();
         self.fetcher.committed(&partitions)
+    }
+
+    fn input_ids(&mut self) -> Result<Vec<String>, Failure> {
+        let names: Vec<&str> = self.settings.inputs.iter().map(String::as_str).collect();
+        let described = raw_admin::describe_topics(self.client.client(), &names, REQUEST_WAIT);
+        let described = described.map_err(fate::of_code("Kafka does not answer about the input topics".into()))?;
+        let is_known = described.iter().all(|topic| !topic.id.is_empty());
+        Ok(described.into_iter().map(|topic| topic.id).filter(|_| is_known).collect())
     }
 
     fn first_offset(&mut self, topic: u16, partition: u32, start: StartAt) -> Result<i64, Failure> {

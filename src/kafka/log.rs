@@ -248,6 +248,11 @@ pub trait Log {
     /// The group's stable offsets of the inputs of these shards; those without one are left out.
     fn committed(&mut self, shards: &[u32]) -> Result<Vec<InputOffset>, Failure>;
 
+    /// What tells each input topic from another one of the same name, made later; none if that is not known.
+    fn input_ids(&mut self) -> Result<Vec<String>, Failure> {
+        Ok(Vec::new())
+    }
+
     /// Where an input partition begins for a shard with an empty journal; with [`StartAt::Earliest`] the oldest record
     /// there is.
     fn first_offset(&mut self, topic: u16, partition: u32, start: StartAt) -> Result<i64, Failure>;

@@ -18,6 +18,8 @@ pub type Operation = native::rd_kafka_AclOperation_t;
 pub struct Described {
     pub name: String,
     pub error: Option<RDKafkaErrorCode>,
+    /// Of a topic, another one each time that one of this name is made; empty if the broker gives none (before 2.8).
+    pub id: String,
     /// Numbers of replicas of each partition; empty for a group.
     pub replicas: Vec<usize>,
     /// What we may do with it; `None` if the broker does not say.
@@ -125,6 +127,7 @@ pub fn describe_group<C: ClientContext>(
         Ok(Described {
             name: name.to_owned(),
             error: code_of(native::rd_kafka_ConsumerGroupDescription_error(group)),
+            id: String::new(),
             replicas: Vec::new(),
             members: (0..native::rd_kafka_ConsumerGroupDescription_member_count(group))
                 .map(|place| member_of(native::rd_kafka_ConsumerGroupDescription_member(group, place)))
@@ -197,10 +200,28 @@ unsafe fn topic_of(topic: *const native::rd_kafka_TopicDescription_t) -> Describ
         Described {
             name: CStr::from_ptr(native::rd_kafka_TopicDescription_name(topic)).to_string_lossy().into_owned(),
             error: code_of(native::rd_kafka_TopicDescription_error(topic)),
+            id: id_of(native::rd_kafka_TopicDescription_topic_id(topic)),
             replicas: slice(partitions, partition_count).iter().map(replicas_of).collect(),
             allowed: (!allowed.is_null()).then(|| slice(allowed, allowed_count).to_vec()),
             members: Vec::new(),
         }
+    }
+}
+
+/// As Kafka's tools write it.
+///
+/// # Safety
+/// `id` must be null or alive.
+unsafe fn id_of(id: *const native::rd_kafka_Uuid_t) -> String {
+    // SAFETY: as promised; the text belongs to the id.
+    unsafe {
+        let is_none = id.is_null()
+            || native::rd_kafka_Uuid_most_significant_bits(id) == 0
+                && native::rd_kafka_Uuid_least_significant_bits(id) == 0;
+        if is_none {
+            return String::new();
+        }
+        CStr::from_ptr(native::rd_kafka_Uuid_base64str(id)).to_string_lossy().into_owned()
     }
 }
 

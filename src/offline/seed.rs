@@ -13,10 +13,12 @@ use crate::engine::event::Millis;
 use crate::engine::rule::Rules;
 use crate::engine::shard::{Bootstrap, Shard};
 use crate::store::blobs::Blobs;
+use crate::store::load::Fault;
 use crate::store::seed::SeedNote;
 use crate::store::{Head, Keeper, Piece, Place, Stored, Vault, load, names};
 use crate::trial;
 use anyhow::{anyhow, bail};
+use jiff::Timestamp;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,13 +50,27 @@ pub struct Seeded {
     storing: Duration,
     /// Parts of an interrupted seed that were removed first.
     removed: usize,
+    /// It was there once: a service has begun from it.
+    is_again: bool,
+}
+
+/// What is in the place of a seed.
+enum Before {
+    /// Nothing any more; so many objects of an interrupted seed were removed.
+    Nothing(usize),
+    /// The note of a seed that was whole once, of which something is missing: it went as all old snapshots do, or is
+    /// damaged. It can be put back as it was, also beside the snapshots of the service that began from it.
+    Gone(SeedNote),
 }
 
 impl Seed<'_> {
     /// Plays the files and stores the state.
     pub fn run(&self, keeper: &mut Keeper<impl Blobs>) -> anyhow::Result<Seeded> {
         let start = Instant::now();
-        let removed = make_room(keeper)?;
+        let before = look(keeper)?;
+        if let Before::Gone(note) = &before {
+            self.check_arguments(note)?;
+        }
         let topics: Vec<String> = self.files.iter().map(|file| input::short_name(file)).collect();
         let mut rejected = RejectedLines::create(self.rejected)?;
         let mut player = Player::new(&self.rules, self.stage(), &topics);
@@ -63,11 +79,18 @@ impl Seed<'_> {
         player.finish(Some(self.until - 1), |_| Ok(()))?;
         rejected.finish()?;
         let played = start.elapsed();
-        let bytes = self.store(keeper, player.shards_mut())?;
+        let (is_again, removed) = match &before {
+            Before::Nothing(removed) => (false, *removed),
+            Before::Gone(note) => {
+                check_state(note, player.shards())?;
+                (true, 0)
+            }
+        };
+        let bytes = self.store(keeper, player.shards_mut(), is_again)?;
         let shards: Vec<&Shard> = player.shards().iter().collect();
         let summary = Summary::new(player.counts.clone(), &shards, Some(self.until - 1), played);
         let storing = start.elapsed() - played;
-        Ok(Seeded { summary, left_out, shards: self.partitions, bytes, storing, removed })
+        Ok(Seeded { summary, left_out, shards: self.partitions, bytes, storing, removed, is_again })
     }
 
     fn stage(&self) -> Stage {
@@ -81,22 +104,49 @@ impl Seed<'_> {
         }
     }
 
-    /// Stores every shard, and says so last; the bytes written.
-    fn store(&self, vault: &mut impl Vault, shards: &mut [Shard]) -> anyhow::Result<u64> {
-        let note = SeedNote::begun(
-            (self.partitions, self.partitioner.name()),
-            (self.until, self.publish_from),
-            &self.rules.version,
+    /// The note of this seed while it is being made.
+    fn note(&self) -> SeedNote {
+        let (placed, times) = ((self.partitions, self.partitioner.name()), (self.until, self.publish_from));
+        SeedNote::begun(placed, times, &self.rules.version)
+    }
+
+    /// Whether these are the arguments of the seed that was there.
+    fn check_arguments(&self, note: &SeedNote) -> anyhow::Result<()> {
+        let SeedNote { partitions, partitioner, rules_version, .. } = note;
+        if self.note() == note.clone().unfinished() {
+            return Ok(());
+        }
+        let moment = |at| Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |at| at.to_string());
+        bail!(
+            "there was a seed here, and the service that began from it needs the same one: --partitions {partitions} \
+             --partitioner {partitioner} --until {} --publish-from {}, rules of version {rules_version} (given: \
+             {}). Seed with these, or into another place",
+            moment(note.until),
+            moment(note.publish_from),
+            self.rules.version
         );
-        note.write(vault).map_err(not_stored)?;
+    }
+
+    /// Stores every shard, and says so last, unless the note of what was there says it already; the bytes written.
+    fn store(&self, keeper: &mut Keeper<impl Blobs>, shards: &mut [Shard], is_again: bool) -> anyhow::Result<u64> {
+        if !is_again {
+            self.note().write(keeper).map_err(not_stored)?;
+        }
         let mut bytes = 0;
         for (number, shard) in (0..).zip(&mut *shards) {
-            bytes += store_shard(vault, number, shard, self.place(shard))?.bytes;
+            if is_again {
+                // What is left of the one before; files of it may belong to later snapshots.
+                let manifest = format!("{}/{}", names::folder(number), names::manifest(0));
+                keeper.blobs().remove(&manifest).map_err(not_stored)?;
+            }
+            bytes += store_shard(keeper, number, shard, self.place(shard))?.bytes;
             trial::crash_point("seed/part");
         }
         let digests: Vec<u64> = shards.iter().map(Shard::digest).collect();
         trial::crash_point("seed/before-manifest");
-        note.whole(&digests).write(vault).map_err(not_stored)?;
+        if !is_again {
+            self.note().whole(&digests).write(keeper).map_err(not_stored)?;
+        }
         trial::crash_point("seed/after-manifest");
         Ok(bytes)
     }
@@ -138,20 +188,56 @@ fn store_shard(vault: &mut impl Vault, number: u32, shard: &mut Shard, place: Pl
     outcome.result.map_err(|words| not_stored(format!("shard {number}: {words}")))
 }
 
+/// A seed that is put back has the state of the one that was there: the journal of the service begins with its digests.
+fn check_state(note: &SeedNote, shards: &[Shard]) -> anyhow::Result<()> {
+    let digests: Vec<u64> = shards.iter().map(Shard::digest).collect();
+    let made = note.clone().unfinished().whole(&digests);
+    if made.digests != note.digests {
+        bail!(
+            "there was a seed here, with digests {}, and these files give {}: they are not those of then, or another \
+             version of Shoal made it. Nothing was stored",
+            note.digests.join(", "),
+            made.digests.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// Looks at what is there, and removes what an interrupted seed left.
+///
+/// # Errors
+/// If there is a whole seed, or anything else.
+fn look(keeper: &mut Keeper<impl Blobs>) -> anyhow::Result<Before> {
+    let note = SeedNote::read(keeper).map_err(|words| anyhow!("{words}"))?.map_err(|words| anyhow!("{words}"))?;
+    let Some(note) = note.filter(|note| note.is_whole) else { return make_room(keeper).map(Before::Nothing) };
+    if !is_there(keeper.blobs(), &note)? {
+        return Ok(Before::Gone(note));
+    }
+    bail!(
+        "there is a whole seed already, of {} partitions and rules version {}: start the service with it, or remove what \
+         is there to seed anew, or seed into another place",
+        note.partitions,
+        note.rules_version
+    );
+}
+
+/// Whether the snapshots of all shards of a seed can be read.
+fn is_there(blobs: &impl Blobs, note: &SeedNote) -> anyhow::Result<bool> {
+    for shard in 0..note.partitions {
+        match load::manifest(blobs, shard, 0).and_then(|manifest| load::whole(blobs, manifest, &|| false)) {
+            Ok(_) => {}
+            Err(Fault::Away(words)) => bail!("{words}"),
+            Err(_) => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
 /// Removes what an interrupted seed left; how many objects.
 ///
 /// # Errors
 /// If there is anything else.
 fn make_room(keeper: &mut Keeper<impl Blobs>) -> anyhow::Result<usize> {
-    let note = SeedNote::read(keeper).map_err(|words| anyhow!("{words}"))?.map_err(|words| anyhow!("{words}"))?;
-    if let Some(note) = note.filter(|note| note.is_whole) {
-        bail!(
-            "there is a whole seed already, of {} partitions and rules version {}: start the service with it, or remove \
-             what is there to seed anew, or seed into another place",
-            note.partitions,
-            note.rules_version
-        );
-    }
     let blobs = keeper.blobs();
     let mut left = Vec::new();
     for folder in blobs.list("").map_err(|words| anyhow!("{words}"))?.folders {
@@ -180,6 +266,9 @@ impl fmt::Display for Seeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.removed > 0 {
             writeln!(f, "{} objects of an interrupted seed removed first", self.removed)?;
+        }
+        if self.is_again {
+            writeln!(f, "the seed that was here before is put back: its state is the same")?;
         }
         write!(f, "{}", self.summary)?;
         if self.left_out > 0 {

@@ -8,7 +8,7 @@ use super::group::{GroupWriter, Parts};
 use super::load::{self, Fault};
 use super::manifest::{Group, Manifest};
 use super::merge::{Merge, Step, worth_it};
-use super::{Head, LoadFailed, Loaded, Outcome, Piece, Stored, Vault, names, retention};
+use super::{Head, LoadFailed, Loaded, Outcome, Piece, Place, Stored, Vault, names, retention};
 use crate::engine::shard::Part;
 use crate::random::Random;
 use crate::trial;
@@ -293,6 +293,10 @@ impl<B: Blobs> Vault for Keeper<B> {
         let (footing, loaded) = found.unzip();
         self.set_footing(shard, footing);
         Ok(loaded)
+    }
+
+    fn place_before(&mut self, shard: u32, transaction: u64) -> Result<Option<Place>, String> {
+        load::place_before(&self.blobs, shard, transaction)
     }
 
     fn note(&mut self, shard: u32, name: &str, bytes: Option<&[u8]>) -> Result<(), String> {

@@ -4,7 +4,7 @@ use super::blobs::Blobs;
 use super::columns::{self, Customers, Hours, Kind};
 use super::group::checksum;
 use super::manifest::{File, Manifest};
-use super::{LoadFailed, Loaded, names};
+use super::{LoadFailed, Loaded, Place, names};
 use crate::engine::shard::Restored;
 use crate::trial;
 use arrow::array::RecordBatch;
@@ -53,6 +53,19 @@ pub fn newest(
     }
     if !known.is_empty() {
         tracing::warn!("shard {shard}: none of its {} snapshots can be used", known.len());
+    }
+    Ok(None)
+}
+
+/// Where the newest snapshot before a transaction stands, by its manifest; its files are not looked at.
+pub fn place_before(blobs: &impl Blobs, shard: u32, transaction: u64) -> Result<Option<Place>, String> {
+    let Some(at_most) = transaction.checked_sub(1) else { return Ok(None) };
+    for older in transactions(blobs, shard, at_most)? {
+        match manifest(blobs, shard, older).and_then(|it| it.head().map_err(Fault::Damaged)) {
+            Ok(head) => return Ok(Some(head.place)),
+            Err(Fault::Away(words)) => return Err(words),
+            Err(_) => {}
+        }
     }
     Ok(None)
 }

@@ -44,6 +44,10 @@ pub trait Vault {
     /// shard's next snapshot is of what changed since this one; of everything, if there is none.
     fn load(&mut self, shard: u32, at_most: u64, interrupted: &dyn Fn() -> bool) -> Result<Option<Loaded>, LoadFailed>;
 
+    /// Where the newest snapshot before a transaction stands, by its manifest: a start falls back on it if the one of this
+    /// transaction is damaged.
+    fn place_before(&mut self, shard: u32, transaction: u64) -> Result<Option<Place>, String>;
+
     /// Writes a small object beside the shard's snapshots, or removes it.
     fn note(&mut self, shard: u32, name: &str, bytes: Option<&[u8]>) -> Result<(), String>;
 

@@ -10,7 +10,10 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientConfigKey, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
-use std::sync::Arc;
+use std::fmt;
+use std::io::ErrorKind;
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// One try of a request.
@@ -26,36 +29,98 @@ const LEFT_OVER_AFTER: Duration = Duration::from_secs(3_600);
 
 pub struct ObjectBlobs {
     runtime: tokio::runtime::Runtime,
-    store: Arc<dyn ObjectStore>,
+    /// Of a folder once it could be made.
+    store: OnceLock<Arc<dyn ObjectStore>>,
     /// Before all paths, empty or with a `/` at its end.
     prefix: String,
     /// Where it is, for messages.
     place: String,
     /// If it is a folder.
     folder: Option<std::path::PathBuf>,
+    /// A request with all its tries.
+    limit: Duration,
+}
+
+/// A folder that could not be made.
+struct Unmade {
+    words: String,
+    /// Something else stands in its place, which no waiting helps.
+    is_in_the_way: bool,
 }
 
 impl ObjectBlobs {
     /// Opens the store of the settings. A folder is made if it is missing; of a bucket nothing is asked yet.
     pub fn open(settings: &SnapshotSettings) -> Result<Self, String> {
+        let blobs = Self::of(settings)?;
+        blobs.store().map_err(|unmade| unmade.words)?;
+        Ok(blobs)
+    }
+
+    /// The same for a service, which does not wait for it: a folder that cannot be made now holds nothing, and is made
+    /// when something is to be written.
+    ///
+    /// # Errors
+    /// If the settings are wrong: waiting would not help.
+    pub fn open_or_later(settings: &SnapshotSettings) -> Result<Self, String> {
+        let blobs = Self::of(settings)?;
+        match blobs.store() {
+            Err(Unmade { words, is_in_the_way: true }) => return Err(words),
+            Err(Unmade { words, .. }) => tracing::warn!("the stream goes on without: {words}; it is tried again"),
+            Ok(_) => {}
+        }
+        Ok(blobs)
+    }
+
+    fn of(settings: &SnapshotSettings) -> Result<Self, String> {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().build().map_err(|error| format!("no runtime for requests: {error}"))?;
         let place = settings.url.clone();
-        let cannot = |words: String| format!("snapshots cannot be kept at {place}: {words}");
+        let mut blobs =
+            Self { runtime, store: OnceLock::new(), prefix: String::new(), folder: None, place, limit: TIMEOUT };
         match settings.address()? {
-            Address::Folder(folder) => {
-                let created = std::fs::create_dir_all(folder);
-                created.map_err(|error| cannot(format!("the folder cannot be made: {error}")))?;
-                let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| cannot(error.to_string()))?;
-                let store = Arc::new(store.with_fsync(true));
-                Ok(Self { runtime, store, prefix: String::new(), folder: Some(folder.into()), place })
-            }
+            Address::Folder(folder) => blobs.folder = Some(folder.into()),
             Address::S3 { bucket, prefix } => {
-                let store = Arc::new(bucket_store(bucket, settings).map_err(cannot)?);
-                let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-                Ok(Self { runtime, store, prefix, folder: None, place })
+                let store = bucket_store(bucket, settings).map_err(|words| blobs.cannot(words))?;
+                blobs.store = OnceLock::from(Arc::new(store) as Arc<dyn ObjectStore>);
+                blobs.prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
             }
         }
+        Ok(blobs)
+    }
+
+    fn cannot(&self, words: impl fmt::Display) -> String {
+        format!("snapshots cannot be kept at {}: {words}", self.place)
+    }
+
+    /// The store; a folder is made if it is missing.
+    fn store(&self) -> Result<&Arc<dyn ObjectStore>, Unmade> {
+        if let Some(store) = self.store.get() {
+            return Ok(store);
+        }
+        let folder = self.folder.as_ref().expect("a bucket is there from the beginning");
+        std::fs::create_dir_all(folder).map_err(|error| Unmade {
+            words: self.cannot(format!("the folder cannot be made: {error}")),
+            is_in_the_way: matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory),
+        })?;
+        let store = LocalFileSystem::new_with_prefix(folder)
+            .map_err(|error| Unmade { words: self.cannot(error), is_in_the_way: false })?;
+        Ok(self.store.get_or_init(|| Arc::new(store.with_fsync(true))))
+    }
+
+    /// The store to read from: none if the folder is not there, and cannot be made.
+    fn readable(&self) -> Result<Option<&Arc<dyn ObjectStore>>, String> {
+        match self.store() {
+            Ok(store) => Ok(Some(store)),
+            Err(unmade) => {
+                let found = self.folder.as_ref().map(|folder| folder.symlink_metadata());
+                let is_absent = matches!(found, Some(Err(error)) if error.kind() == ErrorKind::NotFound);
+                if is_absent { Ok(None) } else { Err(unmade.words) }
+            }
+        }
+    }
+
+    fn writable(&self) -> Result<&Arc<dyn ObjectStore>, String> {
+        self.store().map_err(|unmade| unmade.words)
     }
 
     fn path(&self, path: &str) -> Path {
@@ -69,9 +134,9 @@ impl ObjectBlobs {
         path: &str,
         request: impl Future<Output = object_store::Result<T>>,
     ) -> Result<Result<T, object_store::Error>, String> {
-        let answer = self.runtime.block_on(async { tokio::time::timeout(TIMEOUT, request).await });
+        let answer = self.runtime.block_on(async { tokio::time::timeout(self.limit, request).await });
         match answer {
-            Err(_) => Err(format!("{}: {what} {path} had no answer within {} s", self.place, TIMEOUT.as_secs())),
+            Err(_) => Err(format!("{}: {what} {path} had no answer within {:?}", self.place, self.limit)),
             Ok(Err(known @ (object_store::Error::NotFound { .. } | object_store::Error::AlreadyExists { .. }))) => {
                 Ok(Err(known))
             }
@@ -117,7 +182,7 @@ fn bucket_store(bucket: &str, settings: &SnapshotSettings) -> Result<impl Object
 impl Blobs for ObjectBlobs {
     fn put(&self, path: &str, bytes: Bytes) -> Result<(), String> {
         let at = self.path(path);
-        match self.ask("writing", path, self.store.put(&at, bytes.into()))? {
+        match self.ask("writing", path, self.writable()?.put(&at, bytes.into()))? {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("{}: writing {path}: {error}", self.place)),
         }
@@ -125,7 +190,7 @@ impl Blobs for ObjectBlobs {
 
     fn create(&self, path: &str, bytes: Bytes) -> Result<Created, String> {
         let at = self.path(path);
-        match self.ask("creating", path, self.store.put_opts(&at, bytes.into(), PutMode::Create.into()))? {
+        match self.ask("creating", path, self.writable()?.put_opts(&at, bytes.into(), PutMode::Create.into()))? {
             Ok(_) => Ok(Created::Created),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Exists),
             Err(error) => Err(format!("{}: creating {path}: {error}", self.place)),
@@ -134,17 +199,38 @@ impl Blobs for ObjectBlobs {
 
     fn get(&self, path: &str) -> Result<Option<Bytes>, String> {
         let at = self.path(path);
-        match self.ask("reading", path, async { self.store.get(&at).await?.bytes().await })? {
+        let Some(store) = self.readable()? else { return Ok(None) };
+        match self.ask("reading", path, async { store.get(&at).await?.bytes().await })? {
             Ok(bytes) => Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(format!("{}: reading {path}: {error}", self.place)),
         }
     }
 
+    /// The next object is on its way while one is taken; so two are in memory at most.
+    fn get_each<T: Send>(
+        &self,
+        paths: &[String],
+        prepare: impl Fn(usize, Result<Option<Bytes>, String>) -> T + Sync,
+        mut take: impl FnMut(usize, T) -> bool,
+    ) {
+        let read = &|place: usize| prepare(place, self.get(&paths[place]));
+        std::thread::scope(|scope| {
+            let (ready, next) = sync_channel(0);
+            // Whoever takes has enough when the channel is closed.
+            let ahead = move || (0..paths.len()).all(|place| ready.send(read(place)).is_ok());
+            let ahead = std::thread::Builder::new().name("snapshot-reader".into()).spawn_scoped(scope, ahead);
+            let is_ahead = ahead.is_ok();
+            let get = |place: usize| if is_ahead { next.recv().ok() } else { Some(read(place)) };
+            (0..paths.len()).all(|place| get(place).is_some_and(|object| take(place, object)));
+        });
+    }
+
     fn list(&self, folder: &str) -> Result<Listing, String> {
         self.remove_left_overs(folder);
         let at = self.path(folder);
-        let found = match self.ask("listing", folder, self.store.list_with_delimiter(Some(&at)))? {
+        let Some(store) = self.readable()? else { return Ok(Listing::default()) };
+        let found = match self.ask("listing", folder, store.list_with_delimiter(Some(&at)))? {
             Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => return Ok(Listing::default()),
             Err(error) => return Err(format!("{}: listing {folder}: {error}", self.place)),
@@ -161,9 +247,32 @@ impl Blobs for ObjectBlobs {
 
     fn remove(&self, path: &str) -> Result<(), String> {
         let at = self.path(path);
-        match self.ask("removing", path, self.store.delete(&at))? {
+        let Some(store) = self.readable()? else { return Ok(()) };
+        match self.ask("removing", path, store.delete(&at))? {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(format!("{}: removing {path}: {error}", self.place)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// Whatever tries and pauses add up to, a request ends.
+    #[test]
+    fn a_server_that_never_answers_is_an_error_in_time() {
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let endpoint = format!("http://{}", silent.local_addr().expect("an address"));
+        let options = [("aws_endpoint", endpoint.as_str()), ("aws_access_key_id", "x"), ("aws_secret_access_key", "x")];
+        let store = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let settings = SnapshotSettings { url: "s3://bucket".into(), store, ..SnapshotSettings::default() };
+        let mut blobs = ObjectBlobs::open(&settings).expect("nothing is asked yet");
+        assert_eq!(blobs.limit, Duration::from_secs(120), "as docs/snapshots.md says");
+        blobs.limit = Duration::from_millis(200);
+        let words = blobs.get("one").expect_err("nobody answers");
+        assert_eq!(words, "s3://bucket: reading one had no answer within 200ms");
+        assert_eq!(blobs.list("").expect_err("nobody answers"), "s3://bucket: listing  had no answer within 200ms");
     }
 }

@@ -1,7 +1,8 @@
 //! The note that says what seed lies among the snapshots, and whether it is whole.
 //!
 //! A seed is a snapshot of transaction 0 of every shard. The note is written before the first of them, and once more when
-//! all are there: a shard that begins from a part of a seed, or beside one, would never be noticed later.
+//! all are there: a shard that begins from a part of a seed, or beside one, would never be noticed later. It outlives the
+//! seed, which goes as all old snapshots do: what is put back in its place must be the same.
 
 use super::Vault;
 use crate::engine::event::Millis;
@@ -50,6 +51,11 @@ impl SeedNote {
     /// The same when all shards are there.
     pub fn whole(self, digests: &[u64]) -> Self {
         Self { is_whole: true, digests: digests.iter().map(|digest| format!("{digest:016x}")).collect(), ..self }
+    }
+
+    /// The same before any shard was there.
+    pub fn unfinished(self) -> Self {
+        Self { is_whole: false, digests: Vec::new(), ..self }
     }
 
     /// Reads the note, if there is one.
@@ -123,7 +129,10 @@ pub fn check(note: Option<&SeedNote>, found: Found<'_>) -> Result<(), String> {
         ));
     }
     match (digest, note.digests.get(shard as usize)) {
-        (None, _) => Err(format!("the seed's snapshot of shard {shard} is missing or damaged: {AGAIN}")),
+        (None, _) => Err(format!(
+            "the seed's snapshot of shard {shard} is missing or damaged: run `shoal seed` again with the same files and \
+             arguments, which puts it back"
+        )),
         (Some(digest), Some(made)) if format!("{digest:016x}") == *made => Ok(()),
         (Some(digest), made) => Err(format!(
             "the snapshot of shard {shard} has digest {digest:016x}, the seed's has {}: it is of another seed; {AGAIN}",

@@ -8,7 +8,7 @@ use super::keeper::{note, noted};
 use super::manifest::Manifest;
 use super::object_blobs::ObjectBlobs;
 use super::settings::SnapshotSettings;
-use super::{Keeper, LoadFailed, Loaded, Outcome, Piece, Vault, load};
+use super::{Keeper, LoadFailed, Loaded, Outcome, Piece, Place, Vault, load};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
@@ -45,9 +45,9 @@ pub struct VaultThread<B = ObjectBlobs> {
 }
 
 impl VaultThread {
-    /// Opens the store of the settings and starts the thread of that name.
+    /// Opens the store of the settings and starts the thread of that name. A store that is away now may come later.
     pub fn start(settings: &SnapshotSettings, name: &str) -> Result<Self, String> {
-        let (own, keepers) = (ObjectBlobs::open(settings)?, ObjectBlobs::open(settings)?);
+        let (own, keepers) = (ObjectBlobs::open_or_later(settings)?, ObjectBlobs::open_or_later(settings)?);
         Self::over(own, keepers, settings.keep as usize, name)
     }
 }
@@ -152,6 +152,10 @@ impl<B: Blobs + Send + 'static> Vault for VaultThread<B> {
         let (footing, loaded) = found.unzip();
         self.footings.insert(shard, footing.map(Box::new));
         Ok(loaded)
+    }
+
+    fn place_before(&mut self, shard: u32, transaction: u64) -> Result<Option<Place>, String> {
+        load::place_before(&self.blobs, shard, transaction)
     }
 
     fn note(&mut self, shard: u32, name: &str, bytes: Option<&[u8]>) -> Result<(), String> {

@@ -159,7 +159,8 @@ impl<L: Log> Worker<L> {
         // What is followed live may lag behind what the shard's last owner knew.
         self.control.read_to_end(&mut self.log, &self.stop)?;
         if !self.follows_control {
-            self.control.check_inputs(&self.inputs())?;
+            let inputs = self.inputs()?;
+            self.control.check_inputs(&inputs)?;
             self.log.start_control(self.control.next())?;
             self.follows_control = true;
             self.tell_rules();
@@ -199,8 +200,9 @@ impl<L: Log> Worker<L> {
         Ok(self.take_control()?)
     }
 
-    fn inputs(&self) -> Inputs {
-        Inputs { topics: self.job.inputs.clone(), partitions: self.job.partitions }
+    fn inputs(&mut self) -> Result<Inputs, Failure> {
+        let ids = self.log.input_ids()?;
+        Ok(Inputs { topics: self.job.inputs.clone(), partitions: self.job.partitions, ids })
     }
 
     /// Says if the rules file of this process is not the one in force.
@@ -222,15 +224,15 @@ impl<L: Log> Worker<L> {
     fn publish_control(&mut self) -> Result<(), Ended> {
         // What another owner published until it lost the shard.
         self.control.read_to_end(&mut self.log, &self.stop)?;
-        self.control.check_inputs(&self.inputs())?;
-        let missing = self.control.missing(&self.inputs(), &self.job.rules, self.job.force_rules)?;
+        let inputs = self.inputs()?;
+        let missing = self.control.missing(&inputs, &self.job.rules, self.job.force_rules)?;
         self.job.force_rules = false;
         let Some(first) = self.places.get_mut(&0).filter(|_| !missing.is_empty()) else { return Ok(()) };
         if self.control.rules_from(0).is_none() {
             // Once published they would be the first for good.
             first.held.check_rules(&self.job.rules)?;
         }
-        tracing::info!(rules = self.job.rules.version, "published to the control topic");
+        tracing::info!(rules = self.job.rules.version, records = missing.len(), "published to the control topic");
         trial::crash_point("control/before");
         let began = self.log.now().monotonic;
         let published = publish(&mut self.log, std::iter::once(&mut first.held), &missing)?;

@@ -1,12 +1,13 @@
 //! The control topic: what gives a shard its meaning travels through it by value, so that replay sees what was seen live.
 //!
-//! One partition, read from its beginning. Keys say what a record is: `inputs` (the ordered input topics and their number of
-//! partitions, as JSON) once and first, `rules/<version>` (the bytes of a rules file). The owner of shard 0 writes them.
+//! One partition, read from its beginning. Keys say what a record is: `inputs` (the ordered input topics, their ids and
+//! their number of partitions, as JSON) first, and again when only the ids are others (`shoal rebuild`),
+//! `rules/<version>` (the bytes of a rules file). The owner of shard 0 writes them.
 
-use super::tail::{Ended, read_some};
+use super::tail::{Ended, read_all};
 use crate::engine::meaning::Meaning;
 use crate::engine::rule::{self, Rules};
-use crate::kafka::{Batch, Failure, Log, Own, Reader, Topic};
+use crate::kafka::{Batch, Failure, Log, Own, Topic};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,17 @@ const RULES_KEY: &str = "rules/";
 pub struct Inputs {
     pub topics: Vec<String>,
     pub partitions: u32,
+    /// Of each topic what tells it from another one of its name; none in older records, and where brokers give none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<String>,
+}
+
+impl Inputs {
+    /// The first topic that is another than then, by its id: place, id then, id now.
+    fn made_anew<'a>(&'a self, now: &'a Self) -> Option<(usize, &'a str, &'a str)> {
+        let mut ids = self.ids.iter().zip(&now.ids).enumerate();
+        ids.find(|(_, (then, now))| then != now).map(|(place, (then, now))| (place, then.as_str(), now.as_str()))
+    }
 }
 
 /// A record to be written to the control topic.
@@ -40,13 +52,7 @@ pub struct Control {
 impl Control {
     /// Reads on to the end as it stands now.
     pub fn read_to_end<L: Log>(&mut self, log: &mut L, stop: &AtomicBool) -> Result<(), Ended> {
-        let mut reader = log.reader(Topic::Own(Own::Control), 0, self.next)?;
-        let end = reader.end();
-        let mut batch = L::Batch::default();
-        while reader.position() < end {
-            read_some(log, &mut reader, end, stop, &mut batch)?;
-            self.take(&batch)?;
-        }
+        let end = read_all(log, (Topic::Own(Own::Control), 0), self.next, stop, |batch| self.take(batch))?;
         self.next = self.next.max(end);
         Ok(())
     }
@@ -123,28 +129,41 @@ impl Control {
     /// # Errors
     /// If the log was started with other inputs.
     pub fn check_inputs(&self, inputs: &Inputs) -> Result<(), Failure> {
-        match &self.inputs {
-            Some(known) if known != inputs => Err(Failure::Stop(format!(
+        let Some(known) = &self.inputs else { return Ok(()) };
+        if (&known.topics, known.partitions) != (&inputs.topics, inputs.partitions) {
+            return Err(Failure::Stop(format!(
                 "the journal is of the inputs {:?} with {} partitions; configured are {:?} with {}. Inputs, their order and \
                  their partitions are fixed for the life of the state: use other topics of our own and another group for \
                  other inputs",
                 known.topics, known.partitions, inputs.topics, inputs.partitions
-            ))),
-            _ => Ok(()),
+            )));
         }
+        match known.made_anew(inputs) {
+            Some((place, then, now)) => Err(Failure::Stop(format!(
+                "the input topic {} is not the one of then: it has id {now}, the state was made from the one with id {then}. \
+                 It was deleted and made anew, or this is another cluster. If the same records stand at the same offsets, \
+                 `shoal rebuild` makes the state from it; else begin anew, with other topics of our own and another group",
+                known.topics[place]
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The record that says that these are the inputs from now on, if that is not what is known.
+    pub fn inputs_anew(&self, inputs: &Inputs) -> Option<ControlRecord> {
+        let is_news = self.inputs.as_ref().is_none_or(|known| known.ids != inputs.ids && !inputs.ids.is_empty());
+        let value = || serde_json::to_vec(inputs).expect("plain data");
+        is_news.then(|| ControlRecord { key: INPUTS_KEY.to_vec(), value: value() })
     }
 
     /// What has to be published at the start. Rules that were in force before come back only by `force`: otherwise two
     /// processes with different files would take turns.
     ///
     /// # Errors
-    /// If the rules cannot follow those in force.
+    /// If the state is of other inputs, or the rules cannot follow those in force.
     pub fn missing(&self, inputs: &Inputs, rules: &Rules, force: bool) -> Result<Vec<ControlRecord>, Failure> {
-        let mut missing = Vec::new();
-        if self.inputs.is_none() {
-            let value = serde_json::to_vec(inputs).expect("plain data");
-            missing.push(ControlRecord { key: INPUTS_KEY.to_vec(), value });
-        }
+        self.check_inputs(inputs)?;
+        let mut missing: Vec<ControlRecord> = self.inputs_anew(inputs).into_iter().collect();
         let is_due = match self.standing(&rules.version) {
             Standing::New => true,
             Standing::Replaced { .. } => force,

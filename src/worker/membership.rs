@@ -1,11 +1,11 @@
 //! What consumers were told last of each customer: the membership topic read back (R12), and rules that have its names.
 
-use super::tail::{Ended, read_some};
+use super::tail::{Ended, read_all};
 use crate::engine::decode::rfc3339;
 use crate::engine::meaning::{AttributeType, DeclaredKind, Meaning};
 use crate::engine::rule::{Rules, read_following};
 use crate::engine::shard::{Published, PublishedValue};
-use crate::kafka::{Batch, Failure, Log, Own, Reader, Topic};
+use crate::kafka::{Batch, Failure, Log, Own, Topic};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,15 +46,9 @@ struct Audience<'a> {
 
 /// Reads a shard's partition of the membership topic to its end.
 pub fn read<L: Log>(log: &mut L, shard: u32, stop: &AtomicBool) -> Result<AllPublished, Ended> {
-    let mut reader = log.reader(Topic::Own(Own::Membership), shard, 0)?;
-    let first = reader.first();
-    reader.seek(first)?;
-    let end = reader.end();
     let mut all = AllPublished::new();
     let mut names = Names::default();
-    let mut batch = L::Batch::default();
-    while reader.position() < end {
-        read_some(log, &mut reader, end, stop, &mut batch)?;
+    read_all(log, (Topic::Own(Own::Membership), shard), 0, stop, |batch| {
         for place in 0..batch.len() {
             let record = batch.record(place);
             let id = std::str::from_utf8(record.key.unwrap_or_default()).map_err(|error| error.to_string());
@@ -62,10 +56,11 @@ pub fn read<L: Log>(log: &mut L, shard: u32, stop: &AtomicBool) -> Result<AllPub
             match id.and_then(|id| Ok((id, published?))) {
                 Ok((id, Some(published))) => drop(all.insert(id.into(), published)),
                 Ok((id, None)) => drop(all.remove(id)),
-                Err(words) => return Err(unreadable(shard, record.offset, &words).into()),
+                Err(words) => return Err(unreadable(shard, record.offset, &words)),
             }
         }
-    }
+        Ok(())
+    })?;
     Ok(all)
 }
 

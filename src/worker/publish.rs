@@ -41,12 +41,8 @@ pub fn publish<'a, L: Log>(
     }
     let mut number_ranges = number_ranges.into_iter();
     for (held, journal) in moved.iter().zip(&journals) {
-        let mut first_on = [true; 3];
-        for output in held.outbox().outputs() {
-            let number = &numbers[number_ranges.next().expect("a number for each output")];
-            let first = std::mem::replace(&mut first_on[output.topic as usize], false);
-            add(&mut transaction, held.number(), output, number, first.then_some(journal.as_slice()));
-        }
+        let numbers = number_ranges.by_ref().map(|range| &numbers[range]);
+        add_outputs(&mut transaction, held.number(), held.outbox().outputs().zip(numbers), journal);
         transaction.records.push(journal_record(held.number(), journal));
         if !(trial::is_sabotaged(Sabotage::TickWithoutOffsets) && is_tick_only(journal)) {
             transaction.offsets.extend(held.input_offsets());
@@ -94,11 +90,8 @@ pub fn repair<L: Log>(
     let numbers: Vec<String> =
         missing.iter().map(|(number, _)| out_text(record.shard, record.transaction, *number)).collect();
     let mut transaction = Transaction::default();
-    let mut first_on = [true; 3];
-    for ((_, output), number) in missing.iter().zip(&numbers) {
-        let first = std::mem::replace(&mut first_on[output.topic as usize], false);
-        add(&mut transaction, record.shard, *output, number.as_bytes(), first.then_some(bytes));
-    }
+    let outputs = missing.iter().map(|(_, output)| *output).zip(numbers.iter().map(String::as_bytes));
+    add_outputs(&mut transaction, record.shard, outputs, bytes);
     if is_orphan {
         transaction.records.push(journal_record(record.shard, bytes));
     }
@@ -148,6 +141,20 @@ fn is_tick_only(journal: &[u8]) -> bool {
 
 fn journal_record(shard: u32, journal: &[u8]) -> OutRecord<'_> {
     OutRecord { topic: Own::Journal, partition: shard, key: None, value: Some(journal), headers: 0..0 }
+}
+
+/// Adds outputs of a shard with their numbers; the first on each topic with a copy of the journal record.
+fn add_outputs<'a>(
+    transaction: &mut Transaction<'a>,
+    shard: u32,
+    outputs: impl Iterator<Item = (Output<'a>, &'a [u8])>,
+    journal: &'a [u8],
+) {
+    let mut first_on = [true; 3];
+    for (output, number) in outputs {
+        let first = std::mem::replace(&mut first_on[output.topic as usize], false);
+        add(transaction, shard, output, number, first.then_some(journal));
+    }
 }
 
 fn add<'a>(

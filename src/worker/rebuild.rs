@@ -12,7 +12,7 @@ mod service;
 pub use plan::{InputPlan, ShardPlan};
 pub use service::rebuild;
 
-use super::control::{Control, Inputs};
+use super::control::{Control, ControlRecord, Inputs};
 use super::held::{Effect, HeldShard, Standing};
 use super::journal::Operation;
 use super::lifecycle::Phase;
@@ -59,10 +59,16 @@ impl<'a, L: Log, B: Blobs> Rebuild<'a, L, B> {
         self.gather()?;
         self.log.fence()?;
         self.control.read_to_end(self.log, self.stop)?;
-        let inputs = Inputs { topics: self.job.inputs.clone(), partitions: self.job.partitions };
+        // Not their ids: if other topics hold the same records, the state is made from these.
+        let inputs = Inputs { ids: Vec::new(), ..self.inputs()? };
         self.control.check_inputs(&inputs)?;
         self.rules()?;
         (0..self.job.partitions).map(|shard| plan::look(self.log, self.keeper, self.job, shard, self.stop)).collect()
+    }
+
+    fn inputs(&mut self) -> Result<Inputs, Failure> {
+        let ids = self.log.input_ids()?;
+        Ok(Inputs { topics: self.job.inputs.clone(), partitions: self.job.partitions, ids })
     }
 
     /// Makes the shards anew that are not so already.
@@ -113,7 +119,11 @@ impl<'a, L: Log, B: Blobs> Rebuild<'a, L, B> {
         self.store(&mut held)?;
         trial::crash_point("rebuild/snapshot");
         held.stand_before_rebuild();
-        publish(self.log, std::iter::once(&mut held), &[])?;
+        // The last shard says of which topics the state is now.
+        let inputs = self.inputs()?;
+        let is_last = shard + 1 == self.job.partitions;
+        let anew: Vec<ControlRecord> = self.control.inputs_anew(&inputs).filter(|_| is_last).into_iter().collect();
+        publish(self.log, std::iter::once(&mut held), &anew)?;
         trial::crash_point("rebuild/journal");
         tracing::info!(shard, transaction = held.transaction(), "made anew");
         Ok(())
@@ -124,16 +134,9 @@ impl<'a, L: Log, B: Blobs> Rebuild<'a, L, B> {
         let mut held = HeldShard::new(plan.shard, self.job.shard.clone(), &self.job.inputs, &self.job.source);
         held.become_next(Phase::Recovering);
         let seed = load_seed(self.keeper, plan.shard, self.stop)?;
-        match seed {
-            Some(seed) => held.restore_seed(seed).map_err(|words| stop(&format!("shard {}: {words}", plan.shard)))?,
-            None if plan.is_seeded => {
-                return Err(stop(&format!(
-                    "shard {} began from a seed, which is not in the store any more. Make it again with `shoal seed` from \
-                     the same files, then run this again",
-                    plan.shard
-                )));
-            }
-            None => {}
+        check_seed(plan, seed.as_ref())?;
+        if let Some(seed) = seed {
+            held.restore_seed(seed).map_err(|words| stop(&format!("shard {}: {words}", plan.shard)))?;
         }
         held.apply(&Operation::Control(rules_at), Some(rules), Effect::Muted);
         while held.is_sweeping() {
@@ -163,6 +166,22 @@ fn load_seed(vault: &mut dyn Vault, shard: u32, stop_flag: &AtomicBool) -> Resul
         LoadFailed::Away(words) => stop(&format!("shard {shard}: the store of snapshots: {words}")),
         LoadFailed::Interrupted => Ended::Interrupted,
     })
+}
+
+/// A shard that began from a seed begins from the same one. One whose journal is lost takes the seed that is there.
+fn check_seed(plan: &ShardPlan, found: Option<&Loaded>) -> Result<(), Ended> {
+    const AGAIN: &str = "Make it again with `shoal seed` from the same files, with the same arguments and into the same \
+                         place, then run this again";
+    let shard = plan.shard;
+    match (plan.seed, found.map(|seed| seed.head.state.digest)) {
+        (Some(_), None) => {
+            Err(stop(&format!("shard {shard} began from a seed, which is not in the store any more. {AGAIN}")))
+        }
+        (Some(began), Some(found)) if began != found => Err(stop(&format!(
+            "shard {shard} began from a seed with digest {began:016x}; the one in the store has {found:016x}. {AGAIN}"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn not_stored(shard: u32, words: &str) -> String {

@@ -6,6 +6,7 @@
 //! last transaction do not agree with the journal they are put right ([`Tail`]).
 
 mod inputs;
+mod reach;
 mod snapshot;
 
 use super::board::{Advance, Board};
@@ -234,7 +235,8 @@ impl<L: Log> Recovery<'_, L> {
                 record,
                 &format!(
                     "it began from a seed with digest {digest:016x}, which is not among the snapshots. Put the seed back \
-                     where it was, or make the state anew with `shoal rebuild`"
+                     where it was with `shoal seed` from the same files; if this does not do then, `shoal rebuild` makes the \
+                     state anew from it"
                 ),
             )),
             Operation::Rebuild(digest) => Err(refuse(

@@ -268,6 +268,27 @@ fn read_on<L: Log>(
     Ok(())
 }
 
+/// Visits a partition's records, batch by batch, from an offset or its oldest record to its end as it stands now; that end.
+pub fn read_all<L: Log>(
+    log: &mut L,
+    (topic, partition): (Topic, u32),
+    from: i64,
+    stop: &AtomicBool,
+    mut visit: impl FnMut(&L::Batch) -> Result<(), Failure>,
+) -> Result<i64, Ended> {
+    let mut reader = log.reader(topic, partition, from)?;
+    let (first, end) = (reader.first(), reader.end());
+    if first > from {
+        reader.seek(first)?;
+    }
+    let mut batch = L::Batch::default();
+    while reader.position() < end {
+        read_some(log, &mut reader, end, stop, &mut batch)?;
+        visit(&batch)?;
+    }
+    Ok(end)
+}
+
 /// Reads until there is a record or the end is reached.
 pub fn read_some<L: Log>(
     log: &mut L,

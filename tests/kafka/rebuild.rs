@@ -70,14 +70,25 @@ fn what_was_lost_is_made_anew_and_only_differences_are_published() {
     let rules = RULES.replace("min_dwell = \"7d\"\n", "");
     std::fs::write(&settings.rules, &rules).unwrap();
     let lines = shop(71, 120, 2_000);
-    produce(broker, &input, &lines, PARTITIONS);
+    let (first, rest) = lines.split_at(600);
+    produce(broker, &input, first, PARTITIONS);
+    run_until_done(broker, folder, &settings);
+    let older = broker.end(&input, 0);
+    produce(broker, &input, rest, PARTITIONS);
     run_until_done(broker, folder, &settings);
     let before = changes_on(broker, &settings);
 
-    // The snapshots are lost, and the inputs no longer reach back.
-    std::fs::remove_dir_all(folder.join("snapshots")).unwrap();
+    // The inputs no longer reach back to the older of two snapshots: a warning, since the newest one is there.
     let cut = 400;
+    assert!(older < cut, "{older} records before the older snapshot");
     broker.delete_records(&input, 0, cut);
+    let service = Service::start(folder, &settings, "only", 0);
+    service.wait_until_says(&format!("partition 0, begins at offset {cut}, and the older snapshot"));
+    assert!(service.says().contains(&format!("goes on from {older}: were the newest")), "{}", service.says());
+    service.stop();
+
+    // The snapshots are lost too.
+    std::fs::remove_dir_all(folder.join("snapshots")).unwrap();
     let words = Service::start(folder, &settings, "only", 0).refused();
     assert!(words.contains("`shoal rebuild`") && words.contains("which now begins at 400"), "{words}");
     let told = Service::rebuild(&settings, &[("SHOAL_CRASH_AT", "rebuild/snapshot")]);
@@ -131,4 +142,23 @@ fn what_was_lost_is_made_anew_and_only_differences_are_published() {
         let shard = partition_of(Partitioner::Murmur2, change["customer_id"].as_str().unwrap().as_bytes(), PARTITIONS);
         assert_eq!(shard, 0, "of the other shard all records are there: {change}");
     }
+}
+
+/// Under the newer protocol the group is described otherwise, and sessions are the broker's.
+#[test]
+fn a_rebuild_waits_until_nobody_is_in_a_group_of_the_newer_protocol() {
+    let Some(broker) = support::broker() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut settings = settings(broker, folder, "rebuild-alone", PARTITIONS as i32);
+    settings.snapshots.url = folder.join("snapshots").to_str().unwrap().to_owned();
+    produce(broker, &settings.kafka.inputs[0], &shop(72, 20, 100), PARTITIONS);
+    let newer = [("SHOAL__KAFKA__GROUP_PROTOCOL", "consumer")];
+    let service = Service::start_with(folder, &settings, "lives", 0, &newer);
+    wait_until_done(broker, &settings.kafka, PARTITIONS);
+    let rebuild = Service::start_rebuild(folder, &settings, &newer);
+    rebuild.wait_until_says("has members: lives-0 at ");
+    service.stop();
+    let told = rebuild.done();
+    assert!(told.contains("2 shards were made anew"), "{told}");
 }

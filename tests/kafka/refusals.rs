@@ -42,13 +42,20 @@ fn inputs_that_no_longer_reach_back() {
 fn an_input_that_was_made_anew() {
     let Some(broker) = support::broker() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let settings = done(broker, folder.path(), "refuse-other");
-    let input = &settings.kafka.inputs[0];
-    broker.delete_topic(input);
-    broker.create_topic(input, PARTITIONS as i32, &[("retention.ms", "-1")]);
-    produce(broker, input, &shop(32, 60, 500), PARTITIONS);
+    let mut settings = done(broker, folder.path(), "refuse-other");
+    let input = settings.kafka.inputs[0].clone();
+    broker.delete_topic(&input);
+    broker.create_topic(&input, PARTITIONS as i32, &[("retention.ms", "-1")]);
+    // Even with the same records, which no hash would find.
+    produce(broker, &input, &shop(31, 50, 400), PARTITIONS);
     let words = refusal(folder.path(), &settings);
-    assert!(words.contains(": the records of a step are not those of then"), "{words}");
+    assert!(words.contains("is not the one of then: it has id") && words.contains("`shoal rebuild`"), "{words}");
+    settings.snapshots.url = folder.path().join("snapshots").to_str().unwrap().to_owned();
+    let (done, words) = Service::rebuild(&settings, &[]);
+    assert!(done, "{words}");
+    let service = Service::start(folder.path(), &settings, "only", 0);
+    service.wait_until_says("snapshot loaded");
+    service.stop();
 }
 
 #[test]

@@ -41,6 +41,25 @@ impl Service {
         (out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned())
     }
 
+    /// Starts `shoal rebuild`, which may have to wait.
+    pub fn start_rebuild(folder: &Path, settings: &RunSettings, variables: &[(&str, &str)]) -> Self {
+        let log = folder.join("rebuild.log");
+        let mut command = Self::command(settings, "only", 0);
+        command.args(["rebuild", "--yes"]).envs(variables.iter().copied()).stderr(File::create(&log).unwrap());
+        Self { child: command.spawn().expect("the program starts"), log }
+    }
+
+    /// Waits until it ends by itself, well.
+    pub fn done(mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "it goes on: {}", self.says());
+            std::thread::yield_now();
+        }
+        assert!(self.child.wait().unwrap().success(), "{}", self.says());
+        self.says()
+    }
+
     fn command(settings: &RunSettings, instance: &str, changes_per_minute: u64) -> Command {
         let (kafka, topics) = (&settings.kafka, &settings.kafka.topics);
         let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));

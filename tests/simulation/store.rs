@@ -10,7 +10,7 @@ use bytes::Bytes;
 use shoal::kafka::memory::Cluster;
 use shoal::random::Random;
 use shoal::store::blobs::{Blobs, Created, Listing, MemoryBlobs};
-use shoal::store::{Keeper, LoadFailed, Loaded, Outcome, Piece, Vault};
+use shoal::store::{Keeper, LoadFailed, Loaded, Outcome, Piece, Place, Vault};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -252,6 +252,10 @@ impl Vault for SlowVault {
             Err(LoadFailed::Interrupted) => {}
         }
         loaded
+    }
+
+    fn place_before(&mut self, shard: u32, transaction: u64) -> Result<Option<Place>, String> {
+        self.keeper.place_before(shard, transaction)
     }
 
     fn note(&mut self, shard: u32, name: &str, bytes: Option<&[u8]>) -> Result<(), String> {

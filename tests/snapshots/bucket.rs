@@ -5,7 +5,8 @@ use super::world::{SHARD, World, load};
 use bytes::Bytes;
 use shoal::store::blobs::{Blobs, Created, Listing, MemoryBlobs};
 use shoal::store::{ObjectBlobs, Outcome, Piece, SnapshotSettings, Vault, VaultThread};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -20,8 +21,7 @@ impl Server {
     fn start() -> Option<Self> {
         let interpreter = python::interpreter()?;
         // The server cannot choose a free port itself.
-        let port =
-            std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
         let mut process = Command::new(interpreter)
             .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.port().to_string()])
             .stdout(Stdio::null())
@@ -51,7 +51,6 @@ impl Server {
 
     /// Makes a bucket, which Shoal itself does not.
     fn make_bucket(&self, name: &str) {
-        use std::io::{Read, Write};
         let host = self.endpoint.trim_start_matches("http://");
         let mut stream = std::net::TcpStream::connect(host).expect("the server");
         let request = format!("PUT /{name} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
@@ -216,6 +215,45 @@ fn in_a_bucket() {
     assert_eq!(blobs.get("one"), Ok(None));
     let missing = ObjectBlobs::open(&server.settings("s3://nobody/x")).expect("nothing is asked yet");
     assert!(missing.put("one", "a".into()).expect_err("no bucket").contains("NoSuchBucket"));
+}
+
+/// Answers as a server does that knows no conditions: whatever has one is not implemented. Anything else is not found.
+fn serve_without_conditions(listener: &TcpListener) {
+    for stream in listener.incoming() {
+        let mut stream = stream.expect("a connection");
+        let mut request = BufReader::new(stream.try_clone().expect("the same one"));
+        let (mut has_condition, mut length) = (false, 0);
+        loop {
+            let mut line = String::new();
+            if request.read_line(&mut line).unwrap_or(0) <= 2 {
+                break;
+            }
+            let (name, value) = line.split_once(':').unwrap_or((&line, ""));
+            has_condition |= name.eq_ignore_ascii_case("if-none-match");
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse().expect("a length");
+            }
+        }
+        // A connection that is closed with something unread is reset, and the answer lost.
+        let mut body = vec![0; length];
+        let _ = request.read_exact(&mut body);
+        let status = if has_condition { "501 Not Implemented" } else { "404 Not Found" };
+        let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    }
+}
+
+#[test]
+fn a_store_that_knows_no_conditional_puts_makes_no_manifest_and_says_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || serve_without_conditions(&listener));
+    let options = [("aws_endpoint", endpoint.as_str()), ("aws_access_key_id", "x"), ("aws_secret_access_key", "x")];
+    let store = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let settings = SnapshotSettings { url: "s3://shoal/prefix".into(), store, ..SnapshotSettings::default() };
+    let blobs = ObjectBlobs::open(&settings).expect("nothing is asked yet");
+    let words = blobs.create("manifest", "a".into()).expect_err("it is not implemented");
+    assert!(words.contains("creating manifest") && words.contains("501"), "{words}");
+    assert_eq!(blobs.get("manifest"), Ok(None));
 }
 
 #[test]

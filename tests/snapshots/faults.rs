@@ -294,3 +294,41 @@ fn a_real_disk_that_is_full_or_read_only_fails_the_snapshot() {
     let loaded = load(&mut Keeper::new(open(), 2, 0)).expect("a snapshot");
     assert_eq!(world.restore(loaded).fingerprint(), fingerprint);
 }
+
+#[test]
+fn a_folder_that_cannot_be_made_at_the_start_is_made_later() {
+    let Some(disk) = SmallDisk::mount() else {
+        return println!("SKIPPED: only root can mount a small disk; the same is tested without writing");
+    };
+    assert!(mount(&["-o", "remount,ro"], disk.0.path()), "read-only");
+    let url = disk.0.path().join("snapshots").to_string_lossy().into_owned();
+    let settings = SnapshotSettings { url, ..SnapshotSettings::default() };
+    let words = ObjectBlobs::open(&settings).err().expect("a command does not wait");
+    assert!(words.contains("the folder cannot be made") && words.contains("Read-only file system"), "{words}");
+    let mut world = World::new(29, 60);
+    world.happen(100);
+    let mut keeper = Keeper::new(ObjectBlobs::open_or_later(&settings).expect("it may come"), 2, 1);
+    assert!(load(&mut keeper).is_none(), "nothing can be in it");
+    let (_, outcome) = world.snapshot(&mut keeper, 0);
+    assert!(outcome.result.expect_err("read-only").contains("Read-only file system"));
+    assert!(mount(&["-o", "remount,rw"], disk.0.path()), "writable");
+    let fingerprint = world.store(&mut keeper);
+    let loaded = load(&mut Keeper::new(ObjectBlobs::open(&settings).expect("a folder"), 2, 0)).expect("a snapshot");
+    assert_eq!(world.restore(loaded).fingerprint(), fingerprint);
+}
+
+#[test]
+fn a_place_that_is_away_is_empty_and_a_wrong_one_is_refused() {
+    // Nobody can make a folder here.
+    let settings = |url: &str| SnapshotSettings { url: url.to_owned(), ..SnapshotSettings::default() };
+    let blobs = ObjectBlobs::open_or_later(&settings("/proc/shoal/snapshots")).expect("it may come");
+    assert_eq!((blobs.list("shard-00000"), blobs.get("shard-00000/x")), (Ok(Listing::default()), Ok(None)));
+    assert_eq!(blobs.remove("shard-00000/x"), Ok(()));
+    let words = blobs.put("shard-00000/x", Bytes::new()).expect_err("there is no folder");
+    assert!(words.contains("snapshots cannot be kept at /proc/shoal/snapshots"), "{words}");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let path = file.path().to_str().expect("a path");
+    for wrong in [path.to_owned(), format!("{path}/snapshots"), "gs://bucket".to_owned()] {
+        assert!(ObjectBlobs::open_or_later(&settings(&wrong)).is_err(), "{wrong}");
+    }
+}

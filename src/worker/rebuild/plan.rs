@@ -3,7 +3,7 @@
 use crate::kafka::{Batch, Failure, Log, Own, Reader, Topic};
 use crate::store::Vault;
 use crate::worker::journal::{JournalRecord, Operation};
-use crate::worker::tail::{Ended, Tail, read_journal_record, read_some};
+use crate::worker::tail::{Ended, Tail, read_all, read_journal_record};
 use crate::worker::work::Job;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,8 +17,8 @@ pub struct ShardPlan {
     pub transaction: u64,
     /// Number of the last output.
     pub outputs: u64,
-    /// Its journal begins with a seed.
-    pub is_seeded: bool,
+    /// Digest of the seed that its journal begins with.
+    pub seed: Option<u64>,
     /// It was made anew, and nothing has happened since.
     pub is_done: bool,
     pub inputs: Vec<InputPlan>,
@@ -55,7 +55,7 @@ impl fmt::Display for ShardPlan {
         if self.is_done {
             return write!(f, "shard {shard}: made anew at transaction {transaction} already; nothing to do");
         }
-        let seed = if self.is_seeded { "its seed, then " } else { "" };
+        let seed = if self.seed.is_some() { "its seed, then " } else { "" };
         write!(f, "shard {shard}: the journal ends with transaction {transaction}; the state is made from {seed}")?;
         for (place, input) in self.inputs.iter().enumerate() {
             let comma = if place > 0 { ", " } else { "" };
@@ -78,7 +78,7 @@ struct Past {
     /// Where the first step of each topic began.
     first: Vec<Option<i64>>,
     skipped: BTreeSet<(u16, i64)>,
-    is_seeded: bool,
+    seed: Option<u64>,
     is_done: bool,
 }
 
@@ -123,8 +123,8 @@ pub fn look<L: Log>(
         inputs.push(InputPlan { topic: name.clone(), wanted, oldest, end });
     }
     let is_done = past.is_done && has_snapshot(vault, shard, transaction)?;
-    let Past { skipped, is_seeded, .. } = past;
-    Ok(ShardPlan { shard, transaction, outputs, is_seeded, is_done, inputs, skipped })
+    let Past { skipped, seed, .. } = past;
+    Ok(ShardPlan { shard, transaction, outputs, seed, is_done, inputs, skipped })
 }
 
 /// The journal's last record: of a torn transaction the copy of it in the outputs.
@@ -139,18 +139,14 @@ fn last_record(tail: &Tail, shard: u32) -> Result<Option<JournalRecord>, Failure
 impl Past {
     fn read<L: Log>(log: &mut L, shard: u32, topics: usize, stop: &AtomicBool) -> Result<Self, Ended> {
         let mut past = Self { first: vec![None; topics], ..Self::default() };
-        let mut reader = log.reader(Topic::Own(Own::Journal), shard, i64::MAX)?;
-        let (first, end) = (reader.first(), reader.end());
-        reader.seek(first)?;
-        let mut batch = L::Batch::default();
-        while reader.position() < end {
-            read_some(log, &mut reader, end, stop, &mut batch)?;
+        read_all(log, (Topic::Own(Own::Journal), shard), 0, stop, |batch| {
             for place in 0..batch.len() {
                 let record = batch.record(place);
                 let read = read_journal_record(shard, record.offset, record.value.unwrap_or_default())?;
                 past.take(&read.operations);
             }
-        }
+            Ok(())
+        })?;
         Ok(past)
     }
 
@@ -166,7 +162,7 @@ impl Past {
                     }
                 }
                 Operation::Skip { topic, offset } => drop(self.skipped.insert((*topic, *offset))),
-                Operation::Seed(_) => self.is_seeded = true,
+                Operation::Seed(digest) => self.seed = Some(*digest),
                 _ => {}
             }
         }

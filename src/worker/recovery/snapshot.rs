@@ -35,6 +35,7 @@ impl<L: Log> Recovery<'_, L> {
         let (rules, old_rules) = self.rules_of(held, &loaded)?;
         held.restore(loaded, rules, old_rules);
         tracing::info!(shard = held.number(), transaction = place.transaction, journal_end = last, "snapshot loaded");
+        self.tell_gaps(held, place.transaction);
         match &tail.journal {
             Some(record)
                 if record.transaction == place.transaction && record.digest != digest && !trial::is_blind() =>
