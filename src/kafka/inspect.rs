@@ -285,6 +285,7 @@ mod tests {
         let described = Described {
             name: name.into(),
             error: None,
+            id: String::new(),
             replicas: vec![replicas; 4],
             allowed: Some(allowed.to_vec()),
             members: Vec::new(),
