@@ -241,8 +241,11 @@ Three dashboards for Grafana, in `deploy/grafana`; they want the recording rules
 pictures, was written by `deploy/grafana/draw.py` from a real Prometheus that scraped two `shoal run` with a small, lively
 stream (`tests/observe`), in which what takes 60 days elsewhere takes 10 seconds.
 **Grafana itself was not run**: the pictures show each panel's queries, place, title, legend and unit, not Grafana's
-looks. (A session begins only after 30 minutes without browsing: that is why conversion is far above 100 % here.) In queries
-`$instance`, `$segmentation` and `$cause` are the dashboard's variables, `$__rate_interval` and `$__range` Grafana's own.
+looks. Where one says *No data* there was nothing of the kind: the rules had no alert, no shard was just being recovered.
+(A session begins only after 30 minutes without browsing: that is why conversion is far above 100 % here.)
+
+In queries `$instance`, `$segmentation` and `$cause` are the dashboard's variables, `$__rate_interval` and `$__range`
+Grafana's own. What stands behind "Gave" is the last value of each series.
 """
 
 KINDS = {"timeseries": draw_timeseries, "stat": draw_stat, "bargauge": draw_bargauge, "table": draw_table}
