@@ -34,6 +34,7 @@ pub fn run(scenario: &Scenario, random: &mut Random) -> Result<Outcome, String> 
         follower: Follower::default(),
         effects: Effects::default(),
         outcome: Outcome::default(),
+        orders: 0,
         topic: topic(scenario),
     };
     let mut rest = scenario.inputs.as_slice();
@@ -43,6 +44,7 @@ pub fn run(scenario: &Scenario, random: &mut Random) -> Result<Outcome, String> 
     }
     run.finish(scenario, random);
     run.follower.finish(&run.shard);
+    tallies::compare_orders(&run.shard, run.orders);
     RESTORED.fetch_add(run.follower.restored, Ordering::Relaxed);
     Ok(run.outcome)
 }
@@ -53,6 +55,8 @@ struct Run {
     follower: Follower,
     effects: Effects,
     outcome: Outcome,
+    /// Counted by what customers were in.
+    orders: u64,
     topic: String,
 }
 
@@ -119,6 +123,7 @@ impl Run {
         self.follower.follow(&self.shard, &input);
         self.shard.apply(input, &mut self.effects);
         tallies::compare(&self.shard);
+        self.orders += tallies::take_orders(&mut self.shard);
         for rejected in &self.effects.rejected {
             self.outcome.rejected.push((rejected.offset, rejected.reason.name().to_string()));
         }

@@ -3,7 +3,7 @@
 use shoal::engine::event::{DAY, HOUR, Millis, NEVER};
 use shoal::engine::profile::Held;
 use shoal::engine::rule::Target;
-use shoal::engine::shard::Shard;
+use shoal::engine::shard::{Deeds, Shard};
 use std::collections::BTreeMap;
 
 /// Time is counted in pieces of so many bits.
@@ -37,5 +37,23 @@ pub fn compare(shard: &Shard) {
         let end = piece(shard.watermark().saturating_add(ms));
         let due = armed.iter().filter(|armed| **armed != NEVER && piece(**armed) <= end).count() as u64;
         assert_eq!(shard.due_within(ms), due, "within {ms} ms");
+    }
+}
+
+/// What was done since the last time is counted once under each target; the orders of it.
+pub fn take_orders(shard: &mut Shard) -> u64 {
+    let mut by_target: BTreeMap<String, Deeds> = BTreeMap::new();
+    shard.take_deeds(|target, _, deeds| by_target.entry(target.name.clone()).or_default().add(&deeds));
+    let all: Vec<&Deeds> = by_target.values().collect();
+    assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{by_target:?}");
+    assert!(all.is_empty() || all.len() == shard.rules().targets.len(), "{by_target:?}");
+    all.first().map_or(0, |deeds| deeds.orders)
+}
+
+/// As long as nobody leaves, customers know of all their orders.
+pub fn compare_orders(shard: &Shard, orders: u64) {
+    let profiles = shard.profiles();
+    if shard.head().customers_made as usize == profiles.len() {
+        assert_eq!(orders, profiles.rows().map(|row| u64::from(profiles.row(row).placed)).sum::<u64>());
     }
 }
