@@ -7,7 +7,7 @@
 //! | any | not authorised | stop: a right is missing |
 //! | fetch | offset out of range; topic deleted or made anew; more partitions | stop |
 //! | fetch | a batch that cannot be read | stop: the client would leave it out |
-//! | group | another process of the same `instance` (classic: the older is told; consumer: the newer, if it lasts) | stop |
+//! | group | another process of the same `instance` (classic: who is fenced twice in a minute, since once may be ourselves; consumer: the newer, if it lasts) | stop |
 //! | group | our own former self under the protocol `consumer`, not missed yet | retried until its session is over |
 //! | group | protocol or assignor the broker does not know, session time-out it does not allow | stop |
 //! | group | fenced, unknown or late otherwise | the client joins again; shards are lost and given anew |
@@ -49,7 +49,6 @@ pub fn of_fetch(code: Code, words: String) -> Result<(), Failure> {
 /// Of an error of the member of the group.
 pub fn of_group(code: Code, words: String) -> Result<(), Failure> {
     match code {
-        Code::FencedInstanceId => Err(of_instance(&words)),
         Code::UnsupportedVersion | Code::UnsupportedFeature => Err(Failure::Stop(format!(
             "{words}. `group_protocol = \"consumer\"` needs Kafka 4.0 or later; with an older broker use \"classic\""
         ))),
@@ -211,7 +210,7 @@ mod tests {
         stop(of_fetch(Code::BadCompression, "it".into()).unwrap_err(), "left out");
         stop(of_fetch(Code::TopicAuthorizationFailed, "it".into()).unwrap_err(), "right on the topic");
         stop(of_group(Code::GroupAuthorizationFailed, "it".into()).unwrap_err(), "right on the consumer group");
-        stop(of_group(Code::FencedInstanceId, "it".into()).unwrap_err(), "same `instance`");
+        stop(of_instance("it"), "same `instance`");
         stop(of_transaction(Code::TransactionalIdAuthorizationFailed, "it".into()), "transactional id");
         stop(of_transaction(Code::MessageSizeTooLarge, "it".into()), "max.message.bytes");
     }

@@ -38,6 +38,8 @@ const NAME_WAIT: Duration = Duration::from_secs(75);
 /// From a first epoch to the partitions that came with it.
 const TOLD_WAIT: Duration = Duration::from_secs(1);
 const JOIN_AGAIN: Duration = Duration::from_secs(1);
+/// A member that is fenced once more within this time has a twin, a process of the same name.
+const TWIN_WAIT: Duration = Duration::from_secs(60);
 
 /// Context of the group's consumers; its callbacks run on the control thread.
 #[derive(Clone)]
@@ -102,12 +104,14 @@ impl Shared {
         self.consumer.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// There is no member any more: nothing may be published until the worker has let go.
-    fn lose_all(&self) {
+    /// There is no member any more: nothing may be published until the worker has let go. Gives the shards that it is to let
+    /// go of.
+    fn lose_all(&self) -> Vec<u32> {
         let mut held = self.lock();
         let shards: Vec<u32> = std::mem::take(&mut held.inputs_by_shard).into_keys().collect();
-        held.broken = !shards.is_empty();
-        held.awaited.extend(shards);
+        held.broken |= !shards.is_empty();
+        held.awaited.extend(&shards);
+        shards
     }
 
     fn note(&self, answered: KafkaResult<()>) {
@@ -268,6 +272,8 @@ enum Done {
     Leaving,
     /// The name belongs to a member whose session is not over.
     NameTaken(String),
+    /// The name belongs to a member that joined later.
+    Fenced(String),
     Failed(Failure),
 }
 
@@ -284,6 +290,7 @@ impl Control {
 
     fn run(self, mut consumer: Arc<GroupConsumer>) {
         let mut taken_since: Option<Instant> = None;
+        let mut fenced_at: Option<Instant> = None;
         let failure = loop {
             let joined = Instant::now();
             let done = self.serve(&consumer);
@@ -305,6 +312,18 @@ impl Control {
                     }
                     std::thread::park_timeout(JOIN_AGAIN);
                 }
+                // After a broker has died a request to join may have been heard twice: then it was ourselves who joined later.
+                Done::Fenced(words) => {
+                    let before = fenced_at.replace(Instant::now());
+                    if before.is_some_and(|before| before.elapsed() < TWIN_WAIT) {
+                        break fate::of_instance(&words);
+                    }
+                    tracing::warn!(target: "kafka", "{words}; joining again, since it may have been this process itself");
+                    let shards = self.shared.lose_all();
+                    if !shards.is_empty() {
+                        self.shared.inbox.tell(Ok(News::Revoked { shards, lost: true }));
+                    }
+                }
             }
             consumer = match self.join() {
                 Ok(consumer) => consumer,
@@ -321,8 +340,13 @@ impl Control {
             let Some(Err(error)) = consumer.poll(CONTROL_POLL) else { continue };
             let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
             let (code, words) = consumer.client().fatal_error().unwrap_or_else(|| (code, error.to_string()));
-            match fate::of_group(code, format!("member {} of the group: {words}", self.member)) {
-                _ if code == RDKafkaErrorCode::UnreleasedInstanceId => return Done::NameTaken(words),
+            let words = format!("member {} of the group: {words}", self.member);
+            match code {
+                RDKafkaErrorCode::UnreleasedInstanceId => return Done::NameTaken(words),
+                RDKafkaErrorCode::FencedInstanceId => return Done::Fenced(words),
+                _ => {}
+            }
+            match fate::of_group(code, words) {
                 Err(failure) => return Done::Failed(failure),
                 Ok(()) => {}
             }

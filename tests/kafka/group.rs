@@ -2,6 +2,7 @@
 
 use crate::bare::{at, joined, news, produced, settings, take, to, until};
 use crate::support::{self, Broker};
+use rdkafka::config::FromClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use shoal::kafka::{Failure, GroupProtocol, KafkaLog, KafkaSettings, Log, News, Own, Topic, Transaction};
 use std::collections::BTreeSet;
@@ -55,6 +56,41 @@ fn one(value: &str, offset: i64) -> Transaction<'_> {
 fn changes(broker: &Broker, settings: &KafkaSettings) -> Vec<String> {
     let records = broker.read_committed(&settings.topics.changes);
     records.into_iter().map(|record| String::from_utf8(record.value.unwrap()).unwrap()).collect()
+}
+
+#[test]
+fn a_member_that_is_fenced_joins_again_and_of_twins_one_stops() {
+    let Some(broker) = support::broker() else { return };
+    let settings = group_settings(&broker, "group-fenced", BOTH[0], &["a"]);
+    let mut first = Member::join(&settings, 0);
+    until_shared(std::slice::from_mut(&mut first), &[2]);
+    // Somebody of the same name comes and goes, as after a request to join that was heard twice.
+    let visitor = BaseConsumer::<rdkafka::consumer::DefaultConsumerContext>::from_config(
+        broker.client().set("group.id", &settings.group).set("group.instance.id", format!("{}-0", settings.instance)),
+    );
+    let visitor = visitor.unwrap();
+    visitor.subscribe(&[settings.inputs[0].as_str()]).unwrap();
+    until("shards that are lost", || {
+        let _ = visitor.poll(Duration::from_millis(20));
+        first.follow();
+        first.shards.is_empty().then_some(())
+    });
+    assert!(first.heard.iter().any(|news| matches!(news, News::Revoked { lost: true, .. })), "{:?}", first.heard);
+    drop(visitor);
+    until_shared(std::slice::from_mut(&mut first), &[2]);
+
+    let mut twins = [first.log, KafkaLog::join(&settings, 0).unwrap()];
+    let words = until("a twin that stops", || {
+        twins.iter_mut().find_map(|twin| match twin.poll(Duration::from_millis(20)) {
+            Err(Failure::Stop(words)) => Some(words),
+            Ok(News::Revoked { shards, .. }) => {
+                twin.release(&shards);
+                None
+            }
+            _ => None,
+        })
+    });
+    assert!(words.contains("same `instance`"), "{words}");
 }
 
 #[test]
