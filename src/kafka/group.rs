@@ -346,9 +346,8 @@ impl Control {
                 RDKafkaErrorCode::FencedInstanceId => return Done::Fenced(words),
                 _ => {}
             }
-            match fate::of_group(code, words) {
-                Err(failure) => return Done::Failed(failure),
-                Ok(()) => {}
+            if let Err(failure) = fate::of_group(code, words) {
+                return Done::Failed(failure);
             }
         }
         Done::Leaving

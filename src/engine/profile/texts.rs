@@ -172,12 +172,12 @@ impl Texts {
         known.take(count).map(|(place, entry)| (place as TextReference, Arc::clone(&entry.text))).collect()
     }
 
-    /// Bytes held, without what the allocator adds.
     /// Different texts.
     pub fn len(&self) -> usize {
         self.by_bytes.len()
     }
 
+    /// Bytes held, without what the allocator adds.
     pub fn bytes(&self) -> usize {
         self.bytes
             + self.entries.capacity() * size_of::<Entry>()
