@@ -61,7 +61,7 @@ fn changes(broker: &Broker, settings: &KafkaSettings) -> Vec<String> {
 #[test]
 fn a_member_that_is_fenced_joins_again_and_of_twins_one_stops() {
     let Some(broker) = support::broker() else { return };
-    let settings = group_settings(&broker, "group-fenced", BOTH[0], &["a"]);
+    let settings = group_settings(broker, "group-fenced", BOTH[0], &["a"]);
     let mut first = Member::join(&settings, 0);
     until_shared(std::slice::from_mut(&mut first), &[2]);
     // Somebody of the same name comes and goes, as after a request to join that was heard twice.
