@@ -58,8 +58,6 @@ membership = "{name}.membership"
 rejected = "{name}.rejected"
 journal = "{name}.journal"
 control = "{name}.control"
-census = "{name}.census"
-alerts = "{name}.alerts"
 [worker]
 workers = {workers}
 [admin]

@@ -9,7 +9,6 @@ use super::fate;
 use super::inbox::Inbox;
 use super::raw::{PrivateQueue, QueueEvent};
 use super::reader::{KafkaBatch, learn_topic};
-use super::settings::OwnTopics;
 use super::watch::{Answers, Watch, Watching};
 use super::{Batch, ClientReport, Failure, InputOffset, KafkaSettings, Own, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -78,7 +77,7 @@ pub struct Fetcher {
     watch: Watch,
     consumer: Arc<BaseConsumer<Watching>>,
     inputs: Vec<String>,
-    own: OwnTopics,
+    control: String,
     inbox: Arc<Inbox>,
     clock: Instant,
 }
@@ -110,7 +109,7 @@ impl Fetcher {
             watch: Watch::spawn(Arc::clone(&consumer))?,
             consumer,
             inputs: settings.inputs.clone(),
-            own: settings.topics.clone(),
+            control: settings.topics.control.clone(),
             inbox: Arc::clone(inbox),
             clock,
         })
@@ -119,7 +118,8 @@ impl Fetcher {
     fn name(&self, topic: Topic) -> &str {
         match topic {
             Topic::Input(input) => &self.inputs[usize::from(input)],
-            Topic::Own(own) => self.own.name(own),
+            Topic::Own(Own::Control) => &self.control,
+            Topic::Own(other) => unreachable!("{other:?} is not fetched live"),
         }
     }
 
@@ -147,21 +147,6 @@ impl Fetcher {
             self.started.insert((topic, partition), started);
         }
         self.consumer.incremental_assign(&list).map_err(stop("starting to fetch"))
-    }
-
-    /// Starts to fetch partitions of a topic of our own, each from the offset with its number.
-    pub fn follow(&mut self, own: Own, offsets: &[i64]) -> Result<(), Failure> {
-        learn_topic(&self.consumer, self.own.name(own))?;
-        let positions: Vec<_> =
-            (0..).zip(offsets).map(|(partition, &offset)| (Topic::Own(own), partition, offset)).collect();
-        self.start(&positions)
-    }
-
-    /// Stops that.
-    pub fn unfollow(&mut self, own: Own) {
-        let followed = self.started.iter_mut().filter(|((topic, _), _)| *topic == Topic::Own(own));
-        followed.for_each(|(_, started)| started.is_idle = true);
-        self.stop_idle();
     }
 
     /// Stops fetching the inputs of these shards.

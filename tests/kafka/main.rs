@@ -4,7 +4,6 @@
 mod support;
 
 mod admin;
-mod alerts;
 mod bare;
 mod cli;
 mod crash;

@@ -12,7 +12,7 @@ use super::mistake::Mistakes;
 use super::scalar::Scalar;
 use super::sql::SqlText;
 use super::target::{self, Conditions, RawTarget, SqlItem};
-use super::{Mistake, Rules, alert, settings};
+use super::{Mistake, Rules, settings};
 use crate::engine::meaning::Meaning;
 use std::sync::Arc;
 use toml::de::DeTable;
@@ -49,9 +49,10 @@ pub fn read_following(file: &str, previous: Option<&Meaning>) -> Result<Arc<Rule
         mistakes.add(0, words, None);
     }
     let targets = target::read(&mut root, &mut mistakes);
-    let alerts = alert::read(&mut root, &targets, &mut mistakes);
     let include = root.get("include");
-    root.refuse_later("scores", "sections of this release", "scores", &mut mistakes);
+    for (key, comes) in [("alert", "alerts"), ("scores", "scores")] {
+        root.refuse_later(key, "sections of this release", comes, &mut mistakes);
+    }
     root.finish(&mut mistakes);
 
     let mut comparisons = Vec::new();
@@ -63,7 +64,7 @@ pub fn read_following(file: &str, previous: Option<&Meaning>) -> Result<Arc<Rule
     if !mistakes.is_empty() {
         return Err(mistakes.into_sorted());
     }
-    Ok(Arc::new(build::rules(file, meaning, checked, comparisons, include, alerts)))
+    Ok(Arc::new(build::rules(file, meaning, checked, comparisons, include)))
 }
 
 struct Reader<'a> {
