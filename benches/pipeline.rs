@@ -17,7 +17,7 @@ mod support;
 use discard::{Fetching, discard};
 use shoal::kafka::KafkaSettings;
 use shoal::store::SnapshotSettings;
-use shoal::worker::{RunSettings, TracesSettings, WorkerSettings, journal::JournalRecord, run};
+use shoal::worker::{AlertSettings, RunSettings, TracesSettings, WorkerSettings, journal::JournalRecord, run};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -199,9 +199,15 @@ fn settings(broker: &Broker, folder: &Path, repeat: usize) -> RunSettings {
         ..KafkaSettings::default()
     };
     let topics = &mut kafka.topics;
-    for name in
-        [&mut topics.changes, &mut topics.membership, &mut topics.rejected, &mut topics.journal, &mut topics.control]
-    {
+    for name in [
+        &mut topics.changes,
+        &mut topics.membership,
+        &mut topics.rejected,
+        &mut topics.journal,
+        &mut topics.control,
+        &mut topics.census,
+        &mut topics.alerts,
+    ] {
         *name = format!("bench-{repeat}.{name}");
     }
     RunSettings {
@@ -209,6 +215,7 @@ fn settings(broker: &Broker, folder: &Path, repeat: usize) -> RunSettings {
         worker: WorkerSettings::default(),
         traces: TracesSettings::default(),
         snapshots: SnapshotSettings { url: String::new(), ..SnapshotSettings::default() },
+        alerts: AlertSettings::default(),
         rules,
         force_rules: false,
     }

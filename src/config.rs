@@ -9,7 +9,7 @@ pub mod rules;
 use crate::http::AdminSettings;
 use crate::kafka::KafkaSettings;
 use crate::store::SnapshotSettings;
-use crate::worker::{TracesSettings, WorkerSettings};
+use crate::worker::{AlertSettings, TracesSettings, WorkerSettings};
 use anyhow::Context;
 use document::{Mistakes, Schema};
 use serde::Deserialize;
@@ -29,6 +29,7 @@ pub struct Settings {
     pub snapshots: SnapshotSettings,
     pub admin: AdminSettings,
     pub traces: TracesSettings,
+    pub alerts: AlertSettings,
     pub log: LogSettings,
 }
 
@@ -74,6 +75,9 @@ impl Settings {
             if !given("SHOAL__RULES") {
                 settings.rules = folder.join(&settings.rules);
             }
+            if !given("SHOAL__ALERTS__WEBHOOK_SECRET_FILE") {
+                settings.alerts.seen_from(folder);
+            }
             if !given("SHOAL__SNAPSHOTS__URL") {
                 settings.snapshots.seen_from(folder);
             }
@@ -97,7 +101,7 @@ impl Settings {
                 unfit.push((key, words));
             }
         };
-        let Self { kafka, worker, snapshots, admin, traces, .. } = self;
+        let Self { kafka, worker, snapshots, admin, traces, alerts, .. } = self;
         let partitioners = ["murmur2", "crc32", "any"];
         let partitioner = &kafka.partitioner;
         let words = format!("expected \"murmur2\", \"crc32\" or \"any\", found {partitioner:?}");
@@ -118,6 +122,9 @@ impl Settings {
         }
         expect(traces.url().is_ok(), "traces.endpoint", traces.url().err().unwrap_or_default());
         expect(snapshots.keep >= 2, "snapshots.keep", "expected at least 2, so that one can be damaged".into());
+        if let Some((key, words)) = alerts.unfit() {
+            expect(false, key, words);
+        }
         unfit.extend(admin.unfit());
         unfit
     }
@@ -136,6 +143,7 @@ mod tests {
         assert_eq!(shipped.snapshots, SnapshotSettings::default());
         assert_eq!(shipped.admin, AdminSettings::default());
         assert_eq!(shipped.traces, TracesSettings::default());
+        assert_eq!(shipped.alerts, AlertSettings::default());
         assert_eq!(Settings::from_layers(Some(("shoal.toml", SHIPPED)), []).unwrap(), shipped);
     }
 

@@ -18,9 +18,9 @@ use support::memory::{self, ID, golden_cluster, golden_job, golden_worker, run_t
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Those with snapshots.
-const WITH_SNAPSHOTS: [&str; 2] = ["journal-3", NEWEST];
-/// Made by a program whose states are those of this one.
-const NEWEST: &str = "snapshots-2";
+const WITH_SNAPSHOTS: [&str; 3] = ["journal-3", "snapshots-2", NEWEST];
+/// Of this version.
+const NEWEST: &str = "journal-4";
 
 fn golden(name: &str) -> Golden {
     Golden::read(&golden::folder(name))
@@ -164,12 +164,16 @@ fn golden_snapshots_are_read_and_give_the_state_of_then() {
 }
 
 #[test]
-fn the_newest_golden_journal_is_done_again() {
-    let golden = golden(NEWEST);
-    let cluster = golden_cluster(&golden);
-    let mut again = golden_worker(&golden, &cluster, &MemoryBlobs::default());
-    (0..=golden.partitions).for_each(|_| again.turn().unwrap());
-    assert!(again.counts().records > 0);
-    let found: Vec<u64> = again.shards().map(|held| held.shard().unwrap().fingerprint()).collect();
-    assert_eq!(found, golden.fingerprints);
+fn golden_journals_are_done_again() {
+    assert_eq!(NEWEST, format!("journal-{SEMANTICS}"));
+    for name in WITH_SNAPSHOTS {
+        let golden = golden(name);
+        let cluster = golden_cluster(&golden);
+        let mut again = golden_worker(&golden, &cluster, &MemoryBlobs::default());
+        (0..=golden.partitions).for_each(|_| again.turn().unwrap());
+        assert!(again.counts().records > 0, "{name}");
+        let found: Vec<u64> = again.shards().map(|held| held.shard().unwrap().fingerprint()).collect();
+        // A value of snapshots of format 1 does not know the one before it; that the digests agree was found on the way.
+        assert!(found == golden.fingerprints || name == "journal-3", "{name}");
+    }
 }

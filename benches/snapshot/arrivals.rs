@@ -214,6 +214,12 @@ impl Log for Arrivals {
         self.own.start_control(offset)
     }
 
+    fn follow(&mut self, _topic: Own, _partitions: u32) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn unfollow(&mut self, _topic: Own) {}
+
     fn pause(&mut self, _shards: &[u32]) {}
 
     fn release(&mut self, shards: &[u32]) {

@@ -58,6 +58,8 @@ membership = "{name}.membership"
 rejected = "{name}.rejected"
 journal = "{name}.journal"
 control = "{name}.control"
+census = "{name}.census"
+alerts = "{name}.alerts"
 [worker]
 workers = {workers}
 [admin]

@@ -123,9 +123,14 @@ fn say_well(out: &mut impl Write, file: &Path, rules: &Rules) -> io::Result<()> 
     let audiences = rules.targets.iter().filter(|target| target.is_audience()).count();
     let segmentations = rules.targets.len() - audiences;
     let names: Vec<&str> = rules.targets.iter().map(|target| target.name.as_str()).collect();
+    let alerts: Vec<&str> = rules.alerts.iter().map(|alert| alert.name.as_str()).collect();
+    let alerts = match alerts.len() {
+        0 => String::new(),
+        count => format!(", {count} alerts ({})", alerts.join(", ")),
+    };
     writeln!(
         out,
-        "{}: rules are well, version {}: {segmentations} segmentations, {audiences} audiences ({})",
+        "{}: rules are well, version {}: {segmentations} segmentations, {audiences} audiences ({}){alerts}",
         file.display(),
         rules.version,
         names.join(", ")

@@ -36,8 +36,8 @@ impl ServiceArguments {
         rules::read(&settings.rules)?;
         let logs = super::start_log(&settings.log);
         let stop = worker::stop_on_signal().context("cannot listen for signals")?;
-        let Settings { kafka, worker, snapshots, traces, admin, rules, .. } = settings;
-        let settings = RunSettings { kafka, worker, snapshots, traces, rules, force_rules };
+        let Settings { kafka, worker, snapshots, alerts, traces, admin, rules, .. } = settings;
+        let settings = RunSettings { kafka, worker, snapshots, traces, alerts, rules, force_rules };
         Ok(Service { settings, admin, logs, stop })
     }
 }

@@ -3,8 +3,11 @@
 //! Effects are plain values with all their text in one arena, so that an evaluation allocates nothing once the buffers
 //! have grown. They do not serialise: [`crate::worker::outbox`] owns the shape of what is published.
 
+pub mod report;
+
 use super::event::{Millis, Reason};
 use super::rule::{Direction, Truth, Value};
+use report::Report;
 
 /// A piece of text in [`Effects`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,6 +226,8 @@ pub struct Effects {
     pub rejected: Vec<Rejected>,
     /// Customers whose membership is to be published (R12), possibly more than once.
     pub touched: Vec<Touched>,
+    /// What was counted for alerts.
+    pub reports: Vec<Report>,
     pub counts: Counts,
 }
 
@@ -235,11 +240,12 @@ impl Effects {
         self.features.clear();
         self.rejected.clear();
         self.touched.clear();
+        self.reports.clear();
         self.counts = Counts::default();
     }
 
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.rejected.is_empty() && self.touched.is_empty()
+        self.changes.is_empty() && self.rejected.is_empty() && self.touched.is_empty() && self.reports.is_empty()
     }
 
     /// The text of a span.

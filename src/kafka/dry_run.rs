@@ -102,6 +102,14 @@ impl Log for DryRun {
         self.own.start_control(offset)
     }
 
+    fn follow(&mut self, topic: Own, partitions: u32) -> Result<(), Failure> {
+        self.own.follow(topic, partitions)
+    }
+
+    fn unfollow(&mut self, topic: Own) {
+        self.own.unfollow(topic);
+    }
+
     fn pause(&mut self, shards: &[u32]) {
         self.inputs.pause(shards);
     }

@@ -9,6 +9,7 @@ use super::fate;
 use super::inbox::Inbox;
 use super::raw::{PrivateQueue, QueueEvent};
 use super::reader::{KafkaBatch, learn_topic};
+use super::settings::OwnTopics;
 use super::watch::{Answers, Watch, Watching};
 use super::{Batch, ClientReport, Failure, InputOffset, KafkaSettings, Own, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -77,7 +78,7 @@ pub struct Fetcher {
     watch: Watch,
     consumer: Arc<BaseConsumer<Watching>>,
     inputs: Vec<String>,
-    control: String,
+    own: OwnTopics,
     inbox: Arc<Inbox>,
     clock: Instant,
 }
@@ -109,7 +110,7 @@ impl Fetcher {
             watch: Watch::spawn(Arc::clone(&consumer))?,
             consumer,
             inputs: settings.inputs.clone(),
-            control: settings.topics.control.clone(),
+            own: settings.topics.clone(),
             inbox: Arc::clone(inbox),
             clock,
         })
@@ -118,8 +119,7 @@ impl Fetcher {
     fn name(&self, topic: Topic) -> &str {
         match topic {
             Topic::Input(input) => &self.inputs[usize::from(input)],
-            Topic::Own(Own::Control) => &self.control,
-            Topic::Own(other) => unreachable!("{other:?} is not fetched live"),
+            Topic::Own(own) => self.own.name(own),
         }
     }
 
@@ -147,6 +147,21 @@ impl Fetcher {
             self.started.insert((topic, partition), started);
         }
         self.consumer.incremental_assign(&list).map_err(stop("starting to fetch"))
+    }
+
+    /// Starts to fetch partitions of a topic of our own, each from the offset with its number.
+    pub fn follow(&mut self, own: Own, offsets: &[i64]) -> Result<(), Failure> {
+        learn_topic(&self.consumer, self.own.name(own))?;
+        let positions: Vec<_> =
+            (0..).zip(offsets).map(|(partition, &offset)| (Topic::Own(own), partition, offset)).collect();
+        self.start(&positions)
+    }
+
+    /// Stops that.
+    pub fn unfollow(&mut self, own: Own) {
+        let followed = self.started.iter_mut().filter(|((topic, _), _)| *topic == Topic::Own(own));
+        followed.for_each(|(_, started)| started.is_idle = true);
+        self.stop_idle();
     }
 
     /// Stops fetching the inputs of these shards.

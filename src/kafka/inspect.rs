@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::fmt::{self, Display};
 
 const DAY_MS: i64 = 86_400_000;
+/// What is younger is not compacted yet: some hundred records of each shard.
+const CENSUS_SEGMENT_MS: i64 = DAY_MS / 4;
 /// Fewer replicas lose acknowledged records with a broker, or stop with one.
 const REPLICAS_MIN: usize = 3;
 const IN_SYNC_MIN: u32 = 2;
@@ -160,13 +162,13 @@ fn own_topic(settings: &KafkaSettings, own: Own, seen: &Seen, shards: Option<u32
     }
     let mut wrong = Vec::new();
     let count = seen.partitions();
-    if let Some(expected) = shards.map(|shards| partitions_of(own, shards)).filter(|expected| *expected != count) {
-        let like = if own == Own::Control { "" } else { ", as the inputs have" };
+    if let Some(expected) = shards.map(|shards| own.partitions(shards)).filter(|expected| *expected != count) {
+        let like = if own.partitions(2) == 1 { "" } else { ", as the inputs have" };
         let count = of_partitions(count);
         wrong.push(format!("has {count}; expected {expected}{like}"));
     }
     let policy = seen.setting("cleanup.policy");
-    let wants_compacted = own == Own::Membership;
+    let wants_compacted = matches!(own, Own::Membership | Own::Census | Own::Alerts);
     // Without the right to read settings there is nothing to compare; that is a finding of its own.
     if !policy.is_empty() && policy.contains("compact") != wants_compacted {
         let expected = if wants_compacted { "compact" } else { "delete" };
@@ -189,15 +191,13 @@ pub fn of_partitions(count: u32) -> String {
     if count == 1 { "1 partition".into() } else { format!("{count} partitions") }
 }
 
-pub fn partitions_of(own: Own, shards: u32) -> u32 {
-    if own == Own::Control { 1 } else { shards }
-}
-
 /// Settings that a topic of ours is made with.
 pub fn wanted(settings: &KafkaSettings, own: Own) -> Vec<(&'static str, String)> {
     match own {
         Own::Changes => vec![],
-        Own::Membership => vec![("cleanup.policy", "compact".into())],
+        Own::Membership | Own::Alerts => vec![("cleanup.policy", "compact".into())],
+        // Its keys come again and again, and who decides on alerts reads all of it: the log is kept short.
+        Own::Census => vec![("cleanup.policy", "compact".into()), ("segment.ms", CENSUS_SEGMENT_MS.to_string())],
         Own::Rejected => {
             let retention = i64::from(settings.topics.rejected_retention_days) * DAY_MS;
             vec![("cleanup.policy", "delete".into()), ("retention.ms", retention.to_string())]

@@ -174,6 +174,17 @@ impl Log for KafkaLog {
         self.fetcher.start(&[(Topic::Own(Own::Control), 0, offset)])
     }
 
+    fn follow(&mut self, topic: Own, partitions: u32) -> Result<(), Failure> {
+        let name = self.settings.topics.name(topic);
+        let first = |partition| ends_of(&self.client, name, partition).map(|(first, _)| first);
+        let offsets = (0..partitions).map(first).collect::<Result<Vec<i64>, Failure>>()?;
+        self.fetcher.follow(topic, &offsets)
+    }
+
+    fn unfollow(&mut self, topic: Own) {
+        self.fetcher.unfollow(topic);
+    }
+
     fn pause(&mut self, shards: &[u32]) {
         self.fetcher.pause(shards);
     }

@@ -14,7 +14,7 @@ pub enum Topic {
     Own(Own),
 }
 
-/// Topics that we write. All but [`Own::Control`] have as many partitions as the inputs.
+/// Topics that we write. All but [`Own::Control`] and [`Own::Alerts`] have as many partitions as the inputs; those have one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Own {
     Changes,
@@ -22,10 +22,18 @@ pub enum Own {
     Rejected,
     Journal,
     Control,
+    Census,
+    Alerts,
 }
 
 impl Own {
-    pub const ALL: [Self; 5] = [Self::Changes, Self::Membership, Self::Rejected, Self::Journal, Self::Control];
+    pub const ALL: [Self; 7] =
+        [Self::Changes, Self::Membership, Self::Rejected, Self::Journal, Self::Control, Self::Census, Self::Alerts];
+
+    /// How many partitions it has, with so many shards.
+    pub fn partitions(self, shards: u32) -> u32 {
+        if matches!(self, Self::Control | Self::Alerts) { 1 } else { shards }
+    }
 }
 
 /// One record, borrowed from a batch.
@@ -219,6 +227,12 @@ pub trait Log {
 
     /// Starts to fetch the control topic.
     fn start_control(&mut self, offset: i64) -> Result<(), Failure>;
+
+    /// Starts to fetch so many partitions of a topic of our own, each from its beginning.
+    fn follow(&mut self, topic: Own, partitions: u32) -> Result<(), Failure>;
+
+    /// Stops that.
+    fn unfollow(&mut self, topic: Own);
 
     /// Stops fetching the inputs of these shards, to start them again elsewhere.
     fn pause(&mut self, shards: &[u32]);

@@ -2,7 +2,7 @@
 
 use super::client::{Logging, begin_transactions, config, make};
 use super::connect::{Contact, reach};
-use super::inspect::{self, Finding, INPUT_RIGHTS, OWN_RIGHTS, Seen, Verdict, of_partitions, partitions_of};
+use super::inspect::{self, Finding, INPUT_RIGHTS, OWN_RIGHTS, Seen, Verdict, of_partitions};
 use super::sample::{self, Placement};
 use super::topics::{Admin, Creating, cannot_be_made};
 use super::{Failure, KafkaSettings, Own};
@@ -74,7 +74,7 @@ fn missing(settings: &KafkaSettings, admin: &Admin, own: &[(Own, Seen)], shards:
     let mut findings = Vec::new();
     for (own, seen) in own.iter().filter(|(_, seen)| seen.is_missing()) {
         let about = format!("topic {}", seen.name());
-        let partitions = partitions_of(*own, shards);
+        let partitions = own.partitions(shards);
         findings.push(match admin.create(settings, *own, partitions, Creating::Pretending)? {
             Ok(()) => Finding::new(
                 about,

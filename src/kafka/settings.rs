@@ -62,6 +62,8 @@ pub struct OwnTopics {
     pub rejected: String,
     pub journal: String,
     pub control: String,
+    pub census: String,
+    pub alerts: String,
     pub rejected_retention_days: u32,
 }
 
@@ -146,6 +148,8 @@ impl Default for OwnTopics {
             rejected: "shoal.rejected".into(),
             journal: "shoal.journal".into(),
             control: "shoal.control".into(),
+            census: "shoal.census".into(),
+            alerts: "shoal.alerts".into(),
             rejected_retention_days: 7,
         }
     }
@@ -159,6 +163,8 @@ impl OwnTopics {
             Own::Rejected => &self.rejected,
             Own::Journal => &self.journal,
             Own::Control => &self.control,
+            Own::Census => &self.census,
+            Own::Alerts => &self.alerts,
         }
     }
 }

@@ -2,9 +2,7 @@
 
 use super::client::{ASK_AGAIN, Logging, REQUEST_WAIT, block_on, config, insist, make, stop};
 use super::connect::reach;
-use super::inspect::{
-    self, Finding, GROUP_RIGHTS, INPUT_RIGHTS, OWN_RIGHTS, Seen, not_allowed, partitions_of, refuse, wanted,
-};
+use super::inspect::{self, Finding, GROUP_RIGHTS, INPUT_RIGHTS, OWN_RIGHTS, Seen, not_allowed, refuse, wanted};
 use super::{Failure, KafkaSettings, Own, fate, raw_admin};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::metadata::MetadataTopic;
@@ -47,7 +45,7 @@ fn create_or_inspect(settings: &KafkaSettings, shards: u32) -> Result<(), Failur
     let admin = Admin::new(settings, REQUEST_WAIT)?;
     for (own, seen) in admin.own(settings)? {
         if seen.is_missing() {
-            let answer = admin.create(settings, own, partitions_of(own, shards), Creating::Really)?;
+            let answer = admin.create(settings, own, own.partitions(shards), Creating::Really)?;
             answer.map_err(|code| Failure::Stop(cannot_be_made(seen.name(), code)))?;
         }
     }

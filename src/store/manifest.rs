@@ -3,6 +3,7 @@
 //! Two lines: a JSON object, and `xxh3-128` with the hash of the first line's bytes. Its shapes are its own: what the
 //! engine and the worker call things may change without the layout of what is stored.
 
+use super::census::StoredCensus;
 use super::columns::schema::{FORMAT, FORMAT_MIN};
 use super::{Head, Place};
 use crate::engine::event::Millis;
@@ -93,6 +94,9 @@ pub struct StoredState {
     pub bootstrap: StoredBootstrap,
     pub sweep: Option<StoredSweep>,
     pub ids: StoredIds,
+    /// Absent where nothing was ever counted for alerts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub census: Option<StoredCensus>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -258,6 +262,7 @@ impl StoredState {
                 lost: head.ids.lost,
                 hours: head.ids.hours.clone(),
             },
+            census: StoredCensus::of(&head.census),
         }
     }
 
@@ -286,6 +291,7 @@ impl StoredState {
                 lost: self.ids.lost,
                 hours: self.ids.hours.clone(),
             },
+            census: self.census.as_ref().map(StoredCensus::census).transpose()?.unwrap_or_default(),
         })
     }
 }

@@ -5,6 +5,7 @@
 //! Nothing here decides what an event means, and nothing here is waited for by records.
 
 pub mod blobs;
+mod census;
 pub mod columns;
 mod group;
 mod keeper;

@@ -1,10 +1,10 @@
 //! How shards come to a worker and go: assigned, recovered, given up, kept for a while, rebuilt.
 
-use super::control::{Inputs, Standing};
+use super::control::{ControlRecord, Inputs, Standing};
 use super::held::HeldShard;
 use super::lifecycle::Phase;
 use super::merge::Feed;
-use super::publish::publish;
+use super::publish::{Beside, publish};
 use super::recovery::Recovery;
 use super::tail::Ended;
 use super::throttle::Throttle;
@@ -67,6 +67,9 @@ impl<L: Log> Worker<L> {
 
     pub(super) fn drop_shard(&mut self, number: u32) {
         self.leave_snapshot(number);
+        if number == 0 {
+            self.leave_alerts();
+        }
         if let Some(mut place) = self.places.remove(&number) {
             self.work_done.tally.add(&place.held.take_tally());
             place.held.become_next(Phase::Dropped);
@@ -95,6 +98,9 @@ impl<L: Log> Worker<L> {
         let now = self.log.now().monotonic;
         for &number in numbers {
             self.leave_snapshot(number);
+            if number == 0 {
+                self.leave_alerts();
+            }
             match self.places.remove(&number) {
                 Some(mut place) if place.held.phase() == Phase::Running && !place.held.moved() => {
                     place.held.become_next(Phase::Kept);
@@ -193,6 +199,7 @@ impl<L: Log> Worker<L> {
         self.report_soon();
         if number == 0 {
             self.publish_control()?;
+            self.begin_alerts()?;
         }
         if self.places.get(&number).is_some_and(|place| place.held.phase() == Phase::Running) {
             self.start(number)?;
@@ -234,8 +241,9 @@ impl<L: Log> Worker<L> {
         }
         tracing::info!(rules = self.job.rules.version, records = missing.len(), "published to the control topic");
         trial::crash_point("control/before");
+        let beside: Vec<Beside<'_>> = missing.iter().map(ControlRecord::beside).collect();
         let began = self.log.now().monotonic;
-        let published = publish(&mut self.log, std::iter::once(&mut first.held), &missing)?;
+        let published = publish(&mut self.log, std::iter::once(&mut first.held), &beside)?;
         self.note_transaction(began, published);
         trial::crash_point("control/published");
         self.control.read_to_end(&mut self.log, &self.stop)

@@ -4,6 +4,7 @@
 //! their number of partitions, as JSON) first, and again when only the ids are others (`shoal rebuild`),
 //! `rules/<version>` (the bytes of a rules file). The owner of shard 0 writes them.
 
+use super::publish::Beside;
 use super::tail::{Ended, read_all};
 use crate::engine::meaning::Meaning;
 use crate::engine::rule::{self, Rules};
@@ -39,6 +40,13 @@ impl Inputs {
 pub struct ControlRecord {
     pub key: Vec<u8>,
     pub value: Vec<u8>,
+}
+
+impl ControlRecord {
+    /// As it goes with a transaction of shard 0.
+    pub fn beside(&self) -> Beside<'_> {
+        Beside { topic: Own::Control, key: &self.key, value: &self.value }
+    }
 }
 
 /// Everything in the control topic up to a position.

@@ -4,6 +4,7 @@
 //! journalled and its effects go to the outbox; in recovery they are muted.
 
 mod adopt;
+mod census;
 mod skip;
 mod snapshot;
 mod tally;
@@ -306,7 +307,8 @@ impl HeldShard {
             return None;
         }
         let by_deadline = shard.next_deadline().map_or(Millis::MAX, |deadline| deadline.saturating_add(meaning.grace));
-        Some(by_deadline.min(self.ticked.saturating_add(MINUTE)))
+        let by_minute = self.ticked.saturating_add(MINUTE);
+        Some(by_deadline.min(by_minute).min(self.next_census_tick().unwrap_or(Millis::MAX)))
     }
 
     /// Whether a tick at this moment would make a deadline due, or the last one is a minute ago.
@@ -344,6 +346,7 @@ impl HeldShard {
             }
             (Operation::Sweep(customers), _) => Input::Sweep(*customers),
             (Operation::Fire(deadlines), _) => Input::Fire(*deadlines),
+            (Operation::Census(mark), _) => Input::Census(*mark),
             _ => unreachable!("{operation:?} is not applied this way"),
         };
         self.apply_input(input, &[], &none, effect);
@@ -402,6 +405,7 @@ impl HeldShard {
         if effect == Effect::Published {
             self.counting.take(&self.effects, shard.rules().meaning.grace);
             self.outbox.take_traced(&self.effects, records, traceparent);
+            self.effects.reports.iter().for_each(|report| self.outbox.take_report(self.number, report));
             let is_swept = |cause: Cause| matches!(cause, Cause::Rules | Cause::CutPoints | Cause::Model);
             self.swept_changes += self.effects.changes.iter().filter(|change| is_swept(change.cause)).count() as u64;
         }

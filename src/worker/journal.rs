@@ -21,7 +21,7 @@
 //!    5 fire           v customers with a deadline that is due
 //!    6 forget         v customers
 //!    7 skip           v topic, v offset
-//!    8 census         v number
+//!    8 census         v mark, in minutes since 1970
 //!    9 seed           u64 digest of the seed that the shard began from
 //!   10 rebuild        u64 digest of the state that was made anew: that of the snapshot of this transaction
 //! checksum            u64  xxh3 of all before
@@ -36,8 +36,10 @@ use xxhash_rust::xxh3::xxh3_64;
 pub const FORMAT: u8 = 1;
 /// Version of the semantics under which the operations mean what they mean. 1: a step was of one topic, and a record
 /// did not bring its customer's deadlines up to its arrival (T3). 2: a step fired deadlines too, and what fired depended
-/// on how the timing wheel had come to look as it did.
-pub const SEMANTICS: u64 = 3;
+/// on how the timing wheel had come to look as it did. 3: there was no census; what there was means the same.
+pub const SEMANTICS: u64 = 4;
+/// Operations of these versions mean what they mean now, and can be done again.
+pub const SEMANTICS_DONE_AGAIN: std::ops::RangeInclusive<u64> = 3..=SEMANTICS;
 /// The first version under which snapshots were made.
 pub const SNAPSHOTS_SINCE: u64 = 3;
 /// Records of these versions have the layout above. Those of older ones cannot be read at all.
@@ -73,7 +75,8 @@ pub enum Operation {
         topic: u16,
         offset: i64,
     },
-    Census(u64),
+    /// What was counted for alerts in the minutes before this one was told.
+    Census(i64),
     /// The shard began from a seed whose state has this digest.
     Seed(u64),
     /// The state was made anew; it has this digest, and is the snapshot of this transaction.
@@ -156,7 +159,7 @@ impl Operations {
             Operation::Fire(deadlines) => self.put(5, &[u64::from(*deadlines)]),
             Operation::Forget(customers) => self.put(6, &[u64::from(*customers)]),
             Operation::Skip { topic, offset } => self.put(7, &[u64::from(*topic), *offset as u64]),
-            Operation::Census(number) => self.put(8, &[*number]),
+            Operation::Census(mark) => self.put(8, &[*mark as u64]),
             Operation::Seed(digest) => self.put_digest(9, *digest),
             Operation::Rebuild(digest) => self.put_digest(10, *digest),
         }
@@ -309,7 +312,7 @@ impl Input<'_> {
             5 => Operation::Fire(self.small()?),
             6 => Operation::Forget(self.small()?),
             7 => Operation::Skip { topic: self.topic()?, offset: self.offset()? },
-            8 => Operation::Census(self.number()?),
+            8 => Operation::Census(self.number()? as i64),
             9 => Operation::Seed(self.eight()?),
             10 => Operation::Rebuild(self.eight()?),
             _ => return Err(Unreadable::Content("an operation of unknown kind")),

@@ -5,9 +5,11 @@
 //! transaction); then `snapshots`, `recovery`, `control`, `lifecycle`, `reporting` (what it tells of itself), and `run`, which starts it
 //! all.
 
+pub mod alerts;
 mod assign;
 pub mod board;
 mod careful;
+mod census;
 pub mod control;
 pub mod encode;
 mod held;
@@ -31,6 +33,7 @@ mod tail;
 pub mod tally;
 mod throttle;
 mod traceparent;
+mod webhook;
 mod work;
 
 pub use board::Board;
@@ -41,4 +44,5 @@ pub use rebuild::{InputPlan, Rebuild, ShardPlan, rebuild};
 pub use run::{job, run, stop_on_signal};
 pub use settings::{RunSettings, WorkerSettings};
 pub use spans::TracesSettings;
+pub use webhook::{AlertSettings, Webhook, WebhookQueue};
 pub use work::{Job, Worker};

@@ -2,8 +2,10 @@
 //!
 //! Changes and rejected records are encoded at once; a customer's membership once per transaction, at its end (R12).
 
+use super::census;
 use super::encode::{self, Membership};
 use super::traceparent::{self, Traceparent};
+use crate::engine::effects::report::Report;
 use crate::engine::effects::{Change, Effects};
 use crate::engine::event::{Millis, Record};
 use crate::engine::shard::Shard;
@@ -20,6 +22,11 @@ pub enum Topic {
     Changes,
     Membership,
     Rejected,
+    Census,
+}
+
+impl Topic {
+    pub const ALL: [Self; 4] = [Self::Changes, Self::Membership, Self::Rejected, Self::Census];
 }
 
 /// What stands under `detected_at`.
@@ -142,6 +149,15 @@ impl Outbox {
             let id = self.put(|out| out.extend_from_slice(effects.text(touched.customer_id).as_bytes()));
             let features = self.put(|out| encode::features(out, touched.features.of(&effects.features), effects));
             self.touch(Pending { id, effective_at: touched.effective_at, is_gone: touched.is_gone, features });
+        }
+    }
+
+    /// Encodes what a shard tells of flows.
+    pub fn take_report(&mut self, shard: u32, report: &Report) {
+        for record in census::records(shard, report) {
+            let key = self.put(|out| out.extend_from_slice(record.key.as_bytes()));
+            let value = self.put(|out| out.extend_from_slice(&record.value));
+            self.enter(Topic::Census, key, Some(value), self.headers.len());
         }
     }
 

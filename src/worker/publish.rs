@@ -3,7 +3,6 @@
 //! Each output carries the header `shoal_out` = shard/transaction/number; the first output of a shard on each topic carries
 //! a copy of the shard's journal record as `shoal_journal`, so that a torn transaction can be put right from either side.
 
-use super::control::ControlRecord;
 use super::held::HeldShard;
 use super::journal::{JournalRecord, Operation};
 use super::outbox::{Output, Topic};
@@ -14,28 +13,35 @@ use std::ops::Range;
 /// What a transaction came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Published {
-    /// Changes, memberships and rejected records.
+    /// Changes, memberships, rejected records and reports of the census.
     pub outputs: u64,
     /// Of all keys and values, journal records included.
     pub bytes: u64,
 }
 
-/// Publishes what the shards have, and control records with it. Shards that have not moved are left out.
+/// A record that goes with a transaction of shard 0 and is no output of a shard: it has no number.
+pub struct Beside<'a> {
+    pub topic: Own,
+    pub key: &'a [u8],
+    pub value: &'a [u8],
+}
+
+/// Publishes what the shards have, and other records with it. Shards that have not moved are left out.
 pub fn publish<'a, L: Log>(
     log: &mut L,
     shards: impl Iterator<Item = &'a mut HeldShard>,
-    control: &[ControlRecord],
+    beside: &[Beside<'_>],
 ) -> Result<Published, Failure> {
     let mut moved: Vec<&mut HeldShard> = shards.collect();
     let journals: Vec<Vec<u8>> = moved.iter_mut().map(|held| held.seal(log.transactional_id())).collect();
     let (numbers, number_ranges) = number_outputs(&moved);
     let mut transaction = Transaction::default();
-    for record in control {
+    for record in beside {
         transaction.records.push(OutRecord {
-            topic: Own::Control,
+            topic: record.topic,
             partition: 0,
-            key: Some(&record.key),
-            value: Some(&record.value),
+            key: Some(record.key),
+            value: Some(record.value),
             headers: 0..0,
         });
     }
@@ -50,7 +56,7 @@ pub fn publish<'a, L: Log>(
     }
     let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len) as u64;
     let published = Published {
-        outputs: (transaction.records.len() - control.len() - moved.len()) as u64,
+        outputs: (transaction.records.len() - beside.len() - moved.len()) as u64,
         bytes: transaction.records.iter().map(|record| length(record.key) + length(record.value)).sum(),
     };
     trial::crash_point("transaction/sealed");
@@ -150,7 +156,7 @@ fn add_outputs<'a>(
     outputs: impl Iterator<Item = (Output<'a>, &'a [u8])>,
     journal: &'a [u8],
 ) {
-    let mut first_on = [true; 3];
+    let mut first_on = [true; Topic::ALL.len()];
     for (output, number) in outputs {
         let first = std::mem::replace(&mut first_on[output.topic as usize], false);
         add(transaction, shard, output, number, first.then_some(journal));
@@ -173,6 +179,7 @@ fn add<'a>(
             Topic::Changes => Own::Changes,
             Topic::Membership => Own::Membership,
             Topic::Rejected => Own::Rejected,
+            Topic::Census => Own::Census,
         },
         partition: shard,
         key: Some(output.key),

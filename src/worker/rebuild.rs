@@ -17,7 +17,7 @@ use super::held::{Effect, HeldShard, Standing};
 use super::journal::Operation;
 use super::lifecycle::Phase;
 use super::membership;
-use super::publish::publish;
+use super::publish::{Beside, publish};
 use super::tail::{Ended, check_interrupted};
 use super::work::Job;
 use crate::engine::rule::Rules;
@@ -122,7 +122,8 @@ impl<'a, L: Log, B: Blobs> Rebuild<'a, L, B> {
         // The last shard says of which topics the state is now.
         let inputs = self.inputs()?;
         let is_last = shard + 1 == self.job.partitions;
-        let anew: Vec<ControlRecord> = self.control.inputs_anew(&inputs).filter(|_| is_last).into_iter().collect();
+        let anew = self.control.inputs_anew(&inputs).filter(|_| is_last);
+        let anew: Vec<Beside<'_>> = anew.iter().map(ControlRecord::beside).collect();
         publish(self.log, std::iter::once(&mut held), &anew)?;
         trial::crash_point("rebuild/journal");
         tracing::info!(shard, transaction = held.transaction(), "made anew");

@@ -12,7 +12,7 @@ mod snapshot;
 use super::board::{Advance, Board};
 use super::control::Control;
 use super::held::{Effect, HeldShard};
-use super::journal::{JournalRecord, Operation, SEMANTICS, SNAPSHOTS_SINCE, StepPart};
+use super::journal::{JournalRecord, Operation, SEMANTICS, SEMANTICS_DONE_AGAIN, SNAPSHOTS_SINCE, StepPart};
 use super::lifecycle::Phase;
 use super::merge::Feed;
 use super::progress::Progress;
@@ -226,7 +226,7 @@ impl<L: Log> Recovery<'_, L> {
                 held.apply(operation, Some(rules.ok_or_else(words)?), effect);
                 Ok(())
             }
-            Operation::Tick(_) | Operation::Sweep(_) | Operation::Fire(_) => {
+            Operation::Tick(_) | Operation::Sweep(_) | Operation::Fire(_) | Operation::Census(_) => {
                 held.apply(operation, None, effect);
                 Ok(())
             }
@@ -253,7 +253,7 @@ impl<L: Log> Recovery<'_, L> {
                 }
                 inputs.skip(self.log, held, (*topic, *offset), effect, self.stop)
             }
-            Operation::Forget(_) | Operation::Census(_) => {
+            Operation::Forget(_) => {
                 Err(refuse(record, &format!("{operation:?} was written by a later version of Shoal")))
             }
         }
@@ -282,7 +282,7 @@ fn check_follows(held: &HeldShard, record: &JournalRecord) -> Result<(), Ended> 
 /// Whether the operations mean what they meant.
 fn check_semantics(record: &JournalRecord) -> Result<(), Ended> {
     let version = record.semantics;
-    if version == SEMANTICS {
+    if SEMANTICS_DONE_AGAIN.contains(&version) {
         return Ok(());
     }
     let older = if version < SNAPSHOTS_SINCE {

@@ -102,8 +102,8 @@ impl<L: Log> Worker<L> {
             recoveries: self.recoveries,
             snapshots: self.snapshots.as_ref().map(|snapshots| (snapshots.seconds.clone(), snapshots.failed)),
             client: self.log.client_report(),
-            alerts: BTreeMap::new(),
-            webhook: None,
+            alerts: self.alerts.reports(),
+            webhook: self.alerts.webhook_counts(),
             at: now.wall,
         });
     }

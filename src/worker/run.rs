@@ -4,6 +4,7 @@ use super::board::Board;
 use super::control::read_rules;
 use super::settings::RunSettings;
 use super::spans::Spans;
+use super::webhook::{Webhook, WebhookQueue};
 use super::work::{Job, Worker};
 use crate::engine::decode::{Partitioner, Source};
 use crate::engine::shard::{Bootstrap, Settings};
@@ -34,6 +35,7 @@ pub fn run(settings: &RunSettings, boards: &[Arc<Board>], stop: &Arc<AtomicBool>
     let retention_ms = if boards.is_empty() { Vec::new() } else { input_retention(&settings.kafka)? };
     let retention_ms = retention_ms.as_slice();
     let workers = settings.worker.workers.max(1) as usize;
+    let webhook = Webhook::start(&settings.alerts)?;
     if !settings.snapshots.are_on() {
         tracing::info!(
             "`url` of [snapshots] is empty: each start reads the inputs from the beginning of the journal, and a record that \
@@ -47,8 +49,9 @@ pub fn run(settings: &RunSettings, boards: &[Arc<Board>], stop: &Arc<AtomicBool>
             .map(|number| {
                 let (job, stop) = (job.clone(), Arc::clone(stop));
                 let (board, spans) = (boards.get(number).map(Arc::clone), spans.clone());
+                let queue = webhook.as_ref().map(Webhook::queue);
                 let worker = move || {
-                    let done = work(settings, job, (number, board, spans), retention_ms, &stop);
+                    let done = work(settings, job, (number, board, spans, queue), retention_ms, &stop);
                     // All end together.
                     stop.store(true, Ordering::Relaxed);
                     done
@@ -74,7 +77,7 @@ pub fn run(settings: &RunSettings, boards: &[Arc<Board>], stop: &Arc<AtomicBool>
 fn work(
     settings: &RunSettings,
     job: Job,
-    (number, board, spans): (usize, Option<Arc<Board>>, Option<Spans>),
+    (number, board, spans, webhook): (usize, Option<Arc<Board>>, Option<Spans>, Option<WebhookQueue>),
     retention_ms: &[Option<u64>],
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
@@ -82,6 +85,9 @@ fn work(
     worker = worker.with_spans(spans);
     if let Some(board) = board {
         worker = worker.on_board(board, retention_ms);
+    }
+    if let Some(webhook) = webhook {
+        worker = worker.with_webhook(webhook);
     }
     if settings.snapshots.are_on() {
         let vault = VaultThread::start(&settings.snapshots, &format!("snapshots-{number}")).map_err(Failure::Stop)?;

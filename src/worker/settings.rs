@@ -1,6 +1,7 @@
 //! How workers run: section `[worker]` of `shoal.toml`.
 
 use super::spans::TracesSettings;
+use super::webhook::AlertSettings;
 use crate::kafka::KafkaSettings;
 use crate::store::SnapshotSettings;
 use serde::Deserialize;
@@ -30,6 +31,7 @@ pub struct RunSettings {
     pub worker: WorkerSettings,
     pub snapshots: SnapshotSettings,
     pub traces: TracesSettings,
+    pub alerts: AlertSettings,
     /// The rules file.
     pub rules: PathBuf,
     /// It is put in force even if it was before and has been replaced since.

@@ -68,7 +68,7 @@ impl Holder {
 /// What stands at the ends.
 pub struct Tail {
     pub journal: Option<JournalRecord>,
-    outputs: [Outputs; 3],
+    outputs: [Outputs; outbox::Topic::ALL.len()],
 }
 
 /// The outputs of a shard's last transactions on one topic.
@@ -83,10 +83,11 @@ struct Outputs {
     is_whole: bool,
 }
 
-const TOPICS: [(outbox::Topic, Own); 3] = [
+const TOPICS: [(outbox::Topic, Own); outbox::Topic::ALL.len()] = [
     (outbox::Topic::Changes, Own::Changes),
     (outbox::Topic::Membership, Own::Membership),
     (outbox::Topic::Rejected, Own::Rejected),
+    (outbox::Topic::Census, Own::Census),
 ];
 
 impl Tail {
@@ -95,7 +96,7 @@ impl Tail {
         let mut holder = Holder::default();
         let journal = last_journal_record(log, shard, stop, &mut holder)?;
         let last = journal.as_ref().map_or(0, |record| record.transaction);
-        let mut outputs = <[Outputs; 3]>::default();
+        let mut outputs = <[Outputs; outbox::Topic::ALL.len()]>::default();
         for (topic, own) in TOPICS {
             outputs[topic as usize] = read_outputs(log, own, shard, last, stop, &mut holder)?;
         }

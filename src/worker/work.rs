@@ -4,6 +4,7 @@
 //! below the log, the shards that it concerns rebuilt from the journal, or the worker stops. What it does when the group
 //! gives or takes shards is in `assign`.
 
+use super::alerts::Alerts;
 use super::assign::Kept;
 use super::board::WorkDone;
 use super::careful::Care;
@@ -82,6 +83,7 @@ pub struct Worker<L: Log> {
     control_batch: L::Batch,
     pub(super) places: BTreeMap<u32, Place<L::Batch>>,
     pub(super) kept: Kept,
+    pub(super) alerts: Alerts<L::Batch>,
     pub(super) snapshots: Option<Snapshots>,
     /// Where it tells of itself, if anybody wants to know.
     pub(super) reporting: Option<Reporting>,
@@ -116,6 +118,7 @@ impl<L: Log> Worker<L> {
             control_batch: L::Batch::default(),
             places: BTreeMap::new(),
             kept: Kept::default(),
+            alerts: Alerts::default(),
             snapshots: None,
             reporting: None,
             spans: None,
@@ -194,10 +197,14 @@ impl<L: Log> Worker<L> {
         let now = self.log.now();
         let is_idle = |place: &Place<L::Batch>| {
             let Place { held, feed, .. } = place;
-            let is_done = held.phase() == Phase::Running && !held.moved() && !held.has_slices() && feed.is_at_end();
+            let is_done = held.phase() == Phase::Running
+                && !held.moved()
+                && !held.has_slices()
+                && !held.has_census_due()
+                && feed.is_at_end();
             is_done && due_tick(&self.log, held, feed, now).is_none()
         };
-        !self.places.is_empty() && self.is_at_end() && self.places.values().all(is_idle)
+        !self.places.is_empty() && self.is_at_end() && self.has_decided_alerts() && self.places.values().all(is_idle)
     }
 
     /// Whether all that its shards read was taken to its end, as far as is known.
@@ -237,6 +244,7 @@ impl<L: Log> Worker<L> {
         }
         let now = self.log.now();
         self.places.values_mut().for_each(|place| place.held.note_applied(now.wall));
+        self.decide_alerts()?;
         self.kept.expire(now.monotonic);
         self.commit_if_due()?;
         self.make_snapshots();
@@ -265,6 +273,7 @@ impl<L: Log> Worker<L> {
         } else if let Some(moment) = due_tick(&self.log, &place.held, &place.feed, now) {
             place.held.tick(moment);
         }
+        place.held.tell_census();
         if place.held.is_full() { self.commit() } else { Ok(()) }
     }
 
@@ -348,7 +357,7 @@ impl<L: Log> Worker<L> {
 
     fn commit_if_due(&mut self) -> Result<(), Failure> {
         let now = self.log.now().monotonic;
-        let is_due = if self.shards().any(HeldShard::has_outputs) {
+        let is_due = if self.alerts.is_due() || self.shards().any(HeldShard::has_outputs) {
             let first = *self.first_output.get_or_insert(now);
             now >= first + self.job.commit_interval_ms || self.is_at_end() && self.log.rest_ms() == 0
         } else {
@@ -361,6 +370,9 @@ impl<L: Log> Worker<L> {
     pub(super) fn commit(&mut self) -> Result<(), Failure> {
         self.first_output = None;
         self.last_commit = self.log.now().monotonic;
+        let first = self.places.get_mut(&0).filter(|place| place.held.phase() == Phase::Running);
+        let with_alerts =
+            first.filter(|_| self.alerts.is_due()).map(|place| place.held.mark_offsets_behind()).is_some();
         if !self.shards().any(|held| held.phase() == Phase::Running && held.moved()) {
             return Ok(());
         }
@@ -371,13 +383,18 @@ impl<L: Log> Worker<L> {
             self.is_fenced = true;
         }
         let (began, told) = (self.log.now().monotonic, self.spans.as_ref().map(|_| self.told()));
+        let beside = if with_alerts { self.alerts.beside() } else { Vec::new() };
         let shards = self.places.values_mut().map(|place| &mut place.held);
         let moved = shards.filter(|held| held.phase() == Phase::Running && held.moved());
-        let published = publish(&mut self.log, moved, &[]);
+        let published = publish(&mut self.log, moved, &beside);
+        drop(beside);
         if let Some((spans, told)) = self.spans.as_ref().zip(told) {
             spans.tell(&told, self.log.now().wall, published.as_ref().map(|published| published.outputs));
         }
         let published = published?;
+        if with_alerts {
+            self.alerts.published();
+        }
         self.rebuilds = 0;
         self.note_transaction(began, published);
         Ok(())

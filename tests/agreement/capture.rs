@@ -60,6 +60,7 @@ impl Follower {
             Input::Rules(rules) => Input::Rules(Arc::clone(rules)),
             Input::Sweep(customers) => Input::Sweep(*customers),
             Input::Fire(customers) => Input::Fire(*customers),
+            Input::Census(mark) => Input::Census(*mark),
         };
         twin.apply(same, &mut Effects::default());
     }

@@ -149,7 +149,7 @@ impl Run {
                     self.outcome.changes.entry(id).or_default().push(value.expect("a change has a value"));
                 }
                 Topic::Membership => drop(self.outcome.membership.insert(id, value)),
-                Topic::Rejected => {}
+                Topic::Rejected | Topic::Census => {}
             }
         }
     }

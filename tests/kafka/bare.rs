@@ -21,9 +21,15 @@ pub fn settings(broker: &Broker, test: &str, inputs: &[&str]) -> KafkaSettings {
         ..KafkaSettings::default()
     };
     let topics = &mut settings.topics;
-    for name in
-        [&mut topics.changes, &mut topics.membership, &mut topics.rejected, &mut topics.journal, &mut topics.control]
-    {
+    for name in [
+        &mut topics.changes,
+        &mut topics.membership,
+        &mut topics.rejected,
+        &mut topics.journal,
+        &mut topics.control,
+        &mut topics.census,
+        &mut topics.alerts,
+    ] {
         *name = format!("{test}.{name}");
     }
     for input in &settings.inputs {

@@ -30,7 +30,8 @@ fn what_is_produced_and_run_is_what_replay_says() {
     broker.create_topic(topic, 1, &[("retention.ms", "-1")]);
     write_events(folder, broker, topic);
     let settings = "[kafka]\ngroup = \"cli\"\ninputs = [\"cli-events\"]\n[kafka.topics]\nchanges = \"cli.changes\"\n\
-                    membership = \"cli.membership\"\nrejected = \"cli.rejected\"\njournal = \"cli.journal\"\ncontrol = \"cli.control\"\n";
+                    membership = \"cli.membership\"\nrejected = \"cli.rejected\"\njournal = \"cli.journal\"\ncontrol = \"cli.control\"\n\
+                    census = \"cli.census\"\nalerts = \"cli.alerts\"\n";
     std::fs::write(folder.join("shoal.toml"), settings).unwrap();
 
     let produced = run(shoal(folder, broker).args(["produce", "--topic", topic, topic]));

@@ -1,6 +1,6 @@
 //! Makes golden files: a small run of this program on a real broker, kept whole, for later versions to be tried on.
 //!
-//! `SHOAL_GOLDEN=journal-3 cargo test --test kafka golden` writes them to `tests/golden/journal-3`. Without the variable
+//! `SHOAL_GOLDEN=journal-4 cargo test --test kafka golden` writes them to `tests/golden/journal-4`. Without the variable
 //! they go to a temporary folder, and are read back, so that the tool does not rot; `tests/upgrade.rs` uses those that
 //! are kept.
 
@@ -14,6 +14,8 @@ use shoal::worker::journal::{JournalRecord, Operation, SEMANTICS};
 use std::time::{Duration, Instant};
 
 const PARTITIONS: u32 = 2;
+/// So that shards tell of what they counted.
+const ALERT: &str = "[alert.leaving]\nsegmentation = \"lifecycle\"\nto = \"dormant\"\nabove = 3\nwindow = \"1h\"\n";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A year of a small shop, with records among it that cannot be used.
@@ -50,8 +52,9 @@ fn wait_until_done(broker: &Broker, kafka: &KafkaSettings) {
 /// Time goes on once all is read, and what fell due by it fires.
 fn wait_for_ticks(broker: &Broker, kafka: &KafkaSettings) {
     let deadline = Instant::now() + PATIENCE;
-    while !operations(&broker.read_committed(&kafka.topics.journal)).iter().any(|of| matches!(of, Operation::Tick(_))) {
-        assert!(Instant::now() < deadline, "no tick");
+    while !operations(&broker.read_committed(&kafka.topics.journal)).iter().any(|of| matches!(of, Operation::Census(_)))
+    {
+        assert!(Instant::now() < deadline, "no tick, and no census after it");
     }
 }
 
@@ -70,7 +73,7 @@ fn golden_files_can_be_made_and_read() {
     broker.create_topic("golden-visits", PARTITIONS as i32, &[("retention.ms", "-1")]);
     settings.kafka.inputs.push("golden-visits".into());
     let lines = lines();
-    let rules = RULES.replace("clock = \"events\"", "clock = \"wall\"");
+    let rules = RULES.replace("clock = \"events\"", "clock = \"wall\"") + ALERT;
     let renamed = rules.replace("dormant", "asleep");
     for (rules, lines) in [(&rules, &lines[..100]), (&renamed, &lines[100..])] {
         std::fs::write(&settings.rules, rules).unwrap();
@@ -96,4 +99,5 @@ fn golden_files_can_be_made_and_read() {
     assert!(is_there(|operation| matches!(operation, Operation::Control(_))));
     assert!(is_there(|operation| matches!(operation, Operation::Sweep(_))));
     assert!(is_there(|operation| matches!(operation, Operation::Fire(_))));
+    assert!(is_there(|operation| matches!(operation, Operation::Census(_))));
 }

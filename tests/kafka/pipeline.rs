@@ -6,7 +6,7 @@ use crate::support::views::Views;
 use crate::support::{self, Broker, Produced, Received};
 use shoal::kafka::KafkaSettings;
 use shoal::store::SnapshotSettings;
-use shoal::worker::{RunSettings, TracesSettings, WorkerSettings, run};
+use shoal::worker::{AlertSettings, RunSettings, TracesSettings, WorkerSettings, run};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,9 +25,15 @@ pub fn settings(broker: &Broker, folder: &Path, test: &str, partitions: i32) -> 
         ..KafkaSettings::default()
     };
     let topics = &mut kafka.topics;
-    for name in
-        [&mut topics.changes, &mut topics.membership, &mut topics.rejected, &mut topics.journal, &mut topics.control]
-    {
+    for name in [
+        &mut topics.changes,
+        &mut topics.membership,
+        &mut topics.rejected,
+        &mut topics.journal,
+        &mut topics.control,
+        &mut topics.census,
+        &mut topics.alerts,
+    ] {
         *name = format!("{test}.{name}");
     }
     broker.create_topic(&kafka.inputs[0], partitions, &[("retention.ms", "-1")]);
@@ -38,6 +44,7 @@ pub fn settings(broker: &Broker, folder: &Path, test: &str, partitions: i32) -> 
         worker: WorkerSettings::default(),
         traces: TracesSettings::default(),
         snapshots: SnapshotSettings { url: String::new(), ..SnapshotSettings::default() },
+        alerts: AlertSettings::default(),
         rules,
         force_rules: false,
     }

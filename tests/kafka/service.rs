@@ -79,6 +79,8 @@ impl Service {
             ("KAFKA__TOPICS__REJECTED", &topics.rejected),
             ("KAFKA__TOPICS__JOURNAL", &topics.journal),
             ("KAFKA__TOPICS__CONTROL", &topics.control),
+            ("KAFKA__TOPICS__CENSUS", &topics.census),
+            ("KAFKA__TOPICS__ALERTS", &topics.alerts),
             ("WORKER__MAX_CHANGES_PER_MINUTE", &changes_per_minute.to_string()),
         ] {
             command.env(format!("SHOAL__{name}"), value);

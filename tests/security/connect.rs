@@ -120,6 +120,8 @@ fn unfit(broker: &Broker) -> Vec<Unfit> {
                 ("rejected", 2, &[("cleanup.policy", "compact")]),
                 ("journal", 2, &[("retention.ms", "3600000")]),
                 ("control", 2, &[("retention.ms", "-1"), ("retention.bytes", "1000000")]),
+                ("census", 2, &[("cleanup.policy", "delete")]),
+                ("alerts", 2, &[("cleanup.policy", "compact")]),
             ],
             &[
                 "topic other.changes: has 3 partitions; expected 2, as the inputs have",
@@ -127,6 +129,8 @@ fn unfit(broker: &Broker) -> Vec<Unfit> {
                 "topic other.rejected: has cleanup.policy = compact; expected delete",
                 "topic other.journal: has retention.ms = 3600000; expected -1, since recovery reads it",
                 "topic other.control: has 2 partitions; expected 1; has retention.bytes = 1000000; expected -1",
+                "topic other.census: has cleanup.policy = delete; expected compact",
+                "topic other.alerts: has 2 partitions; expected 1",
             ],
         ),
     ]

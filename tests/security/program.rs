@@ -18,7 +18,7 @@ impl Program {
     pub fn new(name: &str, kafka: &str, client: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let client: String = client.iter().map(|(key, value)| format!("{key:?} = {value:?}\n")).collect();
-        let topics: String = ["changes", "membership", "rejected", "journal", "control"]
+        let topics: String = ["changes", "membership", "rejected", "journal", "control", "census", "alerts"]
             .map(|topic| format!("{topic} = \"{name}.{topic}\"\n"))
             .concat();
         let inputs = if kafka.contains("inputs") { String::new() } else { format!("inputs = [\"{name}.events\"]\n") };

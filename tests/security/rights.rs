@@ -97,7 +97,7 @@ fn assert_refused(acl: &Acl, child: Child) {
 fn shoal_works_with_the_least_rights_and_with_none_fewer() {
     let Some(secure) = secure() else { return };
     let acls = least();
-    assert_eq!(acls.len(), 24, "{acls:?}");
+    assert_eq!(acls.len(), 32, "{acls:?}");
     let users: Vec<String> = (0..acls.len()).map(user_without).collect();
     let others = |place: usize| acls.iter().enumerate().filter(move |(other, _)| *other != place).map(|(_, acl)| acl);
     let lists = users.iter().enumerate().flat_map(|(place, user)| others(place).map(move |acl| (user.as_str(), acl)));

@@ -125,6 +125,7 @@ impl<'a> Plain<'a> {
             Operation::Tick(moment) => self.apply(Input::Tick(*moment)),
             Operation::Sweep(customers) => self.apply(Input::Sweep(*customers)),
             Operation::Fire(deadlines) => self.apply(Input::Fire(*deadlines)),
+            Operation::Census(mark) => self.apply(Input::Census(*mark)),
             other => Err(format!("{other:?} has no place here")),
         }
     }

@@ -30,7 +30,7 @@ pub fn check(plan: &Plan, found: &Cluster, expected: &Cluster, tally: &mut Tally
     Ok(())
 }
 
-fn own(cluster: &Cluster, own: Own, shard: u32) -> Vec<Arc<Stored>> {
+pub fn own(cluster: &Cluster, own: Own, shard: u32) -> Vec<Arc<Stored>> {
     cluster.records(Topic::Own(own), shard)
 }
 
@@ -72,7 +72,7 @@ fn journal(cluster: &Cluster, shard: u32) -> Result<(BTreeMap<u64, Arc<Stored>>,
 fn check_numbers(cluster: &Cluster, shard: u32, tally: &mut Tally) -> Verdict {
     let (journal, outputs) = journal(cluster, shard)?;
     let mut numbers = Vec::new();
-    for topic in [Own::Changes, Own::Membership, Own::Rejected] {
+    for topic in [Own::Changes, Own::Membership, Own::Rejected, Own::Census] {
         for stored in own(cluster, topic, shard) {
             let out = header(&stored, "shoal_out").ok_or(format!("an output on {topic:?} without number"))?;
             let parts: Vec<u64> = out.split('/').filter_map(|part| part.parse().ok()).collect();
@@ -143,7 +143,7 @@ fn rejected(cluster: &Cluster, shard: u32) -> Result<ByKey, String> {
     Ok(by_place)
 }
 
-fn json(stored: &Stored) -> Result<Value, String> {
+pub fn json(stored: &Stored) -> Result<Value, String> {
     serde_json::from_slice(stored.value.as_deref().unwrap_or_default()).map_err(|error| format!("not JSON: {error}"))
 }
 

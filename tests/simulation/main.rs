@@ -3,8 +3,10 @@
 //! `SHOAL_SEED=7 SHOAL_RUNS=1 cargo test --test simulation` plays one world again, exactly as it was; one that fails prints
 //! its history, and with `SHOAL_GO_ON=1` only a line, before the others are played. `SHOAL_RUNS=1000000` plays a million. `plan` says what a seed means, `load` which records arrive and why
 //! faults must not change what comes of them, `world` drives with `deeds`, `process` holds a worker, `crash` ends it at named
-//! places, `check` compares what was published, `audit` the states; `sabotage` shows that they find deliberate bugs.
+//! places, `check` compares what was published, `alerts` what was decided,
+//! `audit` the states; `sabotage` shows that they find deliberate bugs.
 
+mod alerts;
 mod audit;
 mod check;
 mod crash;
@@ -123,6 +125,8 @@ fn outcome(plan: &Plan, world: &mut World<'_>) -> Result<(), String> {
 fn judge(plan: &Plan, world: &mut World<'_>, seen: &[Seen]) -> Result<(), String> {
     let (expected, known) = without_faults(plan, &world.cluster, world.now());
     check::check(plan, &world.cluster, &expected, &mut world.tally)?;
+    alerts::check(plan, &world.cluster, &mut world.tally)?;
+    alerts::check(plan, &expected, &mut Tally::default())?;
     audit::audit(plan, &world.cluster, seen, &known)
 }
 

@@ -61,7 +61,7 @@ pub fn rules(is_live: bool, grace_ms: i64, is_second: bool) -> Arc<Rules> {
                     let clock = if is_live { "wall" } else { "events" };
                     let time = format!("[time]\nclock = \"{clock}\"\ngrace = \"{grace_ms}ms\"\n");
                     let (head, rest) = if is_second { SECOND } else { FIRST }.split_at(33);
-                    let text = format!("{head}{time}{rest}");
+                    let text = format!("{head}{time}{rest}{}", super::alerts::RULES);
                     let read = control::read_rules(text.as_bytes()).unwrap_or_else(|words| panic!("{words}\n{text}"));
                     known.insert((is_live, grace_ms, is_second), read);
                 }

@@ -34,8 +34,11 @@ pub const RECOVERED_COMPARED: &str = "states compared after a recovery";
 pub const STATE_COMPARED: &str = "states compared";
 /// A world that did not end as it should.
 pub const FAILED: &str = "FAILED";
+/// Alerts that fired or were resolved.
+pub const ALERTS: &str = "alerts decided";
 /// What happens besides the faults of the cluster, and crashes.
-const KINDS: [&str; 27] = [
+const KINDS: [&str; 28] = [
+    ALERTS,
     INCREMENTAL,
     STOPPED,
     REPLACED,

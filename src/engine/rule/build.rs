@@ -5,7 +5,7 @@ use super::compare::Comparison;
 use super::condition::Condition;
 use super::mistake::Mistakes;
 use super::scalar::Scalar;
-use super::{Audience, Closure, Kind, Rules, Segment, Target};
+use super::{Alert, Audience, Closure, Kind, Rules, Segment, Target};
 use crate::engine::event::{EventType, Millis};
 use crate::engine::meaning::Meaning;
 use sha2::{Digest, Sha256};
@@ -95,6 +95,7 @@ pub fn rules(
     checked: Vec<CheckedTarget>,
     comparisons: Vec<Comparison>,
     include: Vec<(String, Scalar)>,
+    alerts: Vec<Alert>,
 ) -> Rules {
     let references: Vec<_> = checked.iter().map(|target| target.references(&comparisons)).collect();
     let order = order(&references);
@@ -116,6 +117,7 @@ pub fn rules(
         bytes: file.as_bytes().to_vec(),
         meaning,
         targets,
+        alerts,
         include,
         comparisons,
         on_targets,

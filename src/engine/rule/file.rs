@@ -12,7 +12,7 @@ use super::mistake::Mistakes;
 use super::scalar::Scalar;
 use super::sql::SqlText;
 use super::target::{self, Conditions, RawTarget, SqlItem};
-use super::{Mistake, Rules, settings};
+use super::{Mistake, Rules, alert, settings};
 use crate::engine::meaning::Meaning;
 use std::sync::Arc;
 use toml::de::DeTable;
@@ -49,10 +49,9 @@ pub fn read_following(file: &str, previous: Option<&Meaning>) -> Result<Arc<Rule
         mistakes.add(0, words, None);
     }
     let targets = target::read(&mut root, &mut mistakes);
+    let alerts = alert::read(&mut root, &targets, &mut mistakes);
     let include = root.get("include");
-    for (key, comes) in [("alert", "alerts"), ("scores", "scores")] {
-        root.refuse_later(key, "sections of this release", comes, &mut mistakes);
-    }
+    root.refuse_later("scores", "sections of this release", "scores", &mut mistakes);
     root.finish(&mut mistakes);
 
     let mut comparisons = Vec::new();
@@ -64,7 +63,7 @@ pub fn read_following(file: &str, previous: Option<&Meaning>) -> Result<Arc<Rule
     if !mistakes.is_empty() {
         return Err(mistakes.into_sorted());
     }
-    Ok(Arc::new(build::rules(file, meaning, checked, comparisons, include)))
+    Ok(Arc::new(build::rules(file, meaning, checked, comparisons, include, alerts)))
 }
 
 struct Reader<'a> {

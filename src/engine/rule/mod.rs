@@ -3,6 +3,7 @@
 //! [`file`] reads rules.toml. A customer's truths are read comparison by comparison ([`Rules::read`]); when one differs from
 //! before the event, [`Rules::decide`] says which values follow, [`Rules::because`] why, [`Rules::forecast`] what comes next.
 
+pub mod alert;
 pub mod because;
 mod build;
 mod call;
@@ -33,6 +34,7 @@ pub mod truth;
 mod turn;
 
 pub use crate::engine::feature::Value;
+pub use alert::Alert;
 pub use because::Change;
 pub use decide::Decided;
 pub use file::{read, read_following};
@@ -58,6 +60,8 @@ pub struct Rules {
     pub meaning: Meaning,
     /// Segmentations and audiences in byte order of their names; `Held` slots follow this order.
     pub targets: Vec<Target>,
+    /// Alerts in byte order of their names.
+    pub alerts: Vec<Alert>,
     /// Features published with each change, by name.
     include: Vec<(String, Scalar)>,
     /// All distinct comparisons of the file, by text.

@@ -19,7 +19,10 @@ impl Shard {
         }
         let (verdict, row) = match self.dropped(event, hash, row) {
             Some(verdict) => (verdict, row),
-            None => self.accept(record, event, hash, row, effects),
+            None => {
+                self.scratch.arrived = self.arrived(record);
+                self.accept(record, event, hash, row, effects)
+            }
         };
         match verdict {
             Verdict::Duplicate => effects.counts.duplicates += 1,
@@ -37,6 +40,7 @@ impl Shard {
                 }
             }
         }
+        self.scratch.arrived = Millis::MIN;
         let (clock, deadline) = row.map_or((0, 0), |row| {
             let row = self.profiles.row(row);
             (row.clock, row.armed)
@@ -50,6 +54,18 @@ impl Shard {
         match record.arrival {
             Some(arrival) if self.rules.meaning.clock == Clock::Wall => {
                 self.watermark.max(arrival.min(self.now) - self.rules.meaning.grace)
+            }
+            _ => self.watermark,
+        }
+    }
+
+    /// The moment to which what a record brings belongs at the earliest, for [`super::Census`]: that of its arrival, whatever
+    /// clocks and ticks were there.
+    fn arrived(&self, record: &Record<'_>) -> Millis {
+        match record.arrival {
+            // A clock that is far ahead must not take it away.
+            Some(arrival) if self.rules.meaning.clock == Clock::Wall => {
+                arrival.min(self.now.saturating_add(self.rules.meaning.max_future)) - self.rules.meaning.grace
             }
             _ => self.watermark,
         }

@@ -7,7 +7,7 @@
 
 use super::digest::Verdict;
 use super::evaluate::name_of;
-use super::{Bootstrap, Shard};
+use super::{Bootstrap, Census, Shard};
 use crate::engine::event::{Millis, NEVER};
 use crate::engine::profile::{Held, Profiles, RowNumber};
 use crate::engine::rule::{Rules, Target};
@@ -57,6 +57,8 @@ impl Shard {
         self.rules = Arc::clone(names);
         self.sweep = None;
         self.count_anew();
+        // What was told before is not known.
+        self.census = Census::default();
         self.digest.input(moment, Verdict::Adopted, self.watermark, self.profiles.len() as Millis);
     }
 

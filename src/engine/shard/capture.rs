@@ -5,7 +5,7 @@
 //! shard never walks over all customers; a slice of rows at a time is copied, and a row that is to change before its
 //! turn just before it does. A capture changes nothing that an input could notice, so it is not journalled.
 
-use super::{Bootstrap, Shard, StoredMark};
+use super::{Bootstrap, Census, Shard, StoredMark};
 use crate::engine::event::Millis;
 use crate::engine::profile::dedup::{HourOfIds, IdsHead, Progress};
 use crate::engine::profile::{Images, RowNumber, TextReference};
@@ -33,6 +33,7 @@ pub struct Head {
     pub rows_used: RowNumber,
     pub customers: usize,
     pub ids: IdsHead,
+    pub census: Census,
 }
 
 /// Where a sweep stands.
@@ -81,6 +82,7 @@ impl Shard {
             rows_used: self.profiles.rows_used(),
             customers: self.profiles.len(),
             ids: self.duplicates.head(),
+            census: self.census.clone(),
         }
     }
 

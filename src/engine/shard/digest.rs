@@ -1,6 +1,7 @@
 //! The running hash by which a recovery proves that it came to the same state: over every input with its verdict, and
 //! every output but for the time of its detection.
 
+use crate::engine::effects::report::{Flow, InForce, Report};
 use crate::engine::effects::{Change, Effects};
 use crate::engine::event::{Millis, Reason};
 use xxhash_rust::xxh3::xxh3_64;
@@ -17,6 +18,7 @@ pub enum Verdict {
     Tick,
     Rules,
     Adopted,
+    Census,
     Rejected(Reason),
 }
 
@@ -32,6 +34,7 @@ impl Verdict {
             Self::Tick => 7,
             Self::Rules => 8,
             Self::Adopted => 9,
+            Self::Census => 10,
             Self::Rejected(reason) => 64 + reason as u64,
         }
     }
@@ -67,6 +70,39 @@ impl Digest {
         self.fold(u64::from(change.sequence) << 8 | change.cause as u64);
         self.fold(change.effective_at as u64);
         self.fold(change.next.map_or(0, |next| next.at as u64 ^ text(Some(next.to))));
+    }
+
+    /// Folds in a report.
+    pub fn report(&mut self, report: &Report) {
+        self.fold(xxh3_64(report.rules_version.as_bytes()));
+        self.fold(report.lost);
+        self.alerts(&report.alerts);
+        for minute in &report.minutes {
+            self.fold(minute.number as u64);
+            self.flows(&minute.flows);
+        }
+        if let Some(hour) = &report.hour {
+            self.fold(hour.number as u64);
+            self.alerts(&hour.alerts);
+            self.flows(&hour.flows);
+        }
+    }
+
+    fn alerts(&mut self, alerts: &[InForce]) {
+        for alert in alerts {
+            self.fold(xxh3_64(alert.name.as_bytes()));
+            self.fold(alert.definition);
+        }
+    }
+
+    fn flows(&mut self, flows: &[Flow]) {
+        for flow in flows {
+            let from = flow.way.from.as_ref().map_or(0, |from| xxh3_64(from.as_bytes()));
+            self.fold(xxh3_64(flow.way.segmentation.as_bytes()));
+            self.fold(from.rotate_left(1) ^ xxh3_64(flow.way.to.as_bytes()));
+            flow.causes.into_iter().for_each(|count| self.fold(count));
+            flow.customers.iter().for_each(|id| self.fold(xxh3_64(id.as_bytes())));
+        }
     }
 
     /// One multiplication per word: this runs twice per event.

@@ -115,6 +115,9 @@ impl Shard {
                 is_return: held.is_return(to, at),
             };
             self.publish(row, occasion, &shift, Some(place), because, effects);
+            if !rules.alerts.is_empty() {
+                self.count_change(row, place, cause, at, to);
+            }
         }
         effects.touched.push(occasion.touched());
     }

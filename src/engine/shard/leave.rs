@@ -31,7 +31,9 @@ impl Shard {
     /// Forgets the customer whose turn it is, to make room for another.
     pub(super) fn forget_one(&mut self, effects: &mut Effects) {
         let row = self.forget.next(&self.profiles);
+        let arrived = std::mem::replace(&mut self.scratch.arrived, Millis::MIN);
         self.catch_up(row, self.watermark, effects);
+        self.scratch.arrived = arrived;
         if !self.profiles.is_live(row) {
             // It was only known from what was published, and ended with the sweep.
             return;

@@ -9,6 +9,7 @@ mod admit;
 mod adopt;
 mod agenda;
 mod capture;
+mod census;
 mod deeds;
 mod digest;
 mod evaluate;
@@ -21,6 +22,7 @@ mod sweep;
 
 pub use adopt::{Published, PublishedValue};
 pub use capture::{Head, Part, SweepHead};
+pub use census::Census;
 pub use deeds::Deeds;
 pub use marks::{Mark, StoredMark};
 pub use restore::Restored;
@@ -67,6 +69,8 @@ pub enum Input<'a> {
     Sweep(u32),
     /// Brings the first so many customers with a deadline that is due up to the watermark, in order of deadline and row.
     Fire(u32),
+    /// Hands out what was counted for alerts in the minutes before this one, counted from 1970.
+    Census(i64),
 }
 
 /// The state machine of one shard.
@@ -91,6 +95,7 @@ pub struct Shard {
     capture: Option<capture::Capture>,
     /// Counts rules taken; a row with another number has yet to be swept.
     generation: u8,
+    census: Census,
     digest: Digest,
     scratch: Work,
 }
@@ -106,6 +111,8 @@ struct Work {
     held_after: Vec<Held>,
     forecast: Scratch,
     due: Vec<(RowNumber, Millis)>,
+    /// When the event that is being applied came, for [`Census`]; [`Millis::MIN`] where there is none.
+    arrived: Millis,
 }
 
 impl Shard {
@@ -116,6 +123,7 @@ impl Shard {
     pub fn new(settings: Settings, rules: Arc<Rules>) -> Self {
         Self {
             decoder: Decoder::new(&rules.meaning),
+            census: Census::new(&rules),
             duplicates: DuplicateMemory::new(rules.meaning.dedup_horizon_hours, rules.meaning.dedup_max_ids),
             settings,
             rules,
@@ -143,6 +151,7 @@ impl Shard {
     /// # Panics
     /// If more than [`Shard::CHUNK`] records come at once, or new rules during a sweep: the caller is broken.
     pub fn apply(&mut self, input: Input<'_>, effects: &mut Effects) {
+        self.scratch.arrived = Millis::MIN;
         match input {
             Input::Records { now, records } => {
                 self.now = self.now.max(now);
@@ -161,6 +170,7 @@ impl Shard {
             Input::Rules(rules) => self.take_rules(rules),
             Input::Sweep(customers) => self.sweep(customers, effects),
             Input::Fire(deadlines) => self.fire(deadlines as usize, effects),
+            Input::Census(mark) => self.make_report(mark, effects),
         }
     }
 

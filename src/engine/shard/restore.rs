@@ -148,6 +148,7 @@ impl Shard {
             customers_made: head.customers_made,
             sweep: head.sweep.map(old_rules),
             generation: head.generation,
+            census: head.census.clone(),
             digest: Digest::from(head.digest),
             ..Self::new(settings, rules)
         }
@@ -173,7 +174,7 @@ impl Shard {
             self.marks.fingerprint(self.watermark) as Millis,
         ];
         let bytes: Vec<u8> = words.into_iter().flat_map(Millis::to_le_bytes).collect();
-        xxhash_rust::xxh3::xxh3_64(&bytes)
+        xxhash_rust::xxh3::xxh3_64(&bytes) ^ self.census.fingerprint()
     }
 
     /// A hash of what is known of all customers and held for them, whatever rows they are in and however the inputs were

@@ -37,6 +37,7 @@ impl Shard {
         self.decoder = Decoder::new(&rules.meaning);
         self.duplicates.set_bounds(rules.meaning.dedup_horizon_hours, rules.meaning.dedup_max_ids);
         let old = std::mem::replace(&mut self.rules, rules);
+        self.census.take_rules(&self.rules);
         self.generation = self.generation.wrapping_add(1);
         let members = std::mem::take(&mut self.members);
         self.drop_deeds();

@@ -221,6 +221,16 @@ impl<S: Stops> Log for MemoryLog<S> {
         Ok(())
     }
 
+    fn follow(&mut self, topic: Own, partitions: u32) -> Result<(), Failure> {
+        let place = |partition| ((Topic::Own(topic), partition), Started::default());
+        self.started.extend((0..partitions).map(place));
+        Ok(())
+    }
+
+    fn unfollow(&mut self, topic: Own) {
+        self.started.retain(|(started, _), _| *started != Topic::Own(topic));
+    }
+
     fn pause(&mut self, shards: &[u32]) {
         self.stop_fetching(shards);
     }

@@ -18,7 +18,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         any::<u32>().prop_map(Operation::Fire),
         any::<u32>().prop_map(Operation::Forget),
         (any::<u16>(), 0..i64::MAX).prop_map(|(topic, offset)| Operation::Skip { topic, offset }),
-        any::<u64>().prop_map(Operation::Census),
+        any::<i64>().prop_map(Operation::Census),
         any::<u64>().prop_map(Operation::Seed),
         any::<u64>().prop_map(Operation::Rebuild),
     ]

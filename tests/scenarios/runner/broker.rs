@@ -34,6 +34,8 @@ impl OnBroker {
         settings.topics.rejected = format!("{name}-rejected");
         settings.topics.journal = format!("{name}-journal");
         settings.topics.control = format!("{name}-control");
+        settings.topics.census = format!("{name}-census");
+        settings.topics.alerts = format!("{name}-alerts");
         // The events are years old: a broker that deletes by time would take them at once.
         broker.create_topic(&settings.inputs[0], partitions as i32, &[("retention.ms", "-1")]);
         create_or_check_topics(&settings, partitions).expect("topics of our own");

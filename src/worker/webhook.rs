@@ -1,0 +1,263 @@
+//! The webhook: alerts that were published are also sent as signed requests, on a thread of their own.
+//!
+//! The stream never waits for it: what finds no room in the queue is dropped and counted, it stands on the topic `alerts`.
+//! What cannot be delivered is tried again, longer and longer apart. An alert may come more than once: its latest
+//! record is sent again by whoever takes shard 0 over, as nobody knows whether it was before. docs/alerts.md says how
+//! receivers tell.
+
+use super::alerts::record::AlertRecord;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Deserialize;
+use sha2::Sha256;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Alerts that wait to be sent.
+const QUEUE_MAX: usize = 256;
+/// How long an answer may take.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// The first pause after a failure; each further one is twice as long, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// After so long an alert is given up.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+/// Bytes of a secret at least.
+const SECRET_MIN: usize = 16;
+
+/// Section `[alerts]` of `shoal.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlertSettings {
+    /// Where alerts are sent besides the topic; empty: nowhere.
+    pub webhook: String,
+    /// A file with the secret that requests are signed with. It is read anew for each request.
+    pub webhook_secret_file: PathBuf,
+}
+
+impl AlertSettings {
+    /// The secret's file is seen from this folder.
+    pub fn seen_from(&mut self, folder: &Path) {
+        if !self.webhook_secret_file.as_os_str().is_empty() {
+            self.webhook_secret_file = folder.join(&self.webhook_secret_file);
+        }
+    }
+
+    /// What is wrong with a key, if anything is.
+    pub fn unfit(&self) -> Option<(&'static str, String)> {
+        let is_named = !self.webhook_secret_file.as_os_str().is_empty();
+        if self.webhook.is_empty() {
+            let words = "expected none without `webhook`".to_owned();
+            return is_named.then_some(("alerts.webhook_secret_file", words));
+        }
+        let url = reqwest::Url::parse(&self.webhook);
+        if !url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+            return Some(("alerts.webhook", "expected an address that begins with https:// or http://".to_owned()));
+        }
+        let words = "expected the file of a secret: receivers must be able to tell who sends".to_owned();
+        (!is_named).then_some(("alerts.webhook_secret_file", words))
+    }
+}
+
+/// What has become of requests.
+#[derive(Debug, Default)]
+struct WebhookCounts {
+    /// Taken by the receiver.
+    delivered: AtomicU64,
+    /// Given up: refused for good, or not delivered within an hour.
+    failed: AtomicU64,
+    /// Never tried: too many waited.
+    dropped: AtomicU64,
+}
+
+/// Where a worker puts alerts to be sent; of all workers the one with shard 0.
+#[derive(Clone)]
+pub struct WebhookQueue {
+    sender: SyncSender<AlertRecord>,
+    counts: Arc<WebhookCounts>,
+}
+
+impl WebhookQueue {
+    /// Requests that were delivered, given up, and never tried.
+    pub fn counts(&self) -> [u64; 3] {
+        let WebhookCounts { delivered, failed, dropped } = &*self.counts;
+        [delivered, failed, dropped].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Puts an alert there, or drops it if there is no room.
+    pub fn put(&self, record: AlertRecord) {
+        if let Err(error) = self.sender.try_send(record) {
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!("an alert is not sent to the webhook, which has too many to deliver: {error}");
+        }
+    }
+}
+
+/// The thread that sends. It ends after this is dropped, whatever waits: with the request that is under way.
+pub struct Webhook {
+    queue: WebhookQueue,
+    /// The thread sees this end.
+    _end: Sender<()>,
+}
+
+impl Webhook {
+    /// Starts it, if one is configured.
+    ///
+    /// # Errors
+    /// If the secret cannot be read or is too short, or the client cannot be made.
+    pub fn start(settings: &AlertSettings) -> anyhow::Result<Option<Self>> {
+        if settings.webhook.is_empty() {
+            return Ok(None);
+        }
+        secret(&settings.webhook_secret_file)?;
+        let client = reqwest::blocking::Client::builder()
+            .timeout(ANSWER_WAIT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("shoal/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        let (sender, records) = sync_channel(QUEUE_MAX);
+        let (end, ended) = channel();
+        let counts = Arc::new(WebhookCounts::default());
+        let delivery = Delivery { client, settings: settings.clone(), counts: Arc::clone(&counts), ended };
+        std::thread::Builder::new().name("webhook".into()).spawn(move || delivery.run(&records))?;
+        Ok(Some(Self { queue: WebhookQueue { sender, counts }, _end: end }))
+    }
+
+    pub fn queue(&self) -> WebhookQueue {
+        self.queue.clone()
+    }
+}
+
+/// How a request ended.
+enum Answer {
+    Taken,
+    /// Worth another try.
+    Failed(String),
+    /// Another try will not help.
+    Refused(String),
+}
+
+struct Delivery {
+    client: reqwest::blocking::Client,
+    settings: AlertSettings,
+    counts: Arc<WebhookCounts>,
+    ended: Receiver<()>,
+}
+
+impl Delivery {
+    fn run(&self, records: &Receiver<AlertRecord>) {
+        loop {
+            match records.recv_timeout(FIRST_PAUSE) {
+                Ok(record) => self.deliver(&record),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if self.has_ended(Duration::ZERO) {
+                return;
+            }
+        }
+    }
+
+    /// Whether the process ends within so long.
+    fn has_ended(&self, wait: Duration) -> bool {
+        self.ended.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    fn deliver(&self, record: &AlertRecord) {
+        let body = serde_json::to_vec(record).expect("plain data");
+        let deadline = Instant::now() + PATIENCE;
+        let mut pause = FIRST_PAUSE;
+        let words = loop {
+            match self.send(record, &body) {
+                Answer::Taken => {
+                    self.counts.delivered.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+                Answer::Refused(words) => break words,
+                Answer::Failed(words) if Instant::now() + pause > deadline => break words,
+                Answer::Failed(words) => {
+                    tracing::warn!(alert = record.alert, "the webhook is tried again in {pause:?}: {words}");
+                }
+            }
+            if self.has_ended(pause) {
+                return;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        };
+        self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(alert = record.alert, at = record.at, "given up: the webhook did not take it: {words}");
+    }
+
+    fn send(&self, record: &AlertRecord, body: &[u8]) -> Answer {
+        let secret = match secret(&self.settings.webhook_secret_file) {
+            Ok(secret) => secret,
+            Err(error) => return Answer::Failed(error.to_string()),
+        };
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let request = self
+            .client
+            .post(&self.settings.webhook)
+            .header("content-type", "application/json")
+            .header("shoal-alert-id", record.id())
+            .header("shoal-signature", format!("t={seconds},v1={}", signature(&secret, seconds, body)))
+            .body(body.to_vec());
+        match request.send() {
+            Err(error) => Answer::Failed(error.without_url().to_string()),
+            Ok(answer) if answer.status().is_success() => Answer::Taken,
+            Ok(answer) => {
+                let status = answer.status();
+                let may_pass = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
+                let words = format!("it answers {status}");
+                if may_pass { Answer::Failed(words) } else { Answer::Refused(words) }
+            }
+        }
+    }
+}
+
+/// HMAC-SHA256 of the time, a point and the body, in hexadecimal.
+pub fn signature(secret: &[u8], seconds: u64, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("keys of any length are taken");
+    mac.update(format!("{seconds}.").as_bytes());
+    mac.update(body);
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The secret in a file, without the end of its line.
+fn secret(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let name = file.display();
+    let text = std::fs::read(file)
+        .map_err(|error| anyhow::anyhow!("`webhook_secret_file` of [alerts]: cannot read {name}: {error}"))?;
+    let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+    if end < SECRET_MIN {
+        anyhow::bail!("`webhook_secret_file` of [alerts]: expected at least {SECRET_MIN} bytes in {name}, found {end}");
+    }
+    Ok(text[..end].to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `printf '1700000000.{}' | openssl dgst -sha256 -hmac 0123456789abcdef` says.
+    #[test]
+    fn signatures_are_those_of_openssl() {
+        let expected = "e4f8e2ecae2295b2ddb2f0b5584c8275e226c0ebe9b3b819e70156bb67122e3e";
+        assert_eq!(signature(b"0123456789abcdef", 1_700_000_000, b"{}"), expected);
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_told() {
+        let unfit = |webhook: &str, file: &str| {
+            let settings = AlertSettings { webhook: webhook.into(), webhook_secret_file: file.into() };
+            settings.unfit().map(|(key, _)| key)
+        };
+        assert_eq!(unfit("", ""), None);
+        assert_eq!(unfit("https://a/b", "secret"), None);
+        assert_eq!(unfit("https://a/b", ""), Some("alerts.webhook_secret_file"));
+        assert_eq!(unfit("", "secret"), Some("alerts.webhook_secret_file"));
+        assert_eq!(unfit("ftp://a/b", "secret"), Some("alerts.webhook"));
+        assert_eq!(unfit("soon", "secret"), Some("alerts.webhook"));
+    }
+}
