@@ -4,9 +4,8 @@ use crate::pipeline::{produce, settings, wait_until_done};
 use crate::service::Service;
 use crate::support;
 use crate::support::events::shop;
+use crate::support::http::{self, ask};
 use serde_json::Value;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 const PARTITIONS: u32 = 2;
@@ -20,21 +19,11 @@ fn address(service: &Service) -> String {
     rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect()
 }
 
-/// Status and body; `None` if nobody listens any more.
-fn get(address: &str, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: admin\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-}
-
 /// Asks until it is ready: all that was said before, without repeats.
 fn until_ready(address: &str) -> Vec<Value> {
     let (mut said, deadline) = (Vec::<Value>::new(), Instant::now() + PATIENCE);
     loop {
-        let (status, body) = get(address, "/readyz").expect("an answer");
+        let (status, body) = ask(address, "/readyz").expect("an answer");
         let body: Value = serde_json::from_str(&body).expect("JSON");
         match status {
             200 => return said,
@@ -44,6 +33,12 @@ fn until_ready(address: &str) -> Vec<Value> {
         }
         assert!(Instant::now() < deadline, "it does not become ready: {said:?}");
     }
+}
+
+/// How many shards run there.
+fn live_shards(address: &str) -> usize {
+    let shards: Value = http::json(address, "/shards").expect("an answer");
+    shards["shards"].as_array().expect("a list").iter().filter(|shard| shard["phase"] == "running").count()
 }
 
 /// Whether a verdict names a shard in this phase, and since when it is.
@@ -61,24 +56,49 @@ fn a_process_says_when_it_has_started_and_is_ready_also_after_a_kill() {
 
     let first = Service::start(folder.path(), &settings, "admin", 0);
     let there = address(&first);
-    let (status, words) = get(&there, "/startupz").expect("an answer");
+    let (status, words) = ask(&there, "/startupz").expect("an answer");
     assert_eq!(status, 503, "Kafka has not been asked for anything yet: {words}");
     assert!(!until_ready(&there).is_empty());
     for path in ["/startupz", "/livez", "/readyz", "/metrics"] {
-        assert_eq!(get(&there, path).expect("an answer").0, 200, "{path}");
+        assert_eq!(ask(&there, path).expect("an answer").0, 200, "{path}");
     }
     wait_until_done(broker, &settings.kafka, PARTITIONS);
     // Killed.
     drop(first);
-    assert_eq!(get(&there, "/livez"), None);
+    assert!(ask(&there, "/livez").is_err());
 
     let second = Service::start(folder.path(), &settings, "admin", 0);
     let there = address(&second);
     let said = until_ready(&there);
     assert!(said.iter().any(|verdict| names(verdict, "recovering")), "no recovery is told: {said:?}");
-    let shards = get(&there, "/shards").expect("an answer").1;
+    let shards = ask(&there, "/shards").expect("an answer").1;
     let shards: Value = serde_json::from_str(&shards).expect("JSON");
     let is_live = |shard: &Value| shard["phase"] == "running" && shard["transaction"].as_u64() > Some(0);
     assert!(shards["shards"].as_array().is_some_and(|all| all.len() == 2 && all.iter().all(is_live)), "{shards}");
     second.stop();
+}
+
+#[test]
+fn a_process_that_gets_no_shard_is_ready_under_either_protocol() {
+    let Some(broker) = support::broker() else { return };
+    for protocol in ["classic", "consumer"] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(broker, folder.path(), &format!("standby-{protocol}"), 1);
+        let start = |instance: &str| {
+            Service::start_with(folder.path(), &settings, instance, 0, &[("SHOAL__KAFKA__GROUP_PROTOCOL", protocol)])
+        };
+        let services = ["one", "two"].map(start);
+        let there = services.each_ref().map(address);
+        there.iter().for_each(|there| drop(until_ready(there)));
+        // The group may still give the shard from one to the other: in the end one has it, and both are ready.
+        let deadline = Instant::now() + PATIENCE;
+        let is_settled = || {
+            let are_ready = there.iter().all(|there| http::get(there, "/readyz").is_ok());
+            are_ready && there.iter().map(|there| live_shards(there)).sum::<usize>() == 1
+        };
+        while !is_settled() {
+            assert!(Instant::now() < deadline, "{protocol}: {:?}", there.each_ref().map(|there| ask(there, "/shards")));
+        }
+        services.into_iter().for_each(Service::stop);
+    }
 }

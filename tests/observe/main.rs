@@ -6,7 +6,6 @@
 
 mod dashboards;
 mod expressions;
-mod http;
 mod lively;
 mod migration;
 mod promtool;

@@ -1,7 +1,9 @@
 //! `shoal run` as processes of one service, each with its metrics on a port of its own.
 
+use super::support::http;
 use super::support::{Broker, free_ports};
-use super::{http, text};
+use super::text;
+use super::webhook::Webhook;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -42,6 +44,14 @@ impl<'a> Service<'a> {
     pub fn with(mut self, key: &'static str, value: &str) -> Self {
         self.settings.push((key, value.into()));
         self
+    }
+
+    /// Alerts of the rules go there too.
+    pub fn with_webhook(self, webhook: &Webhook) -> Self {
+        let secret = self.folder.join("secret");
+        std::fs::write(&secret, "a secret of the tests").unwrap();
+        self.with("ALERTS__WEBHOOK", &format!("http://{}/rules", webhook.address))
+            .with("ALERTS__WEBHOOK_SECRET_FILE", &secret.display().to_string())
     }
 
     pub fn write_rules(&self, rules: &str) {

@@ -4,14 +4,16 @@
 //! and so is how long an alert must last. Its windows stay.
 
 use super::service::{LOOK, addresses};
+use super::support::http;
+use super::text;
 use super::webhook::Webhook;
-use super::{http, text};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Alerts of the rules are decided once a minute.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs a program until the input ends: however this process ends, so does the program.
 const GUARD: &str = r#""$@" < /dev/null & cat > /dev/null; kill -9 $!; wait"#;
@@ -35,10 +37,10 @@ impl Watch {
     /// Watches processes at these addresses.
     pub fn start(targets: &[String]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (webhook, receiver) = Webhook::start();
+        let webhook = Webhook::start();
         let addresses = addresses(2);
         let [prometheus, alertmanager] = [&addresses[0], &addresses[1]];
-        write_files(folder.path(), targets, alertmanager, &receiver);
+        write_files(folder.path(), targets, alertmanager, &webhook.address);
         let guards = vec![
             guarded(
                 folder.path(),
@@ -93,7 +95,7 @@ impl Watch {
         }
     }
 
-    /// Waits until an expression has this one value, for at most a minute.
+    /// Waits until an expression has this one value, for two minutes at most.
     pub fn wait_for(&self, expression: &str, expected: f64) {
         until(&format!("{expression} is {expected}"), || {
             let found = self.value(expression);
@@ -128,7 +130,7 @@ impl Drop for Watch {
     }
 }
 
-/// Looks again and again until it is so, for at most a minute.
+/// Looks again and again until it is so, for two minutes at most.
 pub fn until(what: &str, mut look: impl FnMut() -> Result<(), String>) {
     let deadline = Instant::now() + PATIENCE;
     while let Err(found) = look() {

@@ -1,4 +1,4 @@
-//! What Alertmanager sends its notifications to: it takes each, and keeps it.
+//! What Alertmanager and Shoal send their notifications to: it takes each, and keeps it.
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -6,31 +6,38 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 /// Notifications so far, each with the path it came on. The thread behind it ends with the process.
-#[derive(Clone, Default)]
-pub struct Webhook(Arc<Mutex<Vec<(String, Value)>>>);
+#[derive(Clone)]
+pub struct Webhook {
+    received: Arc<Mutex<Vec<(String, Value)>>>,
+    pub address: String,
+}
 
 impl Webhook {
-    /// The receiver and its address.
-    pub fn start() -> (Self, String) {
+    pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
-        let webhook = Self::default();
+        let webhook = Self { received: Arc::default(), address };
         let receiver = webhook.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if let Ok(received) = stream.map_err(|error| error.to_string()).and_then(receive) {
-                    receiver.0.lock().expect("no receiver panics").push(received);
+                    receiver.received.lock().expect("no receiver panics").push(received);
                 }
             }
         });
-        (webhook, address)
+        webhook
     }
 
-    /// Alerts of all notifications that came on a path, in order.
+    /// What came on a path, in order.
+    pub fn bodies(&self, path: &str) -> Vec<Value> {
+        let received = self.received.lock().expect("no receiver panics");
+        received.iter().filter(|(on, _)| on == path).map(|(_, body)| body.clone()).collect()
+    }
+
+    /// Alerts of all notifications of Alertmanager that came on a path, in order.
     pub fn alerts(&self, path: &str) -> Vec<Value> {
-        let received = self.0.lock().expect("no receiver panics");
-        let bodies = received.iter().filter(|(on, _)| on == path).map(|(_, body)| body);
-        bodies.flat_map(|body| body["alerts"].as_array().cloned().unwrap_or_default()).collect()
+        let alerts = |body: Value| body["alerts"].as_array().cloned().unwrap_or_default();
+        self.bodies(path).into_iter().flat_map(alerts).collect()
     }
 }
 

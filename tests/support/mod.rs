@@ -16,6 +16,7 @@ mod broker;
 pub mod certificates;
 pub mod events;
 pub mod golden;
+pub mod http;
 mod jars;
 pub mod memory;
 pub mod proxy;

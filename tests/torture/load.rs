@@ -57,6 +57,15 @@ segments = [
 when = "country = 'N1'"
 "#;
 
+/// So that shards tell of the census. Years ago customers went that way: nothing of it counts.
+const ALERT: &str = r#"
+[alert.much_value]
+segmentation = "value"
+to = "high"
+above = 2
+window = "1h"
+"#;
+
 /// How much, and where.
 #[derive(Clone)]
 pub struct LoadOptions {
@@ -69,8 +78,9 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
-    pub fn rules(&self) -> &'static str {
-        if self.topics.len() == 1 { RULES } else { RULES_WITHOUT_TIME }
+    pub fn rules(&self) -> String {
+        let rules = if self.topics.len() == 1 { RULES } else { RULES_WITHOUT_TIME };
+        [rules, ALERT].concat()
     }
 }
 

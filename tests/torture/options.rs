@@ -96,7 +96,7 @@ struct OfLibtest {
 /// What was asked for.
 pub enum Wanted {
     Tests(Box<Options>),
-    Check(CheckArguments),
+    Check(Box<CheckArguments>),
 }
 
 /// Reads the command line. `check` alone may be a filter of `cargo test`; with arguments it is the checker.
@@ -105,7 +105,9 @@ pub fn read() -> Wanted {
     if arguments.get(1).is_some_and(|first| first == "check") && arguments.len() > 2 {
         let command = <CheckArguments as clap::Args>::augment_args(clap::Command::new("torture check"));
         let matches = command.get_matches_from(&arguments[1..]);
-        return Wanted::Check(CheckArguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()));
+        return Wanted::Check(Box::new(
+            CheckArguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()),
+        ));
     }
     let matches = Options::command().get_matches_from(arguments);
     Wanted::Tests(Box::new(Options::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())))

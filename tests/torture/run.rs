@@ -129,15 +129,20 @@ impl<'a> Run<'a> {
         Ok(Plan { name, config, log, workers })
     }
 
-    /// Waits until the group stands at the end of all inputs.
+    /// Waits until the group stands at the end of all inputs, and every shard is live: one that is not when its owner stops
+    /// leaves no last snapshot.
     pub fn wait_until_done(&self, broker: &Broker, fleet: &mut Fleet, inputs: &Inputs) -> Result<(), String> {
         let (topics, partitions) = (&self.load.topics, self.load.partitions as i32);
         let stands = || -> Vec<Vec<i64>> {
             topics.iter().map(|topic| broker.committed(self.group, topic, partitions)).collect()
         };
-        match fleet.wait(PATIENCE, |_| (stands() == inputs.ends).then_some(()))? {
+        if fleet.wait(PATIENCE, |_| (stands() == inputs.ends).then_some(()))?.is_none() {
+            return Err(format!("after {PATIENCE:?} the group stands at {:?}, not at {:?}", stands(), inputs.ends));
+        }
+        let shards = self.load.partitions as usize;
+        match fleet.wait(PATIENCE, |fleet| fleet.is_whole(shards).then_some(()))? {
             Some(()) => Ok(()),
-            None => Err(format!("after {PATIENCE:?} the group stands at {:?}, not at {:?}", stands(), inputs.ends)),
+            None => Err(format!("after {PATIENCE:?} not all of {shards} shards are live")),
         }
     }
 
@@ -171,7 +176,7 @@ impl<'a> Run<'a> {
     }
 
     pub fn check(&self, broker: &Broker, expected: &Path, rejected: &Path, snapshots: &Path) -> Result<(), String> {
-        let names = ["changes", "membership", "rejected", "journal"].map(|name| self.topic(name));
+        let names = READ.map(|name| self.topic(name));
         let (good, output) = run_checker(&broker.address, &names, expected, rejected, snapshots)?;
         println!("  {}", output.trim_end().replace('\n', "\n  "));
         if good { Ok(()) } else { Err("the checker found faults".into()) }
@@ -185,11 +190,14 @@ pub struct History {
     pub until: &'static str,
 }
 
-/// Runs the checker as a process of its own on changes, membership, rejected and journal, and on snapshots: whether all
-/// is well, and what it printed.
+/// The topics that the checker reads.
+pub const READ: [&str; 5] = ["changes", "membership", "rejected", "census", "journal"];
+
+/// Runs the checker as a process of its own on the topics that it reads, and on snapshots: whether all is well, and what it
+/// printed.
 pub fn run_checker(
     brokers: &str,
-    topics: &[String; 4],
+    topics: &[String; READ.len()],
     expected: &Path,
     rejected: &Path,
     snapshots: &Path,
@@ -197,8 +205,8 @@ pub fn run_checker(
     let program = std::env::current_exe().map_err(words("this program"))?;
     let mut command = Command::new(program);
     command.args(["check", "--brokers", brokers]);
-    for (option, topic) in ["--changes", "--membership", "--rejected", "--journal"].iter().zip(topics) {
-        command.args([option, topic.as_str()]);
+    for (name, topic) in READ.iter().zip(topics) {
+        command.args([&format!("--{name}"), topic]);
     }
     command.arg("--expected").arg(expected).arg("--expected-rejected").arg(rejected);
     command.arg("--snapshots").arg(snapshots);

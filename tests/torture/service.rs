@@ -2,13 +2,13 @@
 //!
 //! However this program ends, its services end too: a shell holds the list of their ids and waits for our end of a pipe.
 
+use crate::support::http;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Lines of a log that are shown when something is wrong.
 const TAIL_LINES: usize = 25;
@@ -40,6 +40,9 @@ const WORDS: [(&str, Told); 8] = [
     ("shoal::group: revoked", Told::Revoked),
 ];
 
+/// Where it says where it can be asked.
+const ADMIN_WORDS: &str = "admin address: http://";
+
 /// Hears what a service told, on the thread that reads it.
 pub type Listener = Arc<dyn Fn(usize, Told) + Send + Sync>;
 
@@ -48,6 +51,7 @@ pub struct Service {
     child: Child,
     guard: Arc<Guard>,
     log: PathBuf,
+    admin: Arc<OnceLock<String>>,
 }
 
 impl Service {
@@ -77,8 +81,14 @@ impl Service {
             .append(true)
             .open(log)
             .map_err(|error| format!("{}: {error}", log.display()))?;
+        let admin = Arc::new(OnceLock::new());
+        let found = Arc::clone(&admin);
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
+                if let Some((_, address)) = line.split_once(ADMIN_WORDS) {
+                    let _ =
+                        found.set(address.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect());
+                }
                 if let Some((_, told)) = WORDS.iter().find(|(words, _)| line.contains(words)) {
                     listener(place, *told);
                     let _ = tell.send((place, *told));
@@ -86,7 +96,7 @@ impl Service {
                 let _ = writeln!(copy, "{line}");
             }
         });
-        Ok(Self { child, guard: Arc::clone(guard), log: log.to_owned() })
+        Ok(Self { child, guard: Arc::clone(guard), log: log.to_owned(), admin })
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -98,6 +108,14 @@ impl Service {
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
+    }
+
+    /// How many shards run there, if that is all that it was given; none if that is not so, or not known.
+    pub fn live_shards(&self) -> Option<usize> {
+        let admin = self.admin.get()?;
+        http::get(admin, "/readyz").ok()?;
+        let shards = http::json(admin, "/shards").ok()?;
+        Some(shards["shards"].as_array()?.iter().filter(|shard| shard["phase"] == "running").count())
     }
 
     /// The last lines of its log.

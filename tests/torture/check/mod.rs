@@ -2,6 +2,7 @@
 //! about. It takes nothing from the crate that it judges (tests/house.rs sees to that); what it knows is written in
 //! docs/change-event.md, docs/snapshots.md and, of the journal's frame, at the top of src/worker/journal.rs.
 
+mod census;
 mod changes;
 mod customers;
 mod journal;
@@ -32,6 +33,9 @@ pub struct CheckArguments {
     /// Topic of the rejected records
     #[arg(long, value_name = "TOPIC")]
     rejected: String,
+    /// Topic of the census
+    #[arg(long, value_name = "TOPIC")]
+    census: String,
     /// Topic of the journal
     #[arg(long, value_name = "TOPIC")]
     journal: String,
@@ -85,6 +89,7 @@ impl CheckArguments {
         let changes = read(&self.changes)?;
         let membership = read(&self.membership)?;
         let rejected = read(&self.rejected)?;
+        let census = read(&self.census)?;
         let journal = read(&self.journal)?;
 
         let customers = changes::by_customer(&changes, faults);
@@ -99,10 +104,12 @@ impl CheckArguments {
 
         let transactions = journal::read(&journal, faults);
         println!("journal: {} transactions of {} shards, contiguous", transactions.count(), transactions.shards());
-        let numbers = outputs::check_numbers(&[&changes, &membership, &rejected], &transactions, faults);
+        let numbers = outputs::check_numbers(&[&changes, &membership, &rejected, &census], &transactions, faults);
         println!("outputs: {numbers} numbered once each without gaps, each in the transaction that it names");
         let rejects = outputs::compare_rejected(&rejected, &lines(&self.expected_rejected)?, faults)?;
         println!("rejected: {rejects}, once each and with the right reason");
+        let reports = census::check(&census, faults);
+        println!("census: {reports} reports in order, that count nothing of history");
         let looked = snapshots::check(&self.snapshots, &transactions, &customers, faults)?;
         println!("snapshots: {} of {} shards are good, {} are not", looked.good, looked.shards, looked.damaged);
         println!("snapshots: {} customers have the life and sequence of their last change", looked.customers);

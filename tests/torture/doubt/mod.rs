@@ -3,7 +3,7 @@
 
 mod snapshots;
 
-use crate::run::run_checker;
+use crate::run::{READ, run_checker};
 use crate::support::{Broker, Produced, send};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
@@ -68,6 +68,16 @@ pub const CASES: &[Case] = &[
         spoil: |world| world.snapshots = Wrong::RowMissing,
         says: "snapshots: of ann",
     },
+    Case {
+        name: "a_census_under_another_key",
+        spoil: |world| world.outputs[CENSUS].key = "0/2",
+        says: "has the key 0/2, not 0/1",
+    },
+    Case {
+        name: "a_census_of_history",
+        spoil: |world| world.alter(CENSUS, "[]", "[{\"minute\":0}]"),
+        says: "counts history",
+    },
     Case { name: "a_missing_reject", spoil: World::expect_a_reject, says: "rejected: in[0] at 8 is missing" },
 ];
 
@@ -78,10 +88,14 @@ const REJECT: usize = 6;
 const ANN_3: usize = 7;
 const ANN_LAST: usize = 9;
 const BOB_LAST: usize = 10;
+const CENSUS: usize = 11;
 
 const CHANGES: usize = 0;
 const MEMBERSHIP: usize = 1;
 const REJECTED: usize = 2;
+const CENSUS_TOPIC: usize = 3;
+const JOURNAL: usize = 4;
+const TOLD: &str = r#"{"schema":1,"shard":0,"mark":1,"minutes":[],"uncounted":0}"#;
 
 #[derive(Clone)]
 struct Output {
@@ -136,9 +150,10 @@ impl World {
             out(CHANGES, "bob", &bob[1], 2),
             out(MEMBERSHIP, "ann", &membership("ann", 3, 30, "active", 20, inside), 2),
             out(MEMBERSHIP, "bob", "", 2),
+            out(CENSUS_TOPIC, "0/1", TOLD, 2),
         ];
         (1..).zip(&mut outputs).for_each(|(number, output)| output.number = number);
-        let journal = vec![journal(1, 0, 4), journal(2, 4, 3), journal(3, 7, 4)];
+        let journal = vec![journal(1, 0, 4), journal(2, 4, 3), journal(3, 7, 5)];
         let expected = ann.into_iter().chain(bob).collect();
         Self { outputs, copies: journal.clone(), journal, expected, rejected: vec![reject], snapshots: Wrong::Nothing }
     }
@@ -177,7 +192,7 @@ impl World {
         self.rejected.push(r#"{"topic":"in","partition":0,"offset":8,"reason":"decode"}"#.to_owned());
     }
 
-    fn write(&self, broker: &Broker, topics: &[String; 4]) {
+    fn write(&self, broker: &Broker, topics: &[String; READ.len()]) {
         topics.iter().for_each(|topic| broker.create_topic(topic, 1, &[]));
         let producer = broker.producer();
         let mut told = Vec::new();
@@ -188,7 +203,11 @@ impl World {
             write(&producer, &topics[output.topic], output, copy);
         }
         for record in &self.journal {
-            send(&producer, &topics[3], Produced { partition: Some(0), value: Some(record), ..Produced::default() });
+            send(
+                &producer,
+                &topics[JOURNAL],
+                Produced { partition: Some(0), value: Some(record), ..Produced::default() },
+            );
         }
         producer.flush(PATIENCE).expect("flush");
     }
@@ -209,7 +228,7 @@ fn write(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, outpu
 pub fn check(case: &Case, broker: &Broker) -> Result<(), String> {
     let mut world = World::right();
     (case.spoil)(&mut world);
-    let topics = ["changes", "membership", "rejected", "journal"].map(|topic| format!("{}.{topic}", case.name));
+    let topics = READ.map(|topic| format!("{}.{topic}", case.name));
     world.write(broker, &topics);
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let (expected, rejected) = (folder.path().join("expected"), folder.path().join("rejected"));

@@ -27,7 +27,7 @@ type Row = (&'static str, u32, bool, u32);
 const BASE: &[Row] = &[("ann", 0, true, 2), ("bob", 1, true, 1)];
 const DELTA: &[Row] = &[("ann", 0, true, 3), ("bob", 1, false, 2)];
 
-/// Writes both into the folder of shard 0; they are of the transactions 2 and 3, after 7 and 11 outputs.
+/// Writes both into the folder of shard 0; they are of the transactions 2 and 3, after 7 and 12 outputs.
 pub fn write(folder: &Path, wrong: Wrong) -> Result<(), Box<dyn Error>> {
     let folder = folder.join("shard-00000");
     fs::create_dir_all(&folder)?;
@@ -37,7 +37,7 @@ pub fn write(folder: &Path, wrong: Wrong) -> Result<(), Box<dyn Error>> {
     write_manifest(&folder, 1, 4, &base)?;
     write_manifest(&folder, 2, 7, &base)?;
     if wrong != Wrong::Stale {
-        write_manifest(&folder, 3, 11, &format!("{base},{delta}"))?;
+        write_manifest(&folder, 3, 12, &format!("{base},{delta}"))?;
     }
     if wrong == Wrong::Damaged {
         fs::remove_file(folder.join(manifest_name(1)))?;

@@ -206,6 +206,12 @@ impl Fleet {
         Ok(())
     }
 
+    /// Whether everybody is there and so many shards are live among them: none is on its way from one to another.
+    pub fn is_whole(&self, shards: usize) -> bool {
+        let live = |member: &Member| member.service.as_ref().and_then(Service::live_shards);
+        self.members.iter().map(live).sum::<Option<usize>>() == Some(shards)
+    }
+
     /// Those that run and have lately begun a transaction.
     pub fn at_work(&self) -> Vec<usize> {
         let is_at_work = |member: &Member| {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The body of an answer with status 200; otherwise what went wrong.
-pub fn get(address: &str, path: &str) -> Result<String, String> {
+/// Status and body of an answer.
+pub fn ask(address: &str, path: &str) -> Result<(u16, String), String> {
     let words = |error: std::io::Error| format!("{address}{path}: {error}");
     let mut stream = TcpStream::connect(address).map_err(words)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(words)?;
@@ -18,8 +18,17 @@ pub fn get(address: &str, path: &str) -> Result<String, String> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(words)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("{address}{path}: no answer"))?;
-    let is_well = head.split(' ').nth(1) == Some("200");
-    if is_well { Ok(body.to_owned()) } else { Err(format!("{address}{path}: {answer}")) }
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(|| format!("{address}{path}: no status: {head}"))?;
+    Ok((status, body.to_owned()))
+}
+
+/// The body of an answer with status 200; otherwise what went wrong.
+pub fn get(address: &str, path: &str) -> Result<String, String> {
+    match ask(address, path)? {
+        (200, body) => Ok(body),
+        (status, body) => Err(format!("{address}{path}: {status}: {body}")),
+    }
 }
 
 /// The same for JSON.
