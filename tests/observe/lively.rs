@@ -23,6 +23,7 @@ fn every_expression_gives_data() {
     service.write_rules(RULES);
     let addresses = addresses(2);
     let watch = Watch::start(&addresses);
+    let service = service.with_webhook(&watch.webhook);
     let first = service.start("lively-0", &addresses[0]);
     let _stream = Stream::start(broker, ["events", "browsing"].map(|name| format!("lively-{name}")));
     // Only now, so that shards move.

@@ -1,12 +1,13 @@
-//! Exactly 120 customers go from loyal to at_risk, with two kills in the middle: the panel, the alert of Prometheus and the
-//! webhook behind Alertmanager say 120.
+//! Exactly 120 customers go from loyal to at_risk, with two kills in the middle: the panel, the alert of Prometheus, the
+//! webhook behind Alertmanager, the record of the rules' own alert and its webhook say 120.
 
 use super::dashboards::{dashboard, panels, word};
 use super::expressions::filled;
 use super::service::{Service, addresses};
-use super::support::{self, Broker, Produced};
+use super::support::{self, Broker, Produced, Received};
 use super::watch::{Watch, until};
 use super::{promtool, webhook::Webhook};
+use serde_json::Value;
 
 const DAY: i64 = 86_400_000;
 const RULES: &str = r#"
@@ -17,6 +18,12 @@ segments = [
   { name = "at_risk", when = "orders >= 3" },
   { name = "others" },
 ]
+[alert.losing_loyal]
+segmentation = "lifecycle"
+from = "loyal"
+to = "at_risk"
+above = 119
+window = "1h"
 "#;
 /// How long before a wave falls due its events are written.
 const AHEAD_MS: i64 = 6_000;
@@ -70,6 +77,7 @@ fn a_hundred_and_twenty_customers_are_a_hundred_and_twenty_everywhere() {
     service.write_rules(RULES);
     let addresses = addresses(1);
     let watch = Watch::start(&addresses);
+    let service = service.with_webhook(&watch.webhook);
     let process = service.start("migration-0", &addresses[0]);
     watch.wait_for("shoal:shards:all_live", 1.0);
 
@@ -90,13 +98,30 @@ fn a_hundred_and_twenty_customers_are_a_hundred_and_twenty_everywhere() {
     watch.wait_for(alert, 120.0);
     let firing = r#"count(ALERTS{alertname="ShoalFlow",from="loyal",to="at_risk",alertstate="firing"})"#;
     watch.wait_for(firing, 1.0);
-    until("the webhook is told of 120", || told(&watch.webhook));
+    until("the webhook behind Alertmanager is told of 120", || told(&watch.webhook));
+    until("the alert of the rules fires", || said_by_the_rules(&broker.read_committed("migration.alerts")));
+    watch.wait_for(r#"sum(shoal_alert_firing{alert="losing_loyal"})"#, 1.0);
+    until("its webhook is told as well", || {
+        let bodies = watch.webhook.bodies("/rules");
+        if bodies.iter().any(says_120) { Ok(()) } else { Err(format!("{bodies:?}")) }
+    });
+}
+
+/// Whether one record of the topic of alerts is there, with its number.
+fn said_by_the_rules(records: &[Received]) -> Result<(), String> {
+    let said = |record: &Received| serde_json::from_slice(record.value.as_deref().unwrap_or_default()).unwrap();
+    let said: Vec<Value> = records.iter().map(said).collect();
+    if matches!(said.as_slice(), [alert] if says_120(alert)) { Ok(()) } else { Err(format!("{said:?}")) }
+}
+
+fn says_120(alert: &Value) -> bool {
+    alert["alert"] == "losing_loyal" && alert["state"] == "firing" && alert["count"] == 120
 }
 
 /// Whether the alert has come through Alertmanager, with its number and the address of its page.
 fn told(webhook: &Webhook) -> Result<(), String> {
     let alerts = webhook.alerts("/marketers");
-    let is_it = |alert: &serde_json::Value| {
+    let is_it = |alert: &Value| {
         let annotations = &alert["annotations"];
         alert["labels"]["alertname"] == "ShoalFlow"
             && alert["status"] == "firing"

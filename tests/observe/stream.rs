@@ -34,6 +34,11 @@ segments = [{ name = "high", when = "revenue >= 200" }, { name = "low" }]
 when = "cart_open AND cart_idle_minutes >= 0.05"
 [audience.browsing]
 when = "since('view') <= 0.00005"
+[alert.many_idle_carts]
+segmentation = "cart_abandoner"
+to = "in"
+above = 0
+window = "1m"
 "#;
 
 /// Writes events until it is dropped.
