@@ -5,9 +5,12 @@
 
 pub mod report;
 
-use super::event::{Millis, Reason};
+use super::event::{MINUTE, Millis, Reason};
 use super::rule::{Direction, Truth, Value};
 use report::Report;
+
+/// A change that is detected so soon after its moment is fresh: it tells of what goes on, not of history.
+pub const FRESH: Millis = 5 * MINUTE;
 
 /// A piece of text in [`Effects`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,16 +4,14 @@
 //! the sums when it reports. What was muted never comes here.
 
 use super::histogram::{DELAYS, DWELLS, Histogram};
-use crate::engine::effects::{Cause, Change, Counts, Effects};
-use crate::engine::event::{MINUTE, Millis};
+use crate::engine::effects::{Cause, Change, Counts, Effects, FRESH};
+use crate::engine::event::Millis;
 use crate::engine::rule::{Direction, Rules, Target};
 use crate::engine::shard::Deeds;
 use hashbrown::{Equivalent, HashMap};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A change published so soon after its `effective_at` is fresh.
-const FRESH: Millis = 5 * MINUTE;
 /// Segmentations with more segments than this have too many pairs of them to be told of before they happen.
 const ANNOUNCED_MAX: usize = 12;
 /// What stands for no value.

@@ -63,8 +63,20 @@ pub struct Way {
     pub to: Box<str>,
 }
 
+/// A [`Way`] that borrows its names.
+pub type WayNames<'a> = (&'a str, Option<&'a str>, &'a str);
+
+impl Way {
+    /// They are ordered as ways are.
+    pub fn names(&self) -> WayNames<'_> {
+        (&self.segmentation, self.from.as_deref(), &self.to)
+    }
+}
+
 impl Flow {
-    pub fn new(way: Way) -> Self {
+    /// Nobody has gone there yet.
+    pub fn new((segmentation, from, to): WayNames<'_>) -> Self {
+        let way = Way { segmentation: segmentation.into(), from: from.map(Into::into), to: to.into() };
         Self { way, causes: [0; CAUSES.len()], customers: Vec::new() }
     }
 }

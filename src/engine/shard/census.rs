@@ -7,8 +7,8 @@
 
 use super::digest::Verdict;
 use super::{Effects, Shard};
-use crate::engine::effects::Cause;
-use crate::engine::effects::report::{Flow, Hour, InForce, Minute, Report, Way};
+use crate::engine::effects::report::{Flow, Hour, InForce, Minute, Report, WayNames};
+use crate::engine::effects::{Cause, FRESH};
 use crate::engine::event::{HOUR, MINUTE, Millis};
 use crate::engine::profile::{Held, RowNumber};
 use crate::engine::rule::alert::CAUSES;
@@ -16,8 +16,6 @@ use crate::engine::rule::{Alert, Rules};
 use std::hash::{Hash, Hasher};
 use xxhash_rust::xxh3::Xxh3;
 
-/// A change that is detected later counts for no alert.
-const FRESH: Millis = 5 * MINUTE;
 /// Flows that are counted between two reports, and in an hour.
 const FLOWS_MAX: usize = 2_048;
 /// Customers named between two reports.
@@ -61,20 +59,36 @@ impl Census {
     }
 
     /// Counts one change; `ids_max` customers of its flow are named in one minute.
-    fn count(&mut self, minute: i64, way: Way, cause: usize, customer_id: &str, ids_max: usize) {
+    fn count(&mut self, minute: i64, way: WayNames<'_>, cause: usize, customer_id: &str, ids_max: usize) {
         let minute = self.reported.map_or(minute, |reported| minute.max(reported));
-        let flows: usize = self.minutes.iter().map(|minute| minute.flows.len()).sum();
-        let named: usize = self.minutes.iter().flat_map(|minute| &minute.flows).map(|flow| flow.customers.len()).sum();
         let place = self.minutes.partition_point(|known| known.number < minute);
         if self.minutes.get(place).is_none_or(|known| known.number != minute) {
             self.minutes.insert(place, Minute { number: minute, flows: Vec::new() });
         }
-        let Some(flow) = flow_of(&mut self.minutes[place].flows, way, flows < FLOWS_MAX) else {
-            self.lost += 1;
-            return;
+        let flow = match find(&self.minutes[place].flows, way) {
+            Ok(flow) => flow,
+            Err(_) if self.flows().count() >= FLOWS_MAX => {
+                self.lost += 1;
+                return;
+            }
+            Err(flow) => {
+                self.minutes[place].flows.insert(flow, Flow::new(way));
+                flow
+            }
         };
-        flow.causes[cause] += 1;
-        name(&mut flow.customers, customer_id, ids_max, named < CUSTOMERS_MAX);
+        let Flow { causes, customers, .. } = &mut self.minutes[place].flows[flow];
+        causes[cause] += 1;
+        let Some(before) = place_among(customers, customer_id, ids_max) else { return };
+        if customers.len() == ids_max {
+            customers.pop();
+        } else if self.flows().map(|flow| flow.customers.len()).sum::<usize>() >= CUSTOMERS_MAX {
+            return;
+        }
+        self.minutes[place].flows[flow].customers.insert(before, customer_id.into());
+    }
+
+    fn flows(&self) -> impl Iterator<Item = &Flow> {
+        self.minutes.iter().flat_map(|minute| &minute.flows)
     }
 
     /// Hands out all minutes before the mark.
@@ -120,38 +134,28 @@ impl Census {
 impl Hour {
     fn add(&mut self, minute: &Minute) {
         for flow in &minute.flows {
-            let has_room = self.flows.len() < FLOWS_MAX;
-            if let Some(sum) = flow_of(&mut self.flows, flow.way.clone(), has_room) {
-                sum.causes.iter_mut().zip(flow.causes).for_each(|(sum, count)| *sum += count);
-            }
+            let place = match find(&self.flows, flow.way.names()) {
+                Ok(place) => place,
+                Err(_) if self.flows.len() >= FLOWS_MAX => continue,
+                Err(place) => {
+                    self.flows.insert(place, Flow::new(flow.way.names()));
+                    place
+                }
+            };
+            self.flows[place].causes.iter_mut().zip(flow.causes).for_each(|(sum, count)| *sum += count);
         }
     }
 }
 
-/// The flow of a way; none if it is not there yet and there is no room.
-fn flow_of(flows: &mut Vec<Flow>, way: Way, has_room: bool) -> Option<&mut Flow> {
-    match flows.binary_search_by(|flow| flow.way.cmp(&way)) {
-        Ok(place) => Some(&mut flows[place]),
-        Err(place) if has_room => {
-            flows.insert(place, Flow::new(way));
-            Some(&mut flows[place])
-        }
-        Err(_) => None,
-    }
+/// Where the flow of a way is, or belongs.
+fn find(flows: &[Flow], way: WayNames<'_>) -> Result<usize, usize> {
+    flows.binary_search_by(|flow| flow.way.names().cmp(&way))
 }
 
-/// Names a customer if it is among the first in byte order.
-fn name(customers: &mut Vec<Box<str>>, id: &str, ids_max: usize, has_room: bool) {
-    let Err(place) = customers.binary_search_by(|known| (**known).cmp(id)) else { return };
-    if place >= ids_max {
-        return;
-    }
-    if customers.len() == ids_max {
-        customers.pop();
-    } else if !has_room {
-        return;
-    }
-    customers.insert(place, id.into());
+/// Where a customer is to be named who is among the first `ids_max` in byte order and is not named yet.
+fn place_among(customers: &[Box<str>], id: &str, ids_max: usize) -> Option<usize> {
+    let place = customers.binary_search_by(|known| (**known).cmp(id)).err()?;
+    (place < ids_max).then_some(place)
 }
 
 fn in_force(rules: &Rules) -> Vec<InForce> {
@@ -187,11 +191,8 @@ impl Shard {
             usize::from(alert.target) == target && alert.causes[cause] && alert.selects(changed, from, to)
         };
         let Some(ids_max) = rules.alerts.iter().filter(is_meant).map(|alert| alert.customer_ids).max() else { return };
-        let way = Way {
-            segmentation: changed.name.as_str().into(),
-            from: (from != Held::NULL).then(|| changed.value_name(from).into()),
-            to: changed.value_name(to).into(),
-        };
+        let from_name = (from != Held::NULL).then(|| changed.value_name(from));
+        let way = (changed.name.as_str(), from_name, changed.value_name(to));
         let minute = at.max(scratch.arrived).div_euclid(MINUTE);
         census.count(minute, way, cause, profiles.id(row), ids_max);
     }
