@@ -5,7 +5,7 @@
 
 mod validity;
 
-use super::settings::Unfit;
+use super::Unfit;
 use crate::repeats::Repeats;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};

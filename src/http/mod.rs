@@ -30,6 +30,9 @@ use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
+/// A setting that cannot be used: its dotted key, and words.
+type Unfit = (&'static str, String);
+
 /// What the admin address shows of its process.
 pub struct View {
     /// One of each worker.

@@ -3,14 +3,12 @@
 //! Beyond the loopback nothing is served that anybody could read on the way or ask for, unless that is said to be taken
 //! care of elsewhere.
 
+use super::Unfit;
 use super::certificate::Certificate;
 use super::token::Tokens;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::Path;
-
-/// A setting that cannot be used: its dotted key, and words.
-pub type Unfit = (&'static str, String);
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

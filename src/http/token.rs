@@ -3,7 +3,7 @@
 //! The files are read whenever a token is shown: they are small, requests are few, and whoever rotates a secret needs to tell
 //! nobody. A file may hold several tokens, one a line, so that the new one is known before the old one goes.
 
-use super::settings::Unfit;
+use super::Unfit;
 use crate::repeats::Repeats;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
