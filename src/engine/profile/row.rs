@@ -166,6 +166,11 @@ impl Held {
         (self.since << 17) as u64 | u64::from(before) << 9 | u64::from(self.dwells) << 8 | u64::from(value)
     }
 
+    /// The value in a word; 255 is null.
+    pub(super) fn byte_of(word: u64) -> u8 {
+        (word & 0xff) as u8
+    }
+
     pub(super) fn unpack(word: u64) -> Self {
         let value = |bits: u64| if bits & 0xff == 0xff { Self::NULL } else { (bits & 0xff) as u16 };
         Self { value: value(word), since: word as i64 >> 17, dwells: word & 0x100 != 0, before: value(word >> 9) }

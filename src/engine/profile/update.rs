@@ -103,9 +103,9 @@ impl Profiles {
         into.extend(self.blocks.section(self.row(row).block, Section::Held).iter().map(|&word| Held::unpack(word)));
     }
 
-    /// The held values one by one.
-    pub fn each_held(&self, row: RowNumber) -> impl Iterator<Item = Held> + use<'_> {
-        self.blocks.section(self.row(row).block, Section::Held).iter().map(|&word| Held::unpack(word))
+    /// The held values one by one, without what else is held of them: 255 is null.
+    pub fn held_bytes(&self, row: RowNumber) -> impl ExactSizeIterator<Item = u8> + use<'_> {
+        self.blocks.section(self.row(row).block, Section::Held).iter().map(|&word| Held::byte_of(word))
     }
 
     /// Sets the held values; another number of them than before is fine (new rules).

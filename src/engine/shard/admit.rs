@@ -1,6 +1,6 @@
 //! One event's path: is it dropped, whose is it, in order or late, what does it change (T4, T5, E3, O2, R3, R7).
 
-use super::deeds::Deeds;
+use super::deeds::Deed;
 use super::digest::Verdict;
 use super::marks::Treatment;
 use super::{Shard, duplicate_hash, is_about_consent, trigger_of};
@@ -150,8 +150,8 @@ impl Shard {
         let at = event.time.max(profiles.row(row).clock);
         let affected = rules.affected(event.event_type);
         rules.read(affected, &profiles.customer(row), at, &mut scratch.before);
-        if let Some(done) = Deeds::of(event, profiles.row(row), &rules.meaning) {
-            deeds.add(&done, profiles.each_held(row));
+        if let Some(deed) = Deed::of(event, profiles.row(row), &rules.meaning) {
+            deeds.count(deed, profiles.held_bytes(row));
         }
         effects.counts.overflow.add(&profiles.update(row, event, at, &rules.meaning));
         profiles.row_mut(row).clock = at;
@@ -188,8 +188,8 @@ impl Shard {
         self.scratch.held.extend(rules.targets.iter().map(|target| target.initial(at)));
         self.profiles.set_held(row, &self.scratch.held);
         self.members.enter(self.scratch.held.iter().copied());
-        if let Some(done) = Deeds::of(event, self.profiles.row(row), &rules.meaning) {
-            self.deeds.add(&done, self.scratch.held.iter().copied());
+        if let Some(deed) = Deed::of(event, self.profiles.row(row), &rules.meaning) {
+            self.deeds.count(deed, self.profiles.held_bytes(row));
         }
         self.customers_made = self.customers_made.wrapping_add(1);
         let new = self.profiles.row_mut(row);

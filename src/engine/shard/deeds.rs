@@ -5,11 +5,31 @@
 //! state.
 
 use super::Shard;
-use super::members::{place_of, places};
+use super::members::{NULL, VALUES};
 use crate::engine::event::{Event, EventType};
 use crate::engine::meaning::Meaning;
 use crate::engine::profile::{Held, Row};
 use crate::engine::rule::Target;
+
+/// One thing that a customer did. Money is in minor units of the base currency.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Deed {
+    Order { revenue: i64 },
+    Session,
+    Exposure { cost: i64 },
+}
+
+impl Deed {
+    /// What an accepted event of a customer is; most are none.
+    #[inline]
+    pub fn of(event: &Event<'_>, row: &Row, meaning: &Meaning) -> Option<Self> {
+        match event.event_type {
+            EventType::PURCHASE => Some(Self::Order { revenue: event.amount.unwrap_or(0) }),
+            EventType::EXPOSURE => Some(Self::Exposure { cost: event.cost.unwrap_or(0) }),
+            browsing => (meaning.is_browsing(browsing) && row.starts_session(event.time)).then_some(Self::Session),
+        }
+    }
+}
 
 /// Sums of what was done. Money is in minor units of the base currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,16 +43,18 @@ pub struct Deeds {
 }
 
 impl Deeds {
-    /// What an accepted event of a customer is; most are none.
     #[inline]
-    pub(super) fn of(event: &Event<'_>, row: &Row, meaning: &Meaning) -> Option<Self> {
-        match event.event_type {
-            EventType::PURCHASE => Some(Self { orders: 1, revenue: event.amount.unwrap_or(0), ..Self::default() }),
-            EventType::EXPOSURE => Some(Self { exposures: 1, cost: event.cost.unwrap_or(0), ..Self::default() }),
-            event_type if meaning.is_browsing(event_type) && row.starts_session(event.time) => {
-                Some(Self { sessions: 1, ..Self::default() })
+    fn count(&mut self, deed: Deed) {
+        match deed {
+            Deed::Session => self.sessions += 1,
+            Deed::Order { revenue } => {
+                self.orders += 1;
+                self.revenue += revenue;
             }
-            _ => None,
+            Deed::Exposure { cost } => {
+                self.exposures += 1;
+                self.cost += cost;
+            }
         }
     }
 
@@ -49,22 +71,23 @@ impl Deeds {
     }
 }
 
-/// Sums by values held.
+/// Sums by target and value held.
 #[derive(Debug, Default)]
 pub(super) struct DeedsByValue {
-    sums: Vec<Deeds>,
+    sums: Vec<[Deeds; VALUES]>,
     is_empty: bool,
 }
 
 impl DeedsByValue {
-    pub fn add(&mut self, deeds: &Deeds, held: impl Iterator<Item = Held>) {
+    /// Counts what was done by a customer who holds these, as [`crate::engine::profile::Profiles::held_bytes`] has them.
+    #[inline]
+    pub fn count(&mut self, deed: Deed, held: impl ExactSizeIterator<Item = u8>) {
         self.is_empty = false;
-        for (target, held) in held.enumerate() {
-            let place = place_of(target, held.value);
-            if place >= self.sums.len() {
-                self.sums.resize(place_of(target + 1, 0), Deeds::default());
-            }
-            self.sums[place].add(deeds);
+        if self.sums.len() < held.len() {
+            self.sums.resize(held.len(), [Deeds::default(); VALUES]);
+        }
+        for (sums, value) in self.sums.iter_mut().zip(held) {
+            sums[usize::from(value)].count(deed);
         }
     }
 }
@@ -76,15 +99,18 @@ impl Shard {
         if std::mem::replace(&mut self.deeds.is_empty, true) {
             return;
         }
-        let sums = &mut self.deeds.sums;
-        for (target, value, place) in places(&self.rules) {
-            let Some(sum) = sums.get_mut(place).filter(|sum| !sum.is_empty()) else { continue };
-            tell(target, value, std::mem::take(sum));
+        for (target, sums) in self.rules.targets.iter().zip(&mut self.deeds.sums) {
+            for value in target.values().chain([Held::NULL]) {
+                let sum = std::mem::take(&mut sums[usize::from(value).min(NULL)]);
+                if !sum.is_empty() {
+                    tell(target, value, sum);
+                }
+            }
         }
     }
 
     pub(super) fn drop_deeds(&mut self) {
-        self.deeds.sums.fill(Deeds::default());
+        self.deeds.sums.clear();
         self.deeds.is_empty = true;
     }
 }

@@ -8,16 +8,16 @@ use crate::engine::profile::Held;
 use crate::engine::rule::{Rules, Target};
 
 /// Values of a target, null as the last.
-const VALUES: usize = 256;
-const NULL: usize = VALUES - 1;
+pub(super) const VALUES: usize = 256;
+pub(super) const NULL: usize = VALUES - 1;
 
 /// The place of a value of a target in tables like this one.
-pub(super) fn place_of(target: usize, value: u16) -> usize {
+fn place_of(target: usize, value: u16) -> usize {
     target * VALUES + usize::from(value).min(NULL)
 }
 
 /// All values of the rules' targets with their places in such tables, null last.
-pub(super) fn places(rules: &Rules) -> impl Iterator<Item = (&Target, u16, usize)> {
+fn places(rules: &Rules) -> impl Iterator<Item = (&Target, u16, usize)> {
     rules.targets.iter().enumerate().flat_map(|(place, target)| {
         let values = target.values().chain([Held::NULL]);
         values.map(move |value| (target, value, place_of(place, value)))
