@@ -74,6 +74,7 @@ pub(super) const HEADER: usize = 2;
 /// Sections of whole records: all but the hours.
 pub(super) const PARTS: usize = Section::Hours as usize;
 
+#[inline]
 fn count(words: &[u64], section: Section) -> usize {
     let place = &PLACES[section as usize];
     (words[place.word] >> place.shift & ((1 << place.bits) - 1)) as usize
@@ -87,6 +88,7 @@ fn set_count(words: &mut [u64], section: Section, count: usize) {
 }
 
 /// The first word of a section.
+#[inline]
 fn start(words: &[u64], section: Section) -> usize {
     let mut start = HEADER;
     for place in &PLACES[..section as usize] {
@@ -113,6 +115,7 @@ pub(super) fn size(words: &[u64]) -> usize {
 }
 
 /// The words of a section; for hours, words that hold all its bytes.
+#[inline]
 fn range(words: &[u64], section: Section) -> Range<usize> {
     let start = start(words, section);
     let length = match section {
@@ -123,11 +126,13 @@ fn range(words: &[u64], section: Section) -> Range<usize> {
 }
 
 /// The words of a section of a block's contents.
+#[inline]
 pub(super) fn part(contents: &[u64], section: Section) -> &[u64] {
     &contents[range(contents, section)]
 }
 
 /// The bytes of the hours in a block's contents.
+#[inline]
 pub(super) fn hours(contents: &[u64]) -> &[u8] {
     &memory::bytes(part(contents, Section::Hours))[..count(contents, Section::Hours)]
 }
@@ -166,6 +171,7 @@ impl Blocks {
         self.release(handle, granules);
     }
 
+    #[inline]
     pub fn count(&self, handle: Handle, section: Section) -> usize {
         count(self.words(handle), section)
     }
@@ -176,16 +182,19 @@ impl Blocks {
         part(self.words(handle), section)
     }
 
+    #[inline]
     pub fn section_mut(&mut self, handle: Handle, section: Section) -> &mut [u64] {
         let words = self.words_mut(handle);
         let range = range(words, section);
         &mut words[range]
     }
 
+    #[inline]
     pub fn records<T: Plain>(&self, handle: Handle, section: Section) -> &[T] {
         memory::records(self.section(handle, section))
     }
 
+    #[inline]
     pub fn records_mut<T: Plain>(&mut self, handle: Handle, section: Section) -> &mut [T] {
         memory::records_mut(self.section_mut(handle, section))
     }
