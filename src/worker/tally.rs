@@ -8,6 +8,7 @@ use crate::engine::effects::{Cause, Change, Counts, Effects, FRESH};
 use crate::engine::event::Millis;
 use crate::engine::rule::{Direction, Rules, Target};
 use crate::engine::shard::Deeds;
+use hashbrown::hash_map::EntryRef;
 use hashbrown::{Equivalent, HashMap};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use xxhash_rust::xxh3::xxh3_64;
@@ -89,13 +90,14 @@ impl Tally {
         let late = change.detected_at - change.effective_at;
         let (cause, direction, is_fresh) = (change.cause, change.direction, late <= FRESH);
         let flow = FlowRef { segmentation, from, to, cause, direction, is_fresh };
-        *entry(&mut self.changes, &flow, || flow.owned(), || 0) += 1;
+        *entry(&mut self.changes, &flow, || 0) += 1;
         if let Some(since) = change.from_since {
-            let dwells = value_entry(&mut self.dwells, segmentation, from, || Histogram::new(DWELLS));
+            let value = ValueRef { segmentation, value: from };
+            let dwells = entry(&mut self.dwells, &value, || Histogram::new(DWELLS));
             dwells.observe_ms(change.effective_at - since);
         }
         if change.is_return {
-            *entry(&mut self.returned, segmentation, || segmentation.into(), || 0) += 1;
+            *entry(&mut self.returned, segmentation, || 0) += 1;
         }
         if cause == Cause::Time {
             self.time_changes.observe_ms(late - grace);
@@ -111,7 +113,7 @@ impl Tally {
             for value in target.values() {
                 self.add_deeds(name, Some(target.value_name(value)), &Deeds::default());
             }
-            entry(&mut self.returned, name, || name.into(), || 0);
+            entry(&mut self.returned, name, || 0);
             if target.values().len() <= ANNOUNCED_MAX {
                 self.announce_flows(target);
             }
@@ -126,7 +128,7 @@ impl Tally {
             let (segmentation, from, to) = (target.name.as_str(), target.value_name(from), target.value_name(to));
             for cause in [Cause::Event, Cause::Time, Cause::Late] {
                 let flow = FlowRef { segmentation, from, to, cause, direction, is_fresh: true };
-                entry(&mut self.changes, &flow, || flow.owned(), || 0);
+                entry(&mut self.changes, &flow, || 0);
             }
         }
     }
@@ -139,7 +141,8 @@ impl Tally {
     }
 
     pub fn add_deeds(&mut self, segmentation: &str, value: Option<&str>, deeds: &Deeds) {
-        value_entry(&mut self.deeds, segmentation, value.unwrap_or(NO_VALUE), Deeds::default).add(deeds);
+        let value = ValueRef { segmentation, value: value.unwrap_or(NO_VALUE) };
+        entry(&mut self.deeds, &value, Deeds::default).add(deeds);
     }
 
     /// Adds all of another one.
@@ -149,16 +152,16 @@ impl Tally {
             self.add_records(topic as u16, records);
         }
         for (flow, count) in &other.changes {
-            *entry(&mut self.changes, flow, || flow.clone(), || 0) += count;
+            *entry(&mut self.changes, &FlowRef::of(flow), || 0) += count;
         }
         for (name, count) in &other.returned {
-            *entry(&mut self.returned, name, || name.clone(), || 0) += count;
+            *entry(&mut self.returned, &**name, || 0) += count;
         }
         for (value, histogram) in &other.dwells {
-            entry(&mut self.dwells, value, || value.clone(), || Histogram::new(DWELLS)).add(histogram);
+            entry(&mut self.dwells, &ValueRef::of(value), || Histogram::new(DWELLS)).add(histogram);
         }
         for (value, deeds) in &other.deeds {
-            entry(&mut self.deeds, value, || value.clone(), Deeds::default).add(deeds);
+            entry(&mut self.deeds, &ValueRef::of(value), Deeds::default).add(deeds);
         }
         self.time_changes.add(&other.time_changes);
         self.applied.add(&other.applied);
@@ -166,27 +169,16 @@ impl Tally {
     }
 }
 
-fn value_entry<'m, V>(
-    map: &'m mut Map<ValueName, V>,
-    segmentation: &str,
-    value: &str,
-    fresh: impl FnOnce() -> V,
-) -> &'m mut V {
-    let key = ValueRef { segmentation, value };
-    entry(map, &key, || ValueName { segmentation: segmentation.into(), value: value.into() }, fresh)
-}
-
 /// The entry of a key, which is made into one that owns its text only at its first use.
-fn entry<'m, K: Eq + Hash, Q: Hash + Equivalent<K> + ?Sized, V>(
+fn entry<'m, 'k, K: Eq + Hash + From<&'k Q>, Q: Hash + Equivalent<K> + ?Sized, V>(
     map: &'m mut Map<K, V>,
-    key: &Q,
-    owned: impl FnOnce() -> K,
+    key: &'k Q,
     fresh: impl FnOnce() -> V,
 ) -> &'m mut V {
-    if !map.contains_key(key) {
-        map.insert(owned(), fresh());
+    match map.entry_ref(key) {
+        EntryRef::Occupied(known) => known.into_mut(),
+        EntryRef::Vacant(place) => place.insert_with_key(key.into(), fresh()),
     }
-    map.get_mut(key).expect("it was just put there")
 }
 
 /// Hashes a few short names at once.
@@ -227,10 +219,17 @@ struct FlowRef<'a> {
     is_fresh: bool,
 }
 
-impl FlowRef<'_> {
-    fn owned(&self) -> Flow {
-        let Self { segmentation, from, to, cause, direction, is_fresh } = *self;
-        Flow { segmentation: segmentation.into(), from: from.into(), to: to.into(), cause, direction, is_fresh }
+impl<'a> FlowRef<'a> {
+    fn of(flow: &'a Flow) -> Self {
+        let Flow { segmentation, from, to, cause, direction, is_fresh } = flow;
+        Self { segmentation, from, to, cause: *cause, direction: *direction, is_fresh: *is_fresh }
+    }
+}
+
+impl From<&FlowRef<'_>> for Flow {
+    fn from(flow: &FlowRef<'_>) -> Self {
+        let FlowRef { segmentation, from, to, cause, direction, is_fresh } = *flow;
+        Self { segmentation: segmentation.into(), from: from.into(), to: to.into(), cause, direction, is_fresh }
     }
 }
 
@@ -254,6 +253,18 @@ impl Equivalent<Flow> for FlowRef<'_> {
 struct ValueRef<'a> {
     segmentation: &'a str,
     value: &'a str,
+}
+
+impl<'a> ValueRef<'a> {
+    fn of(name: &'a ValueName) -> Self {
+        Self { segmentation: &name.segmentation, value: &name.value }
+    }
+}
+
+impl From<&ValueRef<'_>> for ValueName {
+    fn from(name: &ValueRef<'_>) -> Self {
+        Self { segmentation: name.segmentation.into(), value: name.value.into() }
+    }
 }
 
 impl Equivalent<ValueName> for ValueRef<'_> {
