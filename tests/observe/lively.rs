@@ -29,6 +29,7 @@ fn every_expression_gives_data() {
     // Only now, so that shards move.
     watch.wait_for("shoal:shards:all_live", 1.0);
     let second = service.start("lively-1", &addresses[1]);
+    watch.wait_for(r#"count(shoal_shards{phase="running"} > 0)"#, 2.0);
 
     let expected = expected(&watch);
     let mut missing: BTreeMap<String, Expression> = expected.iter().map(|e| (e.place.clone(), e.clone())).collect();
