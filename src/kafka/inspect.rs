@@ -163,7 +163,7 @@ fn own_topic(settings: &KafkaSettings, own: Own, seen: &Seen, shards: Option<u32
     let mut wrong = Vec::new();
     let count = seen.partitions();
     if let Some(expected) = shards.map(|shards| own.partitions(shards)).filter(|expected| *expected != count) {
-        let like = if own.partitions(2) == 1 { "" } else { ", as the inputs have" };
+        let like = if own.is_single() { "" } else { ", as the inputs have" };
         let count = of_partitions(count);
         wrong.push(format!("has {count}; expected {expected}{like}"));
     }

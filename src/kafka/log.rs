@@ -30,9 +30,14 @@ impl Own {
     pub const ALL: [Self; 7] =
         [Self::Changes, Self::Membership, Self::Rejected, Self::Journal, Self::Control, Self::Census, Self::Alerts];
 
+    /// Whether it has one partition, however many shards there are.
+    pub fn is_single(self) -> bool {
+        matches!(self, Self::Control | Self::Alerts)
+    }
+
     /// How many partitions it has, with so many shards.
     pub fn partitions(self, shards: u32) -> u32 {
-        if matches!(self, Self::Control | Self::Alerts) { 1 } else { shards }
+        if self.is_single() { 1 } else { shards }
     }
 }
 

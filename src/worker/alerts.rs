@@ -10,12 +10,12 @@ use super::board::AlertReport;
 use super::census::{Told, definition_text};
 use super::lifecycle::Phase;
 use super::publish::Beside;
-use super::tail::{Ended, read_some};
+use super::tail::{Ended, read_all};
 use super::webhook::WebhookQueue;
 use super::work::Worker;
 use crate::engine::event::{HOUR, MINUTE, Millis};
 use crate::engine::rule::{Alert, Rules};
-use crate::kafka::{Batch, Failure, Log, Own, Reader, Topic};
+use crate::kafka::{Batch, Failure, Log, Own, Topic};
 use decider::Decider;
 use record::{AlertRecord, State};
 use std::collections::BTreeMap;
@@ -145,12 +145,7 @@ impl<L: Log> Worker<L> {
     pub(super) fn begin_alerts(&mut self) -> Result<(), Ended> {
         self.leave_alerts();
         let mut last = BTreeMap::new();
-        let mut reader = self.log.reader(Topic::Own(Own::Alerts), 0, 0)?;
-        let (first, end) = (reader.first(), reader.end());
-        reader.seek(first)?;
-        let mut batch = L::Batch::default();
-        while reader.position() < end {
-            read_some(&mut self.log, &mut reader, end, &self.stop, &mut batch)?;
+        read_all(&mut self.log, (Topic::Own(Own::Alerts), 0), 0, &self.stop, |batch| {
             for place in 0..batch.len() {
                 let record = batch.record(place);
                 let Some(value) = record.value else {
@@ -162,7 +157,8 @@ impl<L: Log> Worker<L> {
                 })?;
                 last.insert(read.alert.clone(), read);
             }
-        }
+            Ok(())
+        })?;
         self.alerts.send_again(&last, self.log.now().wall);
         self.alerts.last = Some(last);
         Ok(())
