@@ -198,18 +198,7 @@ fn settings(broker: &Broker, folder: &Path, repeat: usize) -> RunSettings {
         inputs: vec![TOPIC.into()],
         ..KafkaSettings::default()
     };
-    let topics = &mut kafka.topics;
-    for name in [
-        &mut topics.changes,
-        &mut topics.membership,
-        &mut topics.rejected,
-        &mut topics.journal,
-        &mut topics.control,
-        &mut topics.census,
-        &mut topics.alerts,
-    ] {
-        *name = format!("bench-{repeat}.{name}");
-    }
+    support::prefix_own_topics(&mut kafka, &format!("bench-{repeat}"));
     RunSettings {
         kafka,
         worker: WorkerSettings::default(),

@@ -234,8 +234,7 @@ fn a_seed_of_the_last_minutes_fires_nothing() {
     };
     std::fs::write(folder.join("events"), lines.iter().map(with_id).collect::<String>()).unwrap();
     std::fs::write(folder.join("rules.toml"), RULES.replace("above = 119", "above = 0")).unwrap();
-    let topic = |topic: &str| format!("{topic} = \"{name}.{topic}\"\n");
-    let topics = ["changes", "membership", "rejected", "journal", "control", "census", "alerts"].map(topic).concat();
+    let topics = support::own_topics(name);
     let config = format!(
         "[kafka]\ngroup = \"{name}\"\ninputs = [\"{name}\"]\nstart = \"latest\"\n[kafka.topics]\n{topics}[snapshots]\nurl = \"snapshots\"\n"
     );

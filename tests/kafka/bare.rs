@@ -1,6 +1,6 @@
 //! What the tests of the bare log share: settings with topics of their own, news, records as plain values.
 
-use crate::support::{Broker, Produced};
+use crate::support::{self, Broker, Produced};
 use shoal::kafka::{
     Batch, InputOffset, KafkaBatch, KafkaLog, KafkaSettings, Log, News, OutRecord, Own, Topic, create_or_check_topics,
 };
@@ -20,18 +20,7 @@ pub fn settings(broker: &Broker, test: &str, inputs: &[&str]) -> KafkaSettings {
         inputs: inputs.iter().map(|input| format!("{test}-{input}")).collect(),
         ..KafkaSettings::default()
     };
-    let topics = &mut settings.topics;
-    for name in [
-        &mut topics.changes,
-        &mut topics.membership,
-        &mut topics.rejected,
-        &mut topics.journal,
-        &mut topics.control,
-        &mut topics.census,
-        &mut topics.alerts,
-    ] {
-        *name = format!("{test}.{name}");
-    }
+    support::prefix_own_topics(&mut settings, test);
     for input in &settings.inputs {
         broker.create_topic(input, 2, &[("retention.ms", "-1")]);
     }

@@ -24,18 +24,7 @@ pub fn settings(broker: &Broker, folder: &Path, test: &str, partitions: i32) -> 
         fetch_wait_ms: 20,
         ..KafkaSettings::default()
     };
-    let topics = &mut kafka.topics;
-    for name in [
-        &mut topics.changes,
-        &mut topics.membership,
-        &mut topics.rejected,
-        &mut topics.journal,
-        &mut topics.control,
-        &mut topics.census,
-        &mut topics.alerts,
-    ] {
-        *name = format!("{test}.{name}");
-    }
+    support::prefix_own_topics(&mut kafka, test);
     broker.create_topic(&kafka.inputs[0], partitions, &[("retention.ms", "-1")]);
     let rules = folder.join("rules.toml");
     std::fs::write(&rules, RULES).expect("rules file");

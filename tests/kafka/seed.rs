@@ -27,9 +27,7 @@ fn prepare(folder: &Path, broker: &Broker, test: &str) -> KafkaSettings {
     let out = run(shoal(folder, broker).arg("convert").arg("--mapping").arg(mapping).arg(orders));
     std::fs::write(folder.join("events"), out.stdout).unwrap();
     std::fs::write(folder.join("rules.toml"), RULES.replace("clock = \"wall\"", "clock = \"events\"")).unwrap();
-    let topic = |name: &str| format!("{name} = \"{test}.{name}\"\n");
-    let topics: String =
-        ["changes", "membership", "rejected", "journal", "control", "census", "alerts"].map(topic).concat();
+    let topics = support::own_topics(test);
     let settings = format!(
         "[kafka]\ngroup = \"{test}\"\ninputs = [\"{test}\"]\nstart = \"{UNTIL}\"\n[kafka.topics]\n{topics}\
          [snapshots]\nurl = \"snapshots\"\n"

@@ -1,6 +1,6 @@
 //! The program with a settings file of its own, and the topics and events it works on.
 
-use crate::support::{Broker, Produced};
+use crate::support::{Broker, Produced, own_topics};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,7 @@ impl Program {
     pub fn new(name: &str, kafka: &str, client: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let client: String = client.iter().map(|(key, value)| format!("{key:?} = {value:?}\n")).collect();
-        let topics: String = ["changes", "membership", "rejected", "journal", "control", "census", "alerts"]
-            .map(|topic| format!("{topic} = \"{name}.{topic}\"\n"))
-            .concat();
+        let topics = own_topics(name);
         let inputs = if kafka.contains("inputs") { String::new() } else { format!("inputs = [\"{name}.events\"]\n") };
         let settings = format!(
             "rules = \"rules.toml\"\n[kafka]\ngroup = \"{name}\"\n{inputs}fetch_wait_ms = 20\n{kafka}\n[kafka.client]\n{client}\

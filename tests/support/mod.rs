@@ -25,7 +25,7 @@ mod topics;
 pub mod views;
 
 pub use broker::{Broker, BrokerOptions, free_ports};
-pub use topics::{Produced, Received, block_on, send};
+pub use topics::{Produced, Received, block_on, own_topics, prefix_own_topics, send};
 
 use std::io::Write;
 use std::sync::OnceLock;

@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
+use shoal::kafka::KafkaSettings;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,6 +18,30 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The topics that Shoal writes, as the settings name them.
+const OWN: [&str; 7] = ["changes", "membership", "rejected", "journal", "control", "census", "alerts"];
+
+/// The lines of `[kafka.topics]` that put every topic that Shoal writes behind a prefix, so that services do not share them.
+pub fn own_topics(prefix: &str) -> String {
+    OWN.map(|topic| format!("{topic} = \"{prefix}.{topic}\"\n")).concat()
+}
+
+/// Puts every topic that Shoal writes behind a prefix.
+pub fn prefix_own_topics(kafka: &mut KafkaSettings, prefix: &str) {
+    let topics = &mut kafka.topics;
+    for name in [
+        &mut topics.changes,
+        &mut topics.membership,
+        &mut topics.rejected,
+        &mut topics.journal,
+        &mut topics.control,
+        &mut topics.census,
+        &mut topics.alerts,
+    ] {
+        *name = format!("{prefix}.{name}");
+    }
+}
 
 /// A record to write. Without partition the key decides (murmur2); without timestamp it is the wall clock.
 #[derive(Clone, Copy, Default)]

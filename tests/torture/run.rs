@@ -106,9 +106,7 @@ impl<'a> Run<'a> {
     /// Settings and log of a service. The last has two workers.
     fn plan(&self, place: u32, is_last: bool, proxy: &Proxy, store: &Store) -> Result<Plan, String> {
         let (name, workers) = (format!("service-{place}"), 1 + u32::from(is_last));
-        let topics: String = ["changes", "membership", "rejected", "journal", "control", "census", "alerts"]
-            .map(|name| format!("{name} = {:?}\n", self.topic(name)))
-            .concat();
+        let topics = support::own_topics(self.group);
         let protocol = match self.options.group_protocol.as_str() {
             "classic" => String::new(),
             other => format!("group_protocol = {other:?}\n"),
