@@ -8,7 +8,8 @@
 use super::waits::Waits;
 use shoal::kafka::memory::{MemoryBatch, MemoryLog, MemoryReader};
 use shoal::kafka::{
-    Batch, Failure, InputOffset, Log, Moment, News, OutRecord, Own, Reader, Record, StartAt, Topic, Transaction,
+    Batch, ClientReport, Failure, GroupEvent, InputOffset, Log, Moment, OutRecord, Own, PartitionStatus, Position,
+    Reader, Record, StartAt, Topic, Transaction,
 };
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -154,23 +155,35 @@ impl Log for Arrivals {
         self.own.transactional_id()
     }
 
-    fn poll(&mut self, wait: Duration) -> Result<News, Failure> {
+    fn poll(&mut self, wait: Duration) -> Result<GroupEvent, Failure> {
         match self.own.poll(Duration::ZERO)? {
-            News::Nothing => {
+            GroupEvent::None => {
                 let nothing_new = |waiting: &mut Waiting| waiting.ends.iter().sum::<i64>() == self.seen;
                 let waited = self.queues.moved.wait_timeout_while(self.queues.lock(), wait, nothing_new);
                 self.seen = waited.expect("the producer did not panic").0.ends.iter().sum();
-                Ok(News::Nothing)
+                Ok(GroupEvent::None)
             }
-            news => Ok(news),
+            event => Ok(event),
         }
     }
 
-    fn has_news(&self) -> bool {
-        self.own.has_news()
+    fn has_group_event(&self) -> bool {
+        self.own.has_group_event()
     }
 
-    fn take(
+    fn release(&mut self, shards: &[u32]) {
+        self.own.release(shards);
+    }
+
+    /// The inputs need no start: their queues fill in any case.
+    fn start(&mut self, positions: &[Position]) -> Result<(), Failure> {
+        let control = |position: &&Position| position.topic == Topic::Own(Own::Control);
+        self.own.start(&positions.iter().filter(control).copied().collect::<Vec<_>>())
+    }
+
+    fn stop(&mut self, _partitions: &[(Topic, u32)]) {}
+
+    fn read(
         &mut self,
         topic: Topic,
         partition: u32,
@@ -178,7 +191,7 @@ impl Log for Arrivals {
         batch: &mut ArrivedBatch,
     ) -> Result<usize, Failure> {
         if matches!(topic, Topic::Own(_)) {
-            return self.own.take(topic, partition, records_max, &mut batch.own);
+            return self.own.read(topic, partition, records_max, &mut batch.own);
         }
         batch.waits.get_or_insert_with(|| Rc::clone(&self.waits));
         let mut waiting = self.queues.lock();
@@ -191,46 +204,33 @@ impl Log for Arrivals {
         Ok(count)
     }
 
-    fn is_at_end(&self, topic: Topic, partition: u32) -> bool {
+    fn partition_status(&self, topic: Topic, partition: u32) -> PartitionStatus {
         match topic {
-            Topic::Own(_) => self.own.is_at_end(topic, partition),
-            Topic::Input(_) => self.queues.lock().partitions[partition as usize].is_empty(),
+            Topic::Own(_) => self.own.partition_status(topic, partition),
+            Topic::Input(_) => PartitionStatus {
+                is_at_end: self.queues.lock().partitions[partition as usize].is_empty(),
+                last_answer: Some(self.own.now().monotonic),
+                is_silent: false,
+            },
         }
     }
 
-    fn answered(&self, _topic: u16, _partition: u32) -> Option<u64> {
-        Some(self.own.now().monotonic)
-    }
-
-    fn is_silent(&self, topic: u16) -> bool {
-        self.own.is_silent(topic)
-    }
-
-    fn start(&mut self, _inputs: &[InputOffset]) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    fn start_control(&mut self, offset: i64) -> Result<(), Failure> {
-        self.own.start_control(offset)
-    }
-
-    fn follow(&mut self, _topic: Own, _partitions: u32) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    fn unfollow(&mut self, _topic: Own) {}
-
-    fn pause(&mut self, _shards: &[u32]) {}
-
-    fn release(&mut self, shards: &[u32]) {
-        self.own.release(shards);
+    fn known_end(&self, topic: Topic, partition: u32) -> Option<i64> {
+        match topic {
+            Topic::Own(_) => self.own.known_end(topic, partition),
+            Topic::Input(_) => Some(self.queues.lock().ends[partition as usize]),
+        }
     }
 
     fn fence(&mut self) -> Result<(), Failure> {
         self.own.fence()
     }
 
-    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
+    fn fence_other(&mut self, transactional_id: &str) -> Result<(), Failure> {
+        self.own.fence_other(transactional_id)
+    }
+
+    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<u64, Failure> {
         let is_kept = |record: &&OutRecord<'_>| matches!(record.topic, Own::Journal | Own::Control);
         let records =
             transaction.records.iter().filter(is_kept).map(|record| OutRecord { headers: 0..0, ..record.clone() });
@@ -243,12 +243,20 @@ impl Log for Arrivals {
         self.own.committed(shards)
     }
 
-    fn first_offset(&mut self, _topic: u16, _partition: u32, _start: StartAt) -> Result<i64, Failure> {
+    fn first_offset(&mut self, _topic: Topic, _partition: u32, _start: StartAt) -> Result<i64, Failure> {
         Ok(0)
+    }
+
+    fn input_ids(&mut self) -> Result<Vec<String>, Failure> {
+        self.own.input_ids()
     }
 
     fn reader(&mut self, topic: Topic, partition: u32, from: i64) -> Result<OwnReader, Failure> {
         self.own.reader(topic, partition, from).map(OwnReader)
+    }
+
+    fn client_report(&self) -> ClientReport {
+        self.own.client_report()
     }
 }
 

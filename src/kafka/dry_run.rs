@@ -5,8 +5,8 @@
 
 use super::memory::{Cluster, MemoryBatch, MemoryLog, MemoryReader};
 use super::{
-    Batch, Failure, InputOffset, KafkaBatch, KafkaLog, KafkaReader, KafkaSettings, Log, Moment, News, OutRecord, Own,
-    Reader, Record, StartAt, Topic, Transaction,
+    Batch, ClientReport, Failure, GroupEvent, InputOffset, KafkaBatch, KafkaLog, KafkaReader, KafkaSettings, Log,
+    Moment, OutRecord, Own, PartitionStatus, Position, Reader, Record, StartAt, Topic, Transaction,
 };
 use std::time::Duration;
 
@@ -51,22 +51,39 @@ impl Log for DryRun {
 
     /// # Errors
     /// If the shards come a second time: their state would have to be read again, and nothing of it was kept.
-    fn poll(&mut self, wait: Duration) -> Result<News, Failure> {
+    fn poll(&mut self, wait: Duration) -> Result<GroupEvent, Failure> {
         self.own.poll(Duration::ZERO)?;
-        let news = self.inputs.poll(wait)?;
-        if matches!(news, News::Assigned(_)) && std::mem::replace(&mut self.was_assigned, true) {
+        let event = self.inputs.poll(wait)?;
+        if matches!(event, GroupEvent::Assigned(_)) && std::mem::reindex(&mut self.was_assigned, true) {
             return Err(Failure::Stop(
                 "the group lost its member and a dry run cannot go on from there: begin again".into(),
             ));
         }
-        Ok(news)
+        Ok(event)
     }
 
-    fn has_news(&self) -> bool {
-        self.inputs.has_news()
+    fn has_group_event(&self) -> bool {
+        self.inputs.has_group_event()
     }
 
-    fn take(
+    fn release(&mut self, shards: &[u32]) {
+        self.inputs.release(shards);
+    }
+
+    fn start(&mut self, positions: &[Position]) -> Result<(), Failure> {
+        let is_input = |position: &&Position| matches!(position.topic, Topic::Input(_));
+        let (inputs, own): (Vec<&Position>, Vec<&Position>) = positions.iter().partition(is_input);
+        self.own.start(&own.into_iter().copied().collect::<Vec<_>>())?;
+        self.inputs.start(&inputs.into_iter().copied().collect::<Vec<_>>())
+    }
+
+    /// Partitions that a log has not started are ignored by it.
+    fn stop(&mut self, partitions: &[(Topic, u32)]) {
+        self.own.stop(partitions);
+        self.inputs.stop(partitions);
+    }
+
+    fn read(
         &mut self,
         topic: Topic,
         partition: u32,
@@ -74,55 +91,35 @@ impl Log for DryRun {
         batch: &mut DryBatch,
     ) -> Result<usize, Failure> {
         match topic {
-            Topic::Input(_) => self.inputs.take(topic, partition, records_max, batch.inputs()),
-            Topic::Own(_) => self.own.take(topic, partition, records_max, batch.own()),
+            Topic::Input(_) => self.inputs.read(topic, partition, records_max, batch.inputs()),
+            Topic::Own(_) => self.own.read(topic, partition, records_max, batch.own()),
         }
     }
 
-    fn is_at_end(&self, topic: Topic, partition: u32) -> bool {
+    fn partition_status(&self, topic: Topic, partition: u32) -> PartitionStatus {
         match topic {
-            Topic::Input(_) => self.inputs.is_at_end(topic, partition),
-            Topic::Own(_) => self.own.is_at_end(topic, partition),
+            Topic::Input(_) => self.inputs.partition_status(topic, partition),
+            Topic::Own(_) => self.own.partition_status(topic, partition),
         }
     }
 
-    fn answered(&self, topic: u16, partition: u32) -> Option<u64> {
-        self.inputs.answered(topic, partition)
-    }
-
-    fn is_silent(&self, topic: u16) -> bool {
-        self.inputs.is_silent(topic)
-    }
-
-    fn start(&mut self, inputs: &[InputOffset]) -> Result<(), Failure> {
-        self.inputs.start(inputs)
-    }
-
-    fn start_control(&mut self, offset: i64) -> Result<(), Failure> {
-        self.own.start_control(offset)
-    }
-
-    fn follow(&mut self, topic: Own, partitions: u32) -> Result<(), Failure> {
-        self.own.follow(topic, partitions)
-    }
-
-    fn unfollow(&mut self, topic: Own) {
-        self.own.unfollow(topic);
-    }
-
-    fn pause(&mut self, shards: &[u32]) {
-        self.inputs.pause(shards);
-    }
-
-    fn release(&mut self, shards: &[u32]) {
-        self.inputs.release(shards);
+    fn known_end(&self, topic: Topic, partition: u32) -> Option<i64> {
+        match topic {
+            Topic::Input(_) => self.inputs.known_end(topic, partition),
+            Topic::Own(_) => self.own.known_end(topic, partition),
+        }
     }
 
     fn fence(&mut self) -> Result<(), Failure> {
         self.own.fence()
     }
 
-    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
+    /// No other identity has a transaction in our topics in memory.
+    fn fence_other(&mut self, _transactional_id: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<u64, Failure> {
         let of = |own: Own| transaction.records.iter().filter(move |record| record.topic == own);
         for change in of(Own::Changes) {
             let shown = (self.on_change)(change.value.unwrap_or_default());
@@ -136,8 +133,16 @@ impl Log for DryRun {
         Ok(Vec::new())
     }
 
-    fn first_offset(&mut self, topic: u16, partition: u32, start: StartAt) -> Result<i64, Failure> {
-        self.inputs.first_offset(topic, partition, start)
+    fn first_offset(&mut self, topic: Topic, partition: u32, start: StartAt) -> Result<i64, Failure> {
+        match topic {
+            Topic::Input(_) => self.inputs.first_offset(topic, partition, start),
+            Topic::Own(_) => self.own.first_offset(topic, partition, start),
+        }
+    }
+
+    /// The control topic, which identifiers are compared with, is new in each dry run.
+    fn input_ids(&mut self) -> Result<Vec<String>, Failure> {
+        Ok(Vec::new())
     }
 
     fn reader(&mut self, topic: Topic, partition: u32, from: i64) -> Result<DryReader, Failure> {
@@ -145,6 +150,10 @@ impl Log for DryRun {
             Topic::Input(_) => DryReader::Inputs(Box::new(self.inputs.reader(topic, partition, from)?)),
             Topic::Own(_) => DryReader::Own(self.own.reader(topic, partition, from)?),
         })
+    }
+
+    fn client_report(&self) -> ClientReport {
+        self.inputs.client_report()
     }
 }
 
@@ -190,17 +199,17 @@ impl Batch for DryBatch {
         }
     }
 
-    fn record(&self, place: usize) -> Record<'_> {
+    fn record(&self, index: usize) -> Record<'_> {
         match self {
-            Self::Inputs(batch) => batch.record(place),
-            Self::Own(batch) => batch.record(place),
+            Self::Inputs(batch) => batch.record(index),
+            Self::Own(batch) => batch.record(index),
         }
     }
 
-    fn header(&self, place: usize, name: &str) -> Option<&[u8]> {
+    fn header(&self, index: usize, name: &str) -> Option<&[u8]> {
         match self {
-            Self::Inputs(batch) => batch.header(place, name),
-            Self::Own(batch) => batch.header(place, name),
+            Self::Inputs(batch) => batch.header(index, name),
+            Self::Own(batch) => batch.header(index, name),
         }
     }
 

@@ -11,11 +11,11 @@ use super::raw::{PrivateQueue, QueueEvent};
 use super::reader::{KafkaBatch, learn_topic};
 use super::settings::OwnTopics;
 use super::watch::{Answers, Watch, Watching};
-use super::{Batch, ClientReport, Failure, InputOffset, KafkaSettings, Own, Topic};
+use super::{Batch, ClientReport, Failure, InputOffset, KafkaSettings, Own, PartitionStatus, Position, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -77,6 +77,8 @@ pub struct Fetcher {
     started: BTreeMap<(Topic, u32), Started>,
     watch: Watch,
     consumer: Arc<BaseConsumer<Watching>>,
+    /// Topics whose leaders the consumer knows.
+    known: BTreeSet<Topic>,
     inputs: Vec<String>,
     own: OwnTopics,
     inbox: Arc<Inbox>,
@@ -102,18 +104,28 @@ impl Fetcher {
             .set("statistics.interval.ms", Watching::INTERVAL_MS.to_string());
         let watching = Watching::new(clock);
         let consumer: Arc<BaseConsumer<Watching>> = make(settings, &config, watching, "the Kafka consumer")?;
-        for name in settings.inputs.iter().chain([&settings.topics.control]) {
-            learn_topic(&consumer, name)?;
-        }
-        Ok(Self {
+        let mut fetcher = Self {
             started: BTreeMap::new(),
             watch: Watch::spawn(Arc::clone(&consumer))?,
             consumer,
+            known: BTreeSet::new(),
             inputs: settings.inputs.clone(),
             own: settings.topics.clone(),
             inbox: Arc::clone(inbox),
             clock,
-        })
+        };
+        let inputs = (0..settings.inputs.len() as u16).map(Topic::Input);
+        inputs.chain([Topic::Own(Own::Control)]).try_for_each(|topic| fetcher.learn(topic))?;
+        Ok(fetcher)
+    }
+
+    /// Lets the consumer find the leaders of a topic that is new to it.
+    fn learn(&mut self, topic: Topic) -> Result<(), Failure> {
+        if !self.known.contains(&topic) {
+            learn_topic(&self.consumer, self.name(topic))?;
+            self.known.insert(topic);
+        }
+        Ok(())
     }
 
     fn name(&self, topic: Topic) -> &str {
@@ -123,14 +135,18 @@ impl Fetcher {
         }
     }
 
-    /// Fetches from these positions on; what was started before goes on from there.
-    pub fn start(&mut self, positions: &[(Topic, u32, i64)]) -> Result<(), Failure> {
-        let again = positions.iter().map(|&(topic, partition, _)| (topic, partition));
+    /// Fetches from these positions on; partitions that are started already continue from there.
+    pub fn start(&mut self, positions: &[Position]) -> Result<(), Failure> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        positions.iter().try_for_each(|position| self.learn(position.topic))?;
+        let again = positions.iter().map(|position| (position.topic, position.partition));
         let again: Vec<_> = again.filter(|key| self.started.contains_key(key)).collect();
         again.iter().try_for_each(|key| self.await_answer(key))?;
-        self.stop(&again);
+        self.unassign(&again);
         let mut list = TopicPartitionList::new();
-        for &(topic, partition, offset) in positions {
+        for &Position { topic, partition, offset } in positions {
             let name = self.name(topic).to_owned();
             list.add_partition_offset(&name, partition as i32, Offset::Offset(offset))
                 .map_err(stop("start positions"))?;
@@ -149,30 +165,25 @@ impl Fetcher {
         self.consumer.incremental_assign(&list).map_err(stop("starting to fetch"))
     }
 
-    /// Starts to fetch partitions of a topic of our own, each from the offset with its number.
-    pub fn follow(&mut self, own: Own, offsets: &[i64]) -> Result<(), Failure> {
-        learn_topic(&self.consumer, self.own.name(own))?;
-        let positions: Vec<_> =
-            (0..).zip(offsets).map(|(partition, &offset)| (Topic::Own(own), partition, offset)).collect();
-        self.start(&positions)
-    }
-
-    /// Stops that.
-    pub fn unfollow(&mut self, own: Own) {
-        let followed = self.started.iter_mut().filter(|((topic, _), _)| *topic == Topic::Own(own));
-        followed.for_each(|(_, started)| started.is_idle = true);
+    /// Stops fetching these partitions.
+    pub fn stop(&mut self, partitions: &[(Topic, u32)]) {
+        for partition in partitions {
+            if let Some(started) = self.started.get_mut(partition) {
+                started.is_idle = true;
+            }
+        }
         self.stop_idle();
     }
 
     /// Stops fetching the inputs of these shards.
-    pub fn pause(&mut self, shards: &[u32]) {
+    pub fn stop_inputs(&mut self, shards: &[u32]) {
         for ((topic, shard), started) in &mut self.started {
             started.is_idle |= matches!(topic, Topic::Input(_)) && shards.contains(shard);
         }
         self.stop_idle();
     }
 
-    /// Stops what nobody takes from any more, as far as that can be done now.
+    /// Takes the idle partitions that have answered away from the consumer; the others stay until they have.
     pub fn stop_idle(&mut self) {
         let mut thrown_away = KafkaBatch::default();
         let mut ready = Vec::new();
@@ -185,7 +196,7 @@ impl Fetcher {
                 ready.push(*key);
             }
         }
-        self.stop(&ready);
+        self.unassign(&ready);
     }
 
     fn await_answer(&mut self, key: &(Topic, u32)) -> Result<(), Failure> {
@@ -204,7 +215,7 @@ impl Fetcher {
         Ok(())
     }
 
-    fn stop(&mut self, keys: &[(Topic, u32)]) {
+    fn unassign(&mut self, keys: &[(Topic, u32)]) {
         if keys.is_empty() {
             return;
         }
@@ -219,8 +230,8 @@ impl Fetcher {
         }
     }
 
-    /// Appends what is there, at most so many, and notes whether that was all.
-    pub fn take(
+    /// Appends the records that are there, at most `records_max`, and notes whether those were all.
+    pub fn read(
         &mut self,
         topic: Topic,
         partition: u32,
@@ -248,8 +259,14 @@ impl Fetcher {
         }
     }
 
-    pub fn is_at_end(&self, topic: Topic, partition: u32) -> bool {
-        self.started.get(&(topic, partition)).is_some_and(|started| started.at_end && !started.is_idle)
+    /// The status of a partition, without whether its topic is silent.
+    pub fn partition_status(&self, topic: Topic, partition: u32) -> PartitionStatus {
+        let started = self.started.get(&(topic, partition));
+        started.map_or_else(PartitionStatus::default, |started| PartitionStatus {
+            is_at_end: started.at_end && !started.is_idle,
+            last_answer: started.answered,
+            is_silent: false,
+        })
     }
 
     /// The end as the last fetch showed it.
@@ -263,10 +280,6 @@ impl Fetcher {
     /// What the consumer's statistics say.
     pub fn client_report(&self) -> ClientReport {
         self.consumer.context().client_report()
-    }
-
-    pub fn answered(&self, topic: u16, partition: u32) -> Option<u64> {
-        self.started.get(&(Topic::Input(topic), partition))?.answered
     }
 
     /// The group's stable offsets of these partitions, and none for those without. Any client of the group may ask.

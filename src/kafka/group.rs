@@ -17,7 +17,7 @@
 use super::client::{Logging, consumer_config, make, stop};
 use super::fate;
 use super::inbox::Inbox;
-use super::{Failure, GroupProtocol, KafkaSettings, News, raw_admin};
+use super::{Failure, GroupEvent, GroupProtocol, KafkaSettings, raw_admin};
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -116,7 +116,7 @@ impl Shared {
 
     fn note(&self, answered: KafkaResult<()>) {
         if let Err(error) = answered {
-            self.inbox.tell(Err(Failure::Rebuild(format!("answering a rebalance: {error}"))));
+            self.inbox.push(Err(Failure::Rebuild(format!("answering a rebalance: {error}"))));
         }
     }
 
@@ -140,14 +140,14 @@ impl Shared {
         let (whole, partial): (Vec<u32>, Vec<u32>) = touched.into_iter().partition(is_whole);
         drop(held);
         if !partial.is_empty() && !is_incremental {
-            self.inbox.tell(Err(fate::of_assignor(&partial)));
+            self.inbox.push(Err(fate::of_assignor(&partial)));
             return;
         }
         if !partial.is_empty() {
             tracing::info!(target: "kafka", shards = ?partial, "partitions of some inputs came; the others are awaited");
         }
         if !whole.is_empty() {
-            self.inbox.tell(Ok(News::Assigned(whole)));
+            self.inbox.push(Ok(GroupEvent::Assigned(whole)));
         }
         // Whoever sees this finds the news too.
         self.lock().has_joined = true;
@@ -170,7 +170,7 @@ impl Shared {
         }
         held.awaited.extend(&shards);
         held.broken |= lost;
-        self.inbox.tell(Ok(News::Revoked { shards: shards.into_iter().collect(), lost }));
+        self.inbox.push(Ok(GroupEvent::Revoked { shards: shards.into_iter().collect(), lost }));
         let idle = |held: &mut Held| !held.awaited.is_empty() && !held.leaving;
         let waited = self.changed.wait_timeout_while(held, RELEASE_WAIT, idle);
         let (mut held, timeout) = waited.unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -321,7 +321,7 @@ impl Control {
                     tracing::warn!(target: "kafka", "{words}; joining again, since it may have been this process itself");
                     let shards = self.shared.lose_all();
                     if !shards.is_empty() {
-                        self.shared.inbox.tell(Ok(News::Revoked { shards, lost: true }));
+                        self.shared.inbox.push(Ok(GroupEvent::Revoked { shards, lost: true }));
                     }
                 }
             }
@@ -331,7 +331,7 @@ impl Control {
             };
         };
         self.shared.lose_all();
-        self.shared.inbox.tell(Err(failure));
+        self.shared.inbox.push(Err(failure));
     }
 
     /// Hears the consumer's events until something ends that.

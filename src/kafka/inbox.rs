@@ -1,9 +1,9 @@
-//! What waits for a worker: news that other threads bring, and the mark that a partition has something new.
+//! What waits for a worker: group events from other threads, and a flag that some partition has new records.
 //!
-//! The control thread and the watch put news in; librdkafka's threads set the mark, from a callback of a partition's
+//! The control thread and the survey push events; librdkafka's threads set the flag, from the callback of a partition's
 //! queue. Only the worker waits here.
 
-use super::{Failure, News};
+use super::{Failure, GroupEvent};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -13,15 +13,15 @@ use std::time::Duration;
 pub struct Inbox {
     waiting: Mutex<Waiting>,
     changed: Condvar,
-    /// Whether there is news, without the lock.
-    has_news: AtomicBool,
+    /// Whether there is an event, readable without the lock.
+    has_event: AtomicBool,
 }
 
 #[derive(Default)]
 struct Waiting {
-    news: VecDeque<Result<News, Failure>>,
-    /// Something new is in a partition since the worker last waited.
-    data: bool,
+    events: VecDeque<Result<GroupEvent, Failure>>,
+    /// Some partition has got new records since the worker last waited.
+    has_records: bool,
 }
 
 impl Inbox {
@@ -29,48 +29,48 @@ impl Inbox {
         self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    pub fn tell(&self, news: Result<News, Failure>) {
-        self.lock().news.push_back(news);
-        self.has_news.store(true, Ordering::Release);
+    pub fn push(&self, event: Result<GroupEvent, Failure>) {
+        self.lock().events.push_back(event);
+        self.has_event.store(true, Ordering::Release);
         self.changed.notify_all();
     }
 
-    /// Something new is in a partition.
-    pub fn mark(&self) {
+    /// Some partition has new records.
+    pub fn notify_records(&self) {
         let mut waiting = self.lock();
-        if !waiting.data {
-            waiting.data = true;
+        if !waiting.has_records {
+            waiting.has_records = true;
             self.changed.notify_all();
         }
     }
 
-    pub fn has_news(&self) -> bool {
-        self.has_news.load(Ordering::Acquire)
+    pub fn has_event(&self) -> bool {
+        self.has_event.load(Ordering::Acquire)
     }
 
-    pub fn take_news(&self) -> Option<Result<News, Failure>> {
+    pub fn next_event(&self) -> Option<Result<GroupEvent, Failure>> {
         let mut waiting = self.lock();
-        let news = waiting.news.pop_front();
-        self.has_news.store(!waiting.news.is_empty(), Ordering::Release);
-        news
+        let event = waiting.events.pop_front();
+        self.has_event.store(!waiting.events.is_empty(), Ordering::Release);
+        event
     }
 
-    /// Waits for news or the mark, and takes the mark away. If it had to wait and the mark came, it waits `gather`
+    /// Waits for an event or new records, and clears the flag. If it had to wait and records came, it waits `gather`
     /// longer: few large batches cost less than many small ones.
     pub fn wait(&self, wait: Duration, gather: Duration) {
         let mut waiting = self.lock();
-        if !waiting.data && waiting.news.is_empty() && !wait.is_zero() {
-            waiting = self.wait_while(waiting, wait, |waiting| !waiting.data && waiting.news.is_empty());
-            if waiting.data {
-                waiting = self.wait_while(waiting, gather, |waiting| waiting.news.is_empty());
+        if !waiting.has_records && waiting.events.is_empty() && !wait.is_zero() {
+            waiting = self.wait_while(waiting, wait, |waiting| !waiting.has_records && waiting.events.is_empty());
+            if waiting.has_records {
+                waiting = self.wait_while(waiting, gather, |waiting| waiting.events.is_empty());
             }
         }
-        waiting.data = false;
+        waiting.has_records = false;
     }
 
-    /// Waits for news only.
-    pub fn wait_for_news(&self, wait: Duration) {
-        drop(self.wait_while(self.lock(), wait, |waiting| waiting.news.is_empty()));
+    /// Waits for an event only.
+    pub fn wait_for_event(&self, wait: Duration) {
+        drop(self.wait_while(self.lock(), wait, |waiting| waiting.events.is_empty()));
     }
 
     fn wait_while<'a>(
@@ -90,26 +90,26 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn news_and_marks_end_a_wait_and_a_mark_is_taken_once() {
+    fn events_and_new_records_end_a_wait_and_the_flag_is_cleared_once() {
         let inbox = Inbox::default();
         let long = Duration::from_secs(60);
-        inbox.mark();
+        inbox.notify_records();
         inbox.wait(long, Duration::ZERO);
-        inbox.tell(Ok(News::Assigned(vec![1])));
+        inbox.push(Ok(GroupEvent::Assigned(vec![1])));
         inbox.wait(long, Duration::ZERO);
-        assert!(inbox.has_news());
-        assert_eq!(inbox.take_news(), Some(Ok(News::Assigned(vec![1]))));
-        assert!(!inbox.has_news());
+        assert!(inbox.has_event());
+        assert_eq!(inbox.next_event(), Some(Ok(GroupEvent::Assigned(vec![1]))));
+        assert!(!inbox.has_event());
         let before = Instant::now();
         inbox.wait(Duration::from_millis(5), Duration::ZERO);
-        assert!(before.elapsed() >= Duration::from_millis(5), "the mark was taken");
+        assert!(before.elapsed() >= Duration::from_millis(5), "the flag was cleared");
     }
 
     #[test]
-    fn what_another_thread_brings_ends_the_wait() {
+    fn records_that_another_thread_announces_end_the_wait() {
         let inbox = Inbox::default();
         std::thread::scope(|scope| {
-            scope.spawn(|| inbox.mark());
+            scope.spawn(|| inbox.notify_records());
             inbox.wait(Duration::from_secs(60), Duration::from_millis(1));
         });
     }

@@ -9,8 +9,8 @@ use super::reader::{KafkaBatch, KafkaReader, Spare, ends_of};
 use super::survey::Survey;
 use super::transaction::{Publisher, Refusal, Step};
 use super::{
-    ClientReport, Failure, GroupProtocol, InputOffset, KafkaSettings, Log, Moment, News, Own, StartAt,
-    TRANSACTION_STEPS, Topic, Transaction, raw_admin,
+    ClientReport, Failure, GroupEvent, GroupProtocol, InputOffset, KafkaSettings, Log, Moment, PartitionStatus,
+    Position, StartAt, TRANSACTION_STEPS, Topic, Transaction, raw_admin,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -34,7 +34,6 @@ pub struct KafkaLog {
     member: GroupMember,
     fetcher: Fetcher,
     publisher: Option<Publisher>,
-    published: Option<Instant>,
     /// Transactions that failed, by the step at which they did.
     failures: [u64; TRANSACTION_STEPS.len()],
     survey: Survey,
@@ -64,7 +63,6 @@ impl KafkaLog {
             fetcher: Fetcher::new(settings, clock, &inbox)?,
             member: GroupMember::join(settings, &member, &inbox)?,
             publisher: None,
-            published: None,
             failures: Default::default(),
             survey: Survey::spawn(settings, partitions, &client, &inbox)?,
             spare: Spare::default(),
@@ -91,7 +89,7 @@ impl KafkaLog {
                 }
                 Err(Refusal::Epoch(words)) => {
                     tracing::debug!(target: "kafka", "{words}; trying again with the member's new epoch");
-                    self.inbox.wait_for_news(EPOCH_AGAIN);
+                    self.inbox.wait_for_event(EPOCH_AGAIN);
                 }
             }
         }
@@ -118,80 +116,48 @@ impl Log for KafkaLog {
         &self.transactional_id
     }
 
-    fn poll(&mut self, wait: Duration) -> Result<News, Failure> {
+    fn poll(&mut self, wait: Duration) -> Result<GroupEvent, Failure> {
         self.fetcher.stop_idle();
-        if !self.inbox.has_news() {
+        if !self.inbox.has_event() {
             self.inbox.wait(wait, GATHER);
         }
-        self.inbox.take_news().unwrap_or(Ok(News::Nothing))
+        self.inbox.next_event().unwrap_or(Ok(GroupEvent::None))
     }
 
-    fn has_joined(&self) -> bool {
-        self.member.has_joined()
+    fn has_group_event(&self) -> bool {
+        self.inbox.has_event()
     }
 
-    fn has_news(&self) -> bool {
-        self.inbox.has_news()
+    fn release(&mut self, shards: &[u32]) {
+        self.fetcher.stop_inputs(shards);
+        self.member.release(shards);
     }
 
-    fn take(
+    fn start(&mut self, positions: &[Position]) -> Result<(), Failure> {
+        self.fetcher.start(positions)
+    }
+
+    fn stop(&mut self, partitions: &[(Topic, u32)]) {
+        self.fetcher.stop(partitions);
+    }
+
+    fn read(
         &mut self,
         topic: Topic,
         partition: u32,
         records_max: usize,
         batch: &mut KafkaBatch,
     ) -> Result<usize, Failure> {
-        self.fetcher.take(topic, partition, records_max, batch)
+        self.fetcher.read(topic, partition, records_max, batch)
     }
 
-    fn is_at_end(&self, topic: Topic, partition: u32) -> bool {
-        self.fetcher.is_at_end(topic, partition)
-    }
-
-    fn answered(&self, topic: u16, partition: u32) -> Option<u64> {
-        self.fetcher.answered(topic, partition)
+    fn partition_status(&self, topic: Topic, partition: u32) -> PartitionStatus {
+        let is_silent = matches!(topic, Topic::Input(input) if self.survey.is_silent(input));
+        PartitionStatus { is_silent, ..self.fetcher.partition_status(topic, partition) }
     }
 
     fn known_end(&self, topic: Topic, partition: u32) -> Option<i64> {
         self.fetcher.known_end(topic, partition)
-    }
-
-    fn client_report(&self) -> ClientReport {
-        ClientReport { transaction_failures: self.failures, ..self.fetcher.client_report() }
-    }
-
-    fn is_silent(&self, topic: u16) -> bool {
-        self.survey.is_silent(topic)
-    }
-
-    fn start(&mut self, inputs: &[InputOffset]) -> Result<(), Failure> {
-        let positions: Vec<_> =
-            inputs.iter().map(|input| (Topic::Input(input.topic), input.partition, input.offset)).collect();
-        self.fetcher.start(&positions)
-    }
-
-    fn start_control(&mut self, offset: i64) -> Result<(), Failure> {
-        self.fetcher.start(&[(Topic::Own(Own::Control), 0, offset)])
-    }
-
-    fn follow(&mut self, topic: Own, partitions: u32) -> Result<(), Failure> {
-        let name = self.settings.topics.name(topic);
-        let first = |partition| ends_of(&self.client, name, partition).map(|(first, _)| first);
-        let offsets = (0..partitions).map(first).collect::<Result<Vec<i64>, Failure>>()?;
-        self.fetcher.follow(topic, &offsets)
-    }
-
-    fn unfollow(&mut self, topic: Own) {
-        self.fetcher.unfollow(topic);
-    }
-
-    fn pause(&mut self, shards: &[u32]) {
-        self.fetcher.pause(shards);
-    }
-
-    fn release(&mut self, shards: &[u32]) {
-        self.fetcher.pause(shards);
-        self.member.release(shards);
     }
 
     fn fence(&mut self) -> Result<(), Failure> {
@@ -203,24 +169,23 @@ impl Log for KafkaLog {
 
     fn fence_other(&mut self, transactional_id: &str) -> Result<(), Failure> {
         if let Err(error) = Publisher::open(&self.settings, transactional_id) {
-            tracing::warn!(target: "kafka", "its time-out has to be waited for: {error}");
+            tracing::warn!(
+                target: "kafka",
+                transactional_id,
+                error = %error,
+                "the last owner's open transaction cannot be ended: its records become readable after its time-out"
+            );
         }
         Ok(())
     }
 
-    fn rest_ms(&self) -> u64 {
-        let rest = self.published.map_or(Duration::ZERO, |published| REST.saturating_sub(published.elapsed()));
-        rest.as_micros().div_ceil(1_000) as u64
-    }
-
-    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
+    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<u64, Failure> {
         let published = self.publish_as_member(transaction);
         if published.is_err() {
             let step = self.publisher.take().map_or(Step::Begin, |publisher| publisher.step());
             self.failures[step as usize] += 1;
         }
-        self.published = Some(Instant::now());
-        published
+        published.map(|()| (self.clock.elapsed() + REST).as_micros().div_ceil(1_000) as u64)
     }
 
     fn committed(&mut self, shards: &[u32]) -> Result<Vec<InputOffset>, Failure> {
@@ -237,8 +202,8 @@ impl Log for KafkaLog {
         Ok(described.into_iter().map(|topic| topic.id).filter(|_| is_known).collect())
     }
 
-    fn first_offset(&mut self, topic: u16, partition: u32, start: StartAt) -> Result<i64, Failure> {
-        let name = &self.settings.inputs[usize::from(topic)];
+    fn first_offset(&mut self, topic: Topic, partition: u32, start: StartAt) -> Result<i64, Failure> {
+        let name = self.name(topic);
         let (first, end) = ends_of(&self.client, name, partition)?;
         match start {
             StartAt::Earliest => Ok(first),
@@ -263,5 +228,13 @@ impl Log for KafkaLog {
 
     fn reader(&mut self, topic: Topic, partition: u32, from: i64) -> Result<KafkaReader, Failure> {
         KafkaReader::open(&self.settings, &self.spare, &self.client, self.name(topic), partition, from)
+    }
+
+    fn client_report(&self) -> ClientReport {
+        ClientReport {
+            has_joined: self.member.has_joined(),
+            transaction_failures: self.failures,
+            ..self.fetcher.client_report()
+        }
     }
 }

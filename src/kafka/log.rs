@@ -1,7 +1,10 @@
-//! The seam: what a worker needs of a log, and nothing about how it is done.
+//! The trait [`Log`]: what a worker needs of a partitioned log with transactions, and nothing about how it is
+//! implemented.
 //!
-//! A *shard* is partition `p` of every input topic; a worker is assigned whole shards. Everything a worker knows of the
-//! outside comes through here, the clock too, so a simulation of the log controls all of it.
+//! A *shard* is partition `p` of every input topic; a worker is assigned whole shards. Everything that a worker learns
+//! of the outside comes through this trait, the clock included, so that a simulation of the log controls all of it. The
+//! implementations are [`super::KafkaLog`], [`super::memory::MemoryLog`] and [`super::DryRun`]. There are no default
+//! methods: each implementation must answer everything.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,7 +17,8 @@ pub enum Topic {
     Own(Own),
 }
 
-/// Topics that we write. All but [`Own::Control`] and [`Own::Alerts`] have as many partitions as the inputs; those have one.
+/// The topics that Shoal writes. [`Own::Control`] and [`Own::Alerts`] have one partition, the others as many as the
+/// inputs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Own {
     Changes,
@@ -30,12 +34,12 @@ impl Own {
     pub const ALL: [Self; 7] =
         [Self::Changes, Self::Membership, Self::Rejected, Self::Journal, Self::Control, Self::Census, Self::Alerts];
 
-    /// Whether it has one partition, however many shards there are.
+    /// Whether the topic has one partition, whatever the number of shards.
     pub fn is_single(self) -> bool {
         matches!(self, Self::Control | Self::Alerts)
     }
 
-    /// How many partitions it has, with so many shards.
+    /// The number of partitions of the topic for this number of shards.
     pub fn partitions(self, shards: u32) -> u32 {
         if self.is_single() { 1 } else { shards }
     }
@@ -45,54 +49,62 @@ impl Own {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Record<'a> {
     pub offset: i64,
-    /// Milliseconds; `None` if the log has none.
+    /// Milliseconds; `None` if the record has no timestamp.
     pub timestamp: Option<i64>,
     pub key: Option<&'a [u8]>,
     /// `None`: a tombstone.
     pub value: Option<&'a [u8]>,
 }
 
-/// Records of one partition in order of offset, first in, first out. They live in the log's own buffers until they are
+/// Records of one partition in order of offset, first in, first out. They stay in the log's own buffers until they are
 /// discarded or the batch is dropped.
 pub trait Batch: Default {
     fn len(&self) -> usize;
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    fn record(&self, place: usize) -> Record<'_>;
-    /// The value of the first header of this name.
-    fn header(&self, place: usize, name: &str) -> Option<&[u8]>;
-    /// Lets go of the first so many records.
+    fn record(&self, index: usize) -> Record<'_>;
+    /// The value of the first header with this name.
+    fn header(&self, index: usize, name: &str) -> Option<&[u8]>;
+    /// Removes the first `count` records.
     fn discard(&mut self, count: usize);
     fn clear(&mut self) {
         self.discard(self.len());
     }
 }
 
-/// What the group has to say.
+/// What the consumer group reports.
 #[derive(Clone, Debug, PartialEq)]
-pub enum News {
-    Nothing,
-    /// These shards are the worker's too from now on. Nothing is fetched before [`Log::start`].
+pub enum GroupEvent {
+    None,
+    /// The worker owns these shards too from now on. Nothing is fetched before [`Log::start`].
     Assigned(Vec<u32>),
-    /// These shards must be given up: commit (unless `lost`: then somebody else may own them already), then
-    /// [`Log::release`].
+    /// The worker must give up these shards: commit, unless they are `lost` (another worker may own them already), then
+    /// call [`Log::release`].
     Revoked {
         shards: Vec<u32>,
         lost: bool,
     },
 }
 
-/// Time as the log's machine tells it, in milliseconds.
+/// The time on the log's machine, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// Since 1970 UTC; may jump.
     pub wall: i64,
-    /// Since some start; never goes back.
+    /// Since an arbitrary start; never decreases.
     pub monotonic: u64,
 }
 
-/// Next offset to read of an input partition, absolute.
+/// The next offset to read of any partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    pub topic: Topic,
+    pub partition: u32,
+    pub offset: i64,
+}
+
+/// The next offset to read of an input partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InputOffset {
     pub topic: u16,
@@ -100,13 +112,31 @@ pub struct InputOffset {
     pub offset: i64,
 }
 
+impl From<InputOffset> for Position {
+    fn from(InputOffset { topic, partition, offset }: InputOffset) -> Self {
+        Self { topic: Topic::Input(topic), partition, offset }
+    }
+}
+
 /// Where a shard with an empty journal begins to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartAt {
     Earliest,
     Latest,
-    /// The first record with a timestamp of at least so many milliseconds.
+    /// The first record with at least this timestamp, in milliseconds.
     Time(i64),
+}
+
+/// What is known of a partition that is being fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartitionStatus {
+    /// The partition was read up to its end, as of the last fetch.
+    pub is_at_end: bool,
+    /// When, in monotonic milliseconds, the broker last answered a fetch of the partition, with records or without. Of
+    /// inputs only; `None` if it has not answered since the start.
+    pub last_answer: Option<u64>,
+    /// The topic holds time back when it is silent, and has had no record for as long as was configured.
+    pub is_silent: bool,
 }
 
 pub struct Header<'a> {
@@ -114,7 +144,7 @@ pub struct Header<'a> {
     pub value: &'a [u8],
 }
 
-/// One record to write, to an explicit partition.
+/// One record to write to an explicit partition.
 #[derive(Clone)]
 pub struct OutRecord<'a> {
     pub topic: Own,
@@ -122,24 +152,24 @@ pub struct OutRecord<'a> {
     pub key: Option<&'a [u8]>,
     /// `None`: a tombstone.
     pub value: Option<&'a [u8]>,
-    /// Places in [`Transaction::headers`].
+    /// Indexes into [`Transaction::headers`].
     pub headers: Range<usize>,
 }
 
-/// Everything that becomes visible together.
+/// Records and offsets that become visible together.
 #[derive(Default)]
 pub struct Transaction<'a> {
     pub records: Vec<OutRecord<'a>>,
     pub headers: Vec<Header<'a>>,
-    /// Of every input partition of every shard in the transaction, unchanged ones too: the check of the group's
-    /// generation, which fences a zombie, is skipped by the client when there is no offset.
+    /// Of every input partition of every shard in the transaction, including unchanged ones: the client skips the check
+    /// of the group's generation, which fences a zombie, when there is no offset.
     pub offsets: Vec<InputOffset>,
 }
 
-/// What went wrong, by what the worker has to do. What can be tried again was tried again below the seam.
+/// What went wrong, classified by what the worker has to do. What can be retried was retried by the implementation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// It is not known to be good how the transaction ended, or the producer is of no more use: rebuild the shards.
+    /// The transaction may or may not have been committed, or the producer cannot be used any more: rebuild the shards.
     Rebuild(String),
     /// Nothing that this process does will help: stop and say why.
     Stop(String),
@@ -148,28 +178,30 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rebuild(words) | Self::Stop(words) => f.write_str(words),
+            Self::Rebuild(message) | Self::Stop(message) => f.write_str(message),
         }
     }
 }
 
 impl std::error::Error for Failure {}
 
-/// Steps of a transaction at which it can fail, by name.
+/// Names of the steps at which a transaction can fail.
 pub const TRANSACTION_STEPS: [&str; 7] = ["begin", "write", "offsets", "commit", "connection", "slow", "member"];
 
-/// What a worker's client tells of itself, since it was made; see the steps of a transaction for its failures.
+/// What a worker's client reports of itself, for metrics and health checks. Counters begin with the client.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClientReport {
-    /// Brokers that it has a connection to.
+    /// The group has accepted this worker as a member since it started, with shards for it or without.
+    pub has_joined: bool,
+    /// Brokers that the client is connected to.
     pub brokers_up: u64,
-    /// Seconds from a request to its answer, median and 99th percentile, of the slowest broker of the last half second.
+    /// Seconds from a request to its answer, median and 99th percentile, of the slowest broker in the last half second.
     pub round_trip: Option<[f64; 2]>,
     pub request_timeouts: u64,
     pub request_errors: u64,
-    /// Connections that were made anew.
+    /// Connections that were established again.
     pub reconnects: u64,
-    /// Seconds for which a broker last put requests off, of the broker that did so longest.
+    /// The longest time in seconds for which a broker last throttled the client.
     pub throttle: f64,
     /// By [`TRANSACTION_STEPS`].
     pub transaction_failures: [u64; TRANSACTION_STEPS.len()],
@@ -185,20 +217,30 @@ pub trait Log {
     /// The identity under which this worker writes; stable over restarts.
     fn transactional_id(&self) -> &str;
 
-    /// Hears what the group has to say, waiting at most `wait` for that or for something new in a started partition.
-    /// What was there before and was not taken is nothing new.
-    fn poll(&mut self, wait: Duration) -> Result<News, Failure>;
+    // The consumer group.
 
-    /// Whether the group has taken this worker in since it began, with shards for it or without.
-    fn has_joined(&self) -> bool {
-        true
-    }
+    /// Returns the next group event. Waits at most `wait` for one, or for something new in a started partition; what
+    /// was there before and was not read does not end the wait.
+    fn poll(&mut self, wait: Duration) -> Result<GroupEvent, Failure>;
 
-    /// Whether the next poll will bring news: long work is left off for it.
-    fn has_news(&self) -> bool;
+    /// Whether the next poll returns a group event or a failure. Long work is interrupted for it.
+    fn has_group_event(&self) -> bool;
 
-    /// Appends the next records of a started partition to the batch, at most so many, without waiting. Gives how many.
-    fn take(
+    /// The worker has given up these shards after [`GroupEvent::Revoked`]. Their inputs are no longer fetched.
+    fn release(&mut self, shards: &[u32]);
+
+    // Live records.
+
+    /// Starts to fetch partitions, in addition to those already started. A partition that is started already continues
+    /// from its new position.
+    fn start(&mut self, positions: &[Position]) -> Result<(), Failure>;
+
+    /// Stops fetching partitions. Those that are not started are ignored.
+    fn stop(&mut self, partitions: &[(Topic, u32)]);
+
+    /// Appends the next records of a started partition to the batch, at most `records_max`, without waiting. Returns
+    /// the number of records appended.
+    fn read(
         &mut self,
         topic: Topic,
         partition: u32,
@@ -206,101 +248,67 @@ pub trait Log {
         batch: &mut Self::Batch,
     ) -> Result<usize, Failure>;
 
-    /// Whether all of a started partition was taken up to its end as the last fetch showed it.
-    fn is_at_end(&self, topic: Topic, partition: u32) -> bool;
+    /// What is known of a partition. Of one that is not started only `is_silent` is.
+    fn partition_status(&self, topic: Topic, partition: u32) -> PartitionStatus;
 
-    /// When, in monotonic milliseconds, the broker last answered a fetch of this input partition, with records or without;
-    /// `None` if it has not since the start.
-    fn answered(&self, topic: u16, partition: u32) -> Option<u64>;
+    /// The end of a started partition as of the last fetch, markers and open transactions included; `None` if unknown.
+    /// Not part of the status because it costs a call of the client: meant for metrics.
+    fn known_end(&self, topic: Topic, partition: u32) -> Option<i64>;
 
-    /// The end of a started partition as the last fetch showed it, markers included; `None` if that is not known.
-    fn known_end(&self, _topic: Topic, _partition: u32) -> Option<i64> {
-        None
-    }
+    // Writing.
 
-    /// What the client tells of itself.
-    fn client_report(&self) -> ClientReport {
-        ClientReport::default()
-    }
-
-    /// Whether a topic that is to hold time back when it is silent has had no record for as long as was configured.
-    fn is_silent(&self, topic: u16) -> bool;
-
-    /// Starts to fetch these partitions of the inputs, in addition to those started; one that is started already goes on
-    /// from its new position.
-    fn start(&mut self, inputs: &[InputOffset]) -> Result<(), Failure>;
-
-    /// Starts to fetch the control topic.
-    fn start_control(&mut self, offset: i64) -> Result<(), Failure>;
-
-    /// Starts to fetch so many partitions of a topic of our own, each from its beginning.
-    fn follow(&mut self, topic: Own, partitions: u32) -> Result<(), Failure>;
-
-    /// Stops that.
-    fn unfollow(&mut self, topic: Own);
-
-    /// Stops fetching the inputs of these shards, to start them again elsewhere.
-    fn pause(&mut self, shards: &[u32]);
-
-    /// The worker has let go of these shards after [`News::Revoked`].
-    fn release(&mut self, shards: &[u32]);
-
-    /// Makes a new producer: transactions that an earlier holder of the identity left open are ended, and such a holder
-    /// can publish no more. Needed before the first transaction and after each that failed.
+    /// Makes a new producer. Ends the transaction that an earlier producer of this identity left open, and prevents
+    /// that producer from publishing any more. Needed before the first transaction and after each one that failed.
     fn fence(&mut self) -> Result<(), Failure>;
 
-    /// Ends the transaction that another identity left open, as [`Log::fence`] does for our own: whoever holds it can
-    /// publish no more. Where that is not possible its time-out is waited for.
-    fn fence_other(&mut self, _transactional_id: &str) -> Result<(), Failure> {
-        Ok(())
-    }
+    /// Ends the transaction that another identity left open and prevents its producer from publishing any more. Where
+    /// that is not possible, the transaction ends by its time-out.
+    fn fence_other(&mut self, transactional_id: &str) -> Result<(), Failure>;
 
-    /// How many milliseconds the next transaction is better put off, so that the last one's end is written everywhere before
-    /// it begins.
-    fn rest_ms(&self) -> u64 {
-        0
-    }
+    /// Makes everything in the transaction visible, or nothing; after an error it is not known which. Returns the
+    /// monotonic millisecond from which on the next transaction is best begun: one that begins earlier may be slower
+    /// than one that waits.
+    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<u64, Failure>;
 
-    /// Makes all of it visible, or nothing. After an error it is not known which.
-    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure>;
+    // Offsets, and records that are read again.
 
-    /// The group's stable offsets of the inputs of these shards; those without one are left out.
+    /// The group's stable offsets of the inputs of these shards. Partitions without one are left out.
     fn committed(&mut self, shards: &[u32]) -> Result<Vec<InputOffset>, Failure>;
 
-    /// What tells each input topic from another one of the same name, made later; none if that is not known.
-    fn input_ids(&mut self) -> Result<Vec<String>, Failure> {
-        Ok(Vec::new())
-    }
+    /// The offset at which a partition begins when read from `start`; with [`StartAt::Earliest`] its oldest record.
+    fn first_offset(&mut self, topic: Topic, partition: u32, start: StartAt) -> Result<i64, Failure>;
 
-    /// Where an input partition begins for a shard with an empty journal; with [`StartAt::Earliest`] the oldest record
-    /// there is.
-    fn first_offset(&mut self, topic: u16, partition: u32, start: StartAt) -> Result<i64, Failure>;
+    /// Identifiers that distinguish each input topic from a later one of the same name; empty if they are unknown.
+    fn input_ids(&mut self) -> Result<Vec<String>, Failure>;
 
-    /// Reads a partition outside the group, committed records only, from an offset; one beyond the end means the end.
+    /// Reads committed records of a partition from an offset on, outside the group. An offset beyond the end means the
+    /// end.
     fn reader(&mut self, topic: Topic, partition: u32, from: i64) -> Result<Self::Reader, Failure>;
+
+    fn client_report(&self) -> ClientReport;
 }
 
 /// Reads one partition from an offset on.
 pub trait Reader {
     type Batch: Batch;
 
-    /// The oldest offset there was when the reader was made.
+    /// The oldest offset when the reader was made.
     fn first(&self) -> i64;
 
-    /// The end when the reader was made, transactions still open included.
+    /// The end when the reader was made, open transactions included.
     fn end(&self) -> i64;
 
-    /// The next offset to be read; past markers, which no batch shows.
+    /// The next offset to read. It passes markers, which are in no batch.
     fn position(&self) -> i64;
 
-    /// Whether a transaction that is still open stands before the end: nothing from it on is given.
+    /// Whether an open transaction stands before the end: no record from it on is returned until it ends.
     fn is_held_up(&mut self) -> Result<bool, Failure>;
 
-    /// Goes on from another offset.
+    /// Continues from another offset.
     fn seek(&mut self, offset: i64) -> Result<(), Failure>;
 
-    /// Appends the next `records_max` records to the batch, or fewer if the position has reached `until`: never past it.
-    /// Where nothing comes, as before the end of a transaction that is still open, it waits a tenth of a second and gives
+    /// Appends the next `records_max` records to the batch, or fewer if the position reaches `until`; never reads past
+    /// it. Where no record comes, as before the end of an open transaction, it waits a tenth of a second and returns
     /// what there is.
     fn read(&mut self, until: i64, records_max: usize, batch: &mut Self::Batch) -> Result<(), Failure>;
 }

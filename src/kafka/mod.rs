@@ -37,8 +37,8 @@ pub use dry_run::DryRun;
 pub use inspect::{Finding, Verdict};
 pub use kafka_log::KafkaLog;
 pub use log::{
-    Batch, ClientReport, Failure, Header, InputOffset, Log, Moment, News, OutRecord, Own, Reader, Record, StartAt,
-    TRANSACTION_STEPS, Topic, Transaction,
+    Batch, ClientReport, Failure, GroupEvent, Header, InputOffset, Log, Moment, OutRecord, Own, PartitionStatus,
+    Position, Reader, Record, StartAt, TRANSACTION_STEPS, Topic, Transaction,
 };
 pub use members::wait_until_alone;
 pub use produce::{ProducedEvent, Producing};

@@ -60,7 +60,7 @@ impl<C: ConsumerContext + 'static> PrivateQueue<C> {
             sys::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
             if let Some(inbox) = &inbox {
                 let opaque = Arc::as_ptr(inbox).cast_mut().cast::<c_void>();
-                sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(mark), opaque);
+                sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(notify_records), opaque);
             }
             queue
         };
@@ -164,9 +164,9 @@ impl<C: ConsumerContext + 'static> Drop for PrivateQueue<C> {
 }
 
 /// Called by librdkafka's threads when a queue has something new.
-extern "C" fn mark(_client: *mut sys::rd_kafka_t, inbox: *mut c_void) {
+extern "C" fn notify_records(_client: *mut sys::rd_kafka_t, inbox: *mut c_void) {
     // SAFETY: the pointer that `PrivateQueue::new` gave; the queue holds the inbox until callbacks have ended.
-    unsafe { &*inbox.cast::<Inbox>() }.mark();
+    unsafe { &*inbox.cast::<Inbox>() }.notify_records();
 }
 
 /// Messages that borrow librdkafka's fetch buffers until they are discarded: first in, first out.

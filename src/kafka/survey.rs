@@ -90,7 +90,7 @@ impl Asking {
                 if round % ROUNDS == 0
                     && let Some(failure) = topic.ask_for_partitions(&self.client, missed)
                 {
-                    self.inbox.tell(Err(failure));
+                    self.inbox.push(Err(failure));
                     return;
                 }
             }

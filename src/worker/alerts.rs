@@ -15,7 +15,7 @@ use super::webhook::WebhookQueue;
 use super::work::Worker;
 use crate::engine::event::{HOUR, MINUTE, Millis};
 use crate::engine::rule::{Alert, Rules};
-use crate::kafka::{Batch, Failure, Log, Own, Topic};
+use crate::kafka::{Batch, Failure, Log, Own, Position, StartAt, Topic};
 use decider::Decider;
 use record::{AlertRecord, State};
 use std::collections::BTreeMap;
@@ -167,7 +167,7 @@ impl<L: Log> Worker<L> {
     /// Shard 0 is elsewhere, or is made again.
     pub(super) fn leave_alerts(&mut self) {
         if self.alerts.decider.is_some() {
-            self.log.unfollow(Own::Census);
+            self.log.stop(&self.census_partitions());
         }
         let Alerts { webhook, counts, .. } = std::mem::take(&mut self.alerts);
         self.alerts = Alerts { webhook, counts, ..Alerts::default() };
@@ -175,7 +175,7 @@ impl<L: Log> Worker<L> {
 
     /// Whether all that was read of the census, as far as is known, is decided and published.
     pub(super) fn has_decided_alerts(&self) -> bool {
-        let is_at_end = |partition| self.log.is_at_end(Topic::Own(Own::Census), partition);
+        let is_at_end = |partition| self.log.partition_status(Topic::Own(Own::Census), partition).is_at_end;
         let is_followed = self.alerts.decider.is_some();
         !self.alerts.is_due() && (!is_followed || self.alerts.is_current && (0..self.job.partitions).all(is_at_end))
     }
@@ -210,10 +210,10 @@ impl<L: Log> Worker<L> {
         last.extend(gone.iter().map(|record| (record.alert.clone(), record.clone())));
         let decider = (!rules.alerts.is_empty()).then(|| Decider::new(rules, self.job.partitions, &last));
         if self.alerts.decider.is_some() {
-            self.log.unfollow(Own::Census);
+            self.log.stop(&self.census_partitions());
         }
         if decider.is_some() {
-            self.log.follow(Own::Census, self.job.partitions)?;
+            self.start_census()?;
         }
         self.alerts.decider = decider;
         self.alerts.names = rules.alerts.iter().map(|alert| alert.name.clone()).collect();
@@ -223,11 +223,25 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
+    fn census_partitions(&self) -> Vec<(Topic, u32)> {
+        (0..self.job.partitions).map(|partition| (Topic::Own(Own::Census), partition)).collect()
+    }
+
+    /// Starts to fetch the census of all shards, each from its oldest record.
+    fn start_census(&mut self) -> Result<(), Failure> {
+        let mut positions = Vec::new();
+        for (topic, partition) in self.census_partitions() {
+            let offset = self.log.first_offset(topic, partition, StartAt::Earliest)?;
+            positions.push(Position { topic, partition, offset });
+        }
+        self.log.start(&positions)
+    }
+
     fn take_census(&mut self) -> Result<(), Failure> {
         let Some(decider) = &mut self.alerts.decider else { return Ok(()) };
         let census = Topic::Own(Own::Census);
         for partition in 0..self.job.partitions {
-            self.log.take(census, partition, RECORDS_MAX, &mut self.alerts.batch)?;
+            self.log.read(census, partition, RECORDS_MAX, &mut self.alerts.batch)?;
             for place in 0..self.alerts.batch.len() {
                 let record = self.alerts.batch.record(place);
                 let Some(value) = record.value else { continue };
@@ -240,7 +254,7 @@ impl<L: Log> Worker<L> {
             }
             self.alerts.batch.clear();
         }
-        let is_at_end = |partition| self.log.is_at_end(census, partition);
+        let is_at_end = |partition| self.log.partition_status(census, partition).is_at_end;
         self.alerts.is_current |= (0..self.job.partitions).all(is_at_end);
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::recovery::Recovery;
 use super::tail::Ended;
 use super::throttle::Throttle;
 use super::work::{Place, Worker};
-use crate::kafka::{Failure, Log};
+use crate::kafka::{Failure, Log, Own, Position, Topic};
 use crate::trial::{self, Sabotage};
 use std::collections::BTreeMap;
 
@@ -145,7 +145,7 @@ impl<L: Log> Worker<L> {
             Err(Ended::Failed(stop)) => return Err(stop),
         }
         if let Some(number) = next {
-            self.log.pause(&[number]);
+            self.stop_inputs(&[number]);
             self.drop_shard(number);
             self.add_shard(number);
         }
@@ -167,7 +167,8 @@ impl<L: Log> Worker<L> {
         if !self.follows_control {
             let inputs = self.inputs()?;
             self.control.check_inputs(&inputs)?;
-            self.log.start_control(self.control.next())?;
+            let position = Position { topic: Topic::Own(Own::Control), partition: 0, offset: self.control.next() };
+            self.log.start(&[position])?;
             self.follows_control = true;
             self.tell_rules();
         }

@@ -7,7 +7,7 @@
 use super::held::HeldShard;
 use super::merge::Feed;
 use crate::engine::event::Millis;
-use crate::kafka::{Log, Moment};
+use crate::kafka::{Log, Moment, Topic};
 
 /// A partition that has answered no fetch for so long holds time back.
 const UNANSWERED_MS_MAX: u64 = 2_000;
@@ -30,7 +30,8 @@ pub fn due_tick<L: Log>(log: &L, held: &HeldShard, feed: &Feed<L::Batch>, now: M
 fn is_held_back<L: Log>(log: &L, held: &HeldShard, feed: &Feed<L::Batch>, now: Moment) -> bool {
     let topics = 0..held.positions().len() as u16;
     topics.filter(|&topic| !feed.has_records(topic)).any(|topic| {
-        let answered = log.answered(topic, held.number());
-        answered.is_none_or(|at| now.monotonic.saturating_sub(at) > UNANSWERED_MS_MAX) || log.is_silent(topic)
+        let status = log.partition_status(Topic::Input(topic), held.number());
+        let is_unanswered = |at| now.monotonic.saturating_sub(at) > UNANSWERED_MS_MAX;
+        status.last_answer.is_none_or(is_unanswered) || status.is_silent
     })
 }

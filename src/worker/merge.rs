@@ -32,9 +32,9 @@ impl<B: Batch> Feed<B> {
             let topic = Topic::Input(place as u16);
             let room = RECORDS_MAX.saturating_sub(batch.len());
             if room > 0 {
-                self.more |= log.take(topic, shard, room, batch)? == room;
+                self.more |= log.read(topic, shard, room, batch)? == room;
             }
-            self.waits[place] = !log.is_at_end(topic, shard);
+            self.waits[place] = !log.partition_status(topic, shard).is_at_end;
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ pub struct Published {
     pub outputs: u64,
     /// Of all keys and values, journal records included.
     pub bytes: u64,
+    /// Monotonic milliseconds from which on the next transaction is best begun.
+    pub next_transaction: u64,
 }
 
 /// A record that goes with a transaction of shard 0 and is no output of a shard: it has no number.
@@ -55,21 +57,19 @@ pub fn publish<'a, L: Log>(
         }
     }
     let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len) as u64;
-    let published = Published {
-        outputs: (transaction.records.len() - beside.len() - moved.len()) as u64,
-        bytes: transaction.records.iter().map(|record| length(record.key) + length(record.value)).sum(),
-    };
+    let outputs = (transaction.records.len() - beside.len() - moved.len()) as u64;
+    let bytes = transaction.records.iter().map(|record| length(record.key) + length(record.value)).sum();
     trial::crash_point("transaction/sealed");
     if trial::is_sabotaged(Sabotage::OffsetsOutside) {
         let offsets = std::mem::take(&mut transaction.offsets);
         log.publish(&transaction)?;
         transaction = Transaction { offsets, ..Transaction::default() };
     }
-    log.publish(&transaction)?;
+    let next_transaction = log.publish(&transaction)?;
     drop(transaction);
     moved.iter_mut().for_each(|held| held.committed());
     trial::crash_point("transaction/known");
-    Ok(published)
+    Ok(Published { outputs, bytes, next_transaction })
 }
 
 /// Publishes again what a torn transaction left out: outputs, and its journal record if only a copy of that is there.

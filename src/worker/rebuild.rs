@@ -21,7 +21,7 @@ use super::publish::{Beside, publish};
 use super::tail::{Ended, check_interrupted};
 use super::work::Job;
 use crate::engine::rule::Rules;
-use crate::kafka::{Failure, Log, News, Own, Reader, Topic};
+use crate::kafka::{Failure, GroupEvent, Log, Own, Reader, Topic};
 use crate::store::blobs::Blobs;
 use crate::store::{Keeper, LoadFailed, Loaded, Piece, Vault};
 use crate::trial;
@@ -82,15 +82,15 @@ impl<'a, L: Log, B: Blobs> Rebuild<'a, L, B> {
         let deadline = self.log.now().monotonic + GATHER_MS_MAX;
         while own.len() < self.job.partitions as usize {
             match self.log.poll(POLL_WAIT)? {
-                News::Assigned(shards) => own.extend(shards),
-                News::Revoked { .. } => return Err(stop("another process has joined the group: stop it first")),
-                News::Nothing if self.log.now().monotonic > deadline => {
+                GroupEvent::Assigned(shards) => own.extend(shards),
+                GroupEvent::Revoked { .. } => return Err(stop("another process has joined the group: stop it first")),
+                GroupEvent::None if self.log.now().monotonic > deadline => {
                     return Err(stop("the group does not give this process all shards: is another one in it?"));
                 }
-                News::Nothing => {}
+                GroupEvent::None => {}
             }
             check_interrupted(self.log, self.stop)
-                .or_else(|ended| if self.log.has_news() { Ok(()) } else { Err(ended) })?;
+                .or_else(|ended| if self.log.has_group_event() { Ok(()) } else { Err(ended) })?;
         }
         Ok(())
     }

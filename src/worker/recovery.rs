@@ -126,7 +126,7 @@ impl<L: Log> Recovery<'_, L> {
                 held.begin_from_seed();
             }
             for topic in 0..held.positions().len() as u16 {
-                held.set_position(topic, self.log.first_offset(topic, held.number(), self.start)?);
+                held.set_position(topic, self.log.first_offset(Topic::Input(topic), held.number(), self.start)?);
             }
         }
         self.finish(held)?;

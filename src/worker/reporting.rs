@@ -55,6 +55,7 @@ impl<L: Log> Worker<L> {
         self.work_done.seconds.observe_ms(now.monotonic.saturating_sub(began) as i64);
         self.work_done.outputs.observe(published.outputs as f64);
         self.work_done.bytes.observe(published.bytes as f64);
+        self.next_transaction = published.next_transaction;
     }
 
     /// Writes a report if one is due.
@@ -64,7 +65,8 @@ impl<L: Log> Worker<L> {
             return;
         };
         reporting.due = now.monotonic + INTERVAL_MS;
-        reporting.has_joined = reporting.has_joined || self.log.has_joined() && !self.log.has_news();
+        let client = self.log.client_report();
+        reporting.has_joined = reporting.has_joined || client.has_joined && !self.log.has_group_event();
         let mut shards = BTreeMap::new();
         let mut members = BTreeMap::new();
         for place in self.places.values_mut() {
@@ -101,7 +103,7 @@ impl<L: Log> Worker<L> {
             torn_repaired: self.torn_repaired,
             recoveries: self.recoveries,
             snapshots: self.snapshots.as_ref().map(|snapshots| (snapshots.seconds.clone(), snapshots.failed)),
-            client: self.log.client_report(),
+            client,
             alerts: self.alerts.reports(),
             webhook: self.alerts.webhook_counts(),
             at: now.wall,
@@ -154,7 +156,7 @@ fn add_members(shard: &Shard, members: &mut BTreeMap<ValueName, u64>) {
 fn lag<L: Log>(log: &L, held: &HeldShard, feed: &Feed<L::Batch>, now: Moment) -> Vec<Lag> {
     let of = |(topic, &position): (u16, &i64)| {
         let (input, batch) = (Topic::Input(topic), &feed.batches()[usize::from(topic)]);
-        if batch.is_empty() && log.is_at_end(input, held.number()) {
+        if batch.is_empty() && log.partition_status(input, held.number()).is_at_end {
             return Lag { records: Some(0), ms: 0 };
         }
         let records = log.known_end(input, held.number()).map(|end| u64::try_from(end - position).unwrap_or(0));

@@ -35,7 +35,7 @@ impl From<Failure> for Ended {
 
 /// Whether something is more urgent than recovery.
 pub fn check_interrupted<L: Log>(log: &L, stop: &AtomicBool) -> Result<(), Ended> {
-    if log.has_news() || stop.load(Ordering::Relaxed) { Err(Ended::Interrupted) } else { Ok(()) }
+    if log.has_group_event() || stop.load(Ordering::Relaxed) { Err(Ended::Interrupted) } else { Ok(()) }
 }
 
 /// Who wrote the shard's journal last. If that one died in the middle of a transaction, nothing behind it can be read

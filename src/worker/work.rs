@@ -21,7 +21,7 @@ use super::throttle::Throttle;
 use crate::engine::effects::Counts;
 use crate::engine::rule::Rules;
 use crate::engine::shard::Settings;
-use crate::kafka::{Batch, Failure, Log, News, Own, StartAt, Topic};
+use crate::kafka::{Batch, Failure, GroupEvent, Log, Own, Position, StartAt, Topic};
 use crate::store::Vault;
 use crate::trial;
 use std::collections::BTreeMap;
@@ -96,6 +96,8 @@ pub struct Worker<L: Log> {
     /// Monotonic milliseconds of the first output of the open transaction.
     first_output: Option<u64>,
     last_commit: u64,
+    /// Monotonic milliseconds from which on the next transaction is best begun.
+    pub(super) next_transaction: u64,
     pub(super) rebuilds: u32,
     pub(super) torn_repaired: u64,
     pub(super) recoveries: u64,
@@ -124,6 +126,7 @@ impl<L: Log> Worker<L> {
             spans: None,
             is_fenced: false,
             first_output: None,
+            next_transaction: 0,
             rebuilds: 0,
             torn_repaired: 0,
             recoveries: 0,
@@ -175,9 +178,9 @@ impl<L: Log> Worker<L> {
     /// One round of the loop.
     pub fn turn(&mut self) -> Result<(), Failure> {
         let done = match self.log.poll(self.wait()) {
-            Ok(News::Assigned(shards)) => self.take_shards(&shards),
-            Ok(News::Revoked { shards, lost }) => self.give_up_shards(&shards, lost),
-            Ok(News::Nothing) => {
+            Ok(GroupEvent::Assigned(shards)) => self.take_shards(&shards),
+            Ok(GroupEvent::Revoked { shards, lost }) => self.give_up_shards(&shards, lost),
+            Ok(GroupEvent::None) => {
                 let done = self.work();
                 self.rebuild_after(done)?;
                 self.recover_next()
@@ -210,7 +213,8 @@ impl<L: Log> Worker<L> {
     /// Whether all that its shards read was taken to its end, as far as is known.
     pub fn is_at_end(&self) -> bool {
         let topics = 0..self.job.inputs.len() as u16;
-        let at_end = |shard: u32| topics.clone().all(|topic| self.log.is_at_end(Topic::Input(topic), shard));
+        let at_end =
+            |shard: u32| topics.clone().all(|topic| self.log.partition_status(Topic::Input(topic), shard).is_at_end);
         self.places.iter().all(|(&shard, place)| place.feed.is_at_end() && at_end(shard))
     }
 
@@ -280,7 +284,7 @@ impl<L: Log> Worker<L> {
     /// Gives each shard the next rules that it can take.
     fn follow_control(&mut self) -> Result<(), Failure> {
         if self.follows_control {
-            self.log.take(CONTROL, 0, 64, &mut self.control_batch)?;
+            self.log.read(CONTROL, 0, 64, &mut self.control_batch)?;
             self.control.take(&self.control_batch)?;
             self.control_batch.clear();
         }
@@ -312,8 +316,15 @@ impl<L: Log> Worker<L> {
     pub(super) fn start(&mut self, number: u32) -> Result<(), Failure> {
         let Some(place) = self.places.get_mut(&number) else { return Ok(()) };
         place.feed.clear();
-        let offsets: Vec<_> = place.held.input_offsets().collect();
-        self.log.start(&offsets)
+        let positions: Vec<_> = place.held.input_offsets().map(Position::from).collect();
+        self.log.start(&positions)
+    }
+
+    /// Stops fetching the inputs of these shards.
+    pub(super) fn stop_inputs(&mut self, shards: &[u32]) {
+        let topics = 0..self.job.inputs.len() as u16;
+        let inputs = topics.flat_map(|topic| shards.iter().map(move |&shard| (Topic::Input(topic), shard)));
+        self.log.stop(&inputs.collect::<Vec<_>>());
     }
 
     /// How long the next poll may wait: not at all while there is something to do, else until a tick or commit is due.
@@ -341,7 +352,8 @@ impl<L: Log> Worker<L> {
         if let Some(first) = self.first_output {
             wait = wait.min((first + self.job.commit_interval_ms).saturating_sub(now.monotonic));
             // At the end only this has kept them back.
-            wait = if self.is_at_end() { wait.min(self.log.rest_ms()) } else { wait };
+            let rest = self.next_transaction.saturating_sub(now.monotonic);
+            wait = if self.is_at_end() { wait.min(rest) } else { wait };
         }
         for place in self.places.values() {
             let is_held_back = || due_tick(&self.log, &place.held, &place.feed, now).is_none();
@@ -359,7 +371,7 @@ impl<L: Log> Worker<L> {
         let now = self.log.now().monotonic;
         let is_due = if self.alerts.is_due() || self.shards().any(HeldShard::has_outputs) {
             let first = *self.first_output.get_or_insert(now);
-            now >= first + self.job.commit_interval_ms || self.is_at_end() && self.log.rest_ms() == 0
+            now >= first + self.job.commit_interval_ms || self.is_at_end() && now >= self.next_transaction
         } else {
             now >= self.last_commit + PROGRESS_INTERVAL_MS
         };
@@ -426,7 +438,7 @@ impl<L: Log> Worker<L> {
         let moved = self.places.iter().filter(|(_, place)| place.held.moved());
         let concerned: Vec<u32> = moved.map(|(&number, _)| number).collect();
         tracing::warn!(attempt = self.rebuilds, shards = ?concerned, "rebuilding: {words}");
-        self.log.pause(&concerned);
+        self.stop_inputs(&concerned);
         for number in concerned {
             self.drop_shard(number);
             self.add_shard(number);

@@ -1,8 +1,9 @@
-//! What the tests of the bare log share: settings with topics of their own, news, records as plain values.
+//! What the tests of the bare log share: settings with topics of their own, group events, records as plain values.
 
 use crate::support::{self, Broker, Produced};
 use shoal::kafka::{
-    Batch, InputOffset, KafkaBatch, KafkaLog, KafkaSettings, Log, News, OutRecord, Own, Topic, create_or_check_topics,
+    Batch, GroupEvent, InputOffset, KafkaBatch, KafkaLog, KafkaSettings, Log, OutRecord, Own, Position, Topic,
+    create_or_check_topics,
 };
 use std::time::{Duration, Instant};
 
@@ -30,16 +31,16 @@ pub fn settings(broker: &Broker, test: &str, inputs: &[&str]) -> KafkaSettings {
 
 pub fn joined(settings: &KafkaSettings) -> KafkaLog {
     let mut log = KafkaLog::join(settings, 0).unwrap();
-    assert_eq!(news(&mut log), News::Assigned(vec![0, 1]));
+    assert_eq!(group_event(&mut log), GroupEvent::Assigned(vec![0, 1]));
     log.fence().unwrap();
     log
 }
 
-/// Polls until there is news.
-pub fn news(log: &mut KafkaLog) -> News {
-    until("news", || match log.poll(Duration::from_millis(20)).unwrap() {
-        News::Nothing => None,
-        news => Some(news),
+/// Polls until there is a group event.
+pub fn group_event(log: &mut KafkaLog) -> GroupEvent {
+    until("a group event", || match log.poll(Duration::from_millis(20)).unwrap() {
+        GroupEvent::None => None,
+        event => Some(event),
     })
 }
 
@@ -58,16 +59,16 @@ pub fn until<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
 pub fn take_all(log: &mut KafkaLog, partitions: &[(Topic, u32)]) -> Vec<Seen> {
     let mut all = Vec::new();
     until("the end of all partitions", || {
-        assert_eq!(log.poll(Duration::from_millis(20)).unwrap(), News::Nothing);
+        assert_eq!(log.poll(Duration::from_millis(20)).unwrap(), GroupEvent::None);
         all.extend(partitions.iter().flat_map(|&(topic, partition)| take(log, topic, partition)));
-        partitions.iter().all(|&(topic, partition)| log.is_at_end(topic, partition)).then_some(())
+        partitions.iter().all(|&(topic, partition)| log.partition_status(topic, partition).is_at_end).then_some(())
     });
     all
 }
 
 pub fn take(log: &mut KafkaLog, topic: Topic, partition: u32) -> Vec<Seen> {
     let mut batch = KafkaBatch::default();
-    let taken = log.take(topic, partition, 4_096, &mut batch).unwrap();
+    let taken = log.read(topic, partition, 4_096, &mut batch).unwrap();
     assert_eq!(taken, batch.len());
     contents(&batch).into_iter().map(|(offset, value)| (topic, partition, offset, value)).collect()
 }
@@ -83,6 +84,10 @@ pub fn to(topic: Own, partition: u32, value: &str) -> OutRecord<'_> {
 
 pub fn at(topic: u16, partition: u32, offset: i64) -> InputOffset {
     InputOffset { topic, partition, offset }
+}
+
+pub fn position(topic: u16, partition: u32, offset: i64) -> Position {
+    Position { topic: Topic::Input(topic), partition, offset }
 }
 
 pub fn produced(partition: i32, value: &str) -> Produced<'_> {

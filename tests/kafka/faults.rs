@@ -1,6 +1,6 @@
 //! Faults of the log: a broker that hangs, topics that go silent, grow or vanish, records that are not there or too large.
 
-use crate::bare::{at, joined, produced, settings, take, take_all, to, until};
+use crate::bare::{at, joined, position, produced, settings, take, take_all, to, until};
 use crate::support::{self, Broker, BrokerOptions, Produced};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
@@ -13,7 +13,7 @@ const INPUT: Topic = Topic::Input(0);
 fn unanswered(log: &mut KafkaLog, partition: u32) -> Option<u64> {
     log.poll(Duration::from_millis(20)).unwrap();
     take(log, INPUT, partition);
-    let answered = log.answered(0, partition)?;
+    let answered = log.partition_status(INPUT, partition).last_answer?;
     Some(log.now().monotonic - answered)
 }
 
@@ -21,7 +21,7 @@ fn unanswered(log: &mut KafkaLog, partition: u32) -> Option<u64> {
 fn failure(log: &mut KafkaLog) -> Failure {
     until("a failure", || {
         let polled = log.poll(Duration::from_millis(20)).err();
-        polled.or_else(|| log.take(INPUT, 0, 10, &mut Default::default()).err())
+        polled.or_else(|| log.read(INPUT, 0, 10, &mut Default::default()).err())
     })
 }
 
@@ -39,8 +39,8 @@ fn a_partition_whose_broker_hangs_has_not_answered() {
     let Some(broker) = support::start(&BrokerOptions::default()) else { return };
     let settings = settings(&broker, "answered", &["in"]);
     let mut log = joined(&settings);
-    assert_eq!(log.answered(0, 0), None, "not started");
-    log.start(&[at(0, 0, 0), at(0, 1, 0)]).unwrap();
+    assert_eq!(log.partition_status(INPUT, 0).last_answer, None, "not started");
+    log.start(&[position(0, 0, 0), position(0, 1, 0)]).unwrap();
     take_all(&mut log, &[(INPUT, 0), (INPUT, 1)]);
     for partition in 0..2 {
         until("an answer", || unanswered(&mut log, partition).filter(|&age| age < 1_500));
@@ -49,8 +49,11 @@ fn a_partition_whose_broker_hangs_has_not_answered() {
         broker.signal("STOP");
         let stopped = log.now().monotonic;
         until("no answer for three seconds", || unanswered(&mut log, 0).filter(|&age| age > 3_000));
-        assert!(log.answered(0, 0).is_some_and(|answered| answered <= stopped), "nothing was answered after {stopped}");
-        assert!(log.is_at_end(INPUT, 0), "as far as the last fetch showed");
+        assert!(
+            log.partition_status(INPUT, 0).last_answer.is_some_and(|answered| answered <= stopped),
+            "nothing was answered after {stopped}"
+        );
+        assert!(log.partition_status(INPUT, 0).is_at_end, "as far as the last fetch showed");
         broker.signal("CONT");
         until("an answer", || unanswered(&mut log, 0).filter(|&age| age < 1_500));
     }
@@ -64,13 +67,13 @@ fn a_full_queue_is_answer_enough() {
     let settings = settings(broker, "full", &["in"]);
     broker.produce(&settings.inputs[0], (0..60_000).map(|_| produced(0, "a record among many")));
     let mut log = joined(&settings);
-    log.start(&[at(0, 0, 0)]).unwrap();
+    log.start(&[position(0, 0, 0)]).unwrap();
     let mut taken = until("the first record", || Some(take(&mut log, INPUT, 0).len()).filter(|&taken| taken > 0));
-    assert!(log.answered(0, 0).is_some());
-    assert!(!log.is_at_end(INPUT, 0));
+    assert!(log.partition_status(INPUT, 0).last_answer.is_some());
+    assert!(!log.partition_status(INPUT, 0).is_at_end);
     until("all records", || {
         taken += take(&mut log, INPUT, 0).len();
-        log.is_at_end(INPUT, 0).then_some(())
+        log.partition_status(INPUT, 0).is_at_end.then_some(())
     });
     assert_eq!(taken, 60_000);
 }
@@ -81,17 +84,17 @@ fn a_topic_is_silent_until_it_has_a_record_and_after_its_time() {
     let mut settings = settings(broker, "silent", &["shop", "other"]);
     settings.hold_time_when_silent.insert(settings.inputs[0].clone(), Hold(4_000));
     let mut log = joined(&settings);
-    assert!(log.is_silent(0), "until something else is known");
+    assert!(log.partition_status(Topic::Input(0), 0).is_silent, "until something else is known");
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
     broker.produce(&settings.inputs[0], [Produced { timestamp: Some(now()), ..produced(1, "x") }]);
-    until("a record that breaks the silence", || (!log.is_silent(0)).then_some(()));
+    until("a record that breaks the silence", || (!log.partition_status(Topic::Input(0), 0).is_silent).then_some(()));
     let heard = now();
     until("silence", || {
         log.poll(Duration::from_millis(20)).unwrap();
-        log.is_silent(0).then_some(())
+        log.partition_status(Topic::Input(0), 0).is_silent.then_some(())
     });
     assert!(now() - heard < 7_000, "{} ms", now() - heard);
-    assert!(!log.is_silent(1), "has no such setting");
+    assert!(!log.partition_status(Topic::Input(1), 0).is_silent, "has no such setting");
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn an_input_that_grows_stops_the_worker() {
     let Some(broker) = support::broker() else { return };
     let settings = settings(broker, "grows", &["in"]);
     let mut log = joined(&settings);
-    log.start(&[at(0, 0, 0)]).unwrap();
+    log.start(&[position(0, 0, 0)]).unwrap();
     let grow = NewPartitions::new(&settings.inputs[0], 3);
     let answers = support::block_on(admin(broker).create_partitions([&grow], &AdminOptions::new())).unwrap();
     answers.into_iter().for_each(|answer| assert!(answer.is_ok(), "{answer:?}"));
@@ -111,7 +114,7 @@ fn an_input_that_is_deleted_stops_the_worker() {
     let Some(broker) = support::broker() else { return };
     let settings = settings(broker, "deleted", &["in"]);
     let mut log = joined(&settings);
-    log.start(&[at(0, 0, 0)]).unwrap();
+    log.start(&[position(0, 0, 0)]).unwrap();
     take_all(&mut log, &[(INPUT, 0)]);
     support::block_on(admin(broker).delete_topics(&[&settings.inputs[0]], &AdminOptions::new())).unwrap();
     assert_stops(failure(&mut log), "does not exist any more");
@@ -122,7 +125,7 @@ fn a_position_that_is_not_in_the_topic_stops_the_worker() {
     let Some(broker) = support::broker() else { return };
     let settings = settings(broker, "beyond", &["in"]);
     let mut log = joined(&settings);
-    log.start(&[at(0, 0, 7)]).unwrap();
+    log.start(&[position(0, 0, 7)]).unwrap();
     assert_stops(failure(&mut log), "beyond-in[0]");
 }
 
@@ -144,13 +147,13 @@ fn starting_and_pausing_in_quick_succession_does_no_harm() {
     broker.produce(&settings.inputs[0], ["0", "1", "2", "3"].map(|value| produced(0, value)));
     let mut log = joined(&settings);
     for round in 0..20 {
-        log.start(&[at(0, 0, round % 4)]).unwrap();
+        log.start(&[position(0, 0, round % 4)]).unwrap();
         if round % 3 == 0 {
-            log.pause(&[0]);
+            log.stop(&[(INPUT, 0)]);
             assert_eq!(take(&mut log, INPUT, 0), []);
         }
     }
-    log.start(&[at(0, 0, 2)]).unwrap();
+    log.start(&[position(0, 0, 2)]).unwrap();
     let taken = take_all(&mut log, &[(INPUT, 0)]);
     assert_eq!(taken.iter().map(|seen| seen.2).collect::<Vec<_>>(), [2, 3]);
 }

@@ -1,10 +1,10 @@
 //! Members of the group: shards come and go, under both protocols, and who has lost them can publish nothing.
 
-use crate::bare::{at, joined, news, produced, settings, take, to, until};
+use crate::bare::{at, group_event, joined, position, produced, settings, take, to, until};
 use crate::support::{self, Broker};
 use rdkafka::config::FromClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use shoal::kafka::{Failure, GroupProtocol, KafkaLog, KafkaSettings, Log, News, Own, Topic, Transaction};
+use shoal::kafka::{Failure, GroupEvent, GroupProtocol, KafkaLog, KafkaSettings, Log, Own, Topic, Transaction};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ fn group_settings(broker: &Broker, test: &str, protocol: (GroupProtocol, &str), 
 struct Member {
     log: KafkaLog,
     shards: BTreeSet<u32>,
-    heard: Vec<News>,
+    heard: Vec<GroupEvent>,
 }
 
 impl Member {
@@ -29,16 +29,16 @@ impl Member {
     }
 
     fn follow(&mut self) {
-        let news = self.log.poll(Duration::from_millis(20)).unwrap();
-        match &news {
-            News::Nothing => return,
-            News::Assigned(shards) => self.shards.extend(shards),
-            News::Revoked { shards, .. } => {
+        let event = self.log.poll(Duration::from_millis(20)).unwrap();
+        match &event {
+            GroupEvent::None => return,
+            GroupEvent::Assigned(shards) => self.shards.extend(shards),
+            GroupEvent::Revoked { shards, .. } => {
                 self.shards.retain(|shard| !shards.contains(shard));
                 self.log.release(shards);
             }
         }
-        self.heard.push(news);
+        self.heard.push(event);
     }
 }
 
@@ -75,7 +75,11 @@ fn a_member_that_is_fenced_joins_again_and_of_twins_one_stops() {
         first.follow();
         first.shards.is_empty().then_some(())
     });
-    assert!(first.heard.iter().any(|news| matches!(news, News::Revoked { lost: true, .. })), "{:?}", first.heard);
+    assert!(
+        first.heard.iter().any(|event| matches!(event, GroupEvent::Revoked { lost: true, .. })),
+        "{:?}",
+        first.heard
+    );
     drop(visitor);
     until_shared(std::slice::from_mut(&mut first), &[2]);
 
@@ -83,7 +87,7 @@ fn a_member_that_is_fenced_joins_again_and_of_twins_one_stops() {
     let words = until("a twin that stops", || {
         twins.iter_mut().find_map(|twin| match twin.poll(Duration::from_millis(20)) {
             Err(Failure::Stop(words)) => Some(words),
-            Ok(News::Revoked { shards, .. }) => {
+            Ok(GroupEvent::Revoked { shards, .. }) => {
                 twin.release(&shards);
                 None
             }
@@ -99,22 +103,22 @@ fn a_second_worker_takes_over_half_and_nothing_is_lost_meanwhile() {
     for protocol in BOTH {
         let settings = group_settings(broker, "group-two", protocol, &["a", "b"]);
         let mut first = joined(&settings);
-        first.start(&[at(0, 0, 0), at(0, 1, 0)]).unwrap();
+        first.start(&[position(0, 0, 0), position(0, 1, 0)]).unwrap();
         first.publish(&one("alone", 5)).unwrap();
         let mut second = KafkaLog::join(&settings, 1).unwrap();
-        let News::Revoked { shards, lost: false } = news(&mut first) else { panic!("shards are revoked") };
+        let GroupEvent::Revoked { shards, lost: false } = group_event(&mut first) else { panic!("shards are revoked") };
         assert!(shards.contains(&1), "{shards:?}");
         // Still ours until released: the last transaction goes through, and the other waits.
-        assert_eq!(second.poll(Duration::from_millis(100)).unwrap(), News::Nothing);
+        assert_eq!(second.poll(Duration::from_millis(100)).unwrap(), GroupEvent::None);
         first.publish(&one("last before release", 7)).unwrap();
         first.release(&shards);
         if shards.contains(&0) {
-            assert_eq!(news(&mut first), News::Assigned(vec![0]));
+            assert_eq!(group_event(&mut first), GroupEvent::Assigned(vec![0]));
         }
-        assert_eq!(news(&mut second), News::Assigned(vec![1]));
+        assert_eq!(group_event(&mut second), GroupEvent::Assigned(vec![1]));
         assert_eq!(second.committed(&[0]).unwrap(), [at(0, 0, 7)]);
         second.fence().unwrap();
-        second.start(&[at(0, 1, 0)]).unwrap();
+        second.start(&[position(0, 1, 0)]).unwrap();
         broker.produce(&settings.inputs[0], [produced(1, "for the second")]);
         let taken = until("a record", || take(&mut second, Topic::Input(0), 1).pop());
         assert_eq!(taken.3, "for the second");
@@ -145,13 +149,13 @@ fn an_honest_member_goes_on_publishing_while_others_come_and_go() {
                 // The first comes, goes, and is missed after its session; then the second gets its share.
                 until("shards of the other member", || {
                     match first.poll(Duration::from_millis(5)).unwrap() {
-                        News::Revoked { shards, lost: false } => {
+                        GroupEvent::Revoked { shards, lost: false } => {
                             is_owner &= !shards.contains(&0);
                             first.release(&shards);
                         }
-                        News::Revoked { .. } => panic!("shards were lost"),
-                        News::Assigned(shards) => is_owner |= shards.contains(&0),
-                        News::Nothing => {}
+                        GroupEvent::Revoked { .. } => panic!("shards were lost"),
+                        GroupEvent::Assigned(shards) => is_owner |= shards.contains(&0),
+                        GroupEvent::None => {}
                     }
                     if is_owner {
                         first.publish(&one("x", published)).unwrap();
@@ -238,10 +242,10 @@ fn a_name_that_is_taken_for_now_is_waited_for() {
     });
     let mut log = KafkaLog::join(&settings, 0).unwrap();
     for _ in 0..25 {
-        assert_eq!(log.poll(Duration::from_millis(100)).unwrap(), News::Nothing);
+        assert_eq!(log.poll(Duration::from_millis(100)).unwrap(), GroupEvent::None);
     }
     drop(former);
-    assert_eq!(news(&mut log), News::Assigned(vec![0, 1]));
+    assert_eq!(group_event(&mut log), GroupEvent::Assigned(vec![0, 1]));
     log.fence().unwrap();
     log.publish(&one("by the one who waited", 1)).unwrap();
 }
@@ -253,7 +257,7 @@ fn a_worker_that_does_not_let_go_in_time_publishes_nothing_until_it_has() {
         let settings = group_settings(broker, "group-slow", protocol, &["in"]);
         let mut first = joined(&settings);
         let mut second = Member::join(&settings, 1);
-        let News::Revoked { shards, .. } = news(&mut first) else { panic!("shards are revoked") };
+        let GroupEvent::Revoked { shards, .. } = group_event(&mut first) else { panic!("shards are revoked") };
         until("the other worker's share", || {
             second.follow();
             (!second.shards.is_empty()).then_some(())

@@ -1,10 +1,10 @@
 //! The log on Kafka with plain bytes: live records, transactions, re-reading, topics.
 
-use crate::bare::{PATIENCE, at, contents, joined, produced, settings, take, take_all, to, until};
+use crate::bare::{PATIENCE, at, contents, joined, position, produced, settings, take, take_all, to, until};
 use crate::support::{self, Produced};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use shoal::kafka::{
-    Batch, Failure, Header, KafkaBatch, Log, OutRecord, Own, Reader, StartAt, Topic, Transaction,
+    Batch, Failure, Header, KafkaBatch, Log, OutRecord, Own, Position, Reader, StartAt, Topic, Transaction,
     create_or_check_topics, input_partitions,
 };
 use std::time::{Duration, Instant};
@@ -19,25 +19,25 @@ fn each_partition_is_taken_from_alone_and_from_where_the_worker_says() {
     broker.produce(&settings.inputs[1], ["b0"].map(|value| produced(1, value)));
     let mut log = joined(&settings);
     assert_eq!(take(&mut log, Topic::Input(0), 0), [], "nothing is fetched before the start");
-    log.start(&[at(0, 0, 1), at(0, 1, 0), at(1, 1, 0)]).unwrap();
+    log.start(&[position(0, 0, 1), position(0, 1, 0), position(1, 1, 0)]).unwrap();
 
     let (a, b) = (Topic::Input(0), Topic::Input(1));
     assert_eq!(take_all(&mut log, &[(a, 0), (a, 1)]), [(a, 0, 1, "a1".into()), (a, 0, 2, "a2".into())]);
     assert_eq!(take_all(&mut log, &[(b, 1)]), [(b, 1, 0, "b0".into())], "was left alone meanwhile");
-    assert!(!log.is_at_end(b, 0), "was not started");
+    assert!(!log.partition_status(b, 0).is_at_end, "was not started");
 
     broker.produce(&settings.topics.control, [produced(0, "rules")]);
     broker.produce(&settings.inputs[0], [produced(1, "a3")]);
-    log.start_control(0).unwrap();
-    log.start(&[at(1, 0, 0), at(0, 0, 0)]).unwrap();
+    log.start(&[Position { topic: CONTROL, partition: 0, offset: 0 }]).unwrap();
+    log.start(&[position(1, 0, 0), position(0, 0, 0)]).unwrap();
     assert_eq!(take_all(&mut log, &[(CONTROL, 0)]), [(CONTROL, 0, 0, "rules".into())]);
     let again = take_all(&mut log, &[(a, 0), (b, 0)]);
     assert_eq!(again.iter().map(|seen| seen.2).collect::<Vec<_>>(), [0, 1, 2], "goes on from its new position");
     let new = until("a record that came after the end", || take(&mut log, a, 1).pop());
     assert_eq!(new, (a, 1, 0, "a3".into()));
-    log.pause(&[1]);
+    log.stop(&[(a, 1), (b, 1)]);
     broker.produce(&settings.inputs[0], [produced(1, "a4"), produced(0, "a5")]);
-    until("the record of the shard that was not paused", || take(&mut log, a, 0).pop());
+    until("the record of the partition that is still fetched", || take(&mut log, a, 0).pop());
     assert_eq!(take(&mut log, a, 1), []);
 }
 
@@ -47,7 +47,7 @@ fn a_batch_is_first_in_first_out_and_a_poll_ends_when_something_comes() {
     let settings = settings(broker, "log-batch", &["in"]);
     let input = Topic::Input(0);
     let mut log = joined(&settings);
-    log.start(&[at(0, 0, 0)]).unwrap();
+    log.start(&[position(0, 0, 0)]).unwrap();
     take_all(&mut log, &[(input, 0)]);
     let values: Vec<String> = (0..10).map(|number| number.to_string()).collect();
     let mut batch = KafkaBatch::default();
@@ -56,21 +56,21 @@ fn a_batch_is_first_in_first_out_and_a_poll_ends_when_something_comes() {
         scope.spawn(|| broker.produce(&settings.inputs[0], values.iter().map(|value| produced(0, value))));
         until("the first record", || {
             log.poll(PATIENCE).unwrap();
-            (log.take(input, 0, 3, &mut batch).unwrap() > 0).then_some(())
+            (log.read(input, 0, 3, &mut batch).unwrap() > 0).then_some(())
         });
     });
     assert!(waits.elapsed() < PATIENCE, "records end a poll");
     until("seven records", || {
         let left = 7 - batch.len();
-        log.take(input, 0, left, &mut batch).unwrap();
+        log.read(input, 0, left, &mut batch).unwrap();
         (batch.len() == 7).then_some(())
     });
     batch.discard(5);
     assert_eq!(contents(&batch), [(5, "5".into()), (6, "6".into())]);
-    assert!(!log.is_at_end(input, 0));
+    assert!(!log.partition_status(input, 0).is_at_end);
     until("the rest", || {
-        log.take(input, 0, 100, &mut batch).unwrap();
-        log.is_at_end(input, 0).then_some(())
+        log.read(input, 0, 100, &mut batch).unwrap();
+        log.partition_status(input, 0).is_at_end.then_some(())
     });
     assert_eq!(contents(&batch).iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [5, 6, 7, 8, 9]);
     batch.clear();
@@ -91,7 +91,7 @@ fn the_end_of_a_partition_is_past_markers_and_aborted_records() {
         if commits { producer.commit_transaction(PATIENCE) } else { producer.abort_transaction(PATIENCE) }.unwrap();
     }
     let mut log = joined(&settings);
-    log.start(&[at(0, 0, 0)]).unwrap();
+    log.start(&[position(0, 0, 0)]).unwrap();
     assert_eq!(take_all(&mut log, &[(Topic::Input(0), 0)]).len(), 1);
 }
 
@@ -214,7 +214,7 @@ fn a_shard_with_an_empty_journal_begins_where_told() {
     let record = |timestamp| Produced { timestamp: Some(timestamp), ..produced(0, "x") };
     broker.produce(&settings.inputs[0], [record(1_000), record(2_000), record(3_000)]);
     let mut log = joined(&settings);
-    let mut first = |partition, start| log.first_offset(0, partition, start).unwrap();
+    let mut first = |partition, start| log.first_offset(Topic::Input(0), partition, start).unwrap();
     assert_eq!(first(0, StartAt::Earliest), 0);
     assert_eq!(first(0, StartAt::Latest), 3);
     assert_eq!(first(0, StartAt::Time(1_500)), 1);

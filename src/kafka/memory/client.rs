@@ -1,7 +1,7 @@
 //! A client as the cluster sees it: a member of the group, or one that assigned itself its shards.
 
 use super::requests::MemberTag;
-use crate::kafka::News;
+use crate::kafka::GroupEvent;
 use std::collections::VecDeque;
 
 /// Where a client stands in the group.
@@ -26,10 +26,10 @@ pub(super) struct Client {
     /// Its number in the group, as far as it knows.
     pub member: Option<u64>,
     pub shards: Vec<u32>,
-    /// As whom it commits offsets, with the newer protocol: that can change without news for the worker.
+    /// As whom it commits offsets, with the newer protocol: that can change without a group event for the worker.
     pub tag: Option<MemberTag>,
     /// What its worker has not heard yet, with the membership that an assignment brings.
-    pub news: VecDeque<(News, Option<MemberTag>)>,
+    pub events: VecDeque<(GroupEvent, Option<MemberTag>)>,
     pub is_dead: bool,
     /// The process is stopped, as by SIGSTOP.
     pub is_stopped: bool,
@@ -51,7 +51,7 @@ impl Client {
             member: None,
             shards: Vec::new(),
             tag: None,
-            news: VecDeque::new(),
+            events: VecDeque::new(),
             is_dead: false,
             is_stopped: false,
             is_cut: false,

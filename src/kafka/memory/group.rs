@@ -9,7 +9,7 @@ use super::faults::Fault;
 use super::members::Member;
 use super::requests::MemberTag;
 use super::shared::{Event, SESSION_TIMEOUT_MS, Shared};
-use crate::kafka::News;
+use crate::kafka::GroupEvent;
 
 /// A heartbeat comes after so many milliseconds at most.
 const HEARTBEAT_MS_MAX: u64 = 300;
@@ -70,8 +70,8 @@ impl Shared {
         this.phase = Phase::Lost;
         if !is_told {
             let shards = this.shards.clone();
-            this.news.push_back((News::Revoked { shards, lost: true }, None));
-        } else if let Some((News::Revoked { lost, .. }, _)) = this.news.back_mut() {
+            this.events.push_back((GroupEvent::Revoked { shards, lost: true }, None));
+        } else if let Some((GroupEvent::Revoked { lost, .. }, _)) = this.events.back_mut() {
             *lost = true;
         }
     }
@@ -85,7 +85,7 @@ impl Shared {
             self.clients[client].phase = Phase::Out;
             return self.join(client);
         }
-        self.clients[client].news.push_back((News::Revoked { shards, lost: false }, None));
+        self.clients[client].events.push_back((GroupEvent::Revoked { shards, lost: false }, None));
         self.version += 1;
     }
 
@@ -167,7 +167,7 @@ impl Shared {
         this.shards = member.shards.clone();
         let tag =
             MemberTag { instance: this.instance.clone(), member: member.number, generation: self.group.generation };
-        this.news.push_back((News::Assigned(member.shards.clone()), Some(tag)));
+        this.events.push_back((GroupEvent::Assigned(member.shards.clone()), Some(tag)));
         let shards = member.shards.clone();
         self.note(|| format!("   client {client} is assigned {shards:?}"));
         self.version += 1;

@@ -8,7 +8,7 @@ use super::faults::Fault;
 use super::members::Member;
 use super::requests::MemberTag;
 use super::shared::Shared;
-use crate::kafka::News;
+use crate::kafka::GroupEvent;
 
 impl Shared {
     /// A heartbeat: it says what the member has, and is answered what to do.
@@ -58,7 +58,7 @@ impl Shared {
         let given_up: Vec<u32> = this.shards.iter().copied().filter(|shard| !target.contains(shard)).collect();
         if !given_up.is_empty() {
             this.phase = Phase::Revoking;
-            this.news.push_back((News::Revoked { shards: given_up.clone(), lost: false }, None));
+            this.events.push_back((GroupEvent::Revoked { shards: given_up.clone(), lost: false }, None));
             self.version += 1;
             return self.note(|| format!("   client {client} is to give up {given_up:?}"));
         }
@@ -78,7 +78,7 @@ impl Shared {
         member.shards.clone_from(&this.shards);
         let is_complete = target.iter().all(|shard| this.shards.contains(shard));
         if !given.is_empty() {
-            this.news.push_back((News::Assigned(given.clone()), this.tag.clone()));
+            this.events.push_back((GroupEvent::Assigned(given.clone()), this.tag.clone()));
             self.version += 1;
             self.note(|| format!("   client {client} is given {given:?}"));
         }

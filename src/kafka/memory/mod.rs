@@ -32,7 +32,7 @@ pub use shared::SESSION_TIMEOUT_MS;
 pub use stops::{Never, Point, Stops};
 pub use view::MemoryLog;
 
-use crate::kafka::{News, Topic};
+use crate::kafka::{GroupEvent, Topic};
 use client::Client;
 use requests::Place;
 use shared::{Event, Shared};
@@ -219,7 +219,7 @@ impl Cluster {
     /// A worker's view, with these shards assigned to it by itself, outside of the group.
     pub fn worker(&self, transactional_id: &str, shards: Vec<u32>) -> MemoryLog {
         let client = self.add_client(transactional_id);
-        self.lock().clients[client].news.push_back((News::Assigned(shards), None));
+        self.lock().clients[client].events.push_back((GroupEvent::Assigned(shards), None));
         MemoryLog::new(self.clone(), client, transactional_id, Never)
     }
 

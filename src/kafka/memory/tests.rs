@@ -5,7 +5,7 @@ use super::partition::{Stored, Writer};
 use super::requests::{MemberTag, Place, Refusal, Request};
 use super::shared::{SESSION_TIMEOUT_MS, Shared};
 use super::*;
-use crate::kafka::{Batch, InputOffset, Log, OutRecord, Own, Reader, Transaction};
+use crate::kafka::{Batch, InputOffset, Log, OutRecord, Own, PartitionStatus, Position, Reader, Transaction};
 use std::time::Duration;
 
 const CHANGES: Place = (Topic::Own(Own::Changes), 0);
@@ -175,9 +175,9 @@ fn wait_for(cluster: &Cluster, client: usize) -> MemberTag {
     for _ in 0..100 {
         cluster.advance(cluster.clock() + 100);
         let mut shared = cluster.lock();
-        let given_up: Vec<u32> = match shared.clients[client].news.pop_front() {
-            Some((News::Assigned(_), tag)) => return tag.expect("membership"),
-            Some((News::Revoked { shards, .. }, _)) => shards,
+        let given_up: Vec<u32> = match shared.clients[client].events.pop_front() {
+            Some((GroupEvent::Assigned(_), tag)) => return tag.expect("membership"),
+            Some((GroupEvent::Revoked { shards, .. }, _)) => shards,
             _ => Vec::new(),
         };
         shared.released(client, &given_up);
@@ -211,7 +211,7 @@ fn offsets_count_with_the_marker_and_only_of_members_of_the_generation() {
     drop(shared);
     cluster.set_stopped(first, false);
     cluster.advance(cluster.clock() + 1_000);
-    assert_eq!(cluster.lock().clients[first].news[0].0, News::Revoked { shards: vec![0, 1], lost: true });
+    assert_eq!(cluster.lock().clients[first].events[0].0, GroupEvent::Revoked { shards: vec![0, 1], lost: true });
     let again = wait_for(&cluster, first);
     assert!(again.generation > tag.generation && again.member != tag.member);
 }
@@ -225,8 +225,8 @@ fn a_second_member_gets_its_share_once_the_first_has_let_go() {
     cluster.advance(cluster.clock() + 1_000);
     assert_eq!(cluster.lock().clients[second].phase, Phase::Joining);
     assert_eq!(
-        cluster.lock().clients[first].news.pop_front(),
-        Some((News::Revoked { shards: vec![0, 1], lost: false }, None))
+        cluster.lock().clients[first].events.pop_front(),
+        Some((GroupEvent::Revoked { shards: vec![0, 1], lost: false }, None))
     );
     // Until it has, its offsets count.
     let mut shared = cluster.lock();
@@ -279,19 +279,21 @@ fn a_leader_that_is_away_shows_no_end() {
     cluster.set_away(0, 0, true);
     cluster.append(0, 0, Some(1), None, Some(b"record"));
     let mut log = cluster.worker("w", vec![0]);
-    log.start(&[InputOffset { topic: 0, partition: 0, offset: 0 }]).unwrap();
+    log.start(&[Position { topic: Topic::Input(0), partition: 0, offset: 0 }]).unwrap();
     let mut batch = MemoryBatch::default();
     let input = Topic::Input(0);
+    let is_at_end = |log: &MemoryLog| log.partition_status(input, 0).is_at_end;
+    let is_answered = |log: &MemoryLog| log.partition_status(input, 0).last_answer.is_some();
     log.poll(Duration::ZERO).unwrap();
-    assert_eq!(log.take(input, 0, 9, &mut batch), Ok(0));
-    assert_eq!((log.answered(0, 0), log.is_at_end(input, 0)), (None, false));
+    assert_eq!(log.read(input, 0, 9, &mut batch), Ok(0));
+    assert_eq!(log.partition_status(input, 0), PartitionStatus::default());
     cluster.set_away(0, 0, false);
-    assert_eq!(log.take(input, 0, 9, &mut batch), Ok(1));
-    assert!(log.answered(0, 0).is_some() && log.is_at_end(input, 0));
+    assert_eq!(log.read(input, 0, 9, &mut batch), Ok(1));
+    assert!(is_answered(&log) && is_at_end(&log));
     cluster.set_away(0, 0, true);
     cluster.append(0, 0, Some(1), None, Some(b"another"));
-    assert_eq!(log.take(input, 0, 9, &mut batch), Ok(0));
-    assert!(log.is_at_end(input, 0), "as far as the last fetch has shown");
+    assert_eq!(log.read(input, 0, 9, &mut batch), Ok(0));
+    assert!(is_at_end(&log), "as far as the last fetch has shown");
 }
 
 #[test]

@@ -7,7 +7,9 @@ use super::partition::{Stored, Writer};
 use super::requests::{MemberTag, Place, Request};
 use super::shared::Shared;
 use super::stops::{Never, Point, Stops};
-use crate::kafka::{Failure, InputOffset, Log, Moment, News, Own, StartAt, Topic, Transaction};
+use crate::kafka::{
+    ClientReport, Failure, GroupEvent, InputOffset, Log, Moment, PartitionStatus, Position, StartAt, Topic, Transaction,
+};
 use crate::trial::{self, Sabotage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -105,22 +107,18 @@ impl<S: Stops> MemoryLog<S> {
         is_new
     }
 
-    fn news(&mut self) -> Result<Option<News>, Failure> {
+    fn next_event(&mut self) -> Result<Option<GroupEvent>, Failure> {
         let mut shared = self.cluster.lock();
         let this = &mut shared.clients[self.client];
         if this.is_fenced {
             return Err(Failure::Stop(format!("another process runs under the same `{}`", this.instance)));
         }
-        let Some((news, member)) = this.news.pop_front() else { return Ok(None) };
-        if matches!(news, News::Assigned(_)) {
+        let Some((event, member)) = this.events.pop_front() else { return Ok(None) };
+        if matches!(event, GroupEvent::Assigned(_)) {
             self.member = member;
         }
-        shared.note(|| format!("w{} hears {news:?}", self.client));
-        Ok(Some(news))
-    }
-
-    fn stop_fetching(&mut self, shards: &[u32]) {
-        self.started.retain(|(topic, partition), _| matches!(topic, Topic::Own(_)) || !shards.contains(partition));
+        shared.note(|| format!("w{} receives {event:?}", self.client));
+        Ok(Some(event))
     }
 
     /// Stands still on the way to the brokers; nobody who is cut off gets there.
@@ -148,32 +146,51 @@ impl<S: Stops> Log for MemoryLog<S> {
     }
 
     /// Waits only where somebody lets time pass: else what is not there now comes only with a later poll.
-    fn poll(&mut self, wait: Duration) -> Result<News, Failure> {
+    fn poll(&mut self, wait: Duration) -> Result<GroupEvent, Failure> {
         let until = self.cluster.clock() + wait.as_millis() as i64;
         self.pass(Point::Poll);
         loop {
-            if let Some(news) = self.news()? {
-                return Ok(news);
+            if let Some(event) = self.next_event()? {
+                return Ok(event);
             }
             if self.fetch(None) || self.cluster.clock() >= until {
-                return Ok(News::Nothing);
+                return Ok(GroupEvent::None);
             }
             let next_fetch = self.started.values().map(|started| started.next_fetch).min();
             let now = self.cluster.clock();
             let next = next_fetch.filter(|&next| next > now).unwrap_or(until).min(until);
             if !self.stops.stop(Point::Idle, next) {
-                return Ok(News::Nothing);
+                return Ok(GroupEvent::None);
             }
         }
     }
 
-    fn has_news(&self) -> bool {
+    fn has_group_event(&self) -> bool {
         let shared = self.cluster.lock();
         let this = &shared.clients[self.client];
-        this.is_fenced || !this.news.is_empty()
+        this.is_fenced || !this.events.is_empty()
     }
 
-    fn take(
+    fn release(&mut self, shards: &[u32]) {
+        self.pass(Point::Release);
+        self.started.retain(|(topic, partition), _| matches!(topic, Topic::Own(_)) || !shards.contains(partition));
+        self.cluster.lock().released(self.client, shards);
+    }
+
+    fn start(&mut self, positions: &[Position]) -> Result<(), Failure> {
+        let started = |position: &Position| {
+            let started = Started { position: position.offset, ..Started::default() };
+            ((position.topic, position.partition), started)
+        };
+        self.started.extend(positions.iter().map(started));
+        Ok(())
+    }
+
+    fn stop(&mut self, partitions: &[(Topic, u32)]) {
+        self.started.retain(|key, _| !partitions.contains(key));
+    }
+
+    fn read(
         &mut self,
         topic: Topic,
         partition: u32,
@@ -194,51 +211,18 @@ impl<S: Stops> Log for MemoryLog<S> {
         Ok(batch.records.len() - before)
     }
 
-    fn is_at_end(&self, topic: Topic, partition: u32) -> bool {
+    fn partition_status(&self, topic: Topic, partition: u32) -> PartitionStatus {
         let started = self.started.get(&(topic, partition));
-        started.is_some_and(|started| started.answered.is_some() && started.position >= started.end)
-    }
-
-    fn answered(&self, topic: u16, partition: u32) -> Option<u64> {
-        self.started.get(&(Topic::Input(topic), partition))?.answered
-    }
-
-    fn is_silent(&self, topic: u16) -> bool {
-        self.cluster.lock().silent.contains(&topic)
-    }
-
-    fn start(&mut self, inputs: &[InputOffset]) -> Result<(), Failure> {
-        for input in inputs {
-            let started = Started { position: input.offset, ..Started::default() };
-            self.started.insert((Topic::Input(input.topic), input.partition), started);
+        PartitionStatus {
+            is_at_end: started.is_some_and(|started| started.answered.is_some() && started.position >= started.end),
+            last_answer: started.and_then(|started| started.answered),
+            is_silent: matches!(topic, Topic::Input(input) if self.cluster.lock().silent.contains(&input)),
         }
-        Ok(())
     }
 
-    fn start_control(&mut self, offset: i64) -> Result<(), Failure> {
-        let started = Started { position: offset, ..Started::default() };
-        self.started.insert((Topic::Own(Own::Control), 0), started);
-        Ok(())
-    }
-
-    fn follow(&mut self, topic: Own, partitions: u32) -> Result<(), Failure> {
-        let place = |partition| ((Topic::Own(topic), partition), Started::default());
-        self.started.extend((0..partitions).map(place));
-        Ok(())
-    }
-
-    fn unfollow(&mut self, topic: Own) {
-        self.started.retain(|(started, _), _| *started != Topic::Own(topic));
-    }
-
-    fn pause(&mut self, shards: &[u32]) {
-        self.stop_fetching(shards);
-    }
-
-    fn release(&mut self, shards: &[u32]) {
-        self.pass(Point::Release);
-        self.stop_fetching(shards);
-        self.cluster.lock().released(self.client, shards);
+    fn known_end(&self, topic: Topic, partition: u32) -> Option<i64> {
+        let started = self.started.get(&(topic, partition))?;
+        started.answered.map(|_| started.end)
     }
 
     fn fence(&mut self) -> Result<(), Failure> {
@@ -264,13 +248,13 @@ impl<S: Stops> Log for MemoryLog<S> {
         self.ask(Point::Fence, &Request::Init { identity }).map(|_| ())
     }
 
-    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
+    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<u64, Failure> {
         let Some(writer) = self.writer.take() else {
             return Err(Failure::Rebuild(format!("`{}` has no producer", self.transactional_id)));
         };
         self.send(writer, transaction)?;
         self.writer = Some(writer);
-        Ok(())
+        Ok(self.now().monotonic)
     }
 
     fn committed(&mut self, shards: &[u32]) -> Result<Vec<InputOffset>, Failure> {
@@ -285,9 +269,9 @@ impl<S: Stops> Log for MemoryLog<S> {
         Ok(of_shards.map(|(&(topic, partition), &offset)| InputOffset { topic, partition, offset }).collect())
     }
 
-    fn first_offset(&mut self, topic: u16, partition: u32, start: StartAt) -> Result<i64, Failure> {
+    fn first_offset(&mut self, topic: Topic, partition: u32, start: StartAt) -> Result<i64, Failure> {
         let shared = self.cluster.lock();
-        let place = (Topic::Input(topic), partition);
+        let place = (topic, partition);
         let end = shared.end(place);
         Ok(match start {
             StartAt::Earliest => 0,
@@ -300,11 +284,20 @@ impl<S: Stops> Log for MemoryLog<S> {
         })
     }
 
+    /// Topics of a cluster in memory are never made again.
+    fn input_ids(&mut self) -> Result<Vec<String>, Failure> {
+        Ok(Vec::new())
+    }
+
     fn reader(&mut self, topic: Topic, partition: u32, from: i64) -> Result<MemoryReader<S>, Failure> {
         self.reach(Point::Read, "the ends of a partition")?;
         let place = (topic, partition);
         let end = self.cluster.lock().end(place);
         let (cluster, client, stops) = (self.cluster.clone(), self.client, self.stops.clone());
         Ok(MemoryReader { cluster, client, stops, place, position: from.min(end), end })
+    }
+
+    fn client_report(&self) -> ClientReport {
+        ClientReport { has_joined: true, ..ClientReport::default() }
     }
 }

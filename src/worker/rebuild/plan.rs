@@ -118,7 +118,7 @@ pub fn look<L: Log>(
         let oldest = reader.first();
         let wanted = match past.first[usize::from(topic)] {
             Some(first) => first,
-            None => log.first_offset(topic, shard, job.start)?.min(end),
+            None => log.first_offset(Topic::Input(topic), shard, job.start)?.min(end),
         };
         inputs.push(InputPlan { topic: name.clone(), wanted, oldest, end });
     }

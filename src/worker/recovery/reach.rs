@@ -5,7 +5,7 @@
 
 use super::super::held::HeldShard;
 use super::Recovery;
-use crate::kafka::{Failure, Log, StartAt};
+use crate::kafka::{Failure, Log, StartAt, Topic};
 use crate::store::Place;
 
 /// An input that begins after the offset from which a snapshot goes on.
@@ -31,7 +31,7 @@ impl<L: Log> Recovery<'_, L> {
         let found = older.and_then(|older| {
             let Some(older) = older else { return Ok(None) };
             let topics = 0..older.positions.len() as u16;
-            let earliest = topics.map(|topic| self.log.first_offset(topic, shard, StartAt::Earliest));
+            let earliest = topics.map(|topic| self.log.first_offset(Topic::Input(topic), shard, StartAt::Earliest));
             Ok(Some((earliest.collect::<Result<Vec<i64>, Failure>>()?, older)))
         });
         match found {
