@@ -92,17 +92,19 @@ fn connect(out: &mut impl Write, settings: &KafkaSettings) -> anyhow::Result<()>
     for finding in &findings {
         say(out, finding)?;
     }
-    match findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count() {
+    match findings.iter().filter(|finding| finding.verdict == Verdict::Error).count() {
         0 => Ok(()),
-        wrong => Err(Failure::Stop(format!("{wrong} of {} findings must be put right first", findings.len())).into()),
+        errors => {
+            Err(Failure::Stop(format!("{errors} of {} findings are errors: correct them first", findings.len())).into())
+        }
     }
 }
 
 fn say(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
     let verdict = match finding.verdict {
-        Verdict::Well => "well",
+        Verdict::Ok => "ok",
         Verdict::Warning => "warning",
-        Verdict::Wrong => "wrong",
+        Verdict::Error => "error",
     };
     writeln!(out, "{verdict:<8} {finding}")
 }

@@ -1,7 +1,7 @@
-//! A log that reads real inputs and publishes nothing: what a trial run works on.
+//! A log that reads real inputs and publishes nothing: what `shoal run --dry-run` works on.
 //!
-//! Inputs come from Kafka, through a group of their own that leaves nothing behind. Our own topics are in memory, where
-//! only what the worker must read again is kept: control. Values of changes are handed to whoever looks on.
+//! Inputs come from Kafka, through a group of its own that leaves nothing behind. Our own topics are in memory, which
+//! keeps only what the worker reads again: the control topic. The values of changes are passed to a callback.
 
 use super::memory::{Cluster, MemoryBatch, MemoryLog, MemoryReader};
 use super::{
@@ -10,7 +10,7 @@ use super::{
 };
 use std::time::Duration;
 
-/// Sees the value of each change that would be published.
+/// Called with the value of each change that would be published.
 pub type OnChange = Box<dyn FnMut(&[u8]) -> std::io::Result<()>>;
 
 pub struct DryRun {
@@ -21,15 +21,16 @@ pub struct DryRun {
 }
 
 impl DryRun {
-    /// These settings, but for a group that nobody else is in: named after the configured one, the process and the moment.
-    pub fn apart(settings: &KafkaSettings) -> KafkaSettings {
+    /// These settings with a group that no other process uses, named after the configured group, the process and the
+    /// time.
+    pub fn with_own_group(settings: &KafkaSettings) -> KafkaSettings {
         let now =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let group = format!("{}-dry-run-{}-{now}", settings.group, std::process::id());
         KafkaSettings { group, ..settings.clone() }
     }
 
-    /// Joins the group of settings that are [`apart`](Self::apart).
+    /// Joins the group of settings made by [`with_own_group`](Self::with_own_group).
     pub fn join(settings: &KafkaSettings, on_change: OnChange) -> Result<Self, Failure> {
         let inputs = KafkaLog::join(settings, 0)?;
         let own = Cluster::new(settings.inputs.len() as u16, 1).worker("dry-run", Vec::new());
@@ -50,13 +51,13 @@ impl Log for DryRun {
     }
 
     /// # Errors
-    /// If the shards come a second time: their state would have to be read again, and nothing of it was kept.
+    /// If shards are assigned a second time: their state would have to be recovered, and nothing was stored for that.
     fn poll(&mut self, wait: Duration) -> Result<GroupEvent, Failure> {
         self.own.poll(Duration::ZERO)?;
         let event = self.inputs.poll(wait)?;
-        if matches!(event, GroupEvent::Assigned(_)) && std::mem::reindex(&mut self.was_assigned, true) {
+        if matches!(event, GroupEvent::Assigned(_)) && std::mem::replace(&mut self.was_assigned, true) {
             return Err(Failure::Stop(
-                "the group lost its member and a dry run cannot go on from there: begin again".into(),
+                "the group has assigned the shards a second time, and a dry run stores nothing to go on from: start it again".into(),
             ));
         }
         Ok(event)
@@ -157,7 +158,7 @@ impl Log for DryRun {
     }
 }
 
-/// Records of an input, or of a topic of our own.
+/// Records of an input or of a topic of our own.
 pub enum DryBatch {
     Inputs(KafkaBatch),
     Own(MemoryBatch),
@@ -176,7 +177,7 @@ impl DryBatch {
         }
         match self {
             Self::Inputs(batch) => batch,
-            Self::Own(_) => unreachable!("just made the other"),
+            Self::Own(_) => unreachable!("just replaced"),
         }
     }
 
@@ -186,7 +187,7 @@ impl DryBatch {
         }
         match self {
             Self::Own(batch) => batch,
-            Self::Inputs(_) => unreachable!("just made the other"),
+            Self::Inputs(_) => unreachable!("just replaced"),
         }
     }
 }

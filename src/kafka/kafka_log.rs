@@ -1,32 +1,33 @@
-//! The log on Kafka: a [`GroupMember`], a [`Fetcher`] and a [`Publisher`] put together.
+//! The trait [`Log`] on Kafka: a [`GroupMember`], a [`Fetcher`] and a [`Publisher`] put together.
 
-use super::client::{Logging, REQUEST_WAIT, consumer_config, insist, make, stop};
-use super::fate;
-use super::fetch::{Fetcher, partitions_of};
-use super::group::GroupMember;
+use super::client::{Logging, REQUEST_WAIT, consumer_config, make, retry, stop};
+use super::consume::{
+    Fetcher, GroupMember, IdleConsumers, KafkaBatch, KafkaReader, Survey, partition_count, watermarks,
+};
+use super::error_class::{classify_code, classify_request};
 use super::inbox::Inbox;
-use super::reader::{KafkaBatch, KafkaReader, Spare, ends_of};
-use super::survey::Survey;
-use super::transaction::{Publisher, Refusal, Step};
+use super::produce::{Publisher, Refusal, Step};
+use super::raw::admin::describe_topics;
 use super::{
     ClientReport, Failure, GroupEvent, GroupProtocol, InputOffset, KafkaSettings, Log, Moment, PartitionStatus,
-    Position, StartAt, TRANSACTION_STEPS, Topic, Transaction, raw_admin,
+    Position, StartAt, TRANSACTION_STEPS, Topic, Transaction,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long a poll that had to wait for records waits for more: few large batches cost less than many small ones.
+/// How much longer a poll waits after records have come: few large batches cost less than many small ones.
 const GATHER: Duration = Duration::from_millis(1);
 
-/// How long a member of another epoch than the group's waits to hear of its own; longer than a heartbeat takes.
+/// How long a transaction that was refused for an old epoch is retried, until the client knows the new one; longer than
+/// a heartbeat takes.
 const EPOCH_WAIT: Duration = Duration::from_secs(2);
-const EPOCH_AGAIN: Duration = Duration::from_millis(20);
+const EPOCH_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A transaction that begins before the markers of the last one are written is refused, and the client tries again only
-/// after 20 ms. Most are written by then.
-const REST: Duration = Duration::from_millis(10);
+/// From the end of a transaction to the best begin of the next. A transaction that begins before the markers of the
+/// last one are written is refused, and the client retries only after 20 ms; most markers are written after this time.
+const MARKER_WAIT: Duration = Duration::from_millis(10);
 
 pub struct KafkaLog {
     settings: KafkaSettings,
@@ -34,11 +35,11 @@ pub struct KafkaLog {
     member: GroupMember,
     fetcher: Fetcher,
     publisher: Option<Publisher>,
-    /// Transactions that failed, by the step at which they did.
+    /// Failed transactions, by step.
     failures: [u64; TRANSACTION_STEPS.len()],
     survey: Survey,
-    spare: Spare,
-    /// Read uncommitted and in no group: for ends and offsets of times.
+    idle_consumers: IdleConsumers,
+    /// Reads uncommitted records, in no group. For ends and offsets of timestamps.
     client: Arc<BaseConsumer<Logging>>,
     inbox: Arc<Inbox>,
     clock: Instant,
@@ -47,7 +48,7 @@ pub struct KafkaLog {
 impl KafkaLog {
     /// Joins the group as worker number `worker` of this process.
     pub fn join(settings: &KafkaSettings, worker: usize) -> Result<Self, Failure> {
-        insist(|| Self::try_join(settings, worker))
+        retry(|| Self::try_join(settings, worker))
     }
 
     fn try_join(settings: &KafkaSettings, worker: usize) -> Result<Self, Failure> {
@@ -56,7 +57,7 @@ impl KafkaLog {
         let mut config = consumer_config(settings);
         config.set("isolation.level", "read_uncommitted");
         let client: Arc<BaseConsumer<Logging>> = make(settings, &config, Logging, "the Kafka client")?;
-        let partitions = settings.inputs.first().map_or(Ok(0), |input| partitions_of(&client, input))?;
+        let partitions = settings.inputs.first().map_or(Ok(0), |input| partition_count(&client, input))?;
         let inbox = Arc::new(Inbox::default());
         Ok(Self {
             transactional_id: format!("{}-{member}", settings.group),
@@ -65,7 +66,7 @@ impl KafkaLog {
             publisher: None,
             failures: Default::default(),
             survey: Survey::spawn(settings, partitions, &client, &inbox)?,
-            spare: Spare::default(),
+            idle_consumers: IdleConsumers::default(),
             client,
             settings: settings.clone(),
             inbox,
@@ -73,23 +74,24 @@ impl KafkaLog {
         })
     }
 
-    /// Under the protocol `consumer` the member's epoch moves on with the group, and the client hears of it a moment later.
+    /// Publishes with proof of membership. Under the protocol `consumer` the member's epoch changes with the group, and
+    /// the client learns of it a moment later: until then the transaction is retried.
     fn publish_as_member(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
-        let publisher = self.publisher.as_mut().ok_or_else(|| Failure::Rebuild("no producer".into()))?;
+        let publisher = self.publisher.as_mut().ok_or_else(|| Failure::Rebuild("there is no producer".into()))?;
         let deadline = Instant::now() + EPOCH_WAIT;
         loop {
             let proof = self.member.proof()?;
             match publisher.publish(transaction, &self.settings.inputs, &proof) {
                 Ok(()) => return Ok(()),
                 Err(Refusal::Failed(failure)) => return Err(failure),
-                Err(Refusal::Epoch(words))
+                Err(Refusal::Epoch(message))
                     if self.settings.group_protocol == GroupProtocol::Classic || Instant::now() > deadline =>
                 {
-                    return Err(Failure::Rebuild(format!("no longer a member of the group: {words}")));
+                    return Err(Failure::Rebuild(format!("this worker is no longer a member of the group: {message}")));
                 }
-                Err(Refusal::Epoch(words)) => {
-                    tracing::debug!(target: "kafka", "{words}; trying again with the member's new epoch");
-                    self.inbox.wait_for_event(EPOCH_AGAIN);
+                Err(Refusal::Epoch(message)) => {
+                    tracing::debug!(target: "kafka", error = message, "an old epoch was refused; retrying with the new one");
+                    self.inbox.wait_for_event(EPOCH_RETRY_INTERVAL);
                 }
             }
         }
@@ -161,7 +163,7 @@ impl Log for KafkaLog {
     }
 
     fn fence(&mut self) -> Result<(), Failure> {
-        // The old one first: it must not be able to send any more.
+        // The old producer is dropped first: it must not be able to send any more.
         self.publisher = None;
         self.publisher = Some(Publisher::open(&self.settings, &self.transactional_id)?);
         Ok(())
@@ -185,7 +187,7 @@ impl Log for KafkaLog {
             let step = self.publisher.take().map_or(Step::Begin, |publisher| publisher.step());
             self.failures[step as usize] += 1;
         }
-        published.map(|()| (self.clock.elapsed() + REST).as_micros().div_ceil(1_000) as u64)
+        published.map(|()| (self.clock.elapsed() + MARKER_WAIT).as_micros().div_ceil(1_000) as u64)
     }
 
     fn committed(&mut self, shards: &[u32]) -> Result<Vec<InputOffset>, Failure> {
@@ -196,26 +198,26 @@ impl Log for KafkaLog {
 
     fn input_ids(&mut self) -> Result<Vec<String>, Failure> {
         let names: Vec<&str> = self.settings.inputs.iter().map(String::as_str).collect();
-        let described = raw_admin::describe_topics(self.client.client(), &names, REQUEST_WAIT);
-        let described = described.map_err(fate::of_code("Kafka does not answer about the input topics".into()))?;
-        let is_known = described.iter().all(|topic| !topic.id.is_empty());
-        Ok(described.into_iter().map(|topic| topic.id).filter(|_| is_known).collect())
+        let descriptions = describe_topics(self.client.client(), &names, REQUEST_WAIT);
+        let descriptions = descriptions.map_err(classify_code("Kafka does not describe the input topics".into()))?;
+        let is_known = descriptions.iter().all(|topic| !topic.id.is_empty());
+        Ok(descriptions.into_iter().map(|topic| topic.id).filter(|_| is_known).collect())
     }
 
     fn first_offset(&mut self, topic: Topic, partition: u32, start: StartAt) -> Result<i64, Failure> {
         let name = self.name(topic);
-        let (first, end) = ends_of(&self.client, name, partition)?;
+        let (first, end) = watermarks(&self.client, name, partition)?;
         match start {
             StartAt::Earliest => Ok(first),
             StartAt::Latest => Ok(end),
             StartAt::Time(time) => {
                 let mut list = TopicPartitionList::new();
                 let offset = Offset::Offset(time);
-                list.add_partition_offset(name, partition as i32, offset).map_err(stop("start time"))?;
+                list.add_partition_offset(name, partition as i32, offset).map_err(stop("the start time"))?;
                 let answer = self
                     .client
                     .offsets_for_times(list, REQUEST_WAIT)
-                    .map_err(fate::of_request("offsets of a time".into()))?;
+                    .map_err(classify_request(format!("the offsets of {name} at the start time")))?;
                 Ok(answer
                     .elements()
                     .first()
@@ -227,7 +229,7 @@ impl Log for KafkaLog {
     }
 
     fn reader(&mut self, topic: Topic, partition: u32, from: i64) -> Result<KafkaReader, Failure> {
-        KafkaReader::open(&self.settings, &self.spare, &self.client, self.name(topic), partition, from)
+        KafkaReader::open(&self.settings, &self.idle_consumers, &self.client, self.name(topic), partition, from)
     }
 
     fn client_report(&self) -> ClientReport {

@@ -1,49 +1,36 @@
-//! The log: bytes and offsets in partitions of topics, read in batches and written in transactions.
+//! The log: partitions of topics with offsets, read in batches and written in transactions.
 //!
-//! [`Log`] is the seam between a worker and the world. [`KafkaLog`] is the real one, [`memory`] the one for demo, tests
-//! and simulation. Nothing here has ever heard of a customer, and nothing here imports the rest of the crate.
-//! Files in reading order: `log` (the seam), `memory`, `settings`, `client` and `token` (the door to all clients),
-//! `connect` (the first contact), `inspect` and `topics` (what must be so before anything runs), `fate` (what becomes of
-//! errors), `raw` and `raw_admin` (all unsafe code), `inbox` (what waits for a worker), `group` (which shards are the
-//! worker's), `fetch` (live records), `watch` and `survey` (when time may pass), `reader` (reading again), `transaction`
-//! (the producer), `members` (who else is there), `kafka_log` (all put together), `dry_run`, `produce`, `report` and `sample` (`shoal check --connect`).
+//! [`Log`] separates a worker from the world. [`KafkaLog`] is the real implementation, [`memory`] the one for demo,
+//! tests and simulation, [`DryRun`] reads real inputs and publishes nothing. Nothing here knows what a customer is, and
+//! nothing here imports another part of the crate but `random`, `repeats` and `trial`.
+//!
+//! In reading order: `log` (the trait), `memory`, `settings`, `error_class` (what is done about an error), `inbox`
+//! (what waits for a worker), `raw` (all unsafe code), `client` (what all clients share), `admin` (what must hold
+//! before anything runs), `consume` and `produce` (reading and writing), `kafka_log` (all of that as a `Log`),
+//! `dry_run`.
 
+mod admin;
 mod client;
-mod connect;
+mod consume;
 mod dry_run;
-mod fate;
-mod fetch;
-mod group;
+mod error_class;
 mod inbox;
-mod inspect;
 mod kafka_log;
 mod log;
-mod members;
 pub mod memory;
 mod produce;
 mod raw;
-mod raw_admin;
-mod reader;
-mod report;
-mod sample;
 mod settings;
-mod survey;
-mod token;
-mod topics;
-mod transaction;
-mod watch;
 
+pub use admin::{
+    Finding, Placement, Verdict, create_or_check_topics, input_partitions, input_retention, report, wait_until_alone,
+};
+pub use consume::{KafkaBatch, KafkaReader};
 pub use dry_run::DryRun;
-pub use inspect::{Finding, Verdict};
 pub use kafka_log::KafkaLog;
 pub use log::{
     Batch, ClientReport, Failure, GroupEvent, Header, InputOffset, Log, Moment, OutRecord, Own, PartitionStatus,
     Position, Reader, Record, StartAt, TRANSACTION_STEPS, Topic, Transaction,
 };
-pub use members::wait_until_alone;
-pub use produce::{ProducedEvent, Producing};
-pub use reader::{KafkaBatch, KafkaReader};
-pub use report::report;
-pub use sample::Placement;
+pub use produce::{EventProducer, ProducedEvent};
 pub use settings::{GroupProtocol, Hold, KafkaSettings, Start};
-pub use topics::{create_or_check_topics, input_partitions, input_retention};

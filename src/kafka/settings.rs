@@ -12,7 +12,7 @@ pub struct KafkaSettings {
     pub brokers: String,
     /// The consumer group; also the first part of transactional ids.
     pub group: String,
-    /// Name of this process within the group; stable over restarts, different in each process.
+    /// Name of this process within the group; stable over restarts, different for each process.
     pub instance: String,
     /// Input topics, in the order in which their records are merged.
     pub inputs: Vec<String>,
@@ -21,30 +21,30 @@ pub struct KafkaSettings {
     /// Where a shard with an empty journal begins.
     pub start: Start,
     pub topics: OwnTopics,
-    /// Replicas of topics that are made; -1 is the broker's default.
+    /// Replicas of topics that Shoal creates; -1 is the broker's default.
     pub replication_factor: i32,
-    /// How the group is run: by its members, or by the broker (KIP-848).
+    /// Who assigns partitions: the group's members, or the broker (KIP-848).
     pub group_protocol: GroupProtocol,
-    /// After so long without any record in the topic, time does not pass until there is one again.
+    /// By topic, the time without any record after which time stands still until there is one again.
     pub hold_time_when_silent: BTreeMap<String, Hold>,
-    /// With the classic protocol; otherwise the broker's.
+    /// Under the classic protocol; otherwise the broker decides.
     pub session_timeout_ms: u32,
     /// How long a fetch waits on the broker for a record.
     pub fetch_wait_ms: u32,
-    /// A file with the token of the SASL mechanism OAUTHBEARER, read anew before each token expires; empty: none.
+    /// A file with the token of the SASL mechanism OAUTHBEARER, read again before each token expires; empty: none.
     pub oauth_token_file: String,
-    /// Further settings of every Kafka client, by their librdkafka names: security, mostly.
+    /// Further settings of every Kafka client, by their librdkafka names; most concern security.
     pub client: BTreeMap<String, String>,
 }
 
 impl KafkaSettings {
-    /// The SASL mechanism, if one is configured; librdkafka has two names for it.
+    /// The SASL mechanism, if one is configured; librdkafka has two names for the setting.
     pub fn mechanism(&self) -> Option<&str> {
         ["sasl.mechanism", "sasl.mechanisms"].iter().find_map(|key| self.client.get(*key)).map(String::as_str)
     }
 }
 
-/// Of the clients' settings only the names: their values may be secrets.
+/// Shows only the names of the clients' settings: their values may be secrets.
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut settings = f.debug_struct("KafkaSettings");
@@ -86,8 +86,8 @@ impl TryFrom<String> for Hold {
     fn try_from(text: String) -> Result<Self, String> {
         let span = text.parse::<jiff::Span>().ok();
         let days = jiff::SpanRelativeTo::days_are_24_hours();
-        let seconds = span.and_then(|span| span.total((jiff::Unit::Millisecond, days)).ok());
-        let hold = seconds.filter(|&milliseconds| (1.0..=f64::from(u32::MAX)).contains(&milliseconds));
+        let milliseconds = span.and_then(|span| span.total((jiff::Unit::Millisecond, days)).ok());
+        let hold = milliseconds.filter(|&milliseconds| (1.0..=f64::from(u32::MAX)).contains(&milliseconds));
         hold.map(|milliseconds| Self(milliseconds as u64))
             .ok_or_else(|| format!("expected a duration of 1ms to 49d such as \"30s\" or \"1h30m\", found {text:?}"))
     }

@@ -19,7 +19,7 @@ pub fn dry_run(
     mut out: impl Write + 'static,
 ) -> anyhow::Result<Summary> {
     let began = Instant::now();
-    let settings = RunSettings { kafka: DryRun::apart(&settings.kafka), ..settings.clone() };
+    let settings = RunSettings { kafka: DryRun::with_own_group(&settings.kafka), ..settings.clone() };
     let job = job(&settings)?;
     let show = move |change: &[u8]| {
         out.write_all(change)?;

@@ -8,7 +8,7 @@ use super::merge::{Line, Merge};
 use super::rejected::RejectedLines;
 use crate::engine::decode::{customer_id, time_of};
 use crate::engine::event::Millis;
-use crate::kafka::{KafkaSettings, ProducedEvent, Producing};
+use crate::kafka::{EventProducer, KafkaSettings, ProducedEvent};
 use std::path::{Path, PathBuf};
 
 const LINES_AT_ONCE: usize = 1_024;
@@ -32,7 +32,7 @@ pub fn produce(
     let names: Vec<String> = files.iter().map(|file| input::short_name(file)).collect();
     let mut rejected = RejectedLines::create(rejected)?;
     let mut merge = Merge::open(files, Millis::MAX, &BytesRead::default())?;
-    let producing = Producing::open(settings, topic)?;
+    let producer = EventProducer::open(settings, topic)?;
     let mut produced = Produced::default();
     let mut lines: Vec<Line> = Vec::new();
     loop {
@@ -44,7 +44,7 @@ pub fn produce(
             let value = merge.text(line);
             match (customer_id(value), time_of(value)) {
                 (Some(key), Some(time)) => {
-                    producing.send(ProducedEvent { key: key.as_bytes(), time, value })?;
+                    producer.send(ProducedEvent { key: key.as_bytes(), time, value })?;
                     produced.events += 1;
                 }
                 (key, _) => {
@@ -66,7 +66,7 @@ pub fn produce(
             }
         }
     }
-    producing.finish()?;
+    producer.finish()?;
     rejected.finish()?;
     Ok(produced)
 }

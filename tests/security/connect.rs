@@ -56,15 +56,15 @@ fn all_is_well(broker: &Broker, protocol: &str) {
     assert_all_said(
         &text.replace(&name, "well"),
         &[
-            "well     brokers: reached: 1 at 127.0.0.1:",
-            "well     input well.events: 2 partitions, not compacted",
-            "well     topic well.journal: missing; `shoal run` makes it, with 2 partitions",
-            "well     topic well.control: missing; `shoal run` makes it, with 1 partition",
+            "ok       brokers: reached: 1 at 127.0.0.1:",
+            "ok       input well.events: 2 partitions, not compacted",
+            "ok       topic well.journal: missing; `shoal run` creates it, with 2 partitions",
+            "ok       topic well.control: missing; `shoal run` creates it, with 1 partition",
             "warning  replication factor: below 3: well.events 1, well.visits 1",
             "warning  min.insync.replicas: below 2: well.events 1, well.visits 1",
-            "well     transactions: can be begun",
-            "well     partitioner of well.events: murmur2: all 60 keys",
-            "well     partitioner of well.visits: murmur2: all 60 keys",
+            "ok       transactions: can be begun",
+            "ok       partitioner of well.events: murmur2: all 60 keys",
+            "ok       partitioner of well.visits: murmur2: all 60 keys",
         ],
     );
     assert!(!text.contains("retention"), "{text}");
@@ -74,7 +74,7 @@ fn all_is_well(broker: &Broker, protocol: &str) {
     let (status, text) = end(program.check());
     assert_eq!(status, 0, "{text}");
     let text = text.replace(&name, "well");
-    assert_all_said(&text, &["well     topic well.journal: 2 partitions, settings as needed", "well     rights: all"]);
+    assert_all_said(&text, &["ok       topic well.journal: 2 partitions, settings as needed", "ok       rights: all"]);
     let told = stop(running);
     assert_all_said(&told, &["WARN", "replication factor: below 3", "min.insync.replicas: below 2"]);
 }
@@ -170,11 +170,11 @@ fn the_partitioner_is_found_by_a_sample() {
             "murmur2",
             vec![crc32],
             3,
-            "all 60 keys of the sample are where crc32 puts them, and `partitioner` of [kafka] is murmur2. Set it to \"crc32\"",
+            "all 60 keys of the sample are in the partitions that crc32 chooses, but `partitioner` of [kafka] is murmur2. Set it to \"crc32\"",
         ),
         ("as-crc32", "crc32", vec![crc32], 0, "crc32: all 60 keys"),
         ("mixed-up", "murmur2", vec![murmur2, crc32], 3, "mixed: of 60 keys"),
-        ("mixed-any", "any", vec![murmur2, crc32], 0, "any, so it is not checked; mixed: of 60 keys"),
+        ("mixed-any", "any", vec![murmur2, crc32], 0, "any is configured, so it is not checked; mixed: of 60 keys"),
     ];
     for (name, configured, partitioners, status_expected, said) in cases {
         let program = program(&secure.broker, name, &format!("partitioner = \"{configured}\"\n"));
@@ -195,6 +195,6 @@ fn a_check_ends_even_if_nobody_answers() {
     let program = Program::new("silent", &format!("brokers = \"{address}\"\n"), &[]);
     let (status, text) = end(program.check());
     assert_eq!(status, 3, "{text}");
-    assert_all_said(&text, &["no answer at all"]);
+    assert_all_said(&text, &["the broker does not answer"]);
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }

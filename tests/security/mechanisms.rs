@@ -80,8 +80,8 @@ fn each_mechanism_lets_shoal_work() {
     let checked: Vec<_> = checked.into_iter().map(end).collect();
     for (status, text) in &checked {
         assert_eq!(*status, 0, "{text}");
-        assert!(text.contains("well     brokers: reached") && text.contains("well     transactions"), "{text}");
-        assert!(text.contains("well     rights: all that `shoal run` does"), "{text}");
+        assert!(text.contains("ok       brokers: reached") && text.contains("ok       transactions"), "{text}");
+        assert!(text.contains("ok       rights: all that `shoal run` needs"), "{text}");
     }
     let written = checked.into_iter().fold(written, |all, (_, text)| all + &text);
     for secret in [PLAIN_USER.1, USER.1, &long] {
@@ -168,12 +168,17 @@ fn refused(secure: &Secure) -> Vec<Refused> {
         of(
             &by_mutual,
             &[("security.protocol", "SSL"), ("ssl.ca.location", &ca)],
-            "refuses our certificate, or we have none",
+            "refuses the client certificate, or there is none",
             wrong,
         ),
-        of(&by_mutual, &mutual(&ca, &file("stranger.pem"), &file("stranger.key")), "refuses our certificate", wrong),
+        of(
+            &by_mutual,
+            &mutual(&ca, &file("stranger.pem"), &file("stranger.key")),
+            "refuses the client certificate",
+            wrong,
+        ),
         of(&by_token("expired-token"), &bearer, "expired at 20", &expired),
-        of(&by_token("no-token"), &bearer, "does not hold a token that can be used", "no-token-77aa"),
+        of(&by_token("no-token"), &bearer, "does not contain a usable token", "no-token-77aa"),
         of(&by_token("missing-token"), &bearer, "cannot be read", wrong),
         of(
             &by_sasl,
@@ -188,7 +193,7 @@ fn refused(secure: &Secure) -> Vec<Refused> {
             wrong,
         ),
         passing(&by_sasl, &[], "listener that expects another `security.protocol` than plaintext"),
-        passing("brokers = \"127.0.0.1:1\"", &[], "Connection refused. Is the broker running"),
+        passing("brokers = \"127.0.0.1:1\"", &[], "Connection refused. Check that the broker is running"),
         passing("brokers = \"kafka.example:9092\"", &[], "Correct the host in `brokers` of [kafka]"),
     ]
 }

@@ -88,7 +88,7 @@ fn assert_refused(acl: &Acl, child: Child) {
         Kind::Group => "group",
         Kind::TransactionalId => "transactional id",
     };
-    let said = format!("Kafka does not allow us {:?} on {kind} {}", acl.operation, acl.name);
+    let said = format!("Kafka denies Shoal {:?} on {kind} {}", acl.operation, acl.name);
     assert!(text.contains(&said), "without {acl:?} expected {said:?}:\n{text}");
     assert!(!text.contains(PASSWORD), "{text}");
 }
@@ -143,13 +143,13 @@ fn a_dry_run_and_producing_need_less() {
     secure.broker.create_topic(&trying.topic("events"), 2, &[("retention.ms", "-1")]);
     let (status, text) = end(trying.produce());
     assert_eq!(status, 3, "{text}");
-    assert!(text.contains("Kafka does not allow us Write on topic less.events"), "{text}");
+    assert!(text.contains("Kafka denies Shoal Write on topic less.events"), "{text}");
     let (status, text) = end(writing.produce());
     assert_eq!(status, 0, "{text}");
     let (status, text) = end(writing.dry_run());
     assert_eq!(status, 3, "{text}");
-    assert!(text.contains("Kafka does not allow us Read on topic less.events"), "{text}");
-    assert!(text.contains("Kafka does not allow us Read on group less-dry-run-"), "{text}");
+    assert!(text.contains("Kafka denies Shoal Read on topic less.events"), "{text}");
+    assert!(text.contains("Kafka denies Shoal Read on group less-dry-run-"), "{text}");
 
     let mut child = trying.dry_run();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -171,15 +171,9 @@ fn a_right_that_is_taken_away_ends_the_service() {
     let taken = [
         // Found by the fetch, or by the transaction that says how far it was read.
         (Acl::new(topic, "taken-read.events", Operation::Read), vec!["taken-read.events", "Read on one of the inputs"]),
-        (
-            Acl::new(topic, "taken-write.changes", Operation::Write),
-            vec!["does not allow us Write on one of our topics any more"],
-        ),
-        (Acl::new(group, "taken-group", Operation::Read), vec!["does not allow us Read on our group any more"]),
-        (
-            Acl::prefixed(id, "taken-id-", Operation::Write),
-            vec!["does not allow us Write on transactional id taken-id-"],
-        ),
+        (Acl::new(topic, "taken-write.changes", Operation::Write), vec!["denies Shoal Write on one of its own topics"]),
+        (Acl::new(group, "taken-group", Operation::Read), vec!["denies Shoal Read on the consumer group"]),
+        (Acl::prefixed(id, "taken-id-", Operation::Write), vec!["denies Shoal Write on transactional id taken-id-"]),
     ];
     let programs = TAKEN.map(|user| program_named(secure, user, user));
     for program in &programs {

@@ -93,7 +93,7 @@ pub struct Plan {
 /// Points at which a worker is struck, each as likely as the others.
 pub const POINTS: [Point; 11] = [
     Point::Poll,
-    Point::Take,
+    Point::Fetch,
     Point::Read,
     Point::Committed,
     Point::Fence,

@@ -5,7 +5,7 @@ use super::plan::Snapshots;
 use super::store::{SlowVault, Store};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
-use shoal::kafka::memory::{Cluster, Point, Stops};
+use shoal::kafka::memory::{Cluster, Point, Scheduler};
 use shoal::kafka::{Failure, Log};
 use shoal::worker::{Job, Worker};
 use std::cell::RefCell;
@@ -50,8 +50,8 @@ pub struct Process {
 #[derive(Clone)]
 struct Hook<'y>(&'y Yielder<(), Standing>);
 
-impl Stops for Hook<'_> {
-    fn stop(&self, at: Point, until: i64) -> bool {
+impl Scheduler for Hook<'_> {
+    fn pause(&self, at: Point, until: i64) -> bool {
         self.0.suspend(Standing { at, until });
         true
     }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// A strike at a point that every worker passes often happens anywhere after so many milliseconds; other points are
 /// waited for.
 const STRIKE_PATIENCE_MS: i64 = 1_500;
-const OFTEN: [Point; 2] = [Point::Poll, Point::Take];
+const OFTEN: [Point; 2] = [Point::Poll, Point::Fetch];
 /// Resumes after which a world that does not come to rest is broken.
 const RESUMES_MAX: u64 = 400_000;
 /// Turns of an idle worker after which it has done what it could.

@@ -1,14 +1,14 @@
-//! Records on their way to a worker, and a reader of one partition.
+//! The batch of a worker on the log in memory, and the reader of one partition.
 
 use super::partition::Stored;
-use super::requests::Place;
-use super::stops::{Point, Stops};
-use super::{Cluster, Never};
+use super::requests::TopicPartition;
+use super::scheduler::{Point, Scheduler};
+use super::{Cluster, NoScheduler};
 use crate::kafka::{Batch, Failure, Reader, Record};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How long a reader waits where nothing comes.
+/// How long a reader waits for records.
 const READ_WAIT_MS: i64 = 100;
 
 #[derive(Default)]
@@ -21,8 +21,8 @@ impl Batch for MemoryBatch {
         self.records.len()
     }
 
-    fn record(&self, place: usize) -> Record<'_> {
-        let stored = &self.records[place];
+    fn record(&self, index: usize) -> Record<'_> {
+        let stored = &self.records[index];
         Record {
             offset: stored.offset,
             timestamp: stored.timestamp,
@@ -31,8 +31,8 @@ impl Batch for MemoryBatch {
         }
     }
 
-    fn header(&self, place: usize, name: &str) -> Option<&[u8]> {
-        let found = self.records[place].headers.iter().find(|(header, _)| header == name);
+    fn header(&self, index: usize, name: &str) -> Option<&[u8]> {
+        let found = self.records[index].headers.iter().find(|(header, _)| header == name);
         found.map(|(_, value)| value.as_slice())
     }
 
@@ -42,19 +42,19 @@ impl Batch for MemoryBatch {
 }
 
 /// Reads one partition of a [`Cluster`].
-pub struct MemoryReader<S: Stops = Never> {
+pub struct MemoryReader<S: Scheduler = NoScheduler> {
     pub(super) cluster: Cluster,
     pub(super) client: usize,
-    pub(super) stops: S,
-    pub(super) place: Place,
+    pub(super) scheduler: S,
+    pub(super) topic_partition: TopicPartition,
     pub(super) position: i64,
     pub(super) end: i64,
 }
 
-impl<S: Stops> Reader for MemoryReader<S> {
+impl<S: Scheduler> Reader for MemoryReader<S> {
     type Batch = MemoryBatch;
 
-    /// Nothing is ever deleted here.
+    /// Retention does not exist in memory.
     fn first(&self) -> i64 {
         0
     }
@@ -68,7 +68,7 @@ impl<S: Stops> Reader for MemoryReader<S> {
     }
 
     fn is_held_up(&mut self) -> Result<bool, Failure> {
-        Ok(self.cluster.lock().stable_end(self.place) < self.end)
+        Ok(self.cluster.lock().stable_end(self.topic_partition) < self.end)
     }
 
     fn seek(&mut self, offset: i64) -> Result<(), Failure> {
@@ -77,16 +77,17 @@ impl<S: Stops> Reader for MemoryReader<S> {
     }
 
     fn read(&mut self, until: i64, records_max: usize, batch: &mut MemoryBatch) -> Result<(), Failure> {
-        self.stops.stop(Point::Read, self.cluster.clock());
+        self.scheduler.pause(Point::Read, self.cluster.clock());
         let before = self.position;
-        self.position = self.cluster.read(self.client, self.place, self.position, until, records_max, batch);
+        self.position = self.cluster.read(self.client, self.topic_partition, self.position, until, records_max, batch);
         if self.position == before && self.position < until {
-            let waited = self.stops.stop(Point::Idle, self.cluster.clock() + READ_WAIT_MS);
-            self.position = self.cluster.read(self.client, self.place, self.position, until, records_max, batch);
-            // Where nobody lets time pass, what is missing will never come.
+            let waited = self.scheduler.pause(Point::Idle, self.cluster.clock() + READ_WAIT_MS);
+            self.position =
+                self.cluster.read(self.client, self.topic_partition, self.position, until, records_max, batch);
+            // Without a scheduler time does not pass, so the missing records will never come.
             if self.position == before && !waited {
-                let (topic, partition) = self.place;
-                return Err(Failure::Stop(format!("{topic:?}[{partition}] ends at {before}; {until} was expected")));
+                let (topic, partition) = self.topic_partition;
+                return Err(Failure::Stop(format!("{topic:?}[{partition}] ends at {before}; expected {until}")));
             }
         }
         Ok(())

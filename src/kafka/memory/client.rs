@@ -1,41 +1,41 @@
-//! A client as the cluster sees it: a member of the group, or one that assigned itself its shards.
+//! A client as the cluster sees it: a member of the group, or one with shards that it assigned to itself.
 
 use super::requests::MemberTag;
 use crate::kafka::GroupEvent;
 use std::collections::VecDeque;
 
-/// Where a client stands in the group.
+/// A client's phase in the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It wants to join, at its next contact.
+    /// It will join at its next contact.
     Out,
     /// It has joined and waits for its assignment.
     Joining,
     Member,
-    /// It was told to give up its shards.
+    /// It has to release shards.
     Revoking,
-    /// The same, but they are lost already.
+    /// It has to release shards that it has lost already.
     Lost,
 }
 
 pub(super) struct Client {
-    /// Its name in the group; the process that is started after it has the same.
+    /// Its name in the group; a process that is started later in its stead has the same.
     pub instance: String,
     pub identity: usize,
     pub phase: Phase,
     /// Its number in the group, as far as it knows.
     pub member: Option<u64>,
     pub shards: Vec<u32>,
-    /// As whom it commits offsets, with the newer protocol: that can change without a group event for the worker.
+    /// The membership with which it commits offsets under the newer protocol. It can change without a group event.
     pub tag: Option<MemberTag>,
-    /// What its worker has not heard yet, with the membership that an assignment brings.
+    /// Group events that its worker has not polled yet; assignments with the membership that came with them.
     pub events: VecDeque<(GroupEvent, Option<MemberTag>)>,
     pub is_dead: bool,
     /// The process is stopped, as by SIGSTOP.
     pub is_stopped: bool,
-    /// It reaches nobody.
+    /// It cannot reach any broker.
     pub is_cut: bool,
-    /// Somebody else has its name.
+    /// Another client has its name.
     pub is_fenced: bool,
     pub silent_since: Option<i64>,
     /// Milliseconds by which its wall clock is ahead of the cluster's.

@@ -1,23 +1,27 @@
 //! How the transaction coordinator and the partitions' leaders answer a producer's requests.
 //!
-//! In the older protocol an end names its writer's epoch but not the transaction, so one that arrives again can end the
-//! next. Leaders ask the coordinator before a writer's first record in a transaction (since Kafka 3.6), so nothing stays
-//! open that the coordinator does not know of.
+//! In the older protocol a request to end a transaction names its writer's epoch but not the transaction. So one that
+//! arrives a second time can end the next transaction. Leaders ask the coordinator before a writer's first record in a
+//! transaction (since Kafka 3.6), so no transaction stays open that the coordinator does not know.
 
 use super::faults::Fault;
 use super::partition::{Stored, Writer};
-use super::requests::{MemberTag, Part, Place, Refusal, Request};
+use super::requests::{MemberTag, Part, Refusal, Request, TopicPartition};
 use super::shared::{Event, Shared, State};
 
 impl Shared {
-    /// Does what is asked; the epoch given by `Init`, else 0.
+    /// Executes a request. Returns the new epoch for `Init`, otherwise 0.
     pub(super) fn execute(&mut self, request: &Request, is_late: bool) -> Result<u32, Refusal> {
         let answer = match request {
             Request::Init { identity } => self.init(*identity),
-            Request::Partitions { writer, transaction, places } => {
-                self.add_parts(*writer, *transaction, places.iter().map(|&place| Part::Log(place)))
+            Request::Partitions { writer, transaction, topic_partitions } => self.add_parts(
+                *writer,
+                *transaction,
+                topic_partitions.iter().map(|&topic_partition| Part::Log(topic_partition)),
+            ),
+            Request::Produce { writer, topic_partition, sequence, records } => {
+                self.produce(*writer, *topic_partition, *sequence, records)
             }
-            Request::Produce { writer, place, sequence, records } => self.produce(*writer, *place, *sequence, records),
             Request::Offsets { writer, transaction, member, offsets } => {
                 if !is_late {
                     self.add_parts(*writer, *transaction, std::iter::once(Part::Group))?;
@@ -36,7 +40,7 @@ impl Shared {
         answer
     }
 
-    /// A new holder of the identity: what an earlier one left open is aborted first.
+    /// Registers a new holder of the identity, after aborting the transaction that an earlier one left open.
     fn init(&mut self, identity: usize) -> Result<u32, Refusal> {
         let producer = &mut self.producers[identity];
         match producer.state {
@@ -87,23 +91,31 @@ impl Shared {
         Ok(0)
     }
 
-    fn produce(&mut self, writer: Writer, place: Place, sequence: u32, records: &[Stored]) -> Result<u32, Refusal> {
-        let partition = self.partitions.entry(place).or_default();
+    fn produce(
+        &mut self,
+        writer: Writer,
+        topic_partition: TopicPartition,
+        sequence: u32,
+        records: &[Stored],
+    ) -> Result<u32, Refusal> {
+        let partition = self.partitions.entry(topic_partition).or_default();
         if partition.epoch_of(writer.identity) > writer.epoch {
-            return Err(Refusal::Fenced(format!("{place:?} knows a newer writer")));
+            return Err(Refusal::Fenced(format!("{topic_partition:?} has a newer writer")));
         }
         if !partition.has_open(writer.identity) {
             self.check_epoch(writer)?;
             let state = &self.producers[writer.identity].state;
-            if !matches!(state, State::Ongoing { parts, .. } if parts.contains(&Part::Log(place))) {
+            if !matches!(state, State::Ongoing { parts, .. } if parts.contains(&Part::Log(topic_partition))) {
                 self.faults.count(Fault::WriteRefused);
-                return Err(Refusal::Invalid(format!("{place:?} is in no transaction of `{writer:?}`")));
+                return Err(Refusal::Invalid(format!("{topic_partition:?} is in no transaction of `{writer:?}`")));
             }
         }
-        let partition = self.partitions.entry(place).or_default();
+        let partition = self.partitions.entry(topic_partition).or_default();
         match partition.write(writer, sequence, records) {
             Ok(_) => Ok(0),
-            Err(expected) => Err(Refusal::Invalid(format!("{place:?} expects request {expected}, not {sequence}"))),
+            Err(expected) => {
+                Err(Refusal::Invalid(format!("{topic_partition:?} expects request {expected}, not {sequence}")))
+            }
         }
     }
 
@@ -119,10 +131,10 @@ impl Shared {
             return Err(Refusal::Invalid(format!("the group's offsets are in no transaction of {writer:?}")));
         }
         if let Some(member) = member
-            && let Err(words) = self.group.check(member)
+            && let Err(message) = self.group.check(member)
         {
             self.faults.count(Fault::OffsetsFenced);
-            return Err(Refusal::Fenced(words));
+            return Err(Refusal::Fenced(message));
         }
         self.pending.entry(writer.identity).or_default().extend(offsets.iter().copied());
         Ok(0)
@@ -161,7 +173,7 @@ impl Shared {
         }
     }
 
-    /// A marker arrives; with the last one the transaction is over.
+    /// A marker arrives; with the last one the transaction has ended.
     pub(super) fn land_marker(&mut self, writer: Writer, part: Part) {
         let State::Ending { is_commit, left } = &mut self.producers[writer.identity].state else { return };
         let is_commit = *is_commit;
@@ -170,7 +182,7 @@ impl Shared {
             self.producers[writer.identity].state = State::Ended { is_commit };
         }
         match part {
-            Part::Log(place) => self.partitions.entry(place).or_default().mark(writer, is_commit),
+            Part::Log(topic_partition) => self.partitions.entry(topic_partition).or_default().mark(writer, is_commit),
             Part::Group => {
                 let offsets = self.pending.remove(&writer.identity).unwrap_or_default();
                 if is_commit {

@@ -1,6 +1,6 @@
-//! What goes wrong, drawn from a seed: the fate of each request, markers and fetches that take their time.
+//! Faults drawn from a seed: the delivery of each request, and delays of markers and fetches.
 //!
-//! The same seed and the same requests give the same faults. Every fault that really happens is counted by its kind.
+//! The same seed and the same requests give the same faults. Every fault that happens is counted by its kind.
 
 use crate::random::Random;
 use std::collections::BTreeMap;
@@ -8,76 +8,76 @@ use std::collections::BTreeMap;
 /// How the next transaction of an identity ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
-    /// Nothing of it is in the log.
+    /// Nothing of it is written to the log.
     Lost,
-    /// All of it is in the log, and the worker does not get to know.
+    /// All of it is written to the log, and the worker gets no answer.
     AnswerLost,
 }
 
 /// Everything that can go wrong in a cluster, and between it and its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// A request never arrives.
+    /// The request never arrives.
     InitLost,
     PartitionsLost,
     ProduceLost,
     OffsetsLost,
     EndLost,
-    /// It is done, and its answer never arrives.
+    /// The request is executed, and its answer never arrives.
     InitAnswerLost,
     PartitionsAnswerLost,
     ProduceAnswerLost,
     OffsetsAnswerLost,
     EndAnswerLost,
-    /// It arrives after its client has given it up.
+    /// The request arrives after its client has given up waiting.
     InitLate,
     PartitionsLate,
     ProduceLate,
     OffsetsLate,
     EndLate,
-    /// It arrives, is answered, and arrives again.
+    /// The request arrives, is answered, and arrives again.
     InitTwice,
     PartitionsTwice,
     ProduceTwice,
     OffsetsTwice,
     EndTwice,
-    /// An end that arrived again ended the next transaction before its time.
+    /// A request to end a transaction arrived again and ended the next one too early.
     EndedEarly,
-    /// A marker lands later than the end of its transaction.
+    /// A marker is written later than the end of its transaction.
     MarkerLate,
     /// The coordinator ended a transaction that took too long.
     TransactionTimeout,
-    /// The next owner of a shard ended the open transaction of the last.
+    /// The next owner of a shard ended the open transaction of the previous one.
     HolderFenced,
     /// A request of a writer that has been replaced was refused.
     WriterFenced,
-    /// So was a late one that appends records.
+    /// A late request that appends records was refused.
     LateProduceRefused,
     /// A request for a partition that is not in the transaction was refused.
     WriteRefused,
-    /// Offsets from an earlier generation of the group, or from somebody who is no member any more, were refused.
+    /// Offsets from an earlier generation of the group, or from a former member, were refused.
     OffsetsFenced,
     Rebalance,
-    /// A member was not heard of for so long that its shards went to others.
+    /// A member's session expired, and its shards were assigned to others.
     MemberLost,
-    /// It came back, and found that out.
+    /// A lost member came back and learned of its loss.
     MemberReturned,
-    /// A member was started again in time and has its shards again, without a rebalance.
+    /// A member was restarted within its session and has its shards again, without a rebalance.
     MemberReplaced,
-    /// The earlier holder of a member's name was still there, and is told to stop.
+    /// The earlier holder of a member's name was still running, and has to stop.
     InstanceFenced,
-    /// A member can reach nobody.
+    /// A member cannot reach any broker.
     Cut,
     /// A fetch is answered late.
     FetchSlow,
-    /// A partition's leader is away.
+    /// A partition's leader is unavailable.
     LeaderAway,
     /// A topic that holds time back is silent.
     TopicSilent,
-    /// A record of a producer of inputs became visible only with the end of its transaction, or never.
+    /// A record of an upstream producer became visible only with the end of its transaction, or never.
     InputHeldBack,
     InputAborted,
-    /// The group's offset of a partition is gone.
+    /// The group's offset of a partition was deleted.
     OffsetsForgotten,
 }
 
@@ -126,9 +126,9 @@ impl Fault {
     ];
 }
 
-/// What happens to a request.
+/// How a request is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Delivery {
     Good,
     Lost,
     AnswerLost,
@@ -137,9 +137,9 @@ pub(super) enum Fate {
     Twice,
 }
 
-/// The five kinds of requests that fates are drawn for.
+/// The kinds of requests that a delivery is drawn for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RequestKind {
     Init,
     Partitions,
     Produce,
@@ -147,24 +147,24 @@ pub(super) enum Kind {
     End,
 }
 
-impl Kind {
-    fn fault(self, fate: Fate) -> Option<Fault> {
-        let of_kinds = match fate {
-            Fate::Good => return None,
-            Fate::Lost => {
+impl RequestKind {
+    fn fault(self, delivery: Delivery) -> Option<Fault> {
+        let of_kinds = match delivery {
+            Delivery::Good => return None,
+            Delivery::Lost => {
                 [Fault::InitLost, Fault::PartitionsLost, Fault::ProduceLost, Fault::OffsetsLost, Fault::EndLost]
             }
-            Fate::AnswerLost => [
+            Delivery::AnswerLost => [
                 Fault::InitAnswerLost,
                 Fault::PartitionsAnswerLost,
                 Fault::ProduceAnswerLost,
                 Fault::OffsetsAnswerLost,
                 Fault::EndAnswerLost,
             ],
-            Fate::Late(_) => {
+            Delivery::Late(_) => {
                 [Fault::InitLate, Fault::PartitionsLate, Fault::ProduceLate, Fault::OffsetsLate, Fault::EndLate]
             }
-            Fate::Twice => {
+            Delivery::Twice => {
                 [Fault::InitTwice, Fault::PartitionsTwice, Fault::ProduceTwice, Fault::OffsetsTwice, Fault::EndTwice]
             }
         };
@@ -172,15 +172,16 @@ impl Kind {
     }
 }
 
-/// A plan of faults. The plan without a seed has none.
+/// A plan of faults. Without a seed there are none.
 #[derive(Default)]
 pub struct Faults {
     random: Option<Random>,
-    /// Chances of each kind of request to be lost, to lose its answer, to be late and to arrive twice, in 1/1000.
+    /// For each kind of request the chances, in 1/1000, that it is lost, its answer is lost, it is late, or arrives
+    /// twice.
     chances: [[u64; 4]; 5],
     pub(super) marker_late: u64,
     fetch_slow: u64,
-    /// Shorter than the time-out of a session, or longer.
+    /// Shorter than the session time-out, or longer.
     pub(super) transaction_timeout_ms: i64,
     counts: BTreeMap<Fault, u32>,
 }
@@ -190,14 +191,14 @@ impl Faults {
     pub fn of_seed(seed: u64) -> Self {
         let mut random = Random(seed ^ 0x5eed_fa17);
         let mut faults = Self::default();
-        // How often each kind is asked for differs: the rarer it is, the more likely must a fault be.
+        // Some kinds of requests are rarer than others: the rarer the kind, the more likely a fault.
         for (kind, usual) in [40, 8, 4, 12, 16].into_iter().enumerate() {
             for chance in &mut faults.chances[kind] {
                 *chance = if random.one_in(3) { usual } else { 0 };
             }
         }
-        // The one that tears transactions apart.
-        faults.chances[Kind::End as usize][3] = if random.one_in(2) { 60 } else { 0 };
+        // The fault that tears transactions.
+        faults.chances[RequestKind::End as usize][3] = if random.one_in(2) { 60 } else { 0 };
         faults.marker_late = [0, 50, 300][random.below(3) as usize];
         faults.fetch_slow = [0, 20, 200][random.below(3) as usize];
         faults.transaction_timeout_ms = [2_000, 6_000, 6_000, 6_000][random.below(4) as usize];
@@ -205,14 +206,14 @@ impl Faults {
         faults
     }
 
-    /// From now on nothing goes wrong any more; what happened is still known.
+    /// Ends all faults. The counts remain.
     pub fn stop(&mut self) {
         self.chances = [[0; 4]; 5];
         self.marker_late = 0;
         self.fetch_slow = 0;
     }
 
-    /// Whether there is a plan at all: then time is what the plan's owner makes it.
+    /// Whether there is a plan. If so, its owner controls time.
     pub fn is_planned(&self) -> bool {
         self.random.is_some()
     }
@@ -225,7 +226,7 @@ impl Faults {
         &self.counts
     }
 
-    /// A number below the bound; 0 without a plan.
+    /// A random number below the bound; 0 without a plan.
     pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.random.as_mut().map_or(0, |random| random.below(bound))
     }
@@ -236,24 +237,24 @@ impl Faults {
         }
     }
 
-    pub(super) fn fate(&mut self, kind: Kind) -> Fate {
-        let Some(random) = &mut self.random else { return Fate::Good };
+    pub(super) fn delivery(&mut self, kind: RequestKind) -> Delivery {
+        let Some(random) = &mut self.random else { return Delivery::Good };
         let [lost, answer_lost, late, twice] = self.chances[kind as usize];
         let drawn = random.below(1_000);
-        let fate = match drawn {
-            _ if drawn < lost => Fate::Lost,
-            _ if drawn < lost + answer_lost => Fate::AnswerLost,
-            _ if drawn < lost + answer_lost + late => Fate::Late(random.between(1, 1_500)),
-            _ if drawn < lost + answer_lost + late + twice => Fate::Twice,
-            _ => Fate::Good,
+        let delivery = match drawn {
+            _ if drawn < lost => Delivery::Lost,
+            _ if drawn < lost + answer_lost => Delivery::AnswerLost,
+            _ if drawn < lost + answer_lost + late => Delivery::Late(random.between(1, 1_500)),
+            _ if drawn < lost + answer_lost + late + twice => Delivery::Twice,
+            _ => Delivery::Good,
         };
-        if let Some(fault) = kind.fault(fate) {
+        if let Some(fault) = kind.fault(delivery) {
             self.count(fault);
         }
-        fate
+        delivery
     }
 
-    /// How long a marker takes.
+    /// The delay of a marker.
     pub(super) fn marker_delay(&mut self) -> i64 {
         let Some(random) = &mut self.random else { return 0 };
         if random.below(1_000) >= self.marker_late {
@@ -264,7 +265,7 @@ impl Faults {
         delay
     }
 
-    /// How long until the next fetch of a partition is answered.
+    /// The time until the next fetch of a partition is answered.
     pub(super) fn fetch_delay(&mut self) -> i64 {
         let Some(random) = &mut self.random else { return 0 };
         if random.below(1_000) >= self.fetch_slow {

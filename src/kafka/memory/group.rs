@@ -1,8 +1,8 @@
-//! How the consumer group deals with its members, by the older protocol.
+//! The consumer group under the classic protocol.
 //!
-//! It is eager: at a rebalance every member gives up all its shards and joins again; when the last has, the
-//! generation grows and each gets a range. A member that is started again in time takes its name, member number and
-//! shards over from the one before, and nothing moves.
+//! The protocol is eager: at a rebalance every member gives up all its shards and joins again. When the last one has,
+//! the generation increases and each member gets a range of shards. A member that is restarted within its session takes
+//! over name and shards of the one before, without a rebalance.
 
 use super::client::Phase;
 use super::faults::Fault;
@@ -11,13 +11,13 @@ use super::requests::MemberTag;
 use super::shared::{Event, SESSION_TIMEOUT_MS, Shared};
 use crate::kafka::GroupEvent;
 
-/// A heartbeat comes after so many milliseconds at most.
+/// Maximum time to the next heartbeat.
 const HEARTBEAT_MS_MAX: u64 = 300;
-/// A member that comes back hears what has become of it after so many milliseconds at most: until then it goes on.
+/// Maximum time until a member that comes back learns of its loss. Until then it goes on.
 const RETURN_MS_MAX: u64 = 1_000;
 
 impl Shared {
-    /// A client of the group reaches its coordinator, and acts on what it hears.
+    /// A client of the group contacts its coordinator, and acts on the answer.
     pub(super) fn contact(&mut self, client: usize) {
         if !self.clients[client].responds() || self.clients[client].is_fenced {
             return;
@@ -47,15 +47,15 @@ impl Shared {
     }
 
     fn fence_instance(&mut self, client: usize) {
-        self.note(|| format!("   client {client} is fenced: somebody else has its name"));
+        self.note(|| format!("   client {client} is fenced: another client has its name"));
         self.count(Fault::InstanceFenced);
         self.clients[client].is_fenced = true;
         self.version += 1;
     }
 
-    /// It is no member any more, and did not know.
+    /// The client learns that it is no longer a member.
     pub(super) fn learn_loss(&mut self, client: usize) {
-        self.note(|| format!("   client {client} learns that it is no member any more"));
+        self.note(|| format!("   client {client} learns that it is no longer a member"));
         self.count(Fault::MemberReturned);
         self.version += 1;
         let this = &mut self.clients[client];
@@ -66,9 +66,9 @@ impl Shared {
             self.contact_soon(client);
             return;
         }
-        let is_told = matches!(this.phase, Phase::Revoking | Phase::Lost);
+        let is_reported = matches!(this.phase, Phase::Revoking | Phase::Lost);
         this.phase = Phase::Lost;
-        if !is_told {
+        if !is_reported {
             let shards = this.shards.clone();
             this.events.push_back((GroupEvent::Revoked { shards, lost: true }, None));
         } else if let Some((GroupEvent::Revoked { lost, .. }, _)) = this.events.back_mut() {
@@ -80,7 +80,7 @@ impl Shared {
         let this = &mut self.clients[client];
         this.phase = Phase::Revoking;
         let shards = this.shards.clone();
-        self.note(|| format!("   client {client} is to give up {shards:?}"));
+        self.note(|| format!("   client {client} has to release {shards:?}"));
         if shards.is_empty() {
             self.clients[client].phase = Phase::Out;
             return self.join(client);
@@ -89,7 +89,7 @@ impl Shared {
         self.version += 1;
     }
 
-    /// A worker has let go of shards.
+    /// A worker has released shards.
     pub(super) fn released(&mut self, client: usize, shards: &[u32]) {
         let this = &mut self.clients[client];
         this.shards.retain(|shard| !shards.contains(shard));
@@ -117,8 +117,8 @@ impl Shared {
             member.number = number;
             let replaced = std::mem::replace(&mut member.client, client);
             self.clients[client].member = Some(number);
-            self.note(|| format!("   client {client} takes the place of {replaced}"));
-            // If that is still there, it hears of it with its next heartbeat.
+            self.note(|| format!("   client {client} replaces client {replaced}"));
+            // If the replaced client still runs, it learns of that with its next heartbeat.
             self.contact_soon(replaced);
             if !self.group.is_rebalancing {
                 self.count(Fault::MemberReplaced);
@@ -150,8 +150,8 @@ impl Shared {
         self.group.is_rebalancing = false;
         self.group.generation += 1;
         let (count, shards) = (self.group.members.len() as u32, self.shards);
-        for (place, member) in (0..).zip(self.group.members.values_mut()) {
-            member.shards = (shards * place / count..shards * (place + 1) / count).collect();
+        for (index, member) in (0..).zip(self.group.members.values_mut()) {
+            member.shards = (shards * index / count..shards * (index + 1) / count).collect();
         }
         let generation = self.group.generation;
         self.note(|| format!("   generation {generation}, {count} members"));
@@ -159,7 +159,7 @@ impl Shared {
         clients.into_iter().for_each(|client| self.contact_soon(client));
     }
 
-    /// A member hears what it was assigned.
+    /// A member receives its assignment.
     fn sync(&mut self, client: usize) {
         let this = &mut self.clients[client];
         let Some(member) = self.group.members.get(&this.instance) else { return };
@@ -173,15 +173,15 @@ impl Shared {
         self.version += 1;
     }
 
-    /// From now on nothing is heard of a client.
-    pub(super) fn fall_silent(&mut self, client: usize) {
+    /// A client sends no more heartbeats.
+    pub(super) fn begin_silence(&mut self, client: usize) {
         let since = self.clock();
         self.clients[client].silent_since = Some(since);
         self.later(SESSION_TIMEOUT_MS, Event::Silence { client, since });
     }
 
-    /// It is heard of again.
-    pub(super) fn be_heard(&mut self, client: usize) {
+    /// A client sends heartbeats again.
+    pub(super) fn end_silence(&mut self, client: usize) {
         if self.clients[client].responds() {
             self.clients[client].silent_since = None;
             let delay = self.faults.below(RETURN_MS_MAX) as i64;
@@ -196,7 +196,7 @@ impl Shared {
         let instance = &self.clients[client].instance;
         if self.group.members.get(instance).is_some_and(|member| member.client == client) {
             self.group.members.remove(instance);
-            self.note(|| format!("   client {client} is no member any more"));
+            self.note(|| format!("   client {client} is no longer a member"));
             self.count(Fault::MemberLost);
             self.close_connections(self.clients[client].identity);
             if self.group.members.is_empty() {

@@ -1,7 +1,8 @@
-//! The newer protocol of the consumer group (KIP-848): shards move one by one.
+//! The consumer group under the protocol of KIP-848: shards move one by one.
 //!
-//! The coordinator has a target for each member. A member gives up what is not in its target and keeps the rest; what
-//! nobody has any more is given to the member that it is meant for. A name can be taken over only once its holder has left.
+//! The coordinator has a target for each member. A member releases the shards that are not in its target and keeps the
+//! others; a shard that no member has any more is assigned to the member whose target contains it. A name can be taken
+//! over only after its holder has left.
 
 use super::client::Phase;
 use super::faults::Fault;
@@ -11,13 +12,13 @@ use super::shared::Shared;
 use crate::kafka::GroupEvent;
 
 impl Shared {
-    /// A heartbeat: it says what the member has, and is answered what to do.
+    /// A heartbeat reports the member's shards; the answer is what it has to do.
     pub(super) fn heartbeat(&mut self, client: usize) {
         let (own, phase) = (self.clients[client].member, self.clients[client].phase);
         let known = self.group.members.get(&self.clients[client].instance).map(|member| member.number);
         match (own, known) {
             (Some(own), Some(known)) if own == known => self.reconcile(client),
-            // Somebody of its name is still there: it must wait.
+            // Another member of its name is still in the group: it has to wait.
             (_, Some(_)) if phase == Phase::Out => self.contact_soon(client),
             (_, None) if phase == Phase::Out => self.join_incrementally(client),
             _ => self.learn_loss(client),
@@ -35,13 +36,13 @@ impl Shared {
         self.set_targets();
     }
 
-    /// Membership has changed: who is to have what from now on.
+    /// Sets the targets of all members after a change of membership.
     pub(super) fn set_targets(&mut self) {
         self.count(Fault::Rebalance);
         self.group.generation += 1;
         let (count, shards) = (self.group.members.len() as u32, self.shards);
-        for (place, member) in (0..).zip(self.group.members.values_mut()) {
-            member.target = (shards * place / count..shards * (place + 1) / count).collect();
+        for (index, member) in (0..).zip(self.group.members.values_mut()) {
+            member.target = (shards * index / count..shards * (index + 1) / count).collect();
         }
         let clients: Vec<usize> = self.group.members.values().map(|member| member.client).collect();
         clients.into_iter().for_each(|client| self.contact_soon(client));
@@ -60,13 +61,13 @@ impl Shared {
             this.phase = Phase::Revoking;
             this.events.push_back((GroupEvent::Revoked { shards: given_up.clone(), lost: false }, None));
             self.version += 1;
-            return self.note(|| format!("   client {client} is to give up {given_up:?}"));
+            return self.note(|| format!("   client {client} has to release {given_up:?}"));
         }
-        self.give(client, &target);
+        self.assign(client, &target);
     }
 
-    /// Gives a member what it is to have and nobody else has any more.
-    fn give(&mut self, client: usize, target: &[u32]) {
+    /// Assigns the shards of a member's target that no other member has any more.
+    fn assign(&mut self, client: usize, target: &[u32]) {
         let is_taken = |shard: &u32| self.group.members.values().any(|member| member.shards.contains(shard));
         let given: Vec<u32> = target.iter().copied().filter(|shard| !is_taken(shard)).collect();
         let generation = self.group.generation;
@@ -80,7 +81,7 @@ impl Shared {
         if !given.is_empty() {
             this.events.push_back((GroupEvent::Assigned(given.clone()), this.tag.clone()));
             self.version += 1;
-            self.note(|| format!("   client {client} is given {given:?}"));
+            self.note(|| format!("   client {client} is assigned {given:?}"));
         }
         if !is_complete {
             self.contact_soon(client);

@@ -1,13 +1,14 @@
 //! A log in memory with Kafka's semantics of transactions and groups, for the demo, for tests and for simulation.
 //!
-//! A [`Cluster`] is what the brokers hold; a [`MemoryLog`] is one worker's view of it. Without a plan of [`Faults`] all
-//! goes well, at once, and the clock stands where it was set. With one, requests are lost, late or repeated, markers land
-//! late, members are lost and come back; time is what the owner of the plan makes of it, and the same plan with the same
-//! steps gives the same history. Through [`Stops`] the owner lets workers run, and stops them in the middle of anything.
+//! A [`Cluster`] is the brokers' side; a [`MemoryLog`] is one worker's view of it. Without a plan of [`Faults`] every
+//! request succeeds at once, and the clock stands where it was set. With one, requests are lost, late or repeated,
+//! markers are delayed, members are lost and come back. The owner of the plan controls time, and the same plan with the
+//! same steps gives the same history. A [`Scheduler`] pauses workers at every request.
 //!
-//! Files in reading order, each knows only those before it: `partition`, `faults` and `stops`; `requests`, `client` and
-//! `members`; `shared` (all of these, the clock, and what is on its way); `coordinator` (transactions), `group` and
-//! `incremental` (its two protocols); the [`Cluster`]; `batch`, `view` and `producer` (a worker's side of all that).
+//! In reading order, where each file uses only those before it: `partition`, `faults` and `scheduler`; `requests`,
+//! `client` and `members`; `shared` (all of these, the clock, and what arrives later); `coordinator` (transactions),
+//! `group` and `incremental` (the two protocols of the group); the [`Cluster`]; `batch`, `view` and `producer` (the
+//! worker's side).
 
 mod batch;
 mod client;
@@ -19,8 +20,8 @@ mod members;
 mod partition;
 mod producer;
 mod requests;
+mod scheduler;
 mod shared;
-mod stops;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -28,32 +29,32 @@ mod view;
 pub use batch::{MemoryBatch, MemoryReader};
 pub use faults::{Break, Fault, Faults};
 pub use partition::{Stored, Writer};
+pub use scheduler::{NoScheduler, Point, Scheduler};
 pub use shared::SESSION_TIMEOUT_MS;
-pub use stops::{Never, Point, Stops};
 pub use view::MemoryLog;
 
 use crate::kafka::{GroupEvent, Topic};
 use client::Client;
-use requests::Place;
+use requests::TopicPartition;
 use shared::{Event, Shared};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// What all workers share: the brokers' side. Clones are handles of one cluster.
+/// The brokers' side, which all workers share. Clones are handles of the same cluster.
 #[derive(Clone, Default)]
 pub struct Cluster {
     shared: Arc<Mutex<Shared>>,
 }
 
 impl Cluster {
-    /// A cluster with input topics of so many partitions, and the topics of our own.
+    /// A cluster whose input topics have `shards` partitions.
     pub fn new(_inputs: u16, shards: u32) -> Self {
         let cluster = Self::default();
         cluster.lock().shards = shards;
         cluster
     }
 
-    /// One in which things go wrong, and in which it is `time` until [`Cluster::advance`].
+    /// A cluster with faults, whose time is `time` until [`Cluster::advance`].
     pub fn with_faults(shards: u32, faults: Faults, time: i64) -> Self {
         let cluster = Self::new(1, shards);
         let mut shared = cluster.lock();
@@ -64,7 +65,7 @@ impl Cluster {
         cluster
     }
 
-    /// Stops the wall clock at this moment, or sets it on.
+    /// Stops the wall clock at this moment.
     pub fn set_clock(&self, wall: i64) {
         self.lock().time = Some(wall);
     }
@@ -74,17 +75,17 @@ impl Cluster {
         self.lock().clock()
     }
 
-    /// Lets time go on to this moment, and everything happen that is due by then.
+    /// Advances time to this moment and executes every event that is due by then.
     pub fn advance(&self, to: i64) {
         self.lock().advance(to);
     }
 
-    /// When the next thing happens by itself, if anything does.
+    /// When the next event is due, if there is one.
     pub fn next_event(&self) -> Option<i64> {
         self.lock().next_event()
     }
 
-    /// Grows whenever something happens that waiting workers may want to see.
+    /// Increases with every event that a waiting worker may want to see.
     pub fn version(&self) -> u64 {
         self.lock().version
     }
@@ -101,14 +102,14 @@ impl Cluster {
         self.lock().append((Topic::Input(topic), partition), input(timestamp, key, value))
     }
 
-    /// Puts a record where it stood elsewhere, at its own offset; what is missing before it was markers.
+    /// Stores a record at the offset that it has, after as many markers as are missing before it.
     pub fn store(&self, topic: Topic, partition: u32, stored: Stored) {
         let mut shared = self.lock();
         shared.version += 1;
         shared.partitions.entry((topic, partition)).or_default().store(stored);
     }
 
-    /// Appends an input record in the open transaction of somebody upstream, of whom there is one per partition.
+    /// Appends an input record in the open transaction of an upstream producer, of which there is one per partition.
     pub fn append_open(
         &self,
         topic: u16,
@@ -118,24 +119,24 @@ impl Cluster {
         value: Option<&[u8]>,
     ) {
         let mut shared = self.lock();
-        let (identity, place) = upstream(&mut shared, topic, partition);
-        let partition = shared.partitions.entry(place).or_default();
+        let (identity, topic_partition) = upstream(&mut shared, topic, partition);
+        let partition = shared.partitions.entry(topic_partition).or_default();
         let sequence = partition.next_sequence(identity);
         let writer = Writer { identity, epoch: 0 };
         partition.write(writer, sequence, &[input(timestamp, key, value)]).expect("the next request");
     }
 
-    /// Ends the open transaction upstream of a partition.
+    /// Ends the open transaction of the partition's upstream producer.
     pub fn end_open(&self, topic: u16, partition: u32, is_commit: bool) {
         let mut shared = self.lock();
-        let (identity, place) = upstream(&mut shared, topic, partition);
+        let (identity, topic_partition) = upstream(&mut shared, topic, partition);
         let fault = if is_commit { Fault::InputHeldBack } else { Fault::InputAborted };
         shared.count(fault);
-        shared.partitions.entry(place).or_default().mark(Writer { identity, epoch: 0 }, is_commit);
+        shared.partitions.entry(topic_partition).or_default().mark(Writer { identity, epoch: 0 }, is_commit);
         shared.version += 1;
     }
 
-    /// Everything that was committed to a partition.
+    /// The committed records of a partition.
     pub fn records(&self, topic: Topic, partition: u32) -> Vec<Arc<Stored>> {
         let shared = self.lock();
         shared.partitions.get(&(topic, partition)).map(|found| found.committed().cloned().collect()).unwrap_or_default()
@@ -146,14 +147,14 @@ impl Cluster {
         self.lock().end((topic, partition))
     }
 
-    /// Gives a record another value, as no log ever should.
+    /// Replaces the value of a record, which no log ever should do.
     pub fn replace(&self, topic: Topic, partition: u32, offset: i64, value: &[u8]) {
         if let Some(found) = self.lock().partitions.get_mut(&(topic, partition)) {
             found.replace(offset, value);
         }
     }
 
-    /// Leaves so many records in a partition and takes the last away again: what a broker that lost data does.
+    /// Keeps only the first `records` records of a partition, as a broker does that lost data.
     pub fn truncate(&self, topic: Topic, partition: u32, records: i64) {
         if let Some(found) = self.lock().partitions.get_mut(&(topic, partition)) {
             let last = found.committed().take(records as usize).last().map(|stored| stored.offset);
@@ -176,7 +177,7 @@ impl Cluster {
         self.lock().committed.get(&(topic, partition)).copied()
     }
 
-    /// Sets a group offset as some other program might, or lets it be forgotten.
+    /// Sets a group offset as another program might, or deletes it.
     pub fn set_committed(&self, topic: u16, partition: u32, offset: Option<i64>) {
         let mut shared = self.lock();
         match offset {
@@ -190,14 +191,14 @@ impl Cluster {
         self.lock().transactions
     }
 
-    /// Lets the next transaction of this identity (after those already broken) end indefinitely.
+    /// Breaks the end of the next transaction of this identity, after those already broken.
     pub fn break_publish(&self, transactional_id: &str, how: Break) {
         let mut shared = self.lock();
         let identity = shared.identity(transactional_id);
         shared.breaks.entry(identity).or_default().push_back(how);
     }
 
-    /// Lets the leader of an input partition go away, or come back: fetches are not answered meanwhile.
+    /// Makes the leader of an input partition unavailable, or available again. Meanwhile fetches are not answered.
     pub fn set_away(&self, topic: u16, partition: u32, is_away: bool) {
         let mut shared = self.lock();
         match is_away {
@@ -207,7 +208,7 @@ impl Cluster {
         shared.version += 1;
     }
 
-    /// Says of an input topic that it has been silent for longer than was configured, or no longer.
+    /// Makes an input topic silent for longer than configured, or ends that.
     pub fn set_silent(&self, topic: u16, is_silent: bool) {
         let mut shared = self.lock();
         match is_silent {
@@ -216,19 +217,19 @@ impl Cluster {
         };
     }
 
-    /// A worker's view, with these shards assigned to it by itself, outside of the group.
+    /// The view of a worker outside the group that assigns these shards to itself.
     pub fn worker(&self, transactional_id: &str, shards: Vec<u32>) -> MemoryLog {
         let client = self.add_client(transactional_id);
         self.lock().clients[client].events.push_back((GroupEvent::Assigned(shards), None));
-        MemoryLog::new(self.clone(), client, transactional_id, Never)
+        MemoryLog::new(self.clone(), client, transactional_id, NoScheduler)
     }
 
-    /// Lets the group speak the newer protocol, in which shards move one by one.
+    /// Makes the group use the protocol of KIP-848, under which shards move one by one.
     pub fn set_incremental(&self, is_incremental: bool) {
         self.lock().group.is_incremental = is_incremental;
     }
 
-    /// A process that will be a member of the group under this name, which is its transactional id too.
+    /// Connects a process that will be a member of the group under this name, which is its transactional id too.
     pub fn connect(&self, instance: &str, skew: i64) -> usize {
         let client = self.add_client(instance);
         let mut shared = self.lock();
@@ -240,52 +241,52 @@ impl Cluster {
     }
 
     /// The worker's view of a connected process.
-    pub fn member<S: Stops>(&self, client: usize, stops: S) -> MemoryLog<S> {
+    pub fn member<S: Scheduler>(&self, client: usize, scheduler: S) -> MemoryLog<S> {
         let instance = self.lock().clients[client].instance.clone();
-        MemoryLog::new(self.clone(), client, &instance, stops)
+        MemoryLog::new(self.clone(), client, &instance, scheduler)
     }
 
-    /// Ends a process as kill -9 does: nobody is told.
+    /// Ends a process as kill -9 does, without leaving the group.
     pub fn kill(&self, client: usize) {
         let mut shared = self.lock();
         shared.clients[client].is_dead = true;
-        shared.fall_silent(client);
+        shared.begin_silence(client);
     }
 
-    /// Stops a process as SIGSTOP does, or lets it go on. The caller lets its worker stand still meanwhile.
+    /// Stops a process as SIGSTOP does, or continues it. The caller has to pause its worker meanwhile.
     pub fn set_stopped(&self, client: usize, is_stopped: bool) {
         let mut shared = self.lock();
         shared.clients[client].is_stopped = is_stopped;
         match is_stopped {
-            true => shared.fall_silent(client),
-            false => shared.be_heard(client),
+            true => shared.begin_silence(client),
+            false => shared.end_silence(client),
         }
     }
 
-    /// Cuts a process off from all brokers, or lets it reach them again.
+    /// Cuts a process off from all brokers, or connects it again.
     pub fn set_cut(&self, client: usize, is_cut: bool) {
         let mut shared = self.lock();
         shared.clients[client].is_cut = is_cut;
         match is_cut {
             true => {
                 shared.count(Fault::Cut);
-                shared.fall_silent(client);
+                shared.begin_silence(client);
             }
-            false => shared.be_heard(client),
+            false => shared.end_silence(client),
         }
     }
 
-    /// By how much the wall clock of a process is ahead from now on.
+    /// Sets by how many milliseconds the wall clock of a process is ahead.
     pub fn set_skew(&self, client: usize, skew: i64) {
         self.lock().clients[client].skew = skew;
     }
 
-    /// Whether somebody else has the name of this process in the group.
+    /// Whether another process has the name of this one in the group.
     pub fn is_fenced(&self, client: usize) -> bool {
         self.lock().clients[client].is_fenced
     }
 
-    /// From now on nothing new goes wrong.
+    /// Ends all faults.
     pub fn stop_faults(&self) {
         self.lock().faults.stop();
     }
@@ -299,14 +300,14 @@ impl Cluster {
         self.lock().faults.counts().clone()
     }
 
-    /// Keeps what happens from now on in words.
+    /// Records what happens from now on as text.
     pub fn keep_history(&self) {
         self.lock().history = Some(Vec::new());
     }
 
-    /// Adds a line to the history, if it is kept.
-    pub fn note(&self, words: impl FnOnce() -> String) {
-        self.lock().note(words);
+    /// Adds a line to the history, if one is recorded.
+    pub fn note(&self, message: impl FnOnce() -> String) {
+        self.lock().note(message);
     }
 
     pub fn history(&self) -> Vec<String> {
@@ -320,21 +321,21 @@ impl Cluster {
         shared.clients.len() - 1
     }
 
-    /// Reads committed records for a client; gives the next offset.
+    /// Reads committed records for a client. Returns the next offset.
     fn read(
         &self,
         client: usize,
-        place: Place,
+        topic_partition: TopicPartition,
         from: i64,
         until: i64,
         records_max: usize,
         batch: &mut MemoryBatch,
     ) -> i64 {
         let shared = self.lock();
-        if shared.clients[client].is_cut || !shared.answers(place) {
+        if shared.clients[client].is_cut || !shared.answers(topic_partition) {
             return from;
         }
-        let Some(partition) = shared.partitions.get(&place) else { return from };
+        let Some(partition) = shared.partitions.get(&topic_partition) else { return from };
         partition.read(from, until, records_max, |stored| batch.records.push_back(Arc::clone(stored)))
     }
 
@@ -347,7 +348,7 @@ fn input(timestamp: Option<i64>, key: Option<&[u8]>, value: Option<&[u8]>) -> St
     Stored { timestamp, key: key.map(<[u8]>::to_vec), value: value.map(<[u8]>::to_vec), ..Stored::default() }
 }
 
-/// The producer upstream that writes to this partition.
-fn upstream(shared: &mut Shared, topic: u16, partition: u32) -> (usize, Place) {
+/// The upstream producer that writes to this partition.
+fn upstream(shared: &mut Shared, topic: u16, partition: u32) -> (usize, TopicPartition) {
     (shared.identity(&format!("upstream-{topic}-{partition}")), (Topic::Input(topic), partition))
 }

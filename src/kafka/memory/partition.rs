@@ -1,7 +1,7 @@
-//! A partition as its leader keeps it: records, markers, transactions that are still open, and what is known of writers.
+//! A partition as its leader stores it: records, markers, open transactions, and the state of writers.
 //!
-//! Every entry takes an offset, markers and aborted records too. Nobody reads past the *stable end*: the first record
-//! whose transaction is still open.
+//! Every entry has an offset, markers and aborted records too. Readers stop at the *stable end*: the first record whose
+//! transaction is still open.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub struct Stored {
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
     pub headers: Vec<(String, Vec<u8>)>,
-    /// Whose transaction it was in.
+    /// The writer of its transaction.
     pub writer: Option<Writer>,
 }
 
@@ -33,11 +33,11 @@ enum Entry {
     Nothing,
 }
 
-/// What a leader remembers of a writer.
+/// What a leader knows of a writer.
 #[derive(Clone, Copy)]
-struct Known {
+struct WriterState {
     epoch: u32,
-    /// Number of the next request; those below are repetitions.
+    /// Number of the next request; lower numbers are repetitions.
     sequence: u32,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Partition {
     entries: Vec<Entry>,
     /// First offset of each open transaction.
     open: BTreeMap<usize, i64>,
-    writers: BTreeMap<usize, Known>,
+    writers: BTreeMap<usize, WriterState>,
 }
 
 impl Partition {
@@ -56,7 +56,7 @@ impl Partition {
         offset
     }
 
-    /// Appends a record at its own offset, behind as many markers as are missing.
+    /// Appends a record at the offset that it has, after as many markers as are missing.
     pub fn store(&mut self, stored: Stored) {
         let missing = stored.offset - self.end();
         assert!(missing >= 0, "offset {} is taken: the partition ends at {}", stored.offset, self.end());
@@ -68,7 +68,7 @@ impl Partition {
         self.entries.len() as i64
     }
 
-    /// As far as committed readers get.
+    /// The end for readers of committed records.
     pub fn stable_end(&self) -> i64 {
         self.open.values().copied().min().unwrap_or(self.end())
     }
@@ -87,12 +87,12 @@ impl Partition {
         self.writers.get(&identity).map_or(0, |known| known.sequence)
     }
 
-    /// Appends records to the writer's open transaction; whether that was new. A repetition is acknowledged and left
-    /// alone, a gap gives an error with the number that was expected.
+    /// Appends records to the writer's open transaction. Returns false for a repetition, which is acknowledged but not
+    /// appended; a gap is an error with the expected number.
     pub fn write(&mut self, writer: Writer, sequence: u32, records: &[Stored]) -> Result<bool, u32> {
-        let known = self.writers.entry(writer.identity).or_insert(Known { epoch: writer.epoch, sequence: 0 });
+        let known = self.writers.entry(writer.identity).or_insert(WriterState { epoch: writer.epoch, sequence: 0 });
         if known.epoch != writer.epoch {
-            *known = Known { epoch: writer.epoch, sequence: 0 };
+            *known = WriterState { epoch: writer.epoch, sequence: 0 };
         }
         if sequence < known.sequence {
             return Ok(false);
@@ -112,9 +112,9 @@ impl Partition {
 
     /// The marker of a transaction's end arrives.
     pub fn mark(&mut self, writer: Writer, is_commit: bool) {
-        let known = self.writers.entry(writer.identity).or_insert(Known { epoch: writer.epoch, sequence: 0 });
+        let known = self.writers.entry(writer.identity).or_insert(WriterState { epoch: writer.epoch, sequence: 0 });
         if known.epoch < writer.epoch {
-            *known = Known { epoch: writer.epoch, sequence: 0 };
+            *known = WriterState { epoch: writer.epoch, sequence: 0 };
         }
         if let Some(first) = self.open.remove(&writer.identity) {
             for entry in &mut self.entries[first as usize..] {
@@ -131,25 +131,26 @@ impl Partition {
         self.entries.push(Entry::Nothing);
     }
 
-    /// Hands over committed records from an offset on, below `until`, at most so many; gives the next offset to be read.
-    pub fn read(&self, from: i64, until: i64, records_max: usize, mut take: impl FnMut(&Arc<Stored>)) -> i64 {
+    /// Passes committed records from an offset on, below `until`, at most `records_max`, to `accept`. Returns the next
+    /// offset to read.
+    pub fn read(&self, from: i64, until: i64, records_max: usize, mut accept: impl FnMut(&Arc<Stored>)) -> i64 {
         let until = until.min(self.stable_end());
-        let mut taken = 0;
+        let mut count = 0;
         let mut position = from;
         while position < until {
             if let Entry::Committed(stored) = &self.entries[position as usize] {
-                if taken == records_max {
+                if count == records_max {
                     break;
                 }
-                take(stored);
-                taken += 1;
+                accept(stored);
+                count += 1;
             }
             position += 1;
         }
         position
     }
 
-    /// Everything that was committed.
+    /// All committed records.
     pub fn committed(&self) -> impl Iterator<Item = &Arc<Stored>> {
         self.entries.iter().filter_map(|entry| match entry {
             Entry::Committed(stored) => Some(stored),

@@ -1,19 +1,19 @@
-//! A worker's producer: what it asks, step by step, and when it gives up.
+//! A worker's producer: its requests, step by step, and when it gives up.
 
-use super::faults::Fate;
+use super::faults::Delivery;
 use super::partition::{Stored, Writer};
-use super::requests::{MemberTag, Place, Refusal, Request};
-use super::stops::{Point, Stops};
+use super::requests::{MemberTag, Refusal, Request, TopicPartition};
+use super::scheduler::{Point, Scheduler};
 use super::view::{MemoryLog, PATIENCE_MS_MAX, RETRY_MS};
 use crate::kafka::{Failure, OutRecord, Topic, Transaction};
 use crate::trial::{self, Sabotage};
 use std::collections::BTreeMap;
 
-/// How long a client asks in vain before it gives up.
+/// How long a client retries while the coordinator is busy.
 const BUSY_MS_MAX: i64 = 5_000;
 
-impl<S: Stops> MemoryLog<S> {
-    /// Asks until there is an answer, or none is to be hoped for.
+impl<S: Scheduler> MemoryLog<S> {
+    /// Sends a request until it is answered, or gives up.
     pub(super) fn ask(&mut self, at: Point, request: &Request) -> Result<u32, Failure> {
         let since = self.cluster.clock();
         loop {
@@ -23,11 +23,11 @@ impl<S: Stops> MemoryLog<S> {
                 Ok(given) => return Ok(given),
                 Err(Refusal::Busy) => {
                     if !self.wait(RETRY_MS) || self.cluster.clock() > since + BUSY_MS_MAX {
-                        return Err(Failure::Rebuild(format!("{}: the coordinator is busy", request.told())));
+                        return Err(Failure::Rebuild(format!("{}: the coordinator is busy", request.describe())));
                     }
                 }
-                Err(Refusal::Fenced(words) | Refusal::Invalid(words)) => {
-                    return Err(Failure::Rebuild(format!("{}: {words}", request.told())));
+                Err(Refusal::Fenced(message) | Refusal::Invalid(message)) => {
+                    return Err(Failure::Rebuild(format!("{}: {message}", request.describe())));
                 }
             }
         }
@@ -35,44 +35,45 @@ impl<S: Stops> MemoryLog<S> {
 
     fn ask_once(&mut self, request: &Request) -> Result<Result<u32, Refusal>, Failure> {
         let mut shared = self.cluster.lock();
-        let fate = shared.fate_of(self.client, request);
+        let delivery = shared.delivery_of(self.client, request);
         let mut done = None;
-        match fate {
-            Fate::Good | Fate::AnswerLost | Fate::Twice => done = Some(shared.execute(request, false)),
-            Fate::Lost => {}
-            Fate::Late(delay) => shared.later_request(delay, request.clone()),
+        match delivery {
+            Delivery::Good | Delivery::AnswerLost | Delivery::Twice => done = Some(shared.execute(request, false)),
+            Delivery::Lost => {}
+            Delivery::Late(delay) => shared.later_request(delay, request.clone()),
         }
-        if fate == Fate::Twice && !matches!(done, Some(Err(Refusal::Busy))) {
-            shared.again(request.clone());
+        if delivery == Delivery::Twice && !matches!(done, Some(Err(Refusal::Busy))) {
+            shared.repeat(request.clone());
         }
-        shared.note(|| format!("w{} {} {fate:?}: {done:?}", self.client, request.told()));
+        shared.note(|| format!("w{} {} {delivery:?}: {done:?}", self.client, request.describe()));
         if let Some(Ok(_)) = done {
-            shared.let_ends_arrive(request);
+            shared.deliver_repeated_ends(request);
         }
-        if let (Fate::Good | Fate::Twice, Some(answer)) = (fate, done) {
+        if let (Delivery::Good | Delivery::Twice, Some(answer)) = (delivery, done) {
             return Ok(answer);
         }
         let is_cut = shared.clients[self.client].is_cut;
         let patience = if is_cut { PATIENCE_MS_MAX } else { 50 + shared.faults.below(PATIENCE_MS_MAX) };
         drop(shared);
         self.wait(patience as i64);
-        Err(Failure::Rebuild(format!("{}: no answer ({fate:?})", request.told())))
+        Err(Failure::Rebuild(format!("{}: no answer ({delivery:?})", request.describe())))
     }
 
-    /// Everything of a transaction, step by step.
+    /// Sends all requests of a transaction, step by step.
     pub(super) fn send(&mut self, writer: Writer, transaction: &Transaction<'_>) -> Result<(), Failure> {
         self.transaction += 1;
         let number = self.transaction;
         // Captured once per transaction.
         let mut member = self.membership();
         for group in self.arrange(transaction) {
-            let places: Vec<Place> = group.iter().map(|(place, _)| *place).collect();
-            self.ask(Point::Begin, &Request::Partitions { writer, transaction: number, places })?;
-            for (place, records) in group {
-                let next = self.sequences.entry(place).or_default();
+            let topic_partitions: Vec<TopicPartition> =
+                group.iter().map(|(topic_partition, _)| *topic_partition).collect();
+            self.ask(Point::Begin, &Request::Partitions { writer, transaction: number, topic_partitions })?;
+            for (topic_partition, records) in group {
+                let next = self.sequences.entry(topic_partition).or_default();
                 let sequence = *next;
                 *next += 1;
-                self.ask(Point::Produce, &Request::Produce { writer, place, sequence, records })?;
+                self.ask(Point::Produce, &Request::Produce { writer, topic_partition, sequence, records })?;
             }
         }
         if trial::is_sabotaged(Sabotage::MembershipLate) {
@@ -88,49 +89,53 @@ impl<S: Stops> MemoryLog<S> {
         Ok(())
     }
 
-    /// As whom offsets are committed: as the member that the worker last heard it is, and with the newer protocol as the
-    /// one that its client knows it is.
+    /// The membership with which offsets are committed: that of the last assignment, and under the protocol of KIP-848
+    /// the one that the client has now.
     fn membership(&self) -> Option<MemberTag> {
         let shared = self.cluster.lock();
         if !shared.group.is_incremental {
             return self.member.clone();
         }
-        // Nobody's tag is refused; that of a worker outside of the group is not asked for.
+        // The tag of a client without membership is refused; that of a worker outside the group is not used.
         let this = &shared.clients[self.client];
-        let nobody = || MemberTag { instance: this.instance.clone(), member: 0, generation: 0 };
-        Some(this.tag.clone().unwrap_or_else(nobody))
+        let no_member = || MemberTag { instance: this.instance.clone(), member: 0, generation: 0 };
+        Some(this.tag.clone().unwrap_or_else(no_member))
     }
 
-    /// What somebody finds who asks late: a client that was lost has joined again in the background meanwhile, whatever
-    /// its worker knows, and with its new membership everything may be committed that went to others in between.
+    /// The membership that a late request finds: a client that was lost has joined again in the background meanwhile,
+    /// and with its new membership it may commit offsets of shards that others have owned in between.
     fn membership_by_now(&self) -> Option<MemberTag> {
         let shared = self.cluster.lock();
         shared.group.tag_of(&shared.clients[self.client].instance)
     }
 
-    /// The requests of a transaction: partitions that are added together, and what is written to each. With faults, in any
-    /// order, and a partition's records in up to two requests.
-    fn arrange(&self, transaction: &Transaction<'_>) -> Vec<Vec<(Place, Vec<Stored>)>> {
+    /// Groups the requests of a transaction: partitions that are added together, and the records for each. With faults
+    /// they are in random order, and a partition's records are in up to two requests.
+    fn arrange(&self, transaction: &Transaction<'_>) -> Vec<Vec<(TopicPartition, Vec<Stored>)>> {
         let mut shared = self.cluster.lock();
         let timestamp = shared.clock();
-        let mut by_place: BTreeMap<Place, Vec<Stored>> = BTreeMap::new();
+        let mut by_partition: BTreeMap<TopicPartition, Vec<Stored>> = BTreeMap::new();
         for record in &transaction.records {
-            let place = (Topic::Own(record.topic), record.partition);
-            by_place.entry(place).or_default().push(store(record, transaction, timestamp));
+            let topic_partition = (Topic::Own(record.topic), record.partition);
+            by_partition.entry(topic_partition).or_default().push(store(record, transaction, timestamp));
         }
-        let mut places: Vec<(Place, Vec<Stored>)> = by_place.into_iter().collect();
-        shared.faults.shuffle(&mut places);
-        let later = if shared.faults.below(2) == 0 { Vec::new() } else { places.split_off(places.len() / 2) };
-        let mut groups = vec![places, later];
+        let mut topic_partitions: Vec<(TopicPartition, Vec<Stored>)> = by_partition.into_iter().collect();
+        shared.faults.shuffle(&mut topic_partitions);
+        let later = if shared.faults.below(2) == 0 {
+            Vec::new()
+        } else {
+            topic_partitions.split_off(topic_partitions.len() / 2)
+        };
+        let mut groups = vec![topic_partitions, later];
         groups.retain(|group| !group.is_empty());
         for group in &mut groups {
             let whole = std::mem::take(group);
             let mut rest = Vec::new();
-            for (place, mut records) in whole {
+            for (topic_partition, mut records) in whole {
                 if records.len() > 1 && shared.faults.below(3) == 1 {
-                    rest.push((place, records.split_off(records.len() / 2)));
+                    rest.push((topic_partition, records.split_off(records.len() / 2)));
                 }
-                group.push((place, records));
+                group.push((topic_partition, records));
             }
             group.extend(rest);
         }

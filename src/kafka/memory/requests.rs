@@ -1,16 +1,16 @@
-//! What a producer asks of the cluster, in the words of Kafka's older transaction protocol, the one librdkafka speaks.
+//! A producer's requests to the cluster, as in Kafka's older transaction protocol, the one that librdkafka uses.
 
-use super::faults::Kind;
+use super::faults::RequestKind;
 use super::partition::{Stored, Writer};
 use crate::kafka::Topic;
 
 /// A partition of a topic.
-pub(super) type Place = (Topic, u32);
+pub(super) type TopicPartition = (Topic, u32);
 
-/// A part of a transaction that gets a marker of its own: a partition, or the group's offsets.
+/// A part of a transaction that has a marker of its own: a partition, or the group's offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
-    Log(Place),
+    Log(TopicPartition),
     Group,
 }
 
@@ -21,13 +21,14 @@ pub(super) enum Request {
     },
     Partitions {
         writer: Writer,
-        /// Number of the client's transaction. Not part of the protocol, only to see what is ended early.
+        /// Number of the client's transaction. Not part of the protocol; it shows which transactions are ended too
+        /// early.
         transaction: u64,
-        places: Vec<Place>,
+        topic_partitions: Vec<TopicPartition>,
     },
     Produce {
         writer: Writer,
-        place: Place,
+        topic_partition: TopicPartition,
         sequence: u32,
         records: Vec<Stored>,
     },
@@ -43,7 +44,7 @@ pub(super) enum Request {
     },
 }
 
-/// As whom offsets are committed: checked against what the group knows.
+/// The membership with which offsets are committed; checked by the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MemberTag {
     pub instance: String,
@@ -53,20 +54,20 @@ pub(super) struct MemberTag {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Something of the identity is being ended: ask again.
+    /// A transaction of the identity is ending: retry.
     Busy,
     Fenced(String),
     Invalid(String),
 }
 
 impl Request {
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> RequestKind {
         match self {
-            Self::Init { .. } => Kind::Init,
-            Self::Partitions { .. } => Kind::Partitions,
-            Self::Produce { .. } => Kind::Produce,
-            Self::Offsets { .. } => Kind::Offsets,
-            Self::End { .. } => Kind::End,
+            Self::Init { .. } => RequestKind::Init,
+            Self::Partitions { .. } => RequestKind::Partitions,
+            Self::Produce { .. } => RequestKind::Produce,
+            Self::Offsets { .. } => RequestKind::Offsets,
+            Self::End { .. } => RequestKind::End,
         }
     }
 
@@ -80,7 +81,7 @@ impl Request {
         }
     }
 
-    /// Number of the client's transaction, where it is told.
+    /// Number of the client's transaction, where the request has it.
     pub fn transaction(&self) -> Option<u64> {
         match self {
             Self::Partitions { transaction, .. }
@@ -90,15 +91,17 @@ impl Request {
         }
     }
 
-    /// In few words, for the history.
-    pub fn told(&self) -> String {
+    /// A short description for the history.
+    pub fn describe(&self) -> String {
         let of = |writer: &Writer| format!("#{}.{}", writer.identity, writer.epoch);
         match self {
             Self::Init { identity } => format!("init #{identity}"),
-            Self::Partitions { writer, places, .. } => format!("partitions {} {}", of(writer), told_places(places)),
-            Self::Produce { writer, place, sequence, records } => {
-                let (place, count) = (told_places(&[*place]), records.len());
-                format!("produce {} {place} request {sequence}, {count} records", of(writer))
+            Self::Partitions { writer, topic_partitions, .. } => {
+                format!("partitions {} {}", of(writer), describe_partitions(topic_partitions))
+            }
+            Self::Produce { writer, topic_partition, sequence, records } => {
+                let (topic_partition, count) = (describe_partitions(&[*topic_partition]), records.len());
+                format!("produce {} {topic_partition} request {sequence}, {count} records", of(writer))
             }
             Self::Offsets { writer, member, offsets, .. } => format!("offsets {} {offsets:?} {member:?}", of(writer)),
             Self::End { writer, transaction } => format!("end {} transaction {transaction}", of(writer)),
@@ -106,10 +109,10 @@ impl Request {
     }
 }
 
-fn told_places(places: &[Place]) -> String {
-    let told = places.iter().map(|(topic, partition)| match topic {
+fn describe_partitions(topic_partitions: &[TopicPartition]) -> String {
+    let texts = topic_partitions.iter().map(|(topic, partition)| match topic {
         Topic::Input(topic) => format!("input{topic}/{partition}"),
         Topic::Own(own) => format!("{own:?}/{partition}"),
     });
-    told.collect::<Vec<_>>().join(" ")
+    texts.collect::<Vec<_>>().join(" ")
 }

@@ -1,18 +1,18 @@
-//! What all clients share: the broker's side, its clock, and what is on its way and arrives later.
+//! The state that all clients share: the brokers' side, its clock, and events that happen later.
 
 use super::client::Client;
-use super::faults::{Break, Fate, Fault, Faults};
+use super::faults::{Break, Delivery, Fault, Faults};
 use super::members::Group;
 use super::partition::{Partition, Stored, Writer};
-use super::requests::{Part, Place, Request};
+use super::requests::{Part, Request, TopicPartition};
 use crate::kafka::Topic;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A member of which nothing is heard for so long has left.
+/// A member without heartbeats for this time is removed from the group.
 pub const SESSION_TIMEOUT_MS: i64 = 3_000;
 
-/// Something that happens at a moment.
+/// Something that happens at a certain moment.
 #[derive(Debug)]
 pub(super) enum Event {
     Marker {
@@ -23,11 +23,11 @@ pub(super) enum Event {
         writer: Writer,
         begun: i64,
     },
-    /// One that was late, or arrives a second time.
+    /// A request that is late, or arrives a second time.
     Request(Request),
-    /// A member's heartbeat, and what it is answered.
+    /// A member's heartbeat, and its answer.
     Contact(usize),
-    /// Nothing has been heard of a client since then, perhaps.
+    /// A client may have sent no heartbeat since then.
     Silence {
         client: usize,
         since: i64,
@@ -63,8 +63,8 @@ pub(super) enum State {
 #[derive(Default)]
 pub(super) struct Shared {
     pub shards: u32,
-    pub partitions: BTreeMap<Place, Partition>,
-    /// Offsets of the group, and those of transactions that have not ended.
+    pub partitions: BTreeMap<TopicPartition, Partition>,
+    /// Offsets of the group, and by identity those of transactions that have not ended.
     pub committed: BTreeMap<(u16, u32), i64>,
     pub pending: BTreeMap<usize, BTreeMap<(u16, u32), i64>>,
     /// By identity.
@@ -73,19 +73,19 @@ pub(super) struct Shared {
     pub clients: Vec<Client>,
     pub breaks: BTreeMap<usize, VecDeque<Break>>,
     pub transactions: u64,
-    /// Input partitions whose leader is away, and topics that have been silent for long.
+    /// Input partitions whose leader is unavailable, and silent topics.
     pub away: BTreeSet<(u16, u32)>,
     pub silent: BTreeSet<u16>,
     /// Wall clock, if it does not run by itself.
     pub time: Option<i64>,
     pub faults: Faults,
     pub transaction_timeout: Option<i64>,
-    /// What will happen, in order.
+    /// Future events in order.
     later: BTreeMap<(i64, u64), Event>,
     serial: u64,
-    /// Ends to arrive again once their writer has made so many more requests.
+    /// Requests to end a transaction that arrive again after their writer has sent this number of further requests.
     ends_again: Vec<(u32, Request)>,
-    /// Grows with everything that a waiting worker may want to see.
+    /// Increases with every event that a waiting worker may want to see.
     pub version: u64,
     pub history: Option<Vec<String>>,
 }
@@ -97,10 +97,10 @@ impl Shared {
         self.time.unwrap_or_else(running)
     }
 
-    pub fn note(&mut self, words: impl FnOnce() -> String) {
+    pub fn note(&mut self, message: impl FnOnce() -> String) {
         let time = self.time.unwrap_or_default();
         if let Some(history) = &mut self.history {
-            history.push(format!("{:>3}.{:03} {}", time.div_euclid(1_000) % 1_000, time.rem_euclid(1_000), words()));
+            history.push(format!("{:>3}.{:03} {}", time.div_euclid(1_000) % 1_000, time.rem_euclid(1_000), message()));
         }
     }
 
@@ -118,20 +118,20 @@ impl Shared {
         self.later.keys().next().map(|(moment, _)| *moment)
     }
 
-    /// Lets time go on, and everything happen that is due.
+    /// Advances time and executes every event that is due.
     pub fn advance(&mut self, to: i64) {
         while let Some(entry) = self.later.first_entry().filter(|entry| entry.key().0 <= to) {
             self.time = self.time.max(Some(entry.key().0));
             let event = entry.remove();
-            self.happen(event);
+            self.execute_event(event);
         }
         self.time = Some(to);
     }
 
-    fn happen(&mut self, event: Event) {
+    fn execute_event(&mut self, event: Event) {
         match event {
             Event::Marker { writer, part } => {
-                self.note(|| format!("   marker of {writer:?} lands in {part:?}"));
+                self.note(|| format!("   marker of {writer:?} is written to {part:?}"));
                 self.land_marker(writer, part);
             }
             Event::TransactionTimeout { writer, begun } => self.time_out(writer, begun),
@@ -143,24 +143,24 @@ impl Shared {
 
     fn arrive_late(&mut self, request: Request) {
         let answer = self.execute(&request, true);
-        self.note(|| format!("   late {}: {answer:?}", request.told()));
+        self.note(|| format!("   late {}: {answer:?}", request.describe()));
     }
 
-    /// What becomes of a client's request.
-    pub fn fate_of(&mut self, client: usize, request: &Request) -> Fate {
+    /// How a client's request is delivered.
+    pub fn delivery_of(&mut self, client: usize, request: &Request) -> Delivery {
         if self.clients[client].is_cut {
-            return Fate::Lost;
+            return Delivery::Lost;
         }
         if let (Request::End { writer, .. }, true) = (request, !self.breaks.is_empty())
             && let Some(broken) = self.breaks.get_mut(&writer.identity).and_then(VecDeque::pop_front)
         {
-            return if broken == Break::Lost { Fate::Lost } else { Fate::AnswerLost };
+            return if broken == Break::Lost { Delivery::Lost } else { Delivery::AnswerLost };
         }
-        self.faults.fate(request.kind())
+        self.faults.delivery(request.kind())
     }
 
-    /// Lets a request arrive once more: an end preferably during the writer's next transaction.
-    pub fn again(&mut self, request: Request) {
+    /// Makes a request arrive once more; one that ends a transaction preferably during the writer's next transaction.
+    pub fn repeat(&mut self, request: Request) {
         if matches!(request, Request::End { .. }) && self.faults.below(4) > 0 {
             let requests = 1 + self.faults.below(6) as u32;
             self.ends_again.push((requests, request));
@@ -170,8 +170,8 @@ impl Shared {
         }
     }
 
-    /// A writer's request was done: an end of the same epoch that was to come again after it comes.
-    pub fn let_ends_arrive(&mut self, done: &Request) {
+    /// A writer's request was executed: requests to end a transaction that were to arrive again after it arrive now.
+    pub fn deliver_repeated_ends(&mut self, done: &Request) {
         let Some(writer) = done.writer().filter(|_| !self.ends_again.is_empty()) else { return };
         let mut due = Vec::new();
         self.ends_again.retain_mut(|(requests, end)| {
@@ -187,31 +187,31 @@ impl Shared {
         due.into_iter().for_each(|end| self.arrive_late(end));
     }
 
-    /// What a client that was lost has sent and what has not arrived yet never will: its connections are closed. Kafka's
-    /// older protocol could not tell an end that arrives again, as its client comes back, from that of a transaction that
-    /// its client has begun meanwhile, and would publish what the group's generation should have fenced.
+    /// Drops the requests of a lost client that have not arrived yet, since its connections are closed. Otherwise a
+    /// repeated request to end a transaction, which Kafka's older protocol cannot attribute to one, could commit a
+    /// later transaction that the group's generation should have fenced.
     pub fn close_connections(&mut self, identity: usize) {
         let is_own = |request: &Request| request.writer().is_some_and(|writer| writer.identity == identity);
         self.ends_again.retain(|(_, request)| !is_own(request));
         self.later.retain(|_, event| !matches!(event, Event::Request(request) if is_own(request)));
     }
 
-    pub fn end(&self, place: Place) -> i64 {
-        self.partitions.get(&place).map_or(0, Partition::end)
+    pub fn end(&self, topic_partition: TopicPartition) -> i64 {
+        self.partitions.get(&topic_partition).map_or(0, Partition::end)
     }
 
-    pub fn stable_end(&self, place: Place) -> i64 {
-        self.partitions.get(&place).map_or(0, Partition::stable_end)
+    pub fn stable_end(&self, topic_partition: TopicPartition) -> i64 {
+        self.partitions.get(&topic_partition).map_or(0, Partition::stable_end)
     }
 
-    pub fn append(&mut self, place: Place, stored: Stored) -> i64 {
+    pub fn append(&mut self, topic_partition: TopicPartition, stored: Stored) -> i64 {
         self.version += 1;
-        self.partitions.entry(place).or_default().append(stored)
+        self.partitions.entry(topic_partition).or_default().append(stored)
     }
 
     /// Whether fetches of this partition are answered.
-    pub fn answers(&self, place: Place) -> bool {
-        !matches!(place, (Topic::Input(topic), partition) if self.away.contains(&(topic, partition)))
+    pub fn answers(&self, topic_partition: TopicPartition) -> bool {
+        !matches!(topic_partition, (Topic::Input(topic), partition) if self.away.contains(&(topic, partition)))
     }
 
     /// The number of a transactional id.

@@ -2,14 +2,14 @@
 
 use super::client::Phase;
 use super::partition::{Stored, Writer};
-use super::requests::{MemberTag, Place, Refusal, Request};
+use super::requests::{MemberTag, Refusal, Request, TopicPartition};
 use super::shared::{SESSION_TIMEOUT_MS, Shared};
 use super::*;
 use crate::kafka::{Batch, InputOffset, Log, OutRecord, Own, PartitionStatus, Position, Reader, Transaction};
 use std::time::Duration;
 
-const CHANGES: Place = (Topic::Own(Own::Changes), 0);
-const JOURNAL: Place = (Topic::Own(Own::Journal), 0);
+const CHANGES: TopicPartition = (Topic::Own(Own::Changes), 0);
+const JOURNAL: TopicPartition = (Topic::Own(Own::Journal), 0);
 const BEGIN: i64 = 1_000_000;
 const TRANSACTION_TIMEOUT_MS: i64 = 2_000;
 
@@ -24,26 +24,37 @@ fn cluster() -> Cluster {
 /// Makes a writer of the identity, fencing earlier ones.
 fn open(shared: &mut Shared, id: &str) -> Writer {
     let identity = shared.identity(id);
-    let epoch = shared.execute(&Request::Init { identity }, false).expect("nobody is in the way");
+    let epoch = shared.execute(&Request::Init { identity }, false).expect("no transaction is ending");
     Writer { identity, epoch }
 }
 
-fn begin(shared: &mut Shared, writer: Writer, transaction: u64, places: &[Place]) -> Result<u32, Refusal> {
-    shared.execute(&Request::Partitions { writer, transaction, places: places.to_vec() }, false)
+fn begin(
+    shared: &mut Shared,
+    writer: Writer,
+    transaction: u64,
+    topic_partitions: &[TopicPartition],
+) -> Result<u32, Refusal> {
+    shared.execute(&Request::Partitions { writer, transaction, topic_partitions: topic_partitions.to_vec() }, false)
 }
 
-fn write(shared: &mut Shared, writer: Writer, place: Place, sequence: u32, value: &str) -> Result<u32, Refusal> {
+fn write(
+    shared: &mut Shared,
+    writer: Writer,
+    topic_partition: TopicPartition,
+    sequence: u32,
+    value: &str,
+) -> Result<u32, Refusal> {
     let records = vec![Stored { value: Some(value.into()), ..Stored::default() }];
-    shared.execute(&Request::Produce { writer, place, sequence, records }, false)
+    shared.execute(&Request::Produce { writer, topic_partition, sequence, records }, false)
 }
 
 fn end(shared: &mut Shared, writer: Writer, transaction: u64) -> Result<u32, Refusal> {
     shared.execute(&Request::End { writer, transaction }, false)
 }
 
-fn values(cluster: &Cluster, place: Place) -> Vec<String> {
+fn values(cluster: &Cluster, topic_partition: TopicPartition) -> Vec<String> {
     let text = |stored: &Arc<Stored>| String::from_utf8(stored.value.clone().expect("a value")).expect("text");
-    cluster.records(place.0, place.1).iter().map(text).collect()
+    cluster.records(topic_partition.0, topic_partition.1).iter().map(text).collect()
 }
 
 #[test]
@@ -78,11 +89,11 @@ fn markers_land_one_by_one_and_the_next_transaction_waits_for_the_last() {
     end(&mut shared, writer, 1).unwrap();
     let first = shared.next_event().unwrap();
     shared.advance(first);
-    let ends = [CHANGES, JOURNAL].map(|place| shared.stable_end(place));
+    let ends = [CHANGES, JOURNAL].map(|topic_partition| shared.stable_end(topic_partition));
     assert!(ends == [2, 0] || ends == [0, 2], "one marker has landed: {ends:?}");
     assert_eq!(begin(&mut shared, writer, 2, &[CHANGES]), Err(Refusal::Busy));
     shared.advance(first + 1_000);
-    assert_eq!([CHANGES, JOURNAL].map(|place| shared.stable_end(place)), [2, 2]);
+    assert_eq!([CHANGES, JOURNAL].map(|topic_partition| shared.stable_end(topic_partition)), [2, 2]);
     assert_eq!(begin(&mut shared, writer, 2, &[CHANGES]), Ok(0));
 }
 
@@ -120,7 +131,7 @@ fn a_repeated_request_is_not_written_twice() {
 
 /// An end that arrives again commits what there is of the next transaction; what comes after it is refused, since the
 /// coordinator knows of no transaction that it belongs to.
-fn torn(first: Place, second: Place) -> Cluster {
+fn torn(first: TopicPartition, second: TopicPartition) -> Cluster {
     let cluster = cluster();
     let mut shared = cluster.lock();
     let writer = open(&mut shared, "a");
@@ -128,7 +139,7 @@ fn torn(first: Place, second: Place) -> Cluster {
     write(&mut shared, writer, CHANGES, 0, "before").unwrap();
     end(&mut shared, writer, 1).unwrap();
     begin(&mut shared, writer, 2, &[CHANGES, JOURNAL]).unwrap();
-    let sequence = |place: Place| u32::from(place == CHANGES);
+    let sequence = |topic_partition: TopicPartition| u32::from(topic_partition == CHANGES);
     write(&mut shared, writer, first, sequence(first), "in time").unwrap();
     end(&mut shared, writer, 1).unwrap();
     assert!(matches!(write(&mut shared, writer, second, sequence(second), "too late"), Err(Refusal::Invalid(_))));

@@ -1,12 +1,12 @@
-//! One worker's side of a [`Cluster`]: what it knows of its partitions; its producer is in `producer`.
+//! One worker's side of a [`Cluster`]: the state of its partitions. Its producer is in `producer`.
 
 use super::Cluster;
 use super::batch::{MemoryBatch, MemoryReader};
 use super::faults::Fault;
 use super::partition::{Stored, Writer};
-use super::requests::{MemberTag, Place, Request};
+use super::requests::{MemberTag, Request, TopicPartition};
+use super::scheduler::{NoScheduler, Point, Scheduler};
 use super::shared::Shared;
-use super::stops::{Never, Point, Stops};
 use crate::kafka::{
     ClientReport, Failure, GroupEvent, InputOffset, Log, Moment, PartitionStatus, Position, StartAt, Topic, Transaction,
 };
@@ -15,25 +15,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Records taken at once at most, unless told otherwise.
+/// Maximum number of records that are read at once, unless configured otherwise.
 const BATCH_MAX: usize = 4_096;
-/// How long a client waits before it asks again, and for an answer that does not come.
+/// How long a client waits before it retries, and for an answer that does not come.
 pub(super) const RETRY_MS: i64 = 10;
 pub(super) const PATIENCE_MS_MAX: u64 = 1_000;
 
 /// One worker's view of a [`Cluster`].
-pub struct MemoryLog<S: Stops = Never> {
+pub struct MemoryLog<S: Scheduler = NoScheduler> {
     pub(super) cluster: Cluster,
     pub(super) client: usize,
     transactional_id: String,
-    stops: S,
+    scheduler: S,
     pub(super) writer: Option<Writer>,
-    /// Requests of this writer for each partition.
-    pub(super) sequences: BTreeMap<Place, u32>,
+    /// Number of requests of this writer, by partition.
+    pub(super) sequences: BTreeMap<TopicPartition, u32>,
     /// Number of the last transaction.
     pub(super) transaction: u64,
     pub(super) member: Option<MemberTag>,
-    started: BTreeMap<Place, Started>,
+    started: BTreeMap<TopicPartition, Started>,
     batch_max: usize,
     clock: Instant,
 }
@@ -41,22 +41,22 @@ pub struct MemoryLog<S: Stops = Never> {
 /// A partition that is fetched.
 #[derive(Default)]
 struct Started {
-    /// The next offset to take.
+    /// The next offset to read.
     position: i64,
-    /// What the last fetch showed, and when that was.
+    /// The end as of the last fetch, and the time of that fetch.
     end: i64,
     answered: Option<u64>,
     /// When the next fetch will be answered.
     next_fetch: i64,
 }
 
-impl<S: Stops> MemoryLog<S> {
-    pub(super) fn new(cluster: Cluster, client: usize, transactional_id: &str, stops: S) -> Self {
+impl<S: Scheduler> MemoryLog<S> {
+    pub(super) fn new(cluster: Cluster, client: usize, transactional_id: &str, scheduler: S) -> Self {
         Self {
             cluster,
             client,
             transactional_id: transactional_id.to_owned(),
-            stops,
+            scheduler,
             writer: None,
             sequences: BTreeMap::new(),
             transaction: 0,
@@ -67,38 +67,41 @@ impl<S: Stops> MemoryLog<S> {
         }
     }
 
-    /// At most so many records are taken at once.
+    /// Sets the maximum number of records that are read at once.
     pub fn with_batch_max(mut self, batch_max: usize) -> Self {
         self.batch_max = batch_max;
         self
     }
 
     pub(super) fn pass(&self, at: Point) {
-        self.stops.stop(at, self.cluster.clock());
+        self.scheduler.pause(at, self.cluster.clock());
     }
 
     pub(super) fn wait(&self, milliseconds: i64) -> bool {
-        self.stops.stop(Point::Waiting, self.cluster.clock() + milliseconds)
+        self.scheduler.pause(Point::Waiting, self.cluster.clock() + milliseconds)
     }
 
-    /// The process's own monotonic clock: its wall clock may be set, this one not.
+    /// The process's monotonic clock, which is not affected by changes of its wall clock.
     fn monotonic(&self, shared: &Shared) -> u64 {
         if shared.faults.is_planned() { shared.clock() as u64 } else { self.clock.elapsed().as_millis() as u64 }
     }
 
-    /// Lets answers to fetches come in; whether one showed something new.
-    fn fetch(&mut self, only: Option<Place>) -> bool {
+    /// Receives answers to fetches. Returns whether one showed new records.
+    fn fetch(&mut self, only: Option<TopicPartition>) -> bool {
         let mut shared = self.cluster.lock();
         let now = self.monotonic(&shared);
         let clock = if shared.faults.is_planned() { shared.clock() } else { 0 };
         let is_cut = shared.clients[self.client].is_cut;
         let mut is_new = false;
-        for (&place, started) in &mut self.started {
-            if only.is_some_and(|only| only != place) || is_cut || clock < started.next_fetch || !shared.answers(place)
+        for (&topic_partition, started) in &mut self.started {
+            if only.is_some_and(|only| only != topic_partition)
+                || is_cut
+                || clock < started.next_fetch
+                || !shared.answers(topic_partition)
             {
                 continue;
             }
-            let end = shared.stable_end(place);
+            let end = shared.stable_end(topic_partition);
             is_new |= end > started.end;
             started.end = end;
             started.answered = Some(now);
@@ -121,7 +124,7 @@ impl<S: Stops> MemoryLog<S> {
         Ok(Some(event))
     }
 
-    /// Stands still on the way to the brokers; nobody who is cut off gets there.
+    /// Pauses before a request to the brokers, which fails if the process is cut off.
     fn reach(&self, at: Point, what: &str) -> Result<(), Failure> {
         self.pass(at);
         if self.cluster.lock().clients[self.client].is_cut {
@@ -132,7 +135,7 @@ impl<S: Stops> MemoryLog<S> {
     }
 }
 
-impl<S: Stops> Log for MemoryLog<S> {
+impl<S: Scheduler> Log for MemoryLog<S> {
     type Batch = MemoryBatch;
     type Reader = MemoryReader<S>;
 
@@ -145,7 +148,7 @@ impl<S: Stops> Log for MemoryLog<S> {
         &self.transactional_id
     }
 
-    /// Waits only where somebody lets time pass: else what is not there now comes only with a later poll.
+    /// Waits only if a scheduler lets time pass. Otherwise new records and events are seen by a later poll.
     fn poll(&mut self, wait: Duration) -> Result<GroupEvent, Failure> {
         let until = self.cluster.clock() + wait.as_millis() as i64;
         self.pass(Point::Poll);
@@ -159,7 +162,7 @@ impl<S: Stops> Log for MemoryLog<S> {
             let next_fetch = self.started.values().map(|started| started.next_fetch).min();
             let now = self.cluster.clock();
             let next = next_fetch.filter(|&next| next > now).unwrap_or(until).min(until);
-            if !self.stops.stop(Point::Idle, next) {
+            if !self.scheduler.pause(Point::Idle, next) {
                 return Ok(GroupEvent::None);
             }
         }
@@ -197,14 +200,14 @@ impl<S: Stops> Log for MemoryLog<S> {
         records_max: usize,
         batch: &mut MemoryBatch,
     ) -> Result<usize, Failure> {
-        self.pass(Point::Take);
-        let place = (topic, partition);
-        self.fetch(Some(place));
-        let Some(started) = self.started.get_mut(&place) else { return Ok(0) };
+        self.pass(Point::Fetch);
+        let topic_partition = (topic, partition);
+        self.fetch(Some(topic_partition));
+        let Some(started) = self.started.get_mut(&topic_partition) else { return Ok(0) };
         let before = batch.records.len();
         let room = records_max.min(self.batch_max);
         let shared = self.cluster.lock();
-        if let Some(found) = shared.partitions.get(&place) {
+        if let Some(found) = shared.partitions.get(&topic_partition) {
             let push = |stored: &Arc<Stored>| batch.records.push_back(Arc::clone(stored));
             started.position = found.read(started.position, started.end, room, push);
         }
@@ -271,30 +274,30 @@ impl<S: Stops> Log for MemoryLog<S> {
 
     fn first_offset(&mut self, topic: Topic, partition: u32, start: StartAt) -> Result<i64, Failure> {
         let shared = self.cluster.lock();
-        let place = (topic, partition);
-        let end = shared.end(place);
+        let topic_partition = (topic, partition);
+        let end = shared.end(topic_partition);
         Ok(match start {
             StartAt::Earliest => 0,
             StartAt::Latest => end,
             StartAt::Time(time) => {
-                let found = shared.partitions.get(&place);
+                let found = shared.partitions.get(&topic_partition);
                 let at = found.and_then(|found| found.committed().find(|stored| stored.timestamp >= Some(time)));
                 at.map_or(end, |stored| stored.offset)
             }
         })
     }
 
-    /// Topics of a cluster in memory are never made again.
+    /// Topics in memory are never deleted and made again.
     fn input_ids(&mut self) -> Result<Vec<String>, Failure> {
         Ok(Vec::new())
     }
 
     fn reader(&mut self, topic: Topic, partition: u32, from: i64) -> Result<MemoryReader<S>, Failure> {
         self.reach(Point::Read, "the ends of a partition")?;
-        let place = (topic, partition);
-        let end = self.cluster.lock().end(place);
-        let (cluster, client, stops) = (self.cluster.clone(), self.client, self.stops.clone());
-        Ok(MemoryReader { cluster, client, stops, place, position: from.min(end), end })
+        let topic_partition = (topic, partition);
+        let end = self.cluster.lock().end(topic_partition);
+        let (cluster, client, scheduler) = (self.cluster.clone(), self.client, self.scheduler.clone());
+        Ok(MemoryReader { cluster, client, scheduler, topic_partition, position: from.min(end), end })
     }
 
     fn client_report(&self) -> ClientReport {

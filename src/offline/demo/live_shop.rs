@@ -5,7 +5,7 @@
 
 use super::shop::Shop;
 use crate::engine::event::Millis;
-use crate::kafka::{KafkaSettings, ProducedEvent, Producing};
+use crate::kafka::{EventProducer, KafkaSettings, ProducedEvent};
 use crate::worker::encode::moment_text;
 use anyhow::Context;
 use serde_json::{Map, Value};
@@ -23,7 +23,7 @@ const IDS: [&str; 2] = ["event_id", "order_id"];
 /// `stopped` is set.
 pub fn produce(settings: &KafkaSettings, topic: &str, seed: u64, stopped: &AtomicBool) -> anyhow::Result<u64> {
     let shop = Shop::open(seed)?;
-    let producing = Producing::open(settings, topic)?;
+    let producer = EventProducer::open(settings, topic)?;
     let year = Year { opened_at: now(), begins_at: shop.first_time() };
     let mut place = 0;
     while place < shop.len() && !stopped.load(Ordering::Relaxed) {
@@ -32,12 +32,12 @@ pub fn produce(settings: &KafkaSettings, topic: &str, seed: u64, stopped: &Atomi
         for event in due.map(|place| shop.event(place)) {
             let value = year.retold(event.time, event.json)?;
             let key = event.customer_id.as_bytes();
-            producing.send(ProducedEvent { key, time: year.moved(event.time), value: &value })?;
+            producer.send(ProducedEvent { key, time: year.moved(event.time), value: &value })?;
             place += 1;
         }
         std::thread::sleep(STEP);
     }
-    producing.finish()?;
+    producer.finish()?;
     Ok(place as u64)
 }
 

@@ -1,4 +1,5 @@
-//! Unsafe: requests for which the client library has no safe calls. What a topic or group allows us, and tokens.
+//! Requests that the `rdkafka` crate does not have: descriptions of topics and groups with the operations allowed on
+//! them, the member's generation, and the client's OAUTHBEARER token.
 
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::types::RDKafkaErrorCode;
@@ -6,29 +7,29 @@ use rdkafka_sys as sys;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
 use std::time::Duration;
-
 use sys::bindings as native;
 use sys::rd_kafka_resp_err_t as Code;
 
-/// What is allowed to somebody, as the broker names it.
+/// An operation of access control lists.
 pub type Operation = native::rd_kafka_AclOperation_t;
 
-/// A topic or group as the broker describes it.
+/// The broker's description of a topic or a group.
 #[derive(Clone, Debug)]
-pub struct Described {
+pub struct Description {
     pub name: String,
     pub error: Option<RDKafkaErrorCode>,
-    /// Of a topic, another one each time that one of this name is made; empty if the broker gives none (before 2.8).
+    /// Identifier of a topic, which differs from that of a later topic of the same name; empty if the broker has none
+    /// (before 2.8).
     pub id: String,
-    /// Numbers of replicas of each partition; empty for a group.
+    /// Number of replicas of each partition; empty for a group.
     pub replicas: Vec<usize>,
-    /// What we may do with it; `None` if the broker does not say.
+    /// Operations that we are allowed; `None` if the broker does not report them.
     pub allowed: Option<Vec<Operation>>,
-    /// Who is in a group: names and hosts.
+    /// Names and hosts of a group's members.
     pub members: Vec<String>,
 }
 
-/// Gives a client the token it authenticates with from now on.
+/// Sets the token with which a client authenticates from now on.
 pub fn set_token<C: ClientContext>(
     client: &Client<C>,
     text: &str,
@@ -36,8 +37,8 @@ pub fn set_token<C: ClientContext>(
     subject: &str,
 ) -> Result<(), String> {
     let (text, subject) = (c_string(text)?, c_string(subject)?);
-    let mut words = [0 as c_char; 512];
-    // SAFETY: the client is alive; texts are copied; the buffer has the length that is given.
+    let mut message = [0 as c_char; 512];
+    // SAFETY: the client is alive; texts are copied; the buffer has the length that is passed.
     let code = unsafe {
         native::rd_kafka_oauthbearer_set_token(
             client.native_ptr(),
@@ -46,21 +47,21 @@ pub fn set_token<C: ClientContext>(
             subject.as_ptr(),
             ptr::null_mut(),
             0,
-            words.as_mut_ptr(),
-            words.len(),
+            message.as_mut_ptr(),
+            message.len(),
         )
     };
     if code == Code::RD_KAFKA_RESP_ERR_NO_ERROR {
         return Ok(());
     }
     // SAFETY: the buffer ends with zero.
-    let words = unsafe { CStr::from_ptr(words.as_ptr()) }.to_string_lossy();
-    Err(format!("the token is refused: {words}"))
+    let message = unsafe { CStr::from_ptr(message.as_ptr()) }.to_string_lossy();
+    Err(format!("the Kafka client refuses the token: {message}"))
 }
 
-/// Whether the group has answered a consumer that joins it: since then there is a generation, or an epoch.
+/// Whether the group has answered a consumer that joins it, which gives the consumer a generation or an epoch.
 pub fn has_generation<C: ClientContext>(consumer: &Client<C>) -> bool {
-    // SAFETY: the client is alive; what it gives is ours, and is let go of once it has been read.
+    // SAFETY: the client is alive; the metadata is ours, and destroyed after it has been read.
     unsafe {
         let metadata = native::rd_kafka_consumer_group_metadata(consumer.native_ptr());
         if metadata.is_null() {
@@ -72,26 +73,26 @@ pub fn has_generation<C: ClientContext>(consumer: &Client<C>) -> bool {
     }
 }
 
-/// Topics in the order in which they were asked for.
+/// Describes topics, in the order of `names`.
 pub fn describe_topics<C: ClientContext>(
     client: &Client<C>,
     names: &[&str],
     wait: Duration,
-) -> Result<Vec<Described>, RDKafkaErrorCode> {
+) -> Result<Vec<Description>, RDKafkaErrorCode> {
     let names: Vec<CString> = names.iter().map(|name| c_string(name).unwrap_or_default()).collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let kind = native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
     // SAFETY: the collection copies the names and is destroyed after the call that reads it.
     let event = unsafe {
         let topics = native::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
-        let event = ask(client, kind, wait, |client, options, queue| {
+        let event = request(client, kind, wait, |client, options, queue| {
             native::rd_kafka_DescribeTopics(client, topics, options, queue);
         });
         native::rd_kafka_TopicCollection_destroy(topics);
         event?
     };
-    // SAFETY: the event is an answer to the question above; what it points to lives as long as it does.
-    let mut described: Vec<Described> = unsafe {
+    // SAFETY: the event answers the request above; what it points to lives as long as the event.
+    let mut described: Vec<Description> = unsafe {
         let result = native::rd_kafka_event_DescribeTopics_result(event.0);
         let mut count = 0;
         let topics = native::rd_kafka_DescribeTopics_result_topics(result, &mut count);
@@ -101,22 +102,22 @@ pub fn describe_topics<C: ClientContext>(
     Ok(described)
 }
 
-/// A consumer group, also one that does not exist yet.
+/// Describes a consumer group, also one that does not exist yet.
 pub fn describe_group<C: ClientContext>(
     client: &Client<C>,
     name: &str,
     wait: Duration,
-) -> Result<Described, RDKafkaErrorCode> {
+) -> Result<Description, RDKafkaErrorCode> {
     let group = c_string(name).unwrap_or_default();
     let mut pointers = [group.as_ptr()];
     let kind = native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
     // SAFETY: the name outlives the call, which copies it.
     let event = unsafe {
-        ask(client, kind, wait, |client, options, queue| {
+        request(client, kind, wait, |client, options, queue| {
             native::rd_kafka_DescribeConsumerGroups(client, pointers.as_mut_ptr(), 1, options, queue);
         })?
     };
-    // SAFETY: the event is an answer to the question above; what it points to lives as long as it does.
+    // SAFETY: the event answers the request above; what it points to lives as long as the event.
     unsafe {
         let result = native::rd_kafka_event_DescribeConsumerGroups_result(event.0);
         let mut count = 0;
@@ -124,13 +125,13 @@ pub fn describe_group<C: ClientContext>(
         let group = *slice(groups, count).first().ok_or(RDKafkaErrorCode::GroupIdNotFound)?;
         let mut count = 0;
         let allowed = native::rd_kafka_ConsumerGroupDescription_authorized_operations(group, &mut count);
-        Ok(Described {
+        Ok(Description {
             name: name.to_owned(),
             error: code_of(native::rd_kafka_ConsumerGroupDescription_error(group)),
             id: String::new(),
             replicas: Vec::new(),
             members: (0..native::rd_kafka_ConsumerGroupDescription_member_count(group))
-                .map(|place| member_of(native::rd_kafka_ConsumerGroupDescription_member(group, place)))
+                .map(|index| member_of(native::rd_kafka_ConsumerGroupDescription_member(group, index)))
                 .collect(),
             allowed: (!allowed.is_null()).then(|| slice(allowed, count).to_vec()),
         })
@@ -147,23 +148,24 @@ impl Drop for Event {
     }
 }
 
-/// Asks with authorised operations included, and waits for the answer.
+/// Sends a request that includes the authorised operations, and waits for the answer.
 ///
 /// # Safety
-/// `send` must hand the queue to a request of this kind.
-unsafe fn ask<C: ClientContext>(
+/// `send` must pass the queue to a request of this kind.
+unsafe fn request<C: ClientContext>(
     client: &Client<C>,
     kind: native::rd_kafka_admin_op_t,
     wait: Duration,
     send: impl FnOnce(*mut native::rd_kafka_t, *const native::rd_kafka_AdminOptions_t, *mut native::rd_kafka_queue_t),
 ) -> Result<Event, RDKafkaErrorCode> {
     let wait_ms = wait.as_millis().max(1) as c_int;
-    // SAFETY: the client is alive; options and queue are made and destroyed here, and the request answers in time.
+    // SAFETY: the client is alive; options and queue are made and destroyed here, after the request has answered or
+    // timed out.
     unsafe {
         let client = client.native_ptr();
         let options = native::rd_kafka_AdminOptions_new(client, kind);
-        let mut words = [0 as c_char; 256];
-        native::rd_kafka_AdminOptions_set_request_timeout(options, wait_ms, words.as_mut_ptr(), words.len());
+        let mut message = [0 as c_char; 256];
+        native::rd_kafka_AdminOptions_set_request_timeout(options, wait_ms, message.as_mut_ptr(), message.len());
         let refused = native::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
         if !refused.is_null() {
             native::rd_kafka_error_destroy(refused);
@@ -186,7 +188,7 @@ unsafe fn ask<C: ClientContext>(
 
 /// # Safety
 /// `topic` must be alive.
-unsafe fn topic_of(topic: *const native::rd_kafka_TopicDescription_t) -> Described {
+unsafe fn topic_of(topic: *const native::rd_kafka_TopicDescription_t) -> Description {
     // SAFETY: as promised; lists belong to the topic.
     unsafe {
         let (mut partition_count, mut allowed_count) = (0, 0);
@@ -197,7 +199,7 @@ unsafe fn topic_of(topic: *const native::rd_kafka_TopicDescription_t) -> Describ
             native::rd_kafka_TopicPartitionInfo_replicas(*partition, &mut count);
             count
         };
-        Described {
+        Description {
             name: CStr::from_ptr(native::rd_kafka_TopicDescription_name(topic)).to_string_lossy().into_owned(),
             error: code_of(native::rd_kafka_TopicDescription_error(topic)),
             id: id_of(native::rd_kafka_TopicDescription_topic_id(topic)),
@@ -208,7 +210,7 @@ unsafe fn topic_of(topic: *const native::rd_kafka_TopicDescription_t) -> Describ
     }
 }
 
-/// As Kafka's tools write it.
+/// The identifier as Kafka's tools write it.
 ///
 /// # Safety
 /// `id` must be null or alive.
@@ -225,7 +227,7 @@ unsafe fn id_of(id: *const native::rd_kafka_Uuid_t) -> String {
     }
 }
 
-/// The name of a member, its own if it has one, and its host.
+/// A member's name (its own if it has one) and host.
 ///
 /// # Safety
 /// `member` must be alive.
@@ -252,12 +254,12 @@ unsafe fn code_of(error: *const native::rd_kafka_error_t) -> Option<RDKafkaError
 }
 
 /// # Safety
-/// `first` must be null or point to so many.
+/// `first` must be null or point to `count` items.
 unsafe fn slice<'a, T>(first: *const T, count: usize) -> &'a [T] {
     // SAFETY: as promised.
     if first.is_null() { &[] } else { unsafe { std::slice::from_raw_parts(first, count) } }
 }
 
 fn c_string(text: &str) -> Result<CString, String> {
-    CString::new(text).map_err(|_| "a text with a zero byte".to_owned())
+    CString::new(text).map_err(|_| "the text contains a zero byte".to_owned())
 }

@@ -1,21 +1,21 @@
-//! Which partitioner the producers of a topic use: a sample of keys, oldest and latest of each partition, shows where they
-//! were placed.
+//! Which partitioner the producers of a topic use. A sample of keys, the oldest and the latest of each partition, shows
+//! where they were placed.
 
-use super::client::{Logging, consumer_config, make, stop};
 use super::inspect::{Finding, Verdict};
-use super::{Failure, KafkaSettings};
+use crate::kafka::client::{Logging, consumer_config, make, stop};
+use crate::kafka::{Failure, KafkaSettings};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 
-/// From both ends: a producer that was replaced has left its keys among the oldest.
+/// Records of each partition, from both ends: the keys of a producer that was replaced are among the oldest.
 const OLDEST: usize = 150;
 const LATEST: usize = 150;
 const POLL: Duration = Duration::from_millis(100);
 
-/// A way to place keys: its name in the settings, and the partition of a key among so many.
+/// A partitioner: its name in the settings, and the function from a key and the number of partitions to the partition.
 #[derive(Clone, Copy)]
 pub struct Placement {
     pub name: &'static str,
@@ -27,9 +27,9 @@ pub struct Placement {
 struct Sample {
     keys: usize,
     without_key: usize,
-    /// Keys that are where each placement puts them.
+    /// By placement, the number of keys in the partition that it chooses.
     fitting: Vec<usize>,
-    /// Keys that are where none puts them.
+    /// Keys in a partition that no placement chooses.
     strange: usize,
 }
 
@@ -60,19 +60,19 @@ pub fn partitioner(
 ) -> Result<Finding, Failure> {
     let about = format!("partitioner of {topic}");
     if partitions < 2 {
-        return Ok(Finding::new(about, Verdict::Well, "one partition: every key belongs there"));
+        return Ok(Finding::new(about, Verdict::Ok, "one partition, so any partitioner fits"));
     }
     let mut config = consumer_config(settings);
-    // librdkafka wants a group even where it is not joined. Open transactions do not matter here.
+    // librdkafka needs a group even where it is not joined. Open transactions do not matter here.
     config.set("group.id", &settings.group).set("isolation.level", "read_uncommitted");
     config.set("queued.max.messages.kbytes", "4096").set("fetch.message.max.bytes", "65536");
     let consumer = make::<BaseConsumer<Logging>>(settings, &config, Logging, "the Kafka consumer")?;
     let mut sample = Sample::default();
-    // Oldest and latest of a short partition are the same records.
+    // The oldest and the latest records of a short partition are the same.
     let mut next = vec![0; partitions as usize];
     let mut is_whole = true;
     for (from, count) in [(Offset::Beginning, OLDEST), (Offset::OffsetTail(LATEST as i64), LATEST)] {
-        is_whole &= take(&consumer, (topic, partitions), from, count, deadline, &mut |record| {
+        is_whole &= read(&consumer, (topic, partitions), from, count, deadline, &mut |record| {
             let (partition, offset) = (record.partition() as u32, record.offset());
             if offset >= next[partition as usize] {
                 next[partition as usize] = offset + 1;
@@ -81,14 +81,14 @@ pub fn partitioner(
         })?;
     }
     if sample == Sample::default() && !is_whole {
-        return Ok(Finding::new(about, Verdict::Warning, "not sampled: no record came in time"));
+        return Ok(Finding::new(about, Verdict::Warning, "not sampled: no record arrived in time"));
     }
-    let (verdict, words) = judge(&sample, placements, &settings.partitioner);
-    Ok(Finding::new(about, verdict, words))
+    let (verdict, message) = judge(&sample, placements, &settings.partitioner);
+    Ok(Finding::new(about, verdict, message))
 }
 
-/// Hands over so many records of each partition, or what there is. False if the time was too short.
-fn take(
+/// Passes up to `count` records of each partition to `keep`. Returns false if the time was too short.
+fn read(
     consumer: &BaseConsumer<Logging>,
     (topic, partitions): (&str, u32),
     from: Offset,
@@ -118,7 +118,7 @@ fn take(
                 }
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => left[partition as usize] = 0,
-            // Logged by the client, which goes on by itself; what does not come in time is not in the sample.
+            // Logged by the client, which retries by itself; records that arrive too late are not in the sample.
             Some(Err(_)) | None => {}
         }
     }
@@ -128,9 +128,10 @@ fn take(
 fn judge(sample: &Sample, placements: &[Placement], configured: &str) -> (Verdict, String) {
     let keys = sample.keys;
     if keys == 0 {
-        let none = if sample.without_key > 0 { "no record of the sample has a key" } else { "no records to judge by" };
-        let verdict = if sample.without_key > 0 { Verdict::Warning } else { Verdict::Well };
-        return (verdict, format!("{none}; configured is {configured}"));
+        let none =
+            if sample.without_key > 0 { "no record of the sample has a key" } else { "the topic has no records" };
+        let verdict = if sample.without_key > 0 { Verdict::Warning } else { Verdict::Ok };
+        return (verdict, format!("{none}; {configured} is configured"));
     }
     let all_fit: Vec<&str> = placements
         .iter()
@@ -144,29 +145,29 @@ fn judge(sample: &Sample, placements: &[Placement], configured: &str) -> (Verdic
     };
     if all_fit.contains(&configured) {
         return (
-            Verdict::Well,
-            format!("{configured}: all {keys} keys of the sample are where it puts them{without_key}"),
+            Verdict::Ok,
+            format!("{configured}: all {keys} keys of the sample are in the partitions that it chooses{without_key}"),
         );
     }
     let found = match all_fit.first() {
-        Some(fits) => format!("all {keys} keys of the sample are where {fits} puts them"),
+        Some(fits) => format!("all {keys} keys of the sample are in the partitions that {fits} chooses"),
         None => {
             let fitting = placements.iter().zip(&sample.fitting);
             let parts: Vec<String> =
-                fitting.map(|(placement, count)| format!("{count} are where {} puts them", placement.name)).collect();
-            format!("mixed: of {keys} keys of the sample {}, {} where neither does", parts.join(", "), sample.strange)
+                fitting.map(|(placement, count)| format!("{count} fit {}", placement.name)).collect();
+            format!("mixed: of {keys} keys of the sample, {}, and {} fit neither", parts.join(", "), sample.strange)
         }
     };
     match (configured, all_fit.first()) {
-        ("any", _) => (Verdict::Well, format!("any, so it is not checked; {found}{without_key}")),
+        ("any", _) => (Verdict::Ok, format!("any is configured, so it is not checked; {found}{without_key}")),
         (_, Some(fits)) => {
-            let remedy = format!("and `partitioner` of [kafka] is {configured}. Set it to {fits:?}");
-            (Verdict::Wrong, format!("{found}, {remedy}{without_key}"))
+            let remedy = format!("but `partitioner` of [kafka] is {configured}. Set it to {fits:?}");
+            (Verdict::Error, format!("{found}, {remedy}{without_key}"))
         }
         (_, None) => {
-            let remedy = "All events of a customer must be in one partition. Write the topic anew with one partitioner, or, if \
-                          they are in one although placed in some other way, set `partitioner` of [kafka] to \"any\"";
-            (Verdict::Wrong, format!("{found}{without_key}. {remedy}"))
+            let remedy = "All events of a customer must be in one partition. Write the topic again with one partitioner, or, if \
+                          another partitioner has placed them so, set `partitioner` of [kafka] to \"any\"";
+            (Verdict::Error, format!("{found}{without_key}. {remedy}"))
         }
     }
 }
@@ -191,29 +192,32 @@ mod tests {
     #[test]
     fn a_sample_names_its_partitioner() {
         let first = sample(&[(&[1, 2], 1), (&[3, 4], 3), (&[5, 5], 5)]);
-        assert_eq!(judge(&first, &PLACEMENTS, "first").0, Verdict::Well);
-        let (verdict, words) = judge(&first, &PLACEMENTS, "last");
-        assert_eq!(verdict, Verdict::Wrong);
-        assert!(words.contains("where first puts them") && words.contains("Set it to \"first\""), "{words}");
-        assert_eq!(judge(&first, &PLACEMENTS, "any").0, Verdict::Well);
+        assert_eq!(judge(&first, &PLACEMENTS, "first").0, Verdict::Ok);
+        let (verdict, message) = judge(&first, &PLACEMENTS, "last");
+        assert_eq!(verdict, Verdict::Error);
+        assert!(
+            message.contains("partitions that first chooses") && message.contains("Set it to \"first\""),
+            "{message}"
+        );
+        assert_eq!(judge(&first, &PLACEMENTS, "any").0, Verdict::Ok);
     }
 
     #[test]
-    fn a_mix_is_wrong_whatever_is_configured() {
+    fn a_mix_is_an_error_whatever_is_configured() {
         let mixed = sample(&[(&[1, 2], 1), (&[3, 4], 4), (&[5, 6], 9)]);
         for configured in ["first", "last"] {
-            let (verdict, words) = judge(&mixed, &PLACEMENTS, configured);
-            assert_eq!(verdict, Verdict::Wrong);
+            let (verdict, message) = judge(&mixed, &PLACEMENTS, configured);
+            assert_eq!(verdict, Verdict::Error);
             assert!(
-                words.contains("of 3 keys of the sample 1 are where first") && words.contains("1 where neither"),
-                "{words}"
+                message.contains("of 3 keys of the sample, 1 fit first") && message.contains("1 fit neither"),
+                "{message}"
             );
         }
     }
 
     #[test]
-    fn nothing_to_judge_by_is_no_fault() {
-        assert_eq!(judge(&Sample::default(), &PLACEMENTS, "first").0, Verdict::Well);
+    fn a_topic_without_records_is_no_error() {
+        assert_eq!(judge(&Sample::default(), &PLACEMENTS, "first").0, Verdict::Ok);
         let mut without = Sample::default();
         without.add(&PLACEMENTS, None, 0, 10);
         assert_eq!(judge(&without, &PLACEMENTS, "first").0, Verdict::Warning);

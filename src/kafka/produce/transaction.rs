@@ -1,15 +1,14 @@
-//! Writing: one function sends a transaction, begin to commit, and knows only one good end.
+//! Sends one transaction, from begin to commit. There is only one good end.
 //!
-//! Any other end (an error, a time-out, a connection that broke, an end slower than half of `socket.timeout.ms`, after
-//! which the client may have sent a request twice) is a [`Failure::Rebuild`]: the producer is thrown away, a new one with
-//! the same identity ends what the old one left open, and the shards are rebuilt from the journal, which alone knows what
-//! was committed.
+//! Any other end (an error, a time-out, a broken connection, or an end slower than half of `socket.timeout.ms`, after
+//! which the client may have sent a request twice) is a [`Failure::Rebuild`]: the producer is dropped, a new one with
+//! the same identity ends the transaction that the old one left open, and the shards are rebuilt from the journal,
+//! which alone shows what was committed.
 
-use super::client::{Logging, REQUEST_WAIT, begin_transactions, config, make};
-use super::fate;
-use super::inspect::not_allowed;
-use super::raw::{self, RawRecord};
-use super::{Failure, InputOffset, KafkaSettings, OutRecord, Own, Transaction};
+use crate::kafka::client::{Logging, REQUEST_WAIT, config, init_transactions, make};
+use crate::kafka::error_class::{classify_transaction, not_allowed};
+use crate::kafka::raw::producer::{self as raw, RawRecord};
+use crate::kafka::{Failure, InputOffset, KafkaSettings, OutRecord, Own, Transaction};
 use crate::trial;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -26,38 +25,39 @@ use std::time::{Duration, Instant};
 
 /// Half of `socket.timeout.ms`.
 const GOOD_END_MAX: Duration = Duration::from_secs(5);
-/// Events heard at once; a poll hears one.
+/// Events served at once; a poll serves one.
 const EVENTS_SERVED: usize = 8;
-/// What is known at once.
+/// Enough for an answer that the client already has.
 const CAUSE_WAIT: Duration = Duration::from_millis(500);
-/// After so long a flush looks whether it can still succeed.
+/// A flush checks after this time whether it can still succeed.
 const FLUSH_SLICE: Duration = Duration::from_millis(50);
-/// Below the session time-out of the group, so that a lost worker's transaction is over when its shards move.
+/// Below the session time-out of the group, so that a lost worker's transaction has ended when its shards move.
 const TRANSACTION_TIMEOUT_MS: u32 = 10_000;
 
-/// Why a transaction was not published, or may not have been.
+/// Why a transaction was not published, or may not have been published.
 pub enum Refusal {
-    /// The group's member has got another epoch in between. Nothing was published; it can be sent again with a new proof.
+    /// The epoch of the group's member has changed in between. Nothing was published; the transaction can be sent again
+    /// with a new proof of membership.
     Epoch(String),
     Failed(Failure),
 }
 
-/// Where a transaction stands, in the order of [`super::TRANSACTION_STEPS`].
+/// The step of a transaction, in the order of [`crate::kafka::TRANSACTION_STEPS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Begin,
     Write,
     Offsets,
     Commit,
-    /// Committed as it seems, but a connection broke meanwhile.
+    /// The commit succeeded, but a connection broke during the transaction.
     Connection,
-    /// It took too long.
+    /// The commit succeeded, but the transaction took too long.
     Slow,
-    /// The group knows another epoch of this member, or none.
+    /// The group has another epoch of this member, or none.
     Member,
 }
 
-/// A producer with an open door to the transaction coordinator.
+/// A producer that is registered at the transaction coordinator.
 pub struct Publisher {
     producer: Arc<BaseProducer<Deliveries>>,
     topics: [CString; Own::ALL.len()],
@@ -65,7 +65,7 @@ pub struct Publisher {
     step: Cell<Step>,
 }
 
-/// Keeps what the client reports during a transaction: why a record could not be written, and broken connections.
+/// What the client reports during a transaction: why a record could not be written, and broken connections.
 #[derive(Default)]
 struct Deliveries {
     failure: Mutex<Option<(RDKafkaErrorCode, String)>>,
@@ -97,12 +97,12 @@ impl ProducerContext for Deliveries {
     }
 }
 
-fn keep_first<T>(place: &Mutex<Option<T>>, first: T) {
-    place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(first);
+fn keep_first<T>(slot: &Mutex<Option<T>>, first: T) {
+    slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(first);
 }
 
-fn take<T>(place: &Mutex<Option<T>>) -> Option<T> {
-    place.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+fn remove<T>(slot: &Mutex<Option<T>>) -> Option<T> {
+    slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
 }
 
 impl Publisher {
@@ -117,7 +117,7 @@ impl Publisher {
             .set("compression.type", "lz4")
             .set("queue.buffering.max.messages", "1000000");
         let producer = make(settings, &config, Deliveries::default(), "the Kafka producer")?;
-        begin_transactions(&producer, transactional_id, REQUEST_WAIT)?;
+        init_transactions(&producer, transactional_id, REQUEST_WAIT)?;
         let topics = Own::ALL.map(|topic| {
             CString::new(settings.topics.name(topic)).expect("topic names are checked when topics are made")
         });
@@ -125,7 +125,7 @@ impl Publisher {
         Ok(Self { producer, topics, transactional_id, step: Cell::new(Step::Begin) })
     }
 
-    /// How far the last transaction came.
+    /// The step at which the last transaction ended.
     pub fn step(&self) -> Step {
         self.step.get()
     }
@@ -136,17 +136,17 @@ impl Publisher {
         inputs: &[String],
         group: &ConsumerGroupMetadata,
     ) -> Result<(), Refusal> {
-        // What happened between transactions does not matter to this one.
+        // What was reported between transactions does not concern this one.
         self.serve();
-        take(&self.producer.context().broken);
-        take(&self.producer.context().failure);
+        remove(&self.producer.context().broken);
+        remove(&self.producer.context().failure);
         let started = Instant::now();
         self.send(transaction, inputs, group)?;
         self.serve();
-        let rebuild = |words| Err(Refusal::Failed(Failure::Rebuild(words)));
+        let rebuild = |message| Err(Refusal::Failed(Failure::Rebuild(message)));
         self.step.set(Step::Connection);
-        if let Some(words) = take(&self.producer.context().broken) {
-            return rebuild(format!("a connection broke during a transaction: {words}"));
+        if let Some(reason) = remove(&self.producer.context().broken) {
+            return rebuild(format!("a connection broke during a transaction: {reason}"));
         }
         match started.elapsed() {
             elapsed if elapsed < GOOD_END_MAX => Ok(()),
@@ -157,7 +157,7 @@ impl Publisher {
         }
     }
 
-    /// Hears what the client has to say: logs, errors, failed records.
+    /// Serves the client's events: logs, errors, failed records.
     fn serve(&self) {
         for _ in 0..EVENTS_SERVED {
             self.producer.poll(Duration::ZERO);
@@ -171,7 +171,7 @@ impl Publisher {
         group: &ConsumerGroupMetadata,
     ) -> Result<(), Refusal> {
         self.step.set(Step::Begin);
-        self.producer.begin_transaction().map_err(failed("begin of a transaction"))?;
+        self.producer.begin_transaction().map_err(failed("a transaction cannot be begun"))?;
         self.step.set(Step::Write);
         tracing::trace!(target: "shoal::transaction", records = transaction.records.len(), "begun");
         trial::crash_point("transaction/begun");
@@ -187,37 +187,39 @@ impl Publisher {
         tracing::trace!(target: "shoal::transaction", "offsets sent");
         trial::crash_point("transaction/offsets-sent");
         self.step.set(Step::Commit);
-        raw::commit_transaction(&self.producer, REQUEST_WAIT).map_err(|(code, words)| {
-            Refusal::Failed(fate::of_transaction(code, format!("commit of a transaction: {words}")))
+        raw::commit_transaction(&self.producer, REQUEST_WAIT).map_err(|(code, message)| {
+            Refusal::Failed(classify_transaction(code, format!("a transaction cannot be committed: {message}")))
         })?;
         tracing::trace!(target: "shoal::transaction", "committed");
         trial::crash_point("transaction/ended");
         Ok(())
     }
 
-    /// Why records were not written: often they are only said to be purged, and the cause is told with the next step.
+    /// Why records were not written. Often they are only reported as purged, and the next step returns the cause.
     fn cause(&self, failure: Failure, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> Failure {
-        let Failure::Rebuild(words) = failure else { return failure };
+        let Failure::Rebuild(message) = failure else { return failure };
         match self.producer.send_offsets_to_transaction(offsets, group, CAUSE_WAIT) {
             Err(error) => self
-                .refused_right(&error, "Write on one of our topics")
-                .unwrap_or_else(|| failure_of(&format!("{words}; the next step"), &error)),
-            Ok(()) => Failure::Rebuild(words),
+                .refused_right(&error, "Write on one of its own topics")
+                .unwrap_or_else(|| failure_of(&format!("{message}; the next step"), &error)),
+            Ok(()) => Failure::Rebuild(message),
         }
     }
 
-    /// A right that was taken away while we run; the error does not say of which topic.
+    /// A right that was revoked while the process runs; the error does not name the topic.
     fn refused_right(&self, error: &KafkaError, right_on_topics: &str) -> Option<Failure> {
         let right = match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::TopicAuthorizationFailed) => right_on_topics,
-            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "Read on our group",
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "Read on the consumer group",
             Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
                 return Some(Failure::Stop(not_allowed("Write", "transactional id", &self.transactional_id)));
             }
             _ => return None,
         };
-        let words = format!("Kafka does not allow us {right} any more; `shoal check --connect` names what is missing");
-        Some(Failure::Stop(words))
+        let message = format!(
+            "Kafka denies Shoal {right}, which it allowed before; `shoal check --connect` names the missing right"
+        );
+        Some(Failure::Stop(message))
     }
 
     fn produce(&self, record: &OutRecord<'_>, transaction: &Transaction<'_>) -> Result<(), Failure> {
@@ -225,12 +227,12 @@ impl Publisher {
         let raw = RawRecord { topic, partition: record.partition, key: record.key, value: record.value };
         let headers = transaction.headers[record.headers.clone()].iter().map(|header| (header.name, header.value));
         raw::produce(&self.producer, &raw, headers).map_err(|code| {
-            let words = format!("a record for {}[{}] was refused: {code}", topic.to_string_lossy(), record.partition);
-            fate::of_transaction(code, words)
+            let topic = topic.to_string_lossy();
+            classify_transaction(code, format!("a record for {topic}[{}] was refused: {code}", record.partition))
         })
     }
 
-    /// A member whose epoch has moved on is not a zombie. If the transaction ends well, with nothing in it, it may try again.
+    /// A member whose epoch has changed is not a zombie. If the transaction can be aborted, it may be sent again.
     fn refused_offsets(&self, error: &KafkaError) -> Refusal {
         let is_epoch = matches!(
             error.rdkafka_error_code(),
@@ -243,11 +245,11 @@ impl Publisher {
             return Refusal::Epoch(error.to_string());
         }
         let refused = self.refused_right(error, "Read on one of the inputs");
-        Refusal::Failed(refused.unwrap_or_else(|| failure_of("offsets of a transaction", error)))
+        Refusal::Failed(refused.unwrap_or_else(|| failure_of("the offsets of a transaction were refused", error)))
     }
 
-    /// Waits until the broker has acknowledged every record. Failed ones are reported as events, which nobody serves
-    /// during the raw flush, and nothing is sent any more by a producer that was fenced: so it is cut into slices.
+    /// Waits until the broker has acknowledged every record. The flush is cut into slices: failed records are reported
+    /// as events, which are not served during the raw flush, and a producer that was fenced sends nothing any more.
     fn flush(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + GOOD_END_MAX;
         loop {
@@ -256,11 +258,11 @@ impl Publisher {
                 return Ok(());
             }
             self.serve();
-            if let Some((code, words)) = take(&self.producer.context().failure) {
-                return Err(fate::of_transaction(code, format!("a record was not written: {words}")));
+            if let Some((code, message)) = remove(&self.producer.context().failure) {
+                return Err(classify_transaction(code, format!("a record was not written: {message}")));
             }
-            if let Some((code, words)) = self.producer.client().fatal_error() {
-                return Err(fate::of_transaction(code, format!("records cannot be written: {words}")));
+            if let Some((code, message)) = self.producer.client().fatal_error() {
+                return Err(classify_transaction(code, format!("records cannot be written: {message}")));
             }
             if Instant::now() > deadline {
                 return flushed.map_err(Failure::Rebuild);
@@ -275,7 +277,7 @@ fn failed(what: &'static str) -> impl FnOnce(KafkaError) -> Refusal {
 
 fn failure_of(what: &str, error: &KafkaError) -> Failure {
     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-    fate::of_transaction(code, format!("{what}: {error}"))
+    classify_transaction(code, format!("{what}: {error}"))
 }
 
 fn offset_list(offsets: &[InputOffset], inputs: &[String]) -> Result<TopicPartitionList, Failure> {
@@ -286,7 +288,7 @@ fn offset_list(offsets: &[InputOffset], inputs: &[String]) -> Result<TopicPartit
             input.partition as i32,
             Offset::Offset(input.offset),
         )
-        .map_err(|error| Failure::Stop(format!("offset {}: {error}", input.offset)))?;
+        .map_err(|error| Failure::Stop(format!("offset {} of input {}: {error}", input.offset, input.topic)))?;
     }
     Ok(list)
 }

@@ -1,13 +1,14 @@
-//! What the broker is asked about the inputs now and then: is one silent, has one got more partitions, is one gone?
+//! Requests about the inputs at regular intervals: is a topic silent, has it got more partitions, was it deleted?
 //!
-//! *Silent*: no record for as long as `hold_time_when_silent` says. A source that has stopped sending must not look like
-//! customers who have stopped coming. One worker sees a part of the partitions only, so a small thread asks, once a second,
-//! for the first record since then in any of them. It asks with a client of its own kind, and may wait for an answer.
+//! A topic is *silent* if it has had no record for as long as `hold_time_when_silent` says. A source that has stopped
+//! sending must not look like customers who have stopped coming. One worker reads only some of the partitions, so a
+//! thread requests once a second, for all partitions, the first record of that time. The thread may wait for the
+//! answer.
 
-use super::client::{Logging, stop};
-use super::fate;
-use super::inbox::Inbox;
-use super::{Failure, KafkaSettings};
+use crate::kafka::client::{Logging, stop};
+use crate::kafka::error_class::{grown_topic, is_unknown_topic};
+use crate::kafka::inbox::Inbox;
+use crate::kafka::{Failure, KafkaSettings};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
@@ -16,21 +17,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(1);
 const ANSWER_WAIT: Duration = Duration::from_secs(3);
-/// Rounds from one question for partitions to the next.
-const ROUNDS: u32 = 5;
-/// A topic that does not exist so often in turn is gone: a broker that has just started may not know all.
-const GONE: u32 = 2;
+/// The number of partitions is requested once in this number of rounds.
+const PARTITION_ROUNDS: u32 = 5;
+/// A topic that is missing this often in succession was deleted: a broker that has just started may not know all
+/// topics.
+const MISSING_MAX: u32 = 2;
 
-/// What is known of the inputs, and the thread that asks.
+/// What is known of the inputs, and the thread that sends the requests.
 pub struct Survey {
-    topics: Arc<Vec<Topic>>,
+    topics: Arc<Vec<SurveyedTopic>>,
     stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Topic {
+struct SurveyedTopic {
     name: String,
     /// At the start.
     partitions: u32,
@@ -48,18 +50,18 @@ impl Survey {
     ) -> Result<Self, Failure> {
         let topic = |name: &String| {
             let hold_ms = settings.hold_time_when_silent.get(name).map(|hold| hold.0);
-            // Until the broker has said something else.
-            Topic { name: name.clone(), partitions, hold_ms, is_silent: AtomicBool::new(hold_ms.is_some()) }
+            // Silent until the broker has answered otherwise.
+            SurveyedTopic { name: name.clone(), partitions, hold_ms, is_silent: AtomicBool::new(hold_ms.is_some()) }
         };
         let topics: Arc<Vec<_>> = Arc::new(settings.inputs.iter().map(topic).collect());
         let stopped = Arc::new(AtomicBool::new(false));
-        let asking = Asking {
+        let surveyor = Surveyor {
             topics: Arc::clone(&topics),
             stopped: Arc::clone(&stopped),
             client: Arc::clone(client),
             inbox: Arc::clone(inbox),
         };
-        let thread = std::thread::Builder::new().name("kafka-survey".into()).spawn(move || asking.run());
+        let thread = std::thread::Builder::new().name("kafka-survey".into()).spawn(move || surveyor.run());
         let thread = thread.map_err(stop("the surveying thread cannot be started"))?;
         Ok(Self { topics, stopped, thread: Some(thread) })
     }
@@ -69,16 +71,16 @@ impl Survey {
     }
 }
 
-/// What the thread works on.
-struct Asking {
-    topics: Arc<Vec<Topic>>,
+/// The thread's side.
+struct Surveyor {
+    topics: Arc<Vec<SurveyedTopic>>,
     stopped: Arc<AtomicBool>,
     client: Arc<BaseConsumer<Logging>>,
     inbox: Arc<Inbox>,
 }
 
-impl Asking {
-    /// While the broker does not answer everything stays as it was.
+impl Surveyor {
+    /// While the broker does not answer, nothing changes.
     fn run(self) {
         let mut missed = vec![0; self.topics.len()];
         for round in 0.. {
@@ -86,31 +88,40 @@ impl Asking {
                 if self.stopped.load(Ordering::Acquire) {
                     return;
                 }
-                topic.ask_for_silence(&self.client);
-                if round % ROUNDS == 0
-                    && let Some(failure) = topic.ask_for_partitions(&self.client, missed)
+                topic.check_silence(&self.client);
+                if round % PARTITION_ROUNDS == 0
+                    && let Some(failure) = topic.check_partitions(&self.client, missed)
                 {
                     self.inbox.push(Err(failure));
                     return;
                 }
             }
-            std::thread::park_timeout(ASK_AGAIN);
+            std::thread::park_timeout(INTERVAL);
         }
     }
 }
 
-impl Topic {
-    fn ask_for_silence(&self, client: &BaseConsumer<Logging>) {
+impl SurveyedTopic {
+    fn check_silence(&self, client: &BaseConsumer<Logging>) {
         let Some(hold_ms) = self.hold_ms else { return };
         match self.has_record_since(client, hold_ms) {
             Ok(has_record) => {
                 let was_silent = self.is_silent.swap(!has_record, Ordering::AcqRel);
                 if was_silent == has_record {
-                    let state = if has_record { "has records again" } else { "is silent: time is held back" };
-                    tracing::info!(target: "kafka", hold_ms, "the topic {} {state}", self.name);
+                    let topic = &self.name;
+                    if has_record {
+                        tracing::info!(target: "kafka", topic, "an input topic has records again; time passes");
+                    } else {
+                        tracing::info!(target: "kafka", topic, hold_ms, "an input topic is silent; time is held back");
+                    }
                 }
             }
-            Err(error) => tracing::debug!(target: "kafka", "is {} silent? {error}; asking again", self.name),
+            Err(error) => tracing::debug!(
+                target: "kafka",
+                topic = self.name,
+                %error,
+                "it is not known whether an input topic is silent; retrying"
+            ),
         }
     }
 
@@ -127,17 +138,20 @@ impl Topic {
         Ok(elements.iter().any(|found| matches!(found.offset(), Offset::Offset(_))))
     }
 
-    fn ask_for_partitions(&self, client: &BaseConsumer<Logging>, missed: &mut u32) -> Option<Failure> {
+    fn check_partitions(&self, client: &BaseConsumer<Logging>, missed: &mut u32) -> Option<Failure> {
         let metadata = client.fetch_metadata(Some(&self.name), ANSWER_WAIT).ok()?;
         let found = metadata.topics().iter().find(|topic| topic.name() == self.name)?;
         let partitions = found.partitions().len() as u32;
         if partitions > self.partitions {
-            return Some(fate::of_growth(&self.name, self.partitions, partitions));
+            return Some(grown_topic(&self.name, self.partitions, partitions));
         }
-        let is_missing = found.error().is_some_and(|error| fate::is_unknown_topic(error.into()));
+        let is_missing = found.error().is_some_and(|error| is_unknown_topic(error.into()));
         *missed = if is_missing { *missed + 1 } else { 0 };
-        (*missed >= GONE).then(|| {
-            Failure::Stop(format!("the input topic {} does not exist any more; was it deleted by mistake?", self.name))
+        (*missed >= MISSING_MAX).then(|| {
+            Failure::Stop(format!(
+                "the input topic {} does not exist any more. Check whether it was deleted by mistake",
+                self.name
+            ))
         })
     }
 }

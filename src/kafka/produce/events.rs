@@ -1,10 +1,8 @@
-//! Writing events into an input topic: key, partitioner and the event's own time as timestamp, as Shoal expects them.
+//! Writes events into an input topic with the key, partitioner and timestamp that Shoal expects: `shoal produce`.
 
-use super::client::{Logging, REQUEST_WAIT, config, make, stop};
-use super::connect::reach;
-use super::inspect::{self, PRODUCE_RIGHTS, refuse};
-use super::topics::Admin;
-use super::{Failure, KafkaSettings};
+use crate::kafka::admin::{Admin, PRODUCE_RIGHTS, connect, missing_rights, refuse};
+use crate::kafka::client::{Logging, REQUEST_WAIT, config, make, stop};
+use crate::kafka::{Failure, KafkaSettings};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
@@ -13,7 +11,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// An event on its way into Kafka.
+/// An event to be written into Kafka.
 #[derive(Clone, Copy, Debug)]
 pub struct ProducedEvent<'a> {
     /// The customer id.
@@ -23,11 +21,11 @@ pub struct ProducedEvent<'a> {
     pub value: &'a [u8],
 }
 
-/// An open door into one topic.
-pub struct Producing {
+/// Writes events into one topic.
+pub struct EventProducer {
     producer: Arc<ThreadedProducer<Deliveries>>,
     topic: String,
-    /// Events before this moment would be deleted at once.
+    /// Retention would delete events before this moment at once.
     oldest: Option<i64>,
     retention: String,
 }
@@ -58,42 +56,43 @@ impl ProducerContext for Deliveries {
     }
 }
 
-impl Producing {
-    /// Checks the topic and opens it.
+impl EventProducer {
+    /// Checks the topic and makes the producer.
     ///
     /// # Errors
     /// If the topic does not exist, stamps records with its own time, or is compacted.
     pub fn open(settings: &KafkaSettings, topic: &str) -> Result<Self, Failure> {
-        reach(settings, REQUEST_WAIT)?;
+        connect(settings, REQUEST_WAIT)?;
         let admin = Admin::new(settings, REQUEST_WAIT)?;
-        let seen = admin.see(&[topic])?.pop().ok_or_else(|| Failure::Stop(format!("no answer about {topic}")))?;
-        if seen.is_missing() {
+        let found = admin.topics(&[topic])?.pop();
+        let found = found.ok_or_else(|| Failure::Stop(format!("Kafka does not describe the topic {topic}")))?;
+        if found.is_missing() {
             return Err(Failure::Stop(format!("the topic {topic} does not exist; create it first")));
         }
-        refuse(inspect::rights("topic", &seen.described, &PRODUCE_RIGHTS).into_iter().collect())?;
-        if seen.setting("message.timestamp.type") == "LogAppendTime" {
+        refuse(missing_rights("topic", &found.description, &PRODUCE_RIGHTS).into_iter().collect())?;
+        if found.setting("message.timestamp.type") == "LogAppendTime" {
             return Err(Failure::Stop(format!(
-                "the topic {topic} stamps records with its own time (message.timestamp.type = LogAppendTime), and events \
-                 must keep theirs; set it to CreateTime"
+                "the topic {topic} replaces the timestamps of records by its own (message.timestamp.type = \
+                 LogAppendTime), and events must keep theirs; set it to CreateTime"
             )));
         }
-        if seen.setting("cleanup.policy").contains("compact") {
+        if found.setting("cleanup.policy").contains("compact") {
             return Err(Failure::Stop(format!(
                 "the topic {topic} is compacted and would keep only the last event of a customer; set cleanup.policy to \
                  delete"
             )));
         }
-        let retention = seen.setting("retention.ms").to_owned();
+        let retention = found.setting("retention.ms").to_owned();
         let oldest = retention.parse::<i64>().ok().filter(|&ms| ms >= 0).map(|ms| wall_clock() - ms);
         Ok(Self { producer: producer(settings)?, topic: topic.to_owned(), oldest, retention })
     }
 
-    /// Queues one event; waits while the queue is full.
+    /// Queues one event. Waits while the queue is full.
     pub fn send(&self, event: ProducedEvent<'_>) -> Result<(), Failure> {
         if let Some(oldest) = self.oldest.filter(|&oldest| event.time < oldest) {
             return Err(Failure::Stop(format!(
-                "the topic {} keeps records for {} ms (retention.ms), so an event of {} ms would be deleted: it is {} ms \
-                 too old. Set retention.ms to -1",
+                "the topic {} keeps records for {} ms (retention.ms), so an event with the time {} would be deleted: it is {} \
+                 ms too old. Set retention.ms to -1",
                 self.topic,
                 self.retention,
                 event.time,
@@ -111,13 +110,13 @@ impl Producing {
         Ok(())
     }
 
-    /// Waits until the broker has everything.
+    /// Waits until the broker has acknowledged all events.
     pub fn finish(self) -> Result<(), Failure> {
         self.producer.flush(REQUEST_WAIT).map_err(stop(format!("writing to {}", self.topic)))?;
         let context = self.producer.context();
         let failure = context.first_failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         failure
-            .map_or(Ok(()), |words| Err(Failure::Stop(format!("an event was not written to {}: {words}", self.topic))))
+            .map_or(Ok(()), |error| Err(Failure::Stop(format!("an event was not written to {}: {error}", self.topic))))
     }
 }
 

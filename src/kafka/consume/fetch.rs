@@ -1,17 +1,18 @@
-//! The live fetch: a plain consumer, in no group, that reads the partitions the worker says, each into its own queue.
+//! The live fetch: a consumer outside the group that reads the partitions which the worker starts, each into its own
+//! queue.
 //!
-//! It is another client than the member of the group (`group`), so a rebalance and the fetch do not get in each other's
-//! way: starting a partition leaves what was fetched of the others where it is, under either group protocol. Each queue
-//! is bounded by librdkafka, which stops fetching a partition while its queue is full.
+//! Starting a partition leaves what was fetched of the others untouched, under either group protocol. librdkafka bounds
+//! each queue: it stops fetching a partition while its queue is full.
 
-use super::client::{Logging, REQUEST_WAIT, consumer_config, make, stop};
-use super::fate;
-use super::inbox::Inbox;
-use super::raw::{PrivateQueue, QueueEvent};
-use super::reader::{KafkaBatch, learn_topic};
-use super::settings::OwnTopics;
-use super::watch::{Answers, Watch, Watching};
-use super::{Batch, ClientReport, Failure, InputOffset, KafkaSettings, Own, PartitionStatus, Position, Topic};
+use super::batch::KafkaBatch;
+use super::metadata::find_leaders;
+use super::watch::{Answers, Watch, WatchContext};
+use crate::kafka::client::{REQUEST_WAIT, consumer_config, make, stop};
+use crate::kafka::error_class::{classify_fetch, classify_request};
+use crate::kafka::inbox::Inbox;
+use crate::kafka::raw::queue::{PrivateQueue, QueueEvent};
+use crate::kafka::settings::OwnTopics;
+use crate::kafka::{Batch, ClientReport, Failure, InputOffset, KafkaSettings, Own, PartitionStatus, Position, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
@@ -19,33 +20,34 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Messages that wait in one partition's queue: librdkafka fetches more only below it.
+/// Number of messages in a partition's queue below which librdkafka fetches more.
 const QUEUED_MESSAGES_MIN: &str = "20000";
-/// And bytes of them, in KiB.
+/// Size in KiB of a partition's queue above which librdkafka fetches no more.
 const QUEUED_KBYTES_MAX: &str = "16384";
-/// Fetches that wait longer would be answered too seldom for live time: see `watch`.
+/// Fetches that wait longer would be answered too rarely for time to pass: see `watch`.
 const FETCH_WAIT_MS_MAX: u32 = 250;
-/// How long a partition that was just started may take to bring something, before it can be started elsewhere.
+/// How long the first answer of a started partition may take, before the partition can be started from another offset.
 const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// One started partition.
 struct Started {
-    queue: PrivateQueue<Watching>,
-    /// Past the last message taken, and past markers if an end was told there.
+    queue: PrivateQueue<WatchContext>,
+    /// Past the last message read, and past markers if the queue reported an end there.
     next: i64,
-    at_end: bool,
-    /// As of the last take.
-    answered: Option<u64>,
+    is_at_end: bool,
+    /// As of the last read.
+    last_answer: Option<u64>,
     answers: Arc<Answers>,
-    /// The fetch from here has brought something. librdkafka fails an assertion when a partition is taken from it that
-    /// it was given again before its fetch had stopped; so what was started is stopped only after this.
+    /// The first fetch from here was answered. librdkafka fails an assertion when a partition is unassigned that was
+    /// assigned again before its fetch had stopped; so a partition is stopped only after its first answer.
     has_answered: bool,
-    /// To be stopped as soon as it has answered; nobody takes from it.
+    /// To be stopped as soon as it has answered; it is no longer read.
     is_idle: bool,
 }
 
 impl Started {
-    /// Appends messages to the batch and notes what else the queue says; how many, and an error if there was one.
+    /// Appends messages to the batch and applies the queue's events. Returns the number of messages, and an error if
+    /// there was one.
     fn drain(
         &mut self,
         wait: Duration,
@@ -53,30 +55,30 @@ impl Started {
         batch: &mut KafkaBatch,
     ) -> (usize, Option<(RDKafkaErrorCode, String)>) {
         let (mut failed, mut end) = (None, None);
-        let taken = self.queue.take(wait, records_max, &mut batch.messages, &mut |event| match event {
+        let count = self.queue.read(wait, records_max, &mut batch.messages, &mut |event| match event {
             QueueEvent::End(offset) => end = Some(offset),
-            QueueEvent::Error { code, words } => failed = failed.take().or(Some((code, words))),
+            QueueEvent::Error { code, message } => failed = failed.take().or(Some((code, message))),
         });
-        self.has_answered |= taken > 0 || end.is_some() || failed.is_some();
-        if taken > 0 {
+        self.has_answered |= count > 0 || end.is_some() || failed.is_some();
+        if count > 0 {
             self.next = batch.messages.offset(batch.len() - 1) + 1;
-            // librdkafka tells an end only when a later fetch comes back empty, so what it knows already is asked for.
-            self.at_end = self.queue.known_end().is_some_and(|known| self.next >= known);
+            // librdkafka reports an end only after a later fetch was empty; what it knows already is requested here.
+            self.is_at_end = self.queue.known_end().is_some_and(|known| self.next >= known);
         }
         if let Some(end) = end.filter(|&end| end >= self.next) {
             // Also past markers, which are no messages.
             self.next = end;
-            self.at_end = true;
+            self.is_at_end = true;
         }
-        (taken, failed)
+        (count, failed)
     }
 }
 
 pub struct Fetcher {
-    // Before the consumer: the queues must be gone when it is destroyed.
+    // Declared before the consumer: the queues must be destroyed before it.
     started: BTreeMap<(Topic, u32), Started>,
     watch: Watch,
-    consumer: Arc<BaseConsumer<Watching>>,
+    consumer: Arc<BaseConsumer<WatchContext>>,
     /// Topics whose leaders the consumer knows.
     known: BTreeSet<Topic>,
     inputs: Vec<String>,
@@ -91,19 +93,19 @@ impl Fetcher {
         if settings.fetch_wait_ms > FETCH_WAIT_MS_MAX {
             return Err(Failure::Stop(format!(
                 "`fetch_wait_ms` of [kafka]: expected at most {FETCH_WAIT_MS_MAX}, found {}: time passes only while fetches \
-                 are answered",
+                 are answered often enough",
                 settings.fetch_wait_ms
             )));
         }
         let mut config = consumer_config(settings);
         config
-            // librdkafka wants a group even where it is not joined.
+            // librdkafka needs a group even where it is not joined.
             .set("group.id", &settings.group)
             .set("queued.min.messages", QUEUED_MESSAGES_MIN)
             .set("queued.max.messages.kbytes", QUEUED_KBYTES_MAX)
-            .set("statistics.interval.ms", Watching::INTERVAL_MS.to_string());
-        let watching = Watching::new(clock);
-        let consumer: Arc<BaseConsumer<Watching>> = make(settings, &config, watching, "the Kafka consumer")?;
+            .set("statistics.interval.ms", WatchContext::INTERVAL_MS.to_string());
+        let watching = WatchContext::new(clock);
+        let consumer: Arc<BaseConsumer<WatchContext>> = make(settings, &config, watching, "the Kafka consumer")?;
         let mut fetcher = Self {
             started: BTreeMap::new(),
             watch: Watch::spawn(Arc::clone(&consumer))?,
@@ -115,14 +117,14 @@ impl Fetcher {
             clock,
         };
         let inputs = (0..settings.inputs.len() as u16).map(Topic::Input);
-        inputs.chain([Topic::Own(Own::Control)]).try_for_each(|topic| fetcher.learn(topic))?;
+        inputs.chain([Topic::Own(Own::Control)]).try_for_each(|topic| fetcher.find_leaders(topic))?;
         Ok(fetcher)
     }
 
     /// Lets the consumer find the leaders of a topic that is new to it.
-    fn learn(&mut self, topic: Topic) -> Result<(), Failure> {
+    fn find_leaders(&mut self, topic: Topic) -> Result<(), Failure> {
         if !self.known.contains(&topic) {
-            learn_topic(&self.consumer, self.name(topic))?;
+            find_leaders(&self.consumer, self.name(topic))?;
             self.known.insert(topic);
         }
         Ok(())
@@ -140,7 +142,7 @@ impl Fetcher {
         if positions.is_empty() {
             return Ok(());
         }
-        positions.iter().try_for_each(|position| self.learn(position.topic))?;
+        positions.iter().try_for_each(|position| self.find_leaders(position.topic))?;
         let again = positions.iter().map(|position| (position.topic, position.partition));
         let again: Vec<_> = again.filter(|key| self.started.contains_key(key)).collect();
         again.iter().try_for_each(|key| self.await_answer(key))?;
@@ -154,9 +156,9 @@ impl Fetcher {
             let started = Started {
                 queue: PrivateQueue::new(&self.consumer, &name, partition, inbox),
                 next: offset,
-                at_end: false,
-                answered: None,
-                answers: self.consumer.context().follow(&name, partition),
+                is_at_end: false,
+                last_answer: None,
+                answers: self.consumer.context().watch(&name, partition),
                 has_answered: false,
                 is_idle: false,
             };
@@ -185,12 +187,12 @@ impl Fetcher {
 
     /// Takes the idle partitions that have answered away from the consumer; the others stay until they have.
     pub fn stop_idle(&mut self) {
-        let mut thrown_away = KafkaBatch::default();
+        let mut discarded = KafkaBatch::default();
         let mut ready = Vec::new();
         for (key, started) in self.started.iter_mut().filter(|(_, started)| started.is_idle) {
             if !started.has_answered && !started.queue.is_empty() {
-                started.drain(Duration::ZERO, 1, &mut thrown_away);
-                thrown_away.clear();
+                started.drain(Duration::ZERO, 1, &mut discarded);
+                discarded.clear();
             }
             if started.has_answered {
                 ready.push(*key);
@@ -201,14 +203,16 @@ impl Fetcher {
 
     fn await_answer(&mut self, key: &(Topic, u32)) -> Result<(), Failure> {
         let Some(started) = self.started.get_mut(key) else { return Ok(()) };
-        let mut thrown_away = KafkaBatch::default();
+        let mut discarded = KafkaBatch::default();
         let deadline = Instant::now() + FIRST_ANSWER_WAIT;
         while !started.has_answered {
-            started.drain(Duration::from_millis(20), 1, &mut thrown_away);
-            thrown_away.clear();
+            started.drain(Duration::from_millis(20), 1, &mut discarded);
+            discarded.clear();
             if Instant::now() > deadline {
+                let (name, partition) = (self.name(key.0), key.1);
                 return Err(Failure::Rebuild(format!(
-                    "{key:?} was to be read from another offset, and its broker has not answered for {FIRST_ANSWER_WAIT:?}"
+                    "{name}[{partition}] cannot be read from another offset: its broker has not answered the first fetch \
+                     within {FIRST_ANSWER_WAIT:?}"
                 )));
             }
         }
@@ -222,11 +226,11 @@ impl Fetcher {
         let mut list = TopicPartitionList::new();
         for key in keys {
             self.started.remove(key);
-            self.consumer.context().forget(self.name(key.0), key.1);
+            self.consumer.context().unwatch(self.name(key.0), key.1);
             list.add_partition(self.name(key.0), key.1 as i32);
         }
         if let Err(error) = self.consumer.incremental_unassign(&list) {
-            tracing::warn!(target: "kafka", "stopping to fetch: {error}");
+            tracing::warn!(target: "kafka", partitions = ?keys, %error, "fetching partitions cannot be stopped");
         }
     }
 
@@ -241,21 +245,21 @@ impl Fetcher {
         let Some(started) = self.started.get_mut(&(topic, partition)).filter(|started| !started.is_idle) else {
             return Ok(0);
         };
-        // Before the records are taken: what the broker had at that moment is among them, if they reach the end.
+        // Before the records are read: if they reach the end, they include all that the broker had at that moment.
         let answered = started.answers.latest();
-        let (mut taken, mut failed) = (0, None);
+        let (mut count, mut failed) = (0, None);
         if !started.queue.is_empty() {
-            (taken, failed) = started.drain(Duration::ZERO, records_max, batch);
+            (count, failed) = started.drain(Duration::ZERO, records_max, batch);
         }
-        started.answered = if started.at_end || taken == 0 {
+        started.last_answer = if started.is_at_end || count == 0 {
             answered
         } else {
-            // More is there: that it comes is answer enough, and a full queue is not fetched into.
+            // More records are there, which is an answer too: librdkafka does not fetch into a full queue.
             Some(self.clock.elapsed().as_millis() as u64)
         };
         match failed {
-            None => Ok(taken),
-            Some((code, words)) => fate::of_fetch(code, words).map(|()| taken),
+            None => Ok(count),
+            Some((code, message)) => classify_fetch(code, message).map(|()| count),
         }
     }
 
@@ -263,26 +267,27 @@ impl Fetcher {
     pub fn partition_status(&self, topic: Topic, partition: u32) -> PartitionStatus {
         let started = self.started.get(&(topic, partition));
         started.map_or_else(PartitionStatus::default, |started| PartitionStatus {
-            is_at_end: started.at_end && !started.is_idle,
-            last_answer: started.answered,
+            is_at_end: started.is_at_end && !started.is_idle,
+            last_answer: started.last_answer,
             is_silent: false,
         })
     }
 
-    /// The end as the last fetch showed it.
+    /// The end as of the last fetch.
     pub fn known_end(&self, topic: Topic, partition: u32) -> Option<i64> {
         let started = self.started.get(&(topic, partition)).filter(|started| !started.is_idle)?;
-        // A fetch that came back empty tells of an end that no record shows.
+        // An empty fetch shows an end that no record shows.
         let known = started.queue.known_end();
-        if started.at_end { Some(known.unwrap_or(started.next).max(started.next)) } else { known }
+        if started.is_at_end { Some(known.unwrap_or(started.next).max(started.next)) } else { known }
     }
 
-    /// What the consumer's statistics say.
+    /// What the consumer's statistics report.
     pub fn client_report(&self) -> ClientReport {
         self.consumer.context().client_report()
     }
 
-    /// The group's stable offsets of these partitions, and none for those without. Any client of the group may ask.
+    /// The group's stable offsets of these partitions; those without one are left out. Any client of the group may
+    /// request them.
     pub fn committed(&self, partitions: &[(u16, u32)]) -> Result<Vec<InputOffset>, Failure> {
         let mut list = TopicPartitionList::new();
         for &(topic, partition) in partitions {
@@ -291,7 +296,7 @@ impl Fetcher {
         let answer = self
             .consumer
             .committed_offsets(list, REQUEST_WAIT)
-            .map_err(fate::of_request("the group's offsets".into()))?;
+            .map_err(classify_request("the group's offsets".into()))?;
         let offset_of = |&(topic, partition): &(u16, u32)| {
             let found = answer.find_partition(&self.inputs[usize::from(topic)], partition as i32)?;
             match found.offset() {
@@ -308,14 +313,4 @@ impl Drop for Fetcher {
         self.started.clear();
         self.watch.stop();
     }
-}
-
-/// How many partitions a topic has now.
-pub fn partitions_of(client: &BaseConsumer<Logging>, name: &str) -> Result<u32, Failure> {
-    let what = format!("the partitions of {name}");
-    let metadata = client.fetch_metadata(Some(name), REQUEST_WAIT).map_err(fate::of_request(what.clone()))?;
-    let found = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
-    found
-        .map(|topic| topic.partitions().len() as u32)
-        .ok_or_else(|| Failure::Stop(format!("{what}: the topic does not exist")))
 }

@@ -1,23 +1,25 @@
-//! OAUTHBEARER with a token from a file: whoever renews tokens writes the file, and each client reads it anew in time.
+//! OAUTHBEARER with a token from a file. Something beside Shoal writes new tokens there, and the file is read again
+//! before the current token expires.
 //!
-//! librdkafka asks for a new token by an event of its main queue. Some of our clients poll that queue seldom or never, and
-//! none does during a blocking call; so one thread of the process looks after all of them.
+//! librdkafka requests a new token by an event of its main queue. Some of our clients poll that queue seldom or never,
+//! and none does during a blocking call. So one thread of the process renews the tokens of all clients.
 
-use super::Failure;
+use crate::kafka::Failure;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, Once};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How long after a failure the file is read again.
-const TRY_AGAIN: Duration = Duration::from_secs(5);
-/// The file is read again after so much of the life of a token, but not more often than this.
+/// From a failure to the next attempt to read the file.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// The file is read again after this share of a token's life.
 const RENEW_AT: f64 = 0.8;
-const RENEW_MIN: Duration = Duration::from_secs(1);
-/// Even a token without a near end is read again so often.
-const IDLE: Duration = Duration::from_secs(3_600);
+/// But not more often than this.
+const RENEW_INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// And not less often than this, even if a token lives longer.
+const RENEW_INTERVAL_MAX: Duration = Duration::from_secs(3_600);
 
-/// What a broker is shown. Only its name and its end are ever printed.
+/// What the client authenticates with. Only its subject and its expiry are ever printed.
 pub struct Token {
     pub text: String,
     /// Claim `sub`.
@@ -34,12 +36,14 @@ impl Token {
             format!("the token file {name} (`oauth_token_file` of [kafka]) cannot be read: {error}")
         })?;
         let token = Self::parse(text.trim()).ok_or_else(|| {
-            format!("the token file {name} does not hold a token that can be used; expected a JSON web token with the claim `exp`")
+            format!(
+                "the token file {name} does not contain a usable token; expected a JSON web token with the claim `exp`"
+            )
         })?;
         if token.expires_at <= now {
-            let end = jiff::Timestamp::from_millisecond(token.expires_at)
-                .map_or_else(|_| "long ago".into(), |end| end.to_string());
-            return Err(format!("the token in {name} expired at {end}; write a new one there"));
+            let expiry = jiff::Timestamp::from_millisecond(token.expires_at)
+                .map_or_else(|_| "an unknown time".into(), |expiry| expiry.to_string());
+            return Err(format!("the token in {name} expired at {expiry}; write a new one there"));
         }
         Ok(token)
     }
@@ -57,9 +61,9 @@ impl Token {
     }
 }
 
-/// Base64 for URLs, as tokens have it.
+/// Decodes base64 for URLs, the encoding of tokens.
 fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0);
+    let (mut bytes, mut bits, mut bit_count) = (Vec::new(), 0_u32, 0);
     for character in text.trim_end_matches('=').bytes() {
         let digit = match character {
             b'A'..=b'Z' => character - b'A',
@@ -70,79 +74,87 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
             _ => return None,
         };
         bits = bits << 6 | u32::from(digit);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
+        bit_count += 6;
+        if bit_count >= 8 {
+            bit_count -= 8;
+            bytes.push((bits >> bit_count) as u8);
         }
     }
     Some(bytes)
 }
 
-/// Gives a client a token; `None` if the client is gone.
-type Give = Box<dyn Fn(&Token) -> Option<Result<(), String>> + Send>;
+/// Sets a client's token; `None` if the client is gone.
+type SetToken = Box<dyn Fn(&Token) -> Option<Result<(), String>> + Send>;
 
 /// A client, and when it needs its next token.
-struct Kept {
+struct Renewal {
     file: PathBuf,
-    give: Give,
+    set_token: SetToken,
     renew_at: Instant,
 }
 
-/// All clients of this process that have tokens. They are handed about and closed in many places, and none of those should
-/// have to think of tokens.
-static CLIENTS: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+/// All clients of this process that have tokens. A global, because clients are made and closed in many places, none of
+/// which should have to deal with tokens.
+static CLIENTS: Mutex<Vec<Renewal>> = Mutex::new(Vec::new());
 static ADDED: Condvar = Condvar::new();
 static THREAD: Once = Once::new();
 
-/// Gives a client its first token now, and each next one before the last expires, as long as there is the client.
-pub fn keep(
+/// Sets a client's first token now, and a new one before each expires, as long as the client exists.
+pub fn keep_renewed(
     file: PathBuf,
-    give: impl Fn(&Token) -> Option<Result<(), String>> + Send + 'static,
+    set_token: impl Fn(&Token) -> Option<Result<(), String>> + Send + 'static,
 ) -> Result<(), Failure> {
-    let mut kept = Kept { file, give: Box::new(give), renew_at: Instant::now() };
-    kept.renew().map_err(Failure::Stop)?;
-    lock().push(kept);
+    let mut renewal = Renewal { file, set_token: Box::new(set_token), renew_at: Instant::now() };
+    renewal.renew().map_err(Failure::Stop)?;
+    lock().push(renewal);
     ADDED.notify_one();
     THREAD.call_once(|| {
-        let thread = std::thread::Builder::new().name("kafka-token".into()).spawn(keep_all);
+        let thread = std::thread::Builder::new().name("kafka-token".into()).spawn(renew_all);
         thread.expect("a thread for tokens");
     });
     Ok(())
 }
 
-fn lock() -> MutexGuard<'static, Vec<Kept>> {
+fn lock() -> MutexGuard<'static, Vec<Renewal>> {
     CLIENTS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-fn keep_all() {
+fn renew_all() {
     let mut clients = lock();
     loop {
         let now = Instant::now();
-        clients.retain_mut(|kept| kept.renew_at > now || kept.renew_or_try_again());
-        let next = clients.iter().map(|kept| kept.renew_at).min();
+        clients.retain_mut(|renewal| renewal.renew_at > now || renewal.renew_or_retry());
+        let next = clients.iter().map(|renewal| renewal.renew_at).min();
         let wait = next.map_or(Duration::MAX, |next| next.saturating_duration_since(Instant::now()));
-        clients = ADDED.wait_timeout(clients, wait.min(IDLE)).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        clients = ADDED
+            .wait_timeout(clients, wait.min(RENEW_INTERVAL_MAX))
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .0;
     }
 }
 
-impl Kept {
-    /// Whether the client is still there.
-    fn renew_or_try_again(&mut self) -> bool {
-        self.renew().unwrap_or_else(|words| {
-            tracing::error!(target: "kafka", "no new token, trying again in {TRY_AGAIN:?}: {words}");
-            self.renew_at = Instant::now() + TRY_AGAIN;
+impl Renewal {
+    /// Renews the token, or plans the next attempt. Returns false if the client is gone.
+    fn renew_or_retry(&mut self) -> bool {
+        self.renew().unwrap_or_else(|message| {
+            tracing::error!(
+                target: "kafka",
+                retry_seconds = RETRY_INTERVAL.as_secs(),
+                error = message,
+                "the token cannot be renewed; retrying, and connections fail once the current token has expired"
+            );
+            self.renew_at = Instant::now() + RETRY_INTERVAL;
             true
         })
     }
 
-    /// Reads the file and gives the token; false if the client is gone.
+    /// Reads the file and sets the token. Returns false if the client is gone.
     fn renew(&mut self) -> Result<bool, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         let token = Token::read(&self.file, now)?;
         let life = Duration::from_millis((token.expires_at - now) as u64);
-        self.renew_at = Instant::now() + life.min(IDLE).mul_f64(RENEW_AT).max(RENEW_MIN);
-        (self.give)(&token).map_or(Ok(false), |given| given.map(|()| true))
+        self.renew_at = Instant::now() + life.min(RENEW_INTERVAL_MAX).mul_f64(RENEW_AT).max(RENEW_INTERVAL_MIN);
+        (self.set_token)(&token).map_or(Ok(false), |result| result.map(|()| true))
     }
 }
 
@@ -154,42 +166,42 @@ mod tests {
     const TOKEN: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzaG9hbCIsImV4cCI6MTcwMDAwMDAwMH0.";
 
     #[test]
-    fn a_token_is_valid_until_its_claim_says() {
+    fn a_token_is_valid_until_its_claim_exp() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
         let token = Token::read(&file, 1_699_999_999_999).unwrap();
         assert_eq!((token.text.as_str(), token.subject.as_str()), (TOKEN, "shoal"));
-        let words = Token::read(&file, 1_700_000_000_000).err().unwrap();
-        assert!(words.contains("expired at 2023-11-14T22:13:20Z") && !words.contains("eyJ"), "{words}");
+        let message = Token::read(&file, 1_700_000_000_000).err().unwrap();
+        assert!(message.contains("expired at 2023-11-14T22:13:20Z") && !message.contains("eyJ"), "{message}");
     }
 
     #[test]
-    fn what_is_no_token_is_not_shown() {
+    fn an_unusable_token_is_not_printed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         for text in ["", "hunter2", "a.hunter2.c", "a.aHVudGVyMg.c", "a.\u{e9}.c"] {
             std::fs::write(&file, text).unwrap();
-            let words = Token::read(&file, 0).err().unwrap();
-            assert!(words.contains("claim `exp`") && !words.contains("hunter2"), "{words}");
+            let message = Token::read(&file, 0).err().unwrap();
+            assert!(message.contains("claim `exp`") && !message.contains("hunter2"), "{message}");
         }
         assert!(Token::read(Path::new("/nowhere"), 0).err().unwrap().contains("oauth_token_file"));
     }
 
     #[test]
-    fn a_client_gets_each_token_in_time() {
+    fn a_client_gets_each_token_before_the_last_expires() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() + 1.5;
         let claims = format!(r#"{{"exp":{soon}}}"#);
         let packed = to_base64(claims.as_bytes());
         std::fs::write(&file, format!("a.{packed}.c")).unwrap();
-        let (sender, given) = std::sync::mpsc::channel();
-        let give = move |token: &Token| Some(sender.send(token.text.clone()).map_err(|error| error.to_string()));
-        keep(file.clone(), give).unwrap();
-        assert_eq!(given.try_recv().unwrap(), format!("a.{packed}.c"), "the first is there at once");
+        let (sender, tokens) = std::sync::mpsc::channel();
+        let set_token = move |token: &Token| Some(sender.send(token.text.clone()).map_err(|error| error.to_string()));
+        keep_renewed(file.clone(), set_token).unwrap();
+        assert_eq!(tokens.try_recv().unwrap(), format!("a.{packed}.c"), "the first is set at once");
         std::fs::write(&file, format!("b.{}.c", to_base64(br#"{"exp":9999999999}"#))).unwrap();
-        let next = given.recv_timeout(Duration::from_secs(10)).unwrap();
+        let next = tokens.recv_timeout(Duration::from_secs(10)).unwrap();
         assert!(next.starts_with("b."), "{next}");
     }
 
