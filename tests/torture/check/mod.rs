@@ -1,5 +1,5 @@
 //! The checker: a program of its own that reads Shoal's topics as any consumer could, and knows nothing of how they came
-//! about. It takes nothing from the crate that it judges (tests/house.rs sees to that); what it knows is written in
+//! about. It takes nothing from the crate that it judges (tests/house sees to that); what it knows is written in
 //! docs/change-event.md, docs/snapshots.md and, of the journal's frame, at the top of src/worker/journal.rs.
 
 mod census;

@@ -1,0 +1,134 @@
+//! What code may contain: where unsafe code is allowed and how it is explained, where Kafka clients are made, how long
+//! files and comments are, and that no test is left out or sleeps.
+
+use crate::sources::{all_rust, code_of, expect_none, files, has_word, production};
+
+/// Lines of one source file at most.
+const LINES_MAX: usize = 500;
+/// Columns of a comment line at most; rustfmt limits lines of code only.
+const COLUMNS_MAX: usize = 120;
+/// Comment lines that are still longer.
+const LONG_COMMENTS: usize = 336;
+
+/// The only files with unsafe code: raw calls of the Kafka client, hot ones and rare ones; prefetches, large pages and
+/// plain bytes of customers' state; bytes that were checked to be text.
+const UNSAFE: [&str; 5] = [
+    "src/kafka/raw/queue.rs",
+    "src/kafka/raw/producer.rs",
+    "src/kafka/raw/admin.rs",
+    "src/engine/profile/memory.rs",
+    "src/engine/decode/ascii.rs",
+];
+
+/// Lines between unsafe code and the comment above it that says why it is sound: the beginning of its statement.
+const REASON_LINES_MAX: usize = 3;
+
+/// Tests and benches that may sleep. A bench asks once in a while whether a job is done.
+const SLEEPING: [&str; 1] = ["benches/pipeline.rs"];
+
+#[test]
+fn unsafe_code_is_in_named_files_only() {
+    let faults: Vec<String> = production("src")
+        .into_iter()
+        .filter(|source| !UNSAFE.contains(&source.path.as_str()))
+        .filter(|source| ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|word| has_word(&source.text, word)))
+        .map(|source| {
+            format!("{}: unsafe code; if there is no other way, name the file in tests/house/code.rs", source.path)
+        })
+        .collect();
+    expect_none(&faults);
+}
+
+/// A block or an implementation has `SAFETY:` above it, a function or a trait has what its callers must see to.
+#[test]
+fn unsafe_code_says_why_it_is_sound() {
+    let mut faults = Vec::new();
+    for source in files("src", ".rs").iter().filter(|source| UNSAFE.contains(&source.path.as_str())) {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for (index, line) in lines.iter().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            let is_declaration = has_word(line, "unsafe fn") || has_word(line, "unsafe trait");
+            if !is_declaration && !has_word(line, "unsafe {") && !has_word(line, "unsafe impl") {
+                continue;
+            }
+            let above = lines[..index].iter().rev();
+            let has_reason = if is_declaration {
+                above
+                    .take_while(|line| line.starts_with("///") || line.starts_with("#["))
+                    .any(|line| *line == "/// # Safety")
+            } else {
+                above.take(REASON_LINES_MAX).any(|line| line.contains("// SAFETY: "))
+            };
+            if !has_reason {
+                faults.push(format!("{}:{}: unsafe code without the reason why it is sound", source.path, index + 1));
+            }
+        }
+    }
+    expect_none(&faults);
+}
+
+/// A client that is made elsewhere has no token, and its errors show secrets.
+#[test]
+fn kafka_clients_are_made_in_one_file() {
+    let constructors = ["create_with_context", "from_config_and_context", "from_config(", ".create()"];
+    let faults: Vec<String> = production("src/kafka")
+        .into_iter()
+        .filter(|source| source.path != "src/kafka/client/make.rs")
+        .filter(|source| constructors.iter().any(|constructor| source.text.contains(constructor)))
+        .map(|source| format!("{}: Kafka clients are made by `client::make`", source.path))
+        .collect();
+    expect_none(&faults);
+}
+
+#[test]
+fn files_are_short_and_say_what_they_contain() {
+    let mut faults = Vec::new();
+    for source in all_rust() {
+        let lines = source.text.lines().count();
+        if lines > LINES_MAX {
+            faults.push(format!("{}: {lines} lines, at most {LINES_MAX}: split it", source.path));
+        }
+        if !source.text.starts_with("//!") {
+            faults.push(format!("{}: begins without `//!` lines that say what the file contains and why", source.path));
+        }
+    }
+    expect_none(&faults);
+}
+
+#[test]
+fn comment_lines_are_short() {
+    let mut faults = Vec::new();
+    for source in all_rust() {
+        let long = |line: &str| line.trim_start().starts_with("//") && line.chars().count() > COLUMNS_MAX;
+        let lines = source.text.lines().enumerate().filter(|(_, line)| long(line));
+        faults.extend(lines.map(|(index, _)| format!("{}:{}", source.path, index + 1)));
+    }
+    assert!(
+        faults.len() <= LONG_COMMENTS,
+        "{} comment lines have more than {COLUMNS_MAX} columns, {LONG_COMMENTS} are allowed:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
+}
+
+#[test]
+fn tests_are_run_and_do_not_sleep() {
+    let banned = [
+        ("#[ignore", "a test that is not run shows nothing"),
+        ("thread::sleep", "wait for a condition, with a bound"),
+        ("todo!", "finish it or leave it out"),
+        ("unimplemented!", "finish it or leave it out"),
+    ];
+    let mut faults = Vec::new();
+    for source in all_rust().into_iter().filter(|source| source.path != "tests/house/code.rs") {
+        let is_product = source.path.starts_with("src/");
+        for (pattern, instead) in banned {
+            // The product may sleep (the demo does); its tests follow what `code_of` leaves.
+            let in_product = is_product && has_word(&code_of(&source.text), pattern);
+            let may_sleep = in_product || SLEEPING.contains(&source.path.as_str());
+            if !(pattern == "thread::sleep" && may_sleep) && has_word(&source.text, pattern) {
+                faults.push(format!("{}: `{pattern}`: {instead}", source.path));
+            }
+        }
+    }
+    expect_none(&faults);
+}
