@@ -21,6 +21,7 @@ mod jars;
 pub mod memory;
 pub mod proxy;
 pub mod secure;
+pub mod seed;
 mod topics;
 pub mod views;
 
