@@ -239,7 +239,7 @@ PAGE = """# Dashboards
 
 Three dashboards for Grafana, in `deploy/grafana`; they want the recording rules of `deploy/prometheus`. This page, with its
 pictures, was written by `deploy/grafana/draw.py` from a real Prometheus that scraped two `shoal run` with a small, lively
-stream (`tests/observe`), in which what takes 60 days elsewhere takes 10 seconds.
+stream (`tests/integration/observe`), in which what takes 60 days elsewhere takes 10 seconds.
 **Grafana itself was not run**: the pictures show each panel's queries, place, title, legend and unit, not Grafana's
 looks. Where one says *No data* there was nothing of the kind: the rules had no alert, no shard was just being recovered.
 (A session begins only after 30 minutes without browsing: that is why conversion is far above 100 % here.)

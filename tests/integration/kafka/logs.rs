@@ -1,0 +1,84 @@
+//! The log of a run in which much goes wrong: JSON lines, and nobody's id, key, event or order in them.
+
+use super::pipeline::{produce, settings, wait_until_done};
+use super::service::Service;
+use crate::support;
+use crate::support::events::{Line, OPENING, hostile, shop};
+use serde_json::Value;
+use std::path::Path;
+
+const PARTITIONS: u32 = 2;
+/// Customers of the shop are c-00000 and so on, its events e-0, its orders o-0; the others are the hostile one and the one
+/// whose record kills.
+const IDS: [&str; 5] = ["c-0", "e-", "o-", "c-hostile", "c-deadly"];
+
+/// All lines, each of which is an object with what every line has.
+fn lines(log: &str) -> Vec<Value> {
+    let objects: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect();
+    for line in &objects {
+        let has = |name: &str| line[name].as_str().is_some_and(|text| !text.is_empty());
+        assert!(has("timestamp") && has("level") && has("message") && has("target"), "{line}");
+        assert!(["ERROR", "WARN", "INFO"].contains(&line["level"].as_str().unwrap()), "{line}");
+    }
+    objects
+}
+
+/// What a service said, but for the last words of one that was told to die.
+fn log_in(folder: &Path) -> String {
+    let log = std::fs::read_to_string(folder.join("logs.log")).unwrap();
+    log.lines().filter(|line| !line.ends_with("as SHOAL_CRASH_AT says")).map(|line| format!("{line}\n")).collect()
+}
+
+fn expect_nobody(log: &str) {
+    for id in IDS {
+        // Not the end of another word, such as "one-".
+        let mut found = log.match_indices(id).map(|(place, _)| &log[..place]);
+        assert!(!found.any(|before| !before.ends_with(|c: char| c.is_alphanumeric())), "{id:?} is in the log:\n{log}");
+    }
+}
+
+#[test]
+fn nobody_is_named_in_a_log() {
+    let Some(broker) = support::broker() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(broker, folder.path(), "logs", PARTITIONS as i32);
+    settings.snapshots.url = folder.path().join("snapshots").to_str().unwrap().to_owned();
+    let mut events = shop(81, 30, 600);
+    events.extend(hostile("c-hostile").into_iter().map(|(_, line)| line));
+    let deadly = format!(r#"{{"customer_id":"c-deadly","type":"view","time":{}}}"#, OPENING + 1);
+    events.push(Line { time: OPENING, key: Some("c-deadly".into()), value: Some(deadly.into_bytes()) });
+    let all = events.len() as i64;
+    produce(broker, &settings.kafka.inputs[0], &events, PARTITIONS);
+
+    // It dies of a record, is careful, leaves the record out; then it starts once more, from a snapshot.
+    let is_done = || broker.committed(&settings.kafka.group, &settings.kafka.inputs[0], 2).iter().sum::<i64>() == all;
+    let mut said = Vec::new();
+    let as_it_comes = ("SHOAL__LOG__FORMAT", "auto");
+    let dies_of = [as_it_comes, ("SHOAL_CRASH_AT", "apply/c-deadly")];
+    while Service::start_with(folder.path(), &settings, "logs", 0, &dies_of).dies_before(is_done) {
+        said.push(log_in(folder.path()));
+    }
+    said.push(log_in(folder.path()));
+    let last = Service::start_with(folder.path(), &settings, "logs", 0, &[as_it_comes]);
+    last.wait_until_says("shard recovered");
+    wait_until_done(broker, &settings.kafka, PARTITIONS);
+    said.push(last.says());
+    last.stop();
+    // A second one that may not take part: its last words are a line as well.
+    let other = ("SHOAL__KAFKA__INPUTS", "logs-other");
+    broker.create_topic("logs-other", PARTITIONS as i32, &[("retention.ms", "-1")]);
+    let refused = Service::start_with(folder.path(), &settings, "logs", 0, &[as_it_comes, other]).refused();
+    assert!(lines(&refused).last().is_some_and(|line| line["level"] == "ERROR"), "{refused}");
+
+    assert!(said.len() >= 4, "deaths, the end, and a start: {}", said.len());
+    said.iter().for_each(|log| expect_nobody(log));
+    let all: Vec<Value> = said.iter().flat_map(|log| lines(log)).collect();
+    let told = |level: &str, words: &str| {
+        all.iter().any(|line| line["level"] == level && line["message"].as_str().unwrap().contains(words))
+    };
+    assert!(told("ERROR", "a record ends the process each time") && told("WARN", "a process died"), "{all:?}");
+    assert!(told("INFO", "shard recovered"), "{all:?}");
+    let recovered = all.iter().find(|line| line["message"] == "shard recovered").unwrap();
+    assert!(recovered["shard"].is_u64() && recovered["transactions"].is_u64(), "fields stand at the top: {recovered}");
+}

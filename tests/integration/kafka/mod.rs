@@ -1,0 +1,24 @@
+//! The log, hostile input and the program as a user runs it, on a real broker.
+
+mod admin;
+mod alerts;
+mod bare;
+mod cli;
+mod crash;
+mod faults;
+mod golden;
+mod group;
+mod harness;
+mod log;
+mod logs;
+mod metrics;
+mod outage;
+mod pipeline;
+mod program;
+mod rebuild;
+mod refusals;
+mod rules;
+mod seed;
+mod service;
+mod takeover;
+mod traces;

@@ -1,0 +1,88 @@
+//! A partition that does not answer is no reason to think that customers have left: time stands still meanwhile (T3).
+//!
+//! A proxy holds back the answers to the program's fetches and nothing else. So the program could publish, and would, if
+//! it let time pass.
+
+use super::pipeline::{run_while, settings, wait_until_done};
+use crate::support::proxy::{Hold, Proxy};
+use crate::support::{self, Broker, BrokerOptions, Produced};
+use serde_json::Value;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Without any activity for so long a customer is quiet: 0.00007 days.
+const QUIET_MS: i64 = 6_048;
+const GRACE_MS: i64 = 1_000;
+const RULES: &str = "[audience.quiet]\nwhen = \"inactive_days >= 0.00007\"\n";
+/// The kind of request in Kafka's protocol.
+const FETCH: &[i16] = &[1];
+/// What the clients of a program with the instance `test` call themselves.
+const OWNER: &str = "shoal-test";
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
+fn wait_until(moment: i64) {
+    while now() < moment {
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_partition_that_does_not_answer_makes_nobody_quiet() {
+    let proxy = Proxy::start().unwrap();
+    let (listeners, proxied) = (vec![("PROXIED", "PLAINTEXT")], vec![("PROXIED", proxy.port)]);
+    let options = BrokerOptions { listeners, proxied, ..BrokerOptions::default() };
+    let Some(broker) = support::start(&options) else { return };
+    proxy.forward_to(broker.listener("PROXIED"));
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(&broker, folder.path(), "outage", 1);
+    settings.kafka.brokers = format!("127.0.0.1:{}", proxy.port);
+    std::fs::write(&settings.rules, RULES).unwrap();
+    let produce = |kind: &str, time: i64| {
+        let event = format!(r#"{{"type":"{kind}","amount":"1","time":{time}}}"#);
+        let (key, value) = (Some(b"ann".as_slice()), Some(event.as_bytes()));
+        let record = Produced { partition: Some(0), timestamp: Some(time), key, value };
+        broker.produce(&settings.kafka.inputs[0], [record]);
+    };
+    let (changes, second) = run_while(&settings, || {
+        // A refund is no activity: she is known, everything runs, and nothing is due yet.
+        produce("refund", now());
+        wait_until_done(&broker, &settings.kafka, 1);
+        let first = now();
+        produce("view", first);
+        wait_until_done(&broker, &settings.kafka, 1);
+        proxy.set_gate(OWNER, FETCH, Hold::Answer);
+        let second = first + 2_000;
+        wait_until(second);
+        produce("view", second);
+        // Until long after she would have been quiet since the first.
+        wait_until(first + QUIET_MS + GRACE_MS + 1_500);
+        let meanwhile = changes(&broker, &settings.kafka.topics.changes);
+        proxy.open_gate(OWNER);
+        assert_eq!(meanwhile, Vec::<Value>::new(), "nothing is known of her since then");
+        (wait_for_a_change(&broker, &settings.kafka.topics.changes), second)
+    });
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    let effective: jiff::Timestamp = changes[0]["effective_at"].as_str().unwrap().parse().unwrap();
+    assert_eq!((changes[0]["to"].as_str(), changes[0]["cause"].as_str()), (Some("in"), Some("time")));
+    assert_eq!(effective.as_millisecond(), second + QUIET_MS, "quiet since her second event, not since her first");
+}
+
+fn changes(broker: &Broker, topic: &str) -> Vec<Value> {
+    let found = broker.read_committed(topic);
+    found.iter().map(|record| serde_json::from_slice(record.value.as_ref().unwrap()).unwrap()).collect()
+}
+
+/// All changes as soon as there are any.
+fn wait_for_a_change(broker: &Broker, topic: &str) -> Vec<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = changes(broker, topic);
+        if !found.is_empty() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "no change");
+    }
+}

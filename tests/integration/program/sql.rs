@@ -1,0 +1,172 @@
+//! The SQL of docs/sql.md, run by DuckDB as it stands on the page, computes what Shoal exports.
+//!
+//! The events are generated: in order of time but for late ones, with refunds before and after their orders, cancelled and
+//! repeated orders, repeated events, several currencies, and hours with many events.
+
+use crate::support;
+use crate::support::program::{shoal, words};
+use shoal::random::Random;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+
+const DAY: i64 = 86_400_000;
+/// 2025-01-01T00:00:00Z; the page's moment is a year later.
+const OPENING: i64 = 1_735_689_600_000;
+const CUSTOMERS: u64 = 500;
+const EVENTS: i64 = 16_000;
+
+const RULES: &str = r#"
+[currency]
+base = "EUR"
+rates = { GBP = "1.17" }
+[segmentation.lifecycle]
+segments = [
+  { name = "prospect", when = "orders = 0" },
+  { name = "new", when = "orders = 1 AND recency_days <= 30" },
+  { name = "active", when = "recency_days <= 60 AND orders_30d >= 0 AND revenue_90d > -1000000" },
+  { name = "at_risk", when = "recency_days <= 180 AND views_7d >= 0 AND sessions_30d >= 0" },
+  { name = "dormant" },
+]
+[audience.cart_abandoner]
+when = "cart_open AND cart_idle_minutes >= 30"
+"#;
+
+/// Runs the page's blocks in one session. The last ones, which look for differences, are to give no row; what it prints
+/// says that there was something to compare.
+const RUNNER: &str = r#"
+import duckdb, re, sys
+blocks = re.findall(r"```sql\n(.*?)```", open(sys.argv[1]).read(), re.S)
+database = duckdb.connect()
+compared = 0
+for block in blocks:
+    result = database.execute(block)
+    if block.startswith("SELECT"):
+        compared += 1
+        rows = result.fetchmany(5)
+        for row in rows:
+            print("differs:", *row)
+        if rows:
+            sys.exit(1)
+print("compared", compared)
+tell = "SELECT count(*), sum(orders), count(revenue) FILTER (revenue < 0), sum(views_7d), sum(sessions_30d), " \
+       "count(*) FILTER (cart_open), count(cart_value), count(gap_days) FROM features"
+print("features", *database.execute(tell).fetchone())
+tell = "SELECT count(DISTINCT lifecycle), count(*) FILTER (cart_abandoner = 'in') FROM segments"
+print("segments", *database.execute(tell).fetchone())
+"#;
+
+/// A type with its fields, for a customer who has so many orders.
+fn content(random: &mut Random, orders: &mut i64) -> String {
+    // Mostly an order that there is, now and then the next one.
+    let known = (*orders + 1 - random.between(0, 5)).max(0);
+    match random.below(100) {
+        0..22 => {
+            let currency = if random.one_in(4) { ",\"currency\":\"GBP\"" } else { "" };
+            let amount = random.below(20_000) as f64 / 1_000.0;
+            if !random.one_in(12) {
+                *orders += 1;
+            }
+            format!(r#""purchase","order_id":"o-{orders}","amount":"{amount:.3}"{currency}"#)
+        }
+        22..26 => r#""purchase","amount":0"#.to_owned(),
+        26..52 => r#""view""#.to_owned(),
+        52..56 => r#""search""#.to_owned(),
+        56..68 => format!(r#""cart_add","cart_total":"{}""#, random.below(6)),
+        68..72 => r#""cart_add""#.to_owned(),
+        72..76 => format!(r#""cart_remove","cart_total":{}"#, random.below(3)),
+        76..80 => r#""checkout""#.to_owned(),
+        80..83 => format!(r#""cancel","order_id":"o-{known}""#),
+        83..86 => format!(r#""refund","order_id":"o-{known}""#),
+        86..93 => format!(r#""refund","order_id":"o-{known}","amount":"{}.25""#, random.below(9)),
+        93..96 => format!(r#""refund","amount":"{}.5","currency":"GBP""#, random.below(30)),
+        96..98 => r#""click""#.to_owned(),
+        _ => r#""open""#.to_owned(),
+    }
+}
+
+fn events(seed: u64) -> String {
+    let mut random = Random(seed);
+    let mut orders = vec![0; CUSTOMERS as usize];
+    let (mut customer, mut time) = (0, OPENING);
+    let mut lines = String::new();
+    for n in 0..EVENTS {
+        if random.one_in(3) {
+            // The same one again, in the same hour perhaps.
+            time += random.between(0, DAY / 40);
+        } else {
+            // Some come often, some seldom, and some stay away, one after the other.
+            customer = random.below(CUSTOMERS).max(random.below(CUSTOMERS));
+            if customer % 3 == 0 && n * CUSTOMERS as i64 > EVENTS * (customer as i64 + 1) {
+                customer += 1;
+            }
+            time = OPENING + n * (365 * DAY / EVENTS) + random.between(0, 365 * DAY / EVENTS);
+        }
+        match random.below(20) {
+            0 => time -= random.between(0, 40 * DAY),
+            1..4 => time -= time % 3_600_000,
+            _ => {}
+        }
+        time = time.max(OPENING);
+        let moment = match random.one_in(2) {
+            true => time.to_string(),
+            false => format!("\"{}\"", jiff::Timestamp::from_millisecond(time).unwrap()),
+        };
+        let content = content(&mut random, &mut orders[customer as usize]);
+        let line = format!(r#"{{"event_id":"e-{n}","customer_id":"c-{customer}","time":{moment},"type":{content}}}"#);
+        for _ in 0..if random.one_in(25) { 2 } else { 1 } {
+            writeln!(lines, "{line}").unwrap();
+        }
+    }
+    lines
+}
+
+#[test]
+fn the_page_computes_what_is_exported() {
+    let Some(python) = support::python::python(&["duckdb==2.0.0"]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("rules.toml"), RULES).unwrap();
+    std::fs::write(folder.join("runner.py"), RUNNER).unwrap();
+    std::fs::write(folder.join("events.jsonl"), events(7)).unwrap();
+    let run = |arguments: &str| {
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        let out = shoal(folder, &arguments);
+        assert!(out.status.success(), "{}", words(&out.stderr));
+        words(&out.stderr)
+    };
+    let told = run("seed --rules rules.toml --partitions 3 --until 2026-01-01T00:00:00Z --snapshot s events.jsonl");
+    assert!(told.contains("duplicate ") && told.contains("duplicate_order ") && told.contains("rejected "), "{told}");
+    run("snapshot export --snapshot s --at 2026-01-01T00:00:00Z --out tables");
+
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sql.md")).unwrap();
+    let compute = |page: &str| {
+        std::fs::write(folder.join("page.md"), page).unwrap();
+        let out = Command::new(&python).current_dir(folder).args(["runner.py", "page.md"]).output().unwrap();
+        (out.status.success(), words(&out.stdout) + &words(&out.stderr))
+    };
+    let (is_same, told) = compute(&page);
+    assert!(is_same, "{told}");
+    println!("{told}");
+    for (right, wrong) in [
+        ("is_within(newest, 7)", "is_within(newest, 6)"),
+        ("latest + 30 * 60000", "latest + 29 * 60000"),
+        ("greatest(0, purchase.amount", "greatest(1, purchase.amount"),
+        ("total_before = 0", "total_before = 1"),
+        ("recency_days <= 180", "recency_days <= 170"),
+        ("days(count(*) - 1)", "days(count(*))"),
+    ] {
+        let sabotaged = page.replace(right, wrong);
+        assert_ne!(sabotaged, page, "{right}");
+        let (is_same, told) = compute(&sabotaged);
+        assert!(!is_same && told.contains("differs:"), "{wrong} is not noticed: {told}");
+    }
+    let numbers = |of: &str| -> Vec<f64> {
+        let line = told.lines().find_map(|line| line.strip_prefix(of)).expect("it is told");
+        line.split_whitespace().map(|number| number.parse().unwrap()).collect()
+    };
+    assert_eq!(numbers("compared"), [3.0]);
+    assert!(numbers("features").iter().all(|number| *number >= 20.0), "{told}");
+    assert_eq!(numbers("segments")[0], 5.0, "{told}");
+    assert!(numbers("segments")[1] >= 5.0, "{told}");
+}

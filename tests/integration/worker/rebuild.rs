@@ -1,0 +1,189 @@
+//! A service that began from a seed, which has gone since: it is put back as it was, and the state is made anew from it.
+
+use crate::support::events::{DAY, Line, OPENING, RULES, shop};
+use crate::support::memory::{self, ID, run_to_end};
+use crate::support::views::Views;
+use shoal::engine::decode::Partitioner;
+use shoal::engine::shard::Bootstrap;
+use shoal::kafka::memory::{Cluster, MemoryLog};
+use shoal::kafka::{Failure, Own};
+use shoal::offline::seed::Seed;
+use shoal::store::Keeper;
+use shoal::store::blobs::MemoryBlobs;
+use shoal::worker::{Job, Rebuild, Worker, control};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+const SHARDS: u32 = 2;
+/// The seed has what was before.
+const UNTIL: i64 = OPENING + 200 * DAY;
+const MANIFEST: &str = "/manifest-";
+
+/// New rules do not wait for dwell, and a rebuild takes the rules in force as new ones.
+fn rules() -> String {
+    RULES.replace("min_dwell = \"7d\"\n", "")
+}
+
+fn job() -> Job {
+    memory::job("events", SHARDS, &rules())
+}
+
+/// A service in memory: what it reads and writes, and its snapshots.
+struct Shop {
+    cluster: Cluster,
+    blobs: MemoryBlobs,
+}
+
+impl Shop {
+    /// With a seed of a file, and these records in its input.
+    fn seeded(file: &Path, lines: &[Line]) -> Self {
+        let shop = Self { cluster: memory::cluster_of(lines, SHARDS), blobs: MemoryBlobs::default() };
+        shop.seed(file, UNTIL).expect("an empty place");
+        shop
+    }
+
+    fn seed(&self, file: &Path, until: i64) -> Result<String, String> {
+        let files = [PathBuf::from(file)];
+        let seed = Seed {
+            rules: control::read_rules(rules().as_bytes()).expect("rules"),
+            files: &files,
+            partitions: SHARDS,
+            partitioner: Partitioner::Murmur2,
+            until,
+            publish_from: until,
+            bootstrap: Bootstrap::Changes,
+            rejected: None,
+        };
+        let seeded = seed.run(&mut Keeper::new(self.blobs.clone(), 2, 5));
+        seeded.map(|seeded| seeded.to_string()).map_err(|error| format!("{error:#}"))
+    }
+
+    fn worker(&self) -> Worker<MemoryLog> {
+        let keeper = Keeper::new(self.blobs.clone(), 2, 7);
+        memory::worker(&self.cluster, 4_096, job()).with_snapshots(Box::new(keeper), 60_000)
+    }
+
+    /// Works until everything is read, and stops in order.
+    fn run(&self) {
+        let mut worker = self.worker();
+        run_to_end(&mut worker).expect("nothing fails");
+        worker.finish().expect("nothing fails");
+    }
+
+    fn refusal(&self) -> String {
+        match run_to_end(&mut self.worker()) {
+            Err(Failure::Stop(words)) => words,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    fn rebuild(&self) -> Result<(), Failure> {
+        let (job, stop) = (job(), AtomicBool::new(false));
+        let mut log = self.cluster.worker(ID, (0..SHARDS).collect());
+        let mut keeper = Keeper::new(self.blobs.clone(), 2, 9);
+        let mut rebuild = Rebuild::new(&mut log, &mut keeper, &job, &stop);
+        let plans = rebuild.plan()?;
+        assert!(
+            plans[1].to_string().contains("the state is made from its seed, then events offsets 0 to"),
+            "{}",
+            plans[1]
+        );
+        rebuild.carry_out(&plans)
+    }
+
+    /// As retention does in time, and whoever loses snapshots at once: all are gone, and the note of the seed is there.
+    fn lose_snapshots(&self) {
+        self.blobs.objects(|objects| objects.retain(|name, _| !name.contains(MANIFEST)));
+    }
+
+    fn snapshots(&self) -> usize {
+        self.blobs.objects(|objects| objects.keys().filter(|name| name.contains(MANIFEST)).count())
+    }
+
+    fn views(&self) -> Views {
+        memory::views(&self.cluster, SHARDS)
+    }
+}
+
+/// The lines as a file, those before the moment of the seed; and the others.
+fn split(folder: &Path, lines: Vec<Line>) -> (PathBuf, Vec<Line>) {
+    let (before, after): (Vec<Line>, Vec<Line>) = lines.into_iter().partition(|line| line.time < UNTIL);
+    let text: Vec<u8> =
+        before.into_iter().flat_map(|line| [line.value.expect("an event"), b"\n".to_vec()].concat()).collect();
+    let file = folder.join("history.jsonl");
+    std::fs::write(&file, text).unwrap();
+    (file, after)
+}
+
+#[test]
+fn a_seed_that_has_gone_is_put_back_and_the_state_is_made_anew_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, after) = split(folder.path(), shop(81, 150, 3_000));
+    let (first, rest) = after.split_at(after.len() / 2);
+    let shop = Shop::seeded(&file, first);
+    assert!(shop.seed(&file, UNTIL).unwrap_err().contains("there is a whole seed already"));
+    shop.run();
+
+    shop.lose_snapshots();
+    let words = shop.refusal();
+    assert!(words.contains("began from a seed") && words.contains("`shoal seed`"), "{words}");
+    let words = shop.rebuild().unwrap_err().to_string();
+    assert!(words.contains("not in the store any more") && words.contains("`shoal seed`"), "{words}");
+    let words = shop.seed(&file, UNTIL - DAY).unwrap_err();
+    assert!(words.contains("--until 2025-07-20T00:00:00Z") && words.contains("needs the same one"), "{words}");
+    let other = folder.path().join("other.jsonl");
+    std::fs::write(&other, &std::fs::read(&file).unwrap()[..2_000]).unwrap();
+    let words = shop.seed(&other, UNTIL).unwrap_err();
+    assert!(words.contains("not those of then") && shop.snapshots() == 0, "{words}");
+
+    let told = shop.seed(&file, UNTIL).unwrap();
+    assert!(told.starts_with("the seed that was here before is put back"), "{told}");
+    let before = shop.views();
+    shop.rebuild().expect("all is there again");
+    shop.run();
+    shop.views().assert_same(&before, "nothing differs from what was published");
+
+    // And it goes on as a service does that never lost anything.
+    let expected = Shop::seeded(&file, &after);
+    rest.iter().for_each(|line| memory::append(&shop.cluster, line, SHARDS));
+    shop.run();
+    expected.run();
+    shop.views().assert_same(&expected.views(), "as if nothing had been lost");
+}
+
+#[test]
+fn with_the_seed_put_back_the_journal_can_be_followed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, after) = split(folder.path(), shop(82, 60, 900));
+    let shop = Shop::seeded(&file, &after);
+    shop.run();
+    let before = shop.views();
+    // One shard's is damaged only.
+    shop.lose_snapshots();
+    shop.seed(&file, UNTIL).unwrap();
+    shop.blobs.objects(|objects| {
+        let damaged = objects.keys().find(|name| name.starts_with("shard-00001/manifest-")).cloned().unwrap();
+        objects.insert(damaged, bytes::Bytes::from_static(b"not a manifest"));
+    });
+    assert!(shop.refusal().contains("shard 1, transaction 1: it began from a seed"));
+    shop.seed(&file, UNTIL).unwrap();
+    shop.run();
+    shop.views().assert_same(&before, "the same, done again");
+}
+
+#[test]
+fn a_state_is_not_made_anew_from_another_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, after) = split(folder.path(), shop(83, 60, 900));
+    let shop = Shop::seeded(&file, &after);
+    shop.run();
+    let changes = memory::all(&shop.cluster, Own::Changes, SHARDS).len();
+    // Another one is put into an empty place, and the service is pointed to it.
+    shop.blobs.objects(|objects| objects.clear());
+    let other = folder.path().join("other.jsonl");
+    std::fs::write(&other, "").unwrap();
+    shop.seed(&other, UNTIL).unwrap();
+    let words = shop.rebuild().unwrap_err().to_string();
+    assert!(words.contains("began from a seed with digest") && words.contains("the one in the store has"), "{words}");
+    assert_eq!(memory::all(&shop.cluster, Own::Changes, SHARDS).len(), changes);
+}
