@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use stream::Stream;
+use support::wait::wait_until_moment;
 use support::{Broker, BrokerOptions, Produced};
 
 const RULES: &str = include_str!("rules.toml");
@@ -229,7 +230,7 @@ fn wait_until_done(broker: &Broker, kafka: &KafkaSettings, size: Size) -> Took {
         }
         assert!(Instant::now() < deadline, "the job does not come to an end");
         // Asking costs CPU that would count.
-        std::thread::sleep(Duration::from_millis(300));
+        wait_until_moment(Instant::now() + Duration::from_millis(300));
     }
 }
 

@@ -17,6 +17,8 @@ mod replay;
 mod sizes;
 #[path = "../support/stream.rs"]
 mod stream;
+#[path = "../../tests/support/wait.rs"]
+mod wait;
 mod waits;
 mod watched;
 

@@ -7,6 +7,7 @@ use super::Size;
 use super::arrivals::{Arrivals, Queues};
 use super::crowd;
 use super::stream::{self, Stream};
+use super::wait::wait_until_moment;
 use super::waits::{Making, Waits};
 use shoal::engine::decode::{Partitioner, Source, partition_of};
 use shoal::engine::shard::{Bootstrap, Settings};
@@ -106,8 +107,8 @@ fn produce(queues: &Queues, customers: u64, pace: &AtomicU64) {
             let (since, before) = *steady.get_or_insert((Instant::now(), put));
             let due = before + (since.elapsed().as_secs_f64() * per_second as f64) as u64;
             if due == put {
-                // Nobody else unparks this thread: it goes on when the next record is due, or soon after.
-                std::thread::park_timeout(Duration::from_micros(500));
+                // The next record is not due yet.
+                wait_until_moment(Instant::now() + Duration::from_micros(500));
             }
             (due - put).min(PUT_MAX)
         };

@@ -1,7 +1,7 @@
 //! What code may contain: where unsafe code is allowed and how it is explained, where Kafka clients are made, how long
 //! files and comments are, and that no test is left out or sleeps.
 
-use crate::sources::{all_rust, code_of, expect_none, files, has_word, production};
+use crate::sources::{Source, all_rust, expect_none, files, has_word, production, test_code};
 
 /// Lines of one source file at most.
 const LINES_MAX: usize = 500;
@@ -23,8 +23,10 @@ const UNSAFE: [&str; 5] = [
 /// Lines between unsafe code and the comment above it that says why it is sound: the beginning of its statement.
 const REASON_LINES_MAX: usize = 3;
 
-/// Tests and benches that may sleep. A bench asks once in a while whether a job is done.
-const SLEEPING: [&str; 1] = ["benches/pipeline.rs"];
+/// Functions that let a thread rest, under whatever name.
+const RESTS: [&str; 6] = ["sleep(", "thread::sleep", "park_timeout", "yield_now", "spin_loop", "sleep_until"];
+/// The only file of tests and benches that may let a thread rest.
+const WAIT: &str = "tests/support/wait.rs";
 
 #[test]
 fn unsafe_code_is_in_named_files_only() {
@@ -111,24 +113,28 @@ fn comment_lines_are_short() {
 }
 
 #[test]
-fn tests_are_run_and_do_not_sleep() {
-    let banned = [
+fn nothing_is_unfinished() {
+    let unfinished = [
         ("#[ignore", "a test that is not run shows nothing"),
-        ("thread::sleep", "wait for a condition, with a bound"),
         ("todo!", "finish it or leave it out"),
         ("unimplemented!", "finish it or leave it out"),
     ];
-    let mut faults = Vec::new();
-    for source in all_rust().into_iter().filter(|source| source.path != "tests/house/code.rs") {
-        let is_product = source.path.starts_with("src/");
-        for (pattern, instead) in banned {
-            // The product may sleep (the demo does); its tests follow what `code_of` leaves.
-            let in_product = is_product && has_word(&code_of(&source.text), pattern);
-            let may_sleep = in_product || SLEEPING.contains(&source.path.as_str());
-            if !(pattern == "thread::sleep" && may_sleep) && has_word(&source.text, pattern) {
-                faults.push(format!("{}: `{pattern}`: {instead}", source.path));
-            }
-        }
-    }
-    expect_none(&faults);
+    expect_none(&uses(&all_rust(), &unfinished));
+}
+
+/// The product may rest.
+#[test]
+fn tests_do_not_sleep() {
+    let sources: Vec<Source> = test_code().into_iter().filter(|source| source.path != WAIT).collect();
+    expect_none(&uses(&sources, &RESTS.map(|rest| (rest, "wait for a condition, with `support::wait`"))));
+}
+
+/// Where which of the patterns is used, and what to do instead.
+fn uses(sources: &[Source], patterns: &[(&str, &str)]) -> Vec<String> {
+    let others = sources.iter().filter(|source| source.path != "tests/house/code.rs");
+    let of = |source: &Source| -> Vec<String> {
+        let used = patterns.iter().filter(|(pattern, _)| has_word(&source.text, pattern));
+        used.map(|(pattern, instead)| format!("{}: `{pattern}`: {instead}", source.path)).collect()
+    };
+    others.flat_map(of).collect()
 }

@@ -6,6 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// How a test module within a file of the product begins. Nothing follows it.
+const TEST_MODULE: &str = "\n#[cfg(test)]\nmod tests {";
+
 /// A file with its path from the root of the repository.
 pub struct Source {
     pub path: String,
@@ -53,6 +56,24 @@ pub fn production(folder: &str) -> Vec<Source> {
     production.map(|source| Source { text: code_of(&source.text), ..source }).collect()
 }
 
+/// Code of tests and benches: theirs, and the test modules of the product.
+pub fn test_code() -> Vec<Source> {
+    let product = files("src", ".rs");
+    let tests: Vec<String> = product.iter().flat_map(test_modules).collect();
+    let test_part = |source: Source| {
+        let is_test = tests.iter().any(|test| belongs_to(&source.path, test));
+        let text = if is_test {
+            Some(source.text.as_str())
+        } else {
+            source.text.split_once(TEST_MODULE).map(|(_, text)| text)
+        };
+        text.map(code_of).map(|text| Source { text, path: source.path.clone() })
+    };
+    let others = ["tests", "benches"].into_iter().flat_map(|folder| files(folder, ".rs"));
+    let others = others.map(|source| Source { text: code_of(&source.text), ..source });
+    product.into_iter().filter_map(test_part).chain(others).collect()
+}
+
 /// Paths, without ending, of the modules that a file declares for tests only.
 fn test_modules(source: &Source) -> Vec<String> {
     let own = source.path.trim_end_matches(".rs").trim_end_matches("/mod");
@@ -67,7 +88,7 @@ pub fn belongs_to(path: &str, module: &str) -> bool {
 
 /// The code of a file up to its test module, without comments, strings and characters.
 pub fn code_of(text: &str) -> String {
-    let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let text = text.split(TEST_MODULE).next().unwrap_or_default();
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {

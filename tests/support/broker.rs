@@ -1,5 +1,6 @@
 //! One broker process (KRaft, broker and controller in one) with a data folder of its own on free ports.
 
+use super::wait::within;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, Producer};
 use std::fs;
@@ -7,10 +8,10 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a broker may take until it answers; a loaded machine needs some ten seconds.
-const START_SECONDS_MAX: u64 = 90;
+const START_MAX: Duration = Duration::from_secs(90);
 /// Another process may take a port between our looking and the broker's binding.
 const ATTEMPTS_MAX: u32 = 3;
 
@@ -104,17 +105,17 @@ impl Broker {
             .set("log_level", "0")
             .create()
             .map_err(words("client"))?;
-        let deadline = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
-        while Instant::now() < deadline {
+        let started = within(START_MAX, || {
             let metadata = client.client().fetch_metadata(None, Duration::from_millis(500));
-            if metadata.is_ok_and(|metadata| !metadata.brokers().is_empty()) {
-                return Ok(());
-            }
-            if self.folder.join("ended").exists() {
-                return Err(format!("the broker ended:\n{}", self.log()));
-            }
+            let is_ready = metadata.is_ok_and(|metadata| !metadata.brokers().is_empty());
+            let has_ended = self.folder.join("ended").exists();
+            (is_ready || has_ended).then_some(is_ready)
+        });
+        match started {
+            Some(true) => Ok(()),
+            Some(false) => Err(format!("the broker ended:\n{}", self.log())),
+            None => Err(format!("no answer from {} within {START_MAX:?}:\n{}", self.address, self.log())),
         }
-        Err(format!("no answer from {} within {START_SECONDS_MAX} s:\n{}", self.address, self.log()))
     }
 
     /// `host:port` of a further listener.
@@ -125,18 +126,14 @@ impl Broker {
 
     /// kill -9, as if the machine had lost it; folder and ports stay for [`Broker::restart`].
     pub fn crash(&self) -> Result<(), String> {
-        let deadline = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
         let ended = self.folder.join("ended");
-        while !ended.exists() {
+        let died = within(START_MAX, || {
             if let Ok(id) = fs::read_to_string(self.folder.join("pid")) {
                 let _ = Command::new("kill").args(["-9", id.trim()]).stderr(Stdio::null()).status();
             }
-            if Instant::now() > deadline {
-                return Err(format!("the broker does not die within {START_SECONDS_MAX} s"));
-            }
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-        Ok(())
+            ended.exists().then_some(())
+        });
+        died.ok_or_else(|| format!("the broker does not die within {START_MAX:?}"))
     }
 
     /// Starts it again after [`Broker::crash`], on the same data and ports, and waits until it answers.

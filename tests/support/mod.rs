@@ -26,6 +26,7 @@ pub mod secure;
 pub mod seed;
 mod topics;
 pub mod views;
+pub mod wait;
 
 pub use broker::{Broker, BrokerOptions, free_ports};
 pub use topics::{Produced, Received, block_on, own_topics, prefix_own_topics, send};

@@ -1,6 +1,7 @@
 //! What tests do to topics: make them, write to them, read them as a read-committed consumer sees them.
 
 use super::Broker;
+use super::wait::{wait_for_ok, wait_until};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -77,7 +78,6 @@ impl Broker {
             answer.unwrap_or_else(|(topic, error)| panic!("topic {topic} is not made: {error}"));
         }
         // It is made before everybody knows it.
-        let deadline = Instant::now() + PATIENCE;
         let has_leaders = || {
             let metadata = admin.inner().fetch_metadata(Some(name), PATIENCE).expect("metadata");
             let found = metadata.topics().iter().find(|topic| topic.name() == name);
@@ -85,30 +85,21 @@ impl Broker {
                 topic.partitions().len() as i32 == partitions && topic.partitions().iter().all(|p| p.leader() >= 0)
             })
         };
-        while !has_leaders() {
-            assert!(Instant::now() < deadline, "topic {name} has partitions without leader");
-        }
+        wait_until(&format!("topic {name} has a leader of each partition"), PATIENCE, has_leaders);
     }
 
     pub fn delete_topic(&self, name: &str) {
         let deleted = block_on(self.admin().delete_topics(&[name], &AdminOptions::new())).expect("an answer");
         deleted.into_iter().for_each(|deleted| assert!(deleted.is_ok(), "{deleted:?}"));
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while self.topics().iter().any(|topic| topic == name) {
-            assert!(Instant::now() < deadline, "{name} does not go");
-        }
+        wait_until(&format!("topic {name} is gone"), PATIENCE, || self.topics().iter().all(|topic| topic != name));
     }
 
     /// Deletes a group, which must be empty: waits until its members' sessions are over.
     pub fn delete_group(&self, group: &str) {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
+        wait_for_ok(&format!("group {group} is deleted"), PATIENCE, || {
             let mut deleted = block_on(self.admin().delete_groups(&[group], &AdminOptions::new())).expect("an answer");
-            match deleted.pop().expect("one answer") {
-                Ok(_) => return,
-                Err(left) => assert!(Instant::now() < deadline, "{left:?}"),
-            }
-        }
+            deleted.pop().expect("one answer").map_err(|(group, error)| format!("{group}: {error}"))
+        });
     }
 
     /// Lets a partition begin at this offset, as retention does.
@@ -190,17 +181,11 @@ impl Broker {
         for partition in 0..partitions {
             list.add_partition(topic, partition);
         }
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            // A coordinator that was only just chosen says that it is none.
-            match consumer.committed_offsets(list.clone(), PATIENCE) {
-                Ok(answer) => {
-                    let known = |offset: Offset| offset.to_raw().filter(|&raw| raw >= 0).unwrap_or(-1);
-                    return answer.elements().iter().map(|element| known(element.offset())).collect();
-                }
-                Err(error) => assert!(Instant::now() < deadline, "offsets of {group}: {error}"),
-            }
-        }
+        // A coordinator that was only just chosen answers that it is none.
+        let ask = || consumer.committed_offsets(list.clone(), PATIENCE);
+        let answer = wait_for_ok(&format!("offsets of {group}"), PATIENCE, ask);
+        let known = |offset: Offset| offset.to_raw().filter(|&raw| raw >= 0).unwrap_or(-1);
+        answer.elements().iter().map(|element| known(element.offset())).collect()
     }
 
     /// Settings that every client of the harness has.

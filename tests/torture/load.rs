@@ -6,15 +6,16 @@
 
 use crate::support::Broker;
 use crate::support::events::{Line, RULES, Random, event, hostile};
+use crate::support::wait::wait_until_moment;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const HOUR: i64 = 3_600_000;
 pub const DAY: i64 = 24 * HOUR;
@@ -155,7 +156,8 @@ impl Writer {
 
     fn run(mut self, told: &Receiver<()>) -> std::io::Result<Written> {
         let per_beat = u64::from(self.options.events_per_second) * BEAT.as_millis() as u64 / 1_000;
-        while told.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
+        while told.try_recv() == Err(TryRecvError::Empty) {
+            wait_until_moment(Instant::now() + BEAT);
             for _ in 0..per_beat.max(1).min(self.options.events_max.saturating_sub(self.written)) {
                 self.write_next();
             }

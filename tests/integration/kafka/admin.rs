@@ -5,8 +5,9 @@ use super::service::Service;
 use crate::support;
 use crate::support::events::shop;
 use crate::support::http::{self, ask};
+use crate::support::wait::wait_until;
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PARTITIONS: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -21,18 +22,19 @@ fn address(service: &Service) -> String {
 
 /// Asks until it is ready: all that was said before, without repeats.
 fn until_ready(address: &str) -> Vec<Value> {
-    let (mut said, deadline) = (Vec::<Value>::new(), Instant::now() + PATIENCE);
-    loop {
+    let mut said = Vec::<Value>::new();
+    wait_until("it is ready", PATIENCE, || {
         let (status, body) = ask(address, "/readyz").expect("an answer");
         let body: Value = serde_json::from_str(&body).expect("JSON");
         match status {
-            200 => return said,
+            200 => return true,
             503 if said.last() != Some(&body) => said.push(body),
             503 => {}
             other => panic!("{other}: {body}"),
         }
-        assert!(Instant::now() < deadline, "it does not become ready: {said:?}");
-    }
+        false
+    });
+    said
 }
 
 /// How many shards run there.
@@ -91,14 +93,11 @@ fn a_process_that_gets_no_shard_is_ready_under_either_protocol() {
         let there = services.each_ref().map(address);
         there.iter().for_each(|there| drop(until_ready(there)));
         // The group may still give the shard from one to the other: in the end one has it, and both are ready.
-        let deadline = Instant::now() + PATIENCE;
         let is_settled = || {
             let are_ready = there.iter().all(|there| http::get(there, "/readyz").is_ok());
             are_ready && there.iter().map(|there| live_shards(there)).sum::<usize>() == 1
         };
-        while !is_settled() {
-            assert!(Instant::now() < deadline, "{protocol}: {:?}", there.each_ref().map(|there| ask(there, "/shards")));
-        }
+        wait_until(&format!("{protocol}: one process has the shard, both are ready"), PATIENCE, is_settled);
         services.into_iter().for_each(Service::stop);
     }
 }

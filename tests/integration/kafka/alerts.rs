@@ -4,14 +4,14 @@ use super::pipeline::{produced, settings};
 use super::program::shoal;
 use super::service::Service;
 use crate::support::events::Line;
-use crate::support::{self, Broker};
+use crate::support::{self, Broker, wait};
 use serde_json::Value;
 use shoal::kafka::{KafkaSettings, create_or_check_topics};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const PARTITIONS: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -64,12 +64,8 @@ fn changes(broker: &Broker, kafka: &KafkaSettings, cause: &str) -> usize {
     records.iter().filter(|record| String::from_utf8_lossy(record.value.as_deref().unwrap()).contains(&cause)).count()
 }
 
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::yield_now();
-    }
+fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    wait::wait_until(what, PATIENCE, condition);
 }
 
 /// A request as the webhook got it.

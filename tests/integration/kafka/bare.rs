@@ -1,11 +1,12 @@
 //! What the tests of the bare log share: settings with topics of their own, group events, records as plain values.
 
+use crate::support::wait::wait_for;
 use crate::support::{self, Broker, Produced};
 use shoal::kafka::{
     Batch, GroupEvent, InputOffset, KafkaBatch, KafkaLog, KafkaSettings, Log, OutRecord, Own, Position, Topic,
     create_or_check_topics,
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -45,14 +46,8 @@ pub fn group_event(log: &mut KafkaLog) -> GroupEvent {
 }
 
 /// Tries until there is something.
-pub fn until<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(got) = get() {
-            return got;
-        }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-    }
+pub fn until<T>(what: &str, get: impl FnMut() -> Option<T>) -> T {
+    wait_for(what, PATIENCE, get)
 }
 
 /// Takes from these partitions until each is at its end.

@@ -8,10 +8,11 @@ use super::pipeline::{produced, settings};
 use super::service::Service;
 use crate::support::events::{Line, RULES, hostile, shop};
 use crate::support::golden::{self, Golden};
+use crate::support::wait::{wait_for_ok, wait_until};
 use crate::support::{self, Broker, Received, memory};
 use shoal::kafka::KafkaSettings;
 use shoal::worker::journal::{JournalRecord, Operation, SEMANTICS};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PARTITIONS: u32 = 2;
 /// So that shards tell of what they counted.
@@ -38,24 +39,19 @@ fn produce(broker: &Broker, kafka: &KafkaSettings, lines: &[Line]) {
 fn wait_until_done(broker: &Broker, kafka: &KafkaSettings) {
     let ends = |topic: &String| (0..PARTITIONS as i32).map(|p| broker.end(topic, p)).collect::<Vec<_>>();
     let expected: Vec<_> = kafka.inputs.iter().map(ends).collect();
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    wait_for_ok("the group is at the end of the inputs", PATIENCE, || {
         let committed = |topic: &String| broker.committed(&kafka.group, topic, PARTITIONS as i32);
         let found: Vec<_> = kafka.inputs.iter().map(committed).collect();
-        if found == expected {
-            return;
-        }
-        assert!(Instant::now() < deadline, "the group stands at {found:?}, the inputs end at {expected:?}");
-    }
+        if found == expected { Ok(()) } else { Err(format!("it is at {found:?}, they end at {expected:?}")) }
+    });
 }
 
 /// Time goes on once all is read, and what fell due by it fires.
 fn wait_for_ticks(broker: &Broker, kafka: &KafkaSettings) {
-    let deadline = Instant::now() + PATIENCE;
-    while !operations(&broker.read_committed(&kafka.topics.journal)).iter().any(|of| matches!(of, Operation::Census(_)))
-    {
-        assert!(Instant::now() < deadline, "no tick, and no census after it");
-    }
+    wait_until("a tick, and a census after it", PATIENCE, || {
+        let operations = operations(&broker.read_committed(&kafka.topics.journal));
+        operations.iter().any(|operation| matches!(operation, Operation::Census(_)))
+    });
 }
 
 fn operations(journal: &[Received]) -> Vec<Operation> {

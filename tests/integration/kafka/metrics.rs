@@ -2,15 +2,15 @@
 //! nothing is counted again, and every metric of the page is there.
 
 use super::pipeline::{settings, wait_until_done};
+use crate::support::wait::wait_for_ok;
 use crate::support::{self, Broker, Produced};
 use shoal::engine::decode::{Partitioner, partition_of};
-use shoal::kafka::KafkaSettings;
 use shoal::metrics::{self, LogCounts, table};
 use shoal::worker::{Board, RunSettings, run};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SHARDS: u32 = 2;
@@ -78,29 +78,20 @@ fn run_until(broker: &Broker, settings: &RunSettings, accepted: f64) -> String {
         let running = scope.spawn(|| run(settings, &boards, &stop));
         let scrape = || {
             wait_until_done(broker, &settings.kafka, SHARDS);
-            let deadline = Instant::now() + PATIENCE;
-            loop {
+            wait_for_ok("all events are counted", PATIENCE, || {
                 let text = metrics::text(&registry).unwrap();
                 let running = number(&text, r#"shoal_shards{phase="running"}"#) == Some(f64::from(SHARDS));
                 // The client's statistics come twice a second.
                 let has_all = running && text.contains("shoal_kafka_round_trip_seconds{");
-                if has_all && number(&text, r#"shoal_events_total{outcome="accepted"}"#) == Some(accepted) {
-                    return text;
-                }
-                assert!(Instant::now() < deadline, "{text}");
-                // Each takes a moment, so that this does not spin.
-                committed(broker, &settings.kafka);
-            }
+                let is_done = has_all && number(&text, r#"shoal_events_total{outcome="accepted"}"#) == Some(accepted);
+                if is_done { Ok(text) } else { Err(text) }
+            })
         };
         let text = std::panic::catch_unwind(std::panic::AssertUnwindSafe(scrape));
         stop.store(true, Ordering::Relaxed);
         running.join().expect("no panic").expect("no failure");
         text.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
-}
-
-fn committed(broker: &Broker, kafka: &KafkaSettings) -> Vec<i64> {
-    broker.committed(&kafka.group, &kafka.inputs[0], SHARDS as i32)
 }
 
 /// The value of a line.

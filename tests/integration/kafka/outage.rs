@@ -5,6 +5,7 @@
 
 use super::pipeline::{run_while, settings, wait_until_done};
 use crate::support::proxy::{Hold, Proxy};
+use crate::support::wait::{wait_for, wait_until_moment};
 use crate::support::{self, Broker, BrokerOptions, Produced};
 use serde_json::Value;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,9 +25,8 @@ fn now() -> i64 {
 }
 
 fn wait_until(moment: i64) {
-    while now() < moment {
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
+    let left = u64::try_from(moment - now()).unwrap_or_default();
+    wait_until_moment(Instant::now() + Duration::from_millis(left));
 }
 
 #[test]
@@ -77,12 +77,5 @@ fn changes(broker: &Broker, topic: &str) -> Vec<Value> {
 
 /// All changes as soon as there are any.
 fn wait_for_a_change(broker: &Broker, topic: &str) -> Vec<Value> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let found = changes(broker, topic);
-        if !found.is_empty() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "no change");
-    }
+    wait_for("a change", PATIENCE, || Some(changes(broker, topic)).filter(|found| !found.is_empty()))
 }

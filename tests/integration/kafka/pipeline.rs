@@ -3,6 +3,7 @@
 use crate::support::events::{Line, RULES, hostile, shop};
 use crate::support::memory::expected;
 use crate::support::views::Views;
+use crate::support::wait::wait_for_ok;
 use crate::support::{self, Broker, Produced, Received};
 use shoal::kafka::KafkaSettings;
 use shoal::store::SnapshotSettings;
@@ -10,7 +11,7 @@ use shoal::worker::{AlertSettings, RunSettings, TracesSettings, WorkerSettings, 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -66,15 +67,11 @@ fn pairs(received: &[Received]) -> impl Iterator<Item = support::views::Record<'
 
 /// Waits until the group stands at the end of the input.
 pub fn wait_until_done(broker: &Broker, kafka: &KafkaSettings, partitions: u32) {
-    let deadline = Instant::now() + PATIENCE;
     let ends: Vec<i64> = (0..partitions).map(|p| broker.end(&kafka.inputs[0], p as i32)).collect();
-    loop {
+    wait_for_ok("the group is at the end of the input", PATIENCE, || {
         let committed = broker.committed(&kafka.group, &kafka.inputs[0], partitions as i32);
-        if committed == ends {
-            return;
-        }
-        assert!(Instant::now() < deadline, "the group stands at {committed:?}, the input ends at {ends:?}");
-    }
+        if committed == ends { Ok(()) } else { Err(format!("it is at {committed:?}, the input ends at {ends:?}")) }
+    });
 }
 
 /// Runs the service in this process while `meanwhile` does something.

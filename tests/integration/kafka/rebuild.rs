@@ -3,13 +3,14 @@
 use super::pipeline::{produce, settings, wait_until_done};
 use super::service::Service;
 use crate::support::events::{RULES, shop};
+use crate::support::wait::wait_for_ok;
 use crate::support::{self, Broker, memory};
 use serde_json::Value;
 use shoal::engine::decode::{Partitioner, partition_of};
 use shoal::worker::RunSettings;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PARTITIONS: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -122,15 +123,10 @@ fn what_was_lost_is_made_anew_and_only_differences_are_published() {
     let expected = members(stored.iter().map(|stored| (stored.key.as_deref().unwrap(), stored.value.as_deref())));
 
     let service = Service::start(folder, &settings, "only", 0);
-    let deadline = Instant::now() + PATIENCE;
-    while members_on(broker, &settings) != expected {
-        assert!(
-            Instant::now() < deadline,
-            "{:#?} is expected, there is {:#?}",
-            expected,
-            members_on(broker, &settings)
-        );
-    }
+    wait_for_ok("the expected members", PATIENCE, || {
+        let found = members_on(broker, &settings);
+        if found == expected { Ok(()) } else { Err(format!("{expected:#?} is expected, there is {found:#?}")) }
+    });
     service.stop();
     let after = changes_on(broker, &settings);
     assert_contiguous(&after);

@@ -4,9 +4,10 @@
 use super::pipeline::{produce, settings, views, wait_until_done};
 use super::service::Service;
 use crate::support::events::{RULES, shop};
+use crate::support::wait::wait_for_ok;
 use crate::support::{self, Broker, memory};
 use shoal::worker::RunSettings;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PARTITIONS: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -19,14 +20,10 @@ fn changes_by_rules(broker: &Broker, settings: &RunSettings) -> usize {
 }
 
 fn wait_for_changes_by_rules(broker: &Broker, settings: &RunSettings, wanted: usize) -> usize {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    wait_for_ok(&format!("{wanted} changes by new rules"), PATIENCE, || {
         let found = changes_by_rules(broker, settings);
-        if found >= wanted {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{found} changes by new rules, {wanted} are expected");
-    }
+        if found >= wanted { Ok(found) } else { Err(found) }
+    })
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use super::pipeline::wait_until_done;
 use super::program::{run, shoal};
+use crate::support::wait::wait_until;
 use crate::support::{self, Broker};
 use serde_json::Value;
 use shoal::engine::decode::{Partitioner, partition_of};
@@ -12,7 +13,7 @@ use shoal::kafka::KafkaSettings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const RULES: &str = include_str!("../../../config/demo/rules.toml");
 const UNTIL: &str = "2011-11-09T00:00:00.000Z";
@@ -58,11 +59,7 @@ fn serve(folder: &Path, broker: &Broker, kafka: &KafkaSettings) {
 fn refused(folder: &Path, broker: &Broker) -> String {
     let mut service =
         shoal(folder, broker).args(["run", "--config", "shoal.toml"]).stderr(Stdio::piped()).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while service.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < deadline, "it runs");
-        std::thread::yield_now();
-    }
+    wait_until("it refuses to start", Duration::from_secs(60), || service.try_wait().unwrap().is_some());
     let out = service.wait_with_output().unwrap();
     assert_eq!(out.status.code(), Some(3), "{}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8_lossy(&out.stderr).into_owned()

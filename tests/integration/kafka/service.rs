@@ -1,10 +1,11 @@
 //! `shoal run` as a process of its own, configured by its environment.
 
+use crate::support::wait::within;
 use shoal::worker::RunSettings;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -51,12 +52,7 @@ impl Service {
 
     /// Waits until it ends by itself, well.
     pub fn done(mut self) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < deadline, "it goes on: {}", self.says());
-            std::thread::yield_now();
-        }
-        assert!(self.child.wait().unwrap().success(), "{}", self.says());
+        assert!(self.end().success(), "{}", self.says());
         self.says()
     }
 
@@ -90,18 +86,26 @@ impl Service {
 
     /// Waits until it dies, or is done and stops: whether it died.
     pub fn dies_before(mut self, is_done: impl Fn() -> bool) -> bool {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+        let died = within(PATIENCE, || {
+            let ended = self.child.try_wait().unwrap().map(Some);
+            ended.or_else(|| is_done().then_some(None))
+        });
+        match died {
+            Some(Some(status)) => {
                 assert!(status.code().is_none(), "by a signal, but {status}: {}", self.says());
-                return true;
+                true
             }
-            if is_done() {
+            Some(None) => {
                 self.stop();
-                return false;
+                false
             }
-            assert!(Instant::now() < deadline, "neither dead nor done: {}", self.says());
+            None => panic!("neither dead nor done: {}", self.says()),
         }
+    }
+
+    /// Waits until it ends by itself.
+    fn end(&mut self) -> ExitStatus {
+        within(PATIENCE, || self.child.try_wait().unwrap()).unwrap_or_else(|| panic!("it runs: {}", self.says()))
     }
 
     pub fn says(&self) -> String {
@@ -109,24 +113,13 @@ impl Service {
     }
 
     pub fn wait_until_says(&self, words: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.says().contains(words) {
-            assert!(Instant::now() < deadline, "it does not say {words:?}, but\n{}", self.says());
-            std::thread::yield_now();
-        }
+        let said = within(PATIENCE, || self.says().contains(words).then_some(()));
+        said.unwrap_or_else(|| panic!("it does not say {words:?}, but\n{}", self.says()));
     }
 
     /// Waits until it ends by itself, which must be because it refuses; what it said.
     pub fn refused(mut self) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            match self.child.try_wait().unwrap() {
-                Some(status) => break status,
-                None => assert!(Instant::now() < deadline, "it goes on: {}", self.says()),
-            }
-            std::thread::yield_now();
-        };
-        assert_eq!(status.code(), Some(3), "refused: {}", self.says());
+        assert_eq!(self.end().code(), Some(3), "refused: {}", self.says());
         self.says()
     }
 

@@ -6,6 +6,7 @@ use super::service::{Process, Service, addresses};
 use super::stream::{RULES, Stream};
 use super::watch::{Watch, until};
 use super::{path, promtool, text};
+use crate::support::wait::wait_until_moment;
 use crate::support::{self, python};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -83,10 +84,7 @@ fn every_metric_is_documented(process: &Process) {
 fn draw(watch: &Watch) {
     let Some(pictures) = std::env::var_os(PICTURES) else { return };
     let python = python::python(&["matplotlib==3.11.2"]).expect("Python");
-    let end = Instant::now() + Duration::from_secs(PICTURE_SECONDS);
-    while let Some(left) = end.checked_duration_since(Instant::now()) {
-        std::thread::park_timeout(left);
-    }
+    wait_until_moment(Instant::now() + Duration::from_secs(PICTURE_SECONDS));
     let mut command = Command::new(python);
     command.arg(path("deploy/grafana/draw.py")).args(["--prometheus", &format!("http://{}", watch.prometheus)]);
     command.args(["--minutes", "5", "--set", "segmentation=lifecycle", "--set", "__rate_interval=20s"]);

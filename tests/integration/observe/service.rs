@@ -3,15 +3,14 @@
 use super::text;
 use super::webhook::Webhook;
 use crate::support::http;
+use crate::support::wait::within;
 use crate::support::{Broker, free_ports};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at something that is waited for.
-pub const LOOK: Duration = Duration::from_millis(50);
 
 /// What the processes of one service share: broker, group, topics, rules and the folder of their snapshots.
 pub struct Service<'a> {
@@ -85,12 +84,12 @@ impl<'a> Service<'a> {
     /// Starts a process at this address and waits until it answers there.
     pub fn start(&self, instance: &str, address: &str) -> Process {
         let mut process = self.launch(instance, address, &[]);
-        let deadline = Instant::now() + PATIENCE;
-        while http::get(address, "/livez").is_err() {
-            let ended = process.child.try_wait().unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "no answer, {ended:?}: {}", process.says());
-            std::thread::park_timeout(LOOK);
-        }
+        let started = within(PATIENCE, || {
+            let answers = http::get(address, "/livez").is_ok();
+            let has_ended = process.child.try_wait().unwrap().is_some();
+            (answers || has_ended).then_some(answers)
+        });
+        assert!(started == Some(true), "no answer at {address}: {}", process.says());
         process
     }
 
@@ -120,11 +119,8 @@ impl Process {
 
     /// Waits until it dies by itself.
     pub fn dies(mut self) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < deadline, "it lives: {}", self.says());
-            std::thread::park_timeout(LOOK);
-        }
+        let died = within(PATIENCE, || self.child.try_wait().unwrap());
+        died.unwrap_or_else(|| panic!("it lives: {}", self.says()));
     }
 
     /// SIGTERM, and until it has ended well.

@@ -1,12 +1,13 @@
 //! A small, lively shop: events of all types as they happen, some late, twice, of no use, or of customers who leave.
 
+use crate::support::wait::wait_until_moment;
 use crate::support::{Broker, Produced, send};
 use rdkafka::producer::{DefaultProducerContext, Producer, ThreadedProducer};
 use shoal::random::Random;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CUSTOMERS: u64 = 150;
 /// Between two events.
@@ -68,7 +69,7 @@ impl Stream {
                 for _ in 0..if random.one_in(30) { 2 } else { 1 } {
                     produce(&producer, &topics[0], &customer, &value);
                 }
-                std::thread::park_timeout(PACE);
+                wait_until_moment(Instant::now() + PACE);
             }
             producer.flush(PATIENCE).expect("flush");
         });

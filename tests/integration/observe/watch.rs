@@ -3,14 +3,15 @@
 //! Everything happens once a second instead of four times a minute: intervals in the files are replaced by one second,
 //! and so is how long an alert must last. Its windows stay.
 
-use super::service::{LOOK, addresses};
+use super::service::addresses;
 use super::text;
 use super::webhook::Webhook;
 use crate::support::http;
+use crate::support::wait::wait_for_ok;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Alerts of the rules are decided once a minute.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -131,12 +132,8 @@ impl Drop for Watch {
 }
 
 /// Looks again and again until it is so, for two minutes at most.
-pub fn until(what: &str, mut look: impl FnMut() -> Result<(), String>) {
-    let deadline = Instant::now() + PATIENCE;
-    while let Err(found) = look() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}; but {found}");
-        std::thread::park_timeout(LOOK);
-    }
+pub fn until(what: &str, look: impl FnMut() -> Result<(), String>) {
+    wait_for_ok(what, PATIENCE, look);
 }
 
 /// Values of each series of an answer; Prometheus writes them as text.

@@ -1,6 +1,7 @@
 //! The program with a settings file of its own, and the topics and events it works on.
 
-use crate::support::{Broker, Produced, own_topics};
+use crate::support::wait::{wait_for_ok, wait_until};
+use crate::support::{Broker, Produced, Received, own_topics};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -76,26 +77,21 @@ impl Program {
 
     /// Waits until the service has made its last topic.
     pub fn wait_until_connected(&self, broker: &Broker) {
-        let deadline = Instant::now() + PATIENCE;
-        while !broker.topics().contains(&self.topic("control")) {
-            assert!(Instant::now() < deadline, "{} has no topics", self.name);
-        }
+        let control = self.topic("control");
+        wait_until(&format!("topic {control}"), PATIENCE, || broker.topics().contains(&control));
     }
 
     /// Waits until so many changes are published, and gives the customers in order of their names.
     pub fn wait_for_changes(&self, broker: &Broker, count: usize) -> Vec<String> {
-        let deadline = Instant::now() + PATIENCE;
         let topic = self.topic("changes");
-        loop {
+        let changes = wait_for_ok(&format!("{count} changes in {topic}"), PATIENCE, || {
             let changes = if broker.topics().contains(&topic) { broker.read_committed(&topic) } else { Vec::new() };
-            if changes.len() >= count {
-                let key = |change: &crate::support::Received| String::from_utf8(change.key.clone().unwrap()).unwrap();
-                let mut customers: Vec<String> = changes.iter().map(key).collect();
-                customers.sort();
-                return customers;
-            }
-            assert!(Instant::now() < deadline, "{topic} has {} changes; expected {count}", changes.len());
-        }
+            if changes.len() >= count { Ok(changes) } else { Err(format!("{} changes", changes.len())) }
+        });
+        let key = |change: &Received| String::from_utf8(change.key.clone().unwrap()).unwrap();
+        let mut customers: Vec<String> = changes.iter().map(key).collect();
+        customers.sort();
+        customers
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::python;
 use super::world::{SHARD, World, load};
+use crate::support::wait::wait_for;
 use bytes::Bytes;
 use shoal::store::blobs::{Blobs, Created, Listing, MemoryBlobs};
 use shoal::store::{ObjectBlobs, Outcome, Piece, SnapshotSettings, Vault, VaultThread};
@@ -9,7 +10,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A server that ends with the test.
 struct Server {
@@ -69,15 +70,8 @@ impl Drop for Server {
 }
 
 /// Waits for a piece to be taken, or for an outcome; a worker would do other things meanwhile.
-fn until<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = there() {
-            return found;
-        }
-        assert!(began.elapsed() < Duration::from_secs(60), "waited a minute for {what}");
-        std::thread::yield_now();
-    }
+fn until<T>(what: &str, there: impl FnMut() -> Option<T>) -> T {
+    wait_for(what, Duration::from_secs(60), there)
 }
 
 fn store(world: &mut World, vault: &mut VaultThread) -> (u64, Outcome) {

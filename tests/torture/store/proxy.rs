@@ -6,6 +6,7 @@
 
 use super::message::Message;
 use crate::support::events::Random;
+use crate::support::wait::wait_until_moment;
 use rustix::net::sockopt::set_socket_linger;
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Write};
@@ -151,7 +152,7 @@ fn serve(state: &Mutex<State>, client: &TcpStream) -> io::Result<()> {
                 (&*client).write_all(&Message::refusal(status, code).bytes())?;
                 continue;
             }
-            Fate::Delayed(delay) => std::thread::park_timeout(delay),
+            Fate::Delayed(delay) => wait_until_moment(Instant::now() + delay),
             Fate::Passed | Fate::AnswerLost => {}
         }
         let answer = connected(state, &mut server).and_then(|server| ask(server, &request));

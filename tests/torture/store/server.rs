@@ -3,12 +3,13 @@
 //! It is built once, by Go, into the ignored folder `.cache/versitygw` of the repository.
 
 use crate::service::Guard;
+use crate::support::wait::within;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const MODULE: &str = "github.com/versity/versitygw/cmd/versitygw";
 const VERSION: &str = "1.8.0";
@@ -82,14 +83,12 @@ impl Drop for Server {
 
 /// Whether it takes connections before patience ends, or it does.
 fn is_ready(child: &mut Child, address: SocketAddr) -> bool {
-    let deadline = Instant::now() + START_PATIENCE;
-    while Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
-        if TcpStream::connect(address).is_ok() {
-            return true;
-        }
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-    false
+    let started = within(START_PATIENCE, || {
+        let is_ready = TcpStream::connect(address).is_ok();
+        let has_ended = !matches!(child.try_wait(), Ok(None));
+        (is_ready || has_ended).then_some(is_ready && !has_ended)
+    });
+    started == Some(true)
 }
 
 fn build() -> Result<PathBuf, String> {
