@@ -1,12 +1,12 @@
-//! `shoal seed` and `shoal rebuild`: killed at each of their crash points, and run again. Services begin from the seed, and
-//! go on from the rebuild; what consumers see is what an independent run over history and topics says.
+//! `shoal seed` and `shoal rebuild`, killed at each of their crash points and run again. Services begin from the seed
+//! and continue from the rebuild; consumers must see what an independent run over history and topics gives.
 
 use crate::fleet::Fleet;
 use crate::inputs::Inputs;
 use crate::load::{CUSTOMERS, DAY, Load, OPENING};
 use crate::options::Options;
 use crate::phase::{Phase, Way};
-use crate::run::{History, Run, words};
+use crate::run::{History, Run, context};
 use crate::support::Broker;
 use crate::support::events::{Random, event};
 use crate::support::proxy::Proxy;
@@ -18,55 +18,55 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The services work for so long, before the rebuild and after it.
+/// How long the services work before and after the rebuild.
 const WORK: Duration = Duration::from_secs(5);
-/// More than one run of this takes.
+/// More than a run of this takes.
 const SECONDS_MAX: u64 = 1_200;
 const HISTORY_EVENTS: usize = 4_000;
-/// The load's events begin then.
+/// The load's events begin at this moment.
 const UNTIL: &str = "2017-01-01T00:00:00Z";
-/// Ids of the history's events and orders are above those of the load.
+/// Numbers of the history's events and orders are above those of the load.
 const HISTORY_FIRST: usize = 1_000_000_000;
 
 pub fn run(options: &Options, broker: &mut Broker, proxy: &Arc<Proxy>) -> Result<(), String> {
     let run = Run::prepare(options, "commands", 1, SECONDS_MAX, broker)?;
-    // A rebuild does not wait for the end of a dwell, as docs/recovery.md says; the independent run knows of no rebuild.
+    // A rebuild does not wait for the end of a dwell (docs/recovery.md); the independent run does not rebuild.
     let rules = run.load.rules().replace("min_dwell = \"7d\"\n", "");
-    fs::write(run.folder.join("rules.toml"), rules).map_err(words("rules.toml"))?;
+    fs::write(run.folder.join("rules.toml"), rules).map_err(context("rules.toml"))?;
     let history = write_history(&run)?;
     run.with_fleet(proxy, 2, |fleet| {
         fleet.store.settle()?;
         seed(&run, fleet, &history)?;
-        let load = Load::start(broker, &run.load).map_err(words("load"))?;
+        let load = Load::start(broker, &run.load).map_err(context("load"))?;
         work(fleet)?;
         let mut left = run.times();
         while left > 0 {
-            (0..fleet.count()).try_for_each(|place| fleet.stop(place, None))?;
-            // Of the seed nothing is left but a note: retention took its snapshots.
+            (0..fleet.count()).try_for_each(|index| fleet.stop(index, None))?;
+            // Only a note is left of the seed, as if retention had removed its snapshots.
             fleet.store.wipe()?;
-            told_well(seed_command(&run, fleet, &history))?;
+            run_well(seed_command(&run, fleet, &history))?;
             left -= rebuild(&run, left)?;
             work(fleet)?;
         }
         let written = load.finish()?;
-        let inputs = Inputs::read(broker, &run.load, &run.folder).map_err(words("inputs"))?;
+        let inputs = Inputs::read(broker, &run.load, &run.folder).map_err(context("inputs"))?;
         run.wait_until_done(broker, fleet, &inputs)?;
-        (0..fleet.count()).try_for_each(|place| fleet.stop(place, None))?;
+        (0..fleet.count()).try_for_each(|index| fleet.stop(index, None))?;
         let expected = run.independent_run(&written, &inputs, Some(&history))?;
         run.check(broker, &expected, &inputs.rejected, &fleet.store.objects())
     })
 }
 
-/// All services, for a while.
+/// Lets all services run for a while.
 fn work(fleet: &mut Fleet) -> Result<(), String> {
-    (0..fleet.count()).try_for_each(|place| fleet.start(place))?;
+    (0..fleet.count()).try_for_each(|index| fleet.start(index))?;
     fleet.wait(WORK, |_| None::<()>)?;
     Ok(())
 }
 
-/// Events of the year before the load's.
+/// Writes events of the year before the load's.
 fn write_history(run: &Run) -> Result<History, String> {
-    let mut random = Random(run.options.seed);
+    let mut random = Random(run.options.seed());
     let step = 365 * DAY / HISTORY_EVENTS as i64;
     let mut lines = String::new();
     for n in 0..HISTORY_EVENTS {
@@ -75,7 +75,7 @@ fn write_history(run: &Run) -> Result<History, String> {
         lines.push('\n');
     }
     let file = run.folder.join("history.jsonl");
-    fs::write(&file, lines).map_err(words("history.jsonl"))?;
+    fs::write(&file, lines).map_err(context("history.jsonl"))?;
     Ok(History { file, until: UNTIL })
 }
 
@@ -90,12 +90,12 @@ fn seed_command(run: &Run, fleet: &Fleet, history: &History) -> Command {
 fn seed(run: &Run, fleet: &mut Fleet, history: &History) -> Result<(), String> {
     for name in points("seed") {
         for _ in 0..run.times() {
-            // What died after the last step is whole.
+            // A seed that died after its last step is complete.
             fleet.store.wipe()?;
             kill(seed_command(run, fleet, history), name)?;
-            let (is_whole, told) = told_by(seed_command(run, fleet, history))?;
-            if !is_whole && !told.contains("a whole seed") {
-                return Err(format!("shoal seed, run again after {name}: {told}"));
+            let (is_whole, stderr) = run_command(seed_command(run, fleet, history))?;
+            if !is_whole && !stderr.contains("a whole seed") {
+                return Err(format!("shoal seed, run again after {name}: {stderr}"));
             }
         }
         println!("  {:>5}  {name}", run.times());
@@ -103,20 +103,20 @@ fn seed(run: &Run, fleet: &mut Fleet, history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// Kills at each point, so many at most, and then lets it be done; how many kills at each point.
+/// Kills a rebuild at each point, at most this many times, and then lets one finish. Returns the kills at each point.
 fn rebuild(run: &Run, times_max: u32) -> Result<u32, String> {
     let command = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
         command.args(["rebuild", "--yes", "--config"]).arg(run.folder.join("service-0.toml"));
         command
     };
-    // What has its journal record is not made again: each of those kills leaves a shard less.
+    // A shard whose journal record is written is not rebuilt again: each of those kills leaves one shard less.
     let times = times_max.min(run.load.partitions.saturating_sub(1)).max(1);
     for name in points("rebuild") {
         (0..times).try_for_each(|_| kill(command(), name))?;
         println!("  {times:>5}  {name}");
     }
-    told_well(command())?;
+    run_well(command())?;
     Ok(times)
 }
 
@@ -125,25 +125,25 @@ fn points(group: &str) -> impl Iterator<Item = &'static str> + use<'_> {
     CRASH_POINTS.iter().map(|(name, _)| *name).filter(is_meant)
 }
 
-/// It must die there.
+/// Fails unless the command aborts at this crash point.
 fn kill(mut command: Command, name: &str) -> Result<(), String> {
-    let output = command.env("SHOAL_CRASH_AT", name).stdin(Stdio::null()).output().map_err(words("shoal"))?;
+    let output = command.env("SHOAL_CRASH_AT", name).stdin(Stdio::null()).output().map_err(context("shoal"))?;
     if output.status.signal() == Some(Signal::ABORT.as_raw()) {
         return Ok(());
     }
-    let (status, told) = (output.status, String::from_utf8_lossy(&output.stderr));
-    Err(format!("shoal ended with {status}, not at {name}:\n{told}"))
+    let (status, stderr) = (output.status, String::from_utf8_lossy(&output.stderr));
+    Err(format!("shoal ended with {status}, not at {name}:\n{stderr}"))
 }
 
-/// It must end well.
-fn told_well(command: Command) -> Result<(), String> {
-    let words = format!("{command:?}");
-    let (is_well, told) = told_by(command)?;
-    if is_well { Ok(()) } else { Err(format!("{words}: {told}")) }
+/// Fails unless the command succeeds.
+fn run_well(command: Command) -> Result<(), String> {
+    let message = format!("{command:?}");
+    let (is_well, stderr) = run_command(command)?;
+    if is_well { Ok(()) } else { Err(format!("{message}: {stderr}")) }
 }
 
-/// Whether it ended well, and what it said.
-fn told_by(mut command: Command) -> Result<(bool, String), String> {
-    let output = command.stdin(Stdio::null()).output().map_err(words("shoal"))?;
+/// Whether it succeeded, and its standard error.
+fn run_command(mut command: Command) -> Result<(bool, String), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(context("shoal"))?;
     Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned()))
 }

@@ -1,4 +1,4 @@
-//! What stands in the input topics once all is written, as files for the independent run and for the checker.
+//! The records in the input topics after everything is written, as files for the independent run and the checker.
 
 use crate::load::{LoadOptions, REASON};
 use crate::support::{Broker, Received};
@@ -6,13 +6,13 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// What stands in the input topics.
+/// The records in the input topics.
 pub struct Inputs {
-    /// Usable lines of each topic, in files named as the topics: partition after partition, as they stand there.
+    /// Valid records of each topic, in files named as the topics: partition after partition, in order of offsets.
     pub files: Vec<PathBuf>,
-    /// Where each unusable record stands, and why it is one.
+    /// Location of each invalid record, with the reason for which it must be rejected.
     pub rejected: PathBuf,
-    /// Where each partition of each topic ends.
+    /// End offset of each partition of each topic.
     pub ends: Vec<Vec<i64>>,
 }
 
@@ -44,8 +44,8 @@ fn write_input(
 ) -> std::io::Result<()> {
     if let Some(reason) = record.header(REASON) {
         let (partition, offset, reason) = (record.partition, record.offset, String::from_utf8_lossy(reason));
-        let place = format!(r#""topic":"{topic}","partition":{partition},"offset":{offset}"#);
-        return writeln!(rejects, r#"{{{place},"reason":"{reason}"}}"#);
+        let location = format!(r#""topic":"{topic}","partition":{partition},"offset":{offset}"#);
+        return writeln!(rejects, r#"{{{location},"reason":"{reason}"}}"#);
     }
     lines.write_all(record.value.as_deref().unwrap_or_default())?;
     lines.write_all(b"\n")

@@ -1,8 +1,8 @@
-//! The load: events made of a seed, written straight to the broker by a plain producer while everything else goes wrong.
+//! The load: random events, written directly to the broker by a plain producer while faults are injected.
 //!
-//! Among them are late events, duplicates, refunds, erasures and records that cannot be used; those say so in a header,
-//! which Shoal does not look at. The independent run gets what stands in the topics in the end: a producer whose broker is
-//! killed may write a record twice, and then it is there twice.
+//! It includes late events, duplicates, refunds, erasures and invalid records. A header, which Shoal does not read,
+//! marks the invalid ones. The independent run reads what is in the topics at the end, because a producer whose broker
+//! is killed may write a record twice.
 
 use crate::support::Broker;
 use crate::support::events::{Line, RULES, Random, event, hostile};
@@ -21,21 +21,21 @@ const HOUR: i64 = 3_600_000;
 pub const DAY: i64 = 24 * HOUR;
 /// 2017-01-01T00:00:00Z.
 pub const OPENING: i64 = 1_483_228_800_000;
-/// All events are from before; [`NOW`] too.
+/// The events span this time; [`NOW`] is later than all of them.
 const SPAN: i64 = 8 * 365 * DAY;
-/// The clock of the independent run: only caps what is later.
+/// The clock of the independent run; it only caps later timestamps.
 pub const NOW: &str = "2026-01-01T00:00:00Z";
-/// Time between two events, unless so many come that the years would not do.
+/// Time between two events; shorter if the span would not suffice.
 const STEP_MAX: i64 = 10 * 60_000;
 pub const CUSTOMERS: u64 = 1_500;
-/// Duplicates repeat one of so many lines.
+/// A duplicate repeats one of this many latest records.
 const RECENT: usize = 40;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Events are written so often.
+/// Interval at which events are written.
 const BEAT: Duration = Duration::from_millis(20);
 
-/// Rules without time and windows. With several inputs it depends on when records come which of them is taken first, and
-/// so does what time causes; what a customer's own events cause does not.
+/// Rules without time and windows. With several inputs, the order in which records of different topics are read depends
+/// on timing, and so do changes caused by time; changes caused by a customer's own events do not.
 const RULES_WITHOUT_TIME: &str = r#"
 include = ["revenue", "orders"]
 [time]
@@ -58,7 +58,7 @@ segments = [
 when = "country = 'N1'"
 "#;
 
-/// So that shards tell of the census. Years ago customers went that way: nothing of it counts.
+/// Makes shards publish the census. The events are years old, so the alert never fires.
 const ALERT: &str = r#"
 [alert.much_value]
 segmentation = "value"
@@ -67,14 +67,14 @@ above = 2
 window = "1h"
 "#;
 
-/// How much, and where.
+/// Amount and destination of the load.
 #[derive(Clone)]
 pub struct LoadOptions {
     pub seed: u64,
     pub topics: Vec<String>,
     pub partitions: u32,
     pub events_per_second: u32,
-    /// More will not come.
+    /// Upper bound of the number of events.
     pub events_max: u64,
 }
 
@@ -85,22 +85,22 @@ impl LoadOptions {
     }
 }
 
-/// The header that says why a record cannot be used.
+/// Header with the reason for which a record is invalid.
 pub const REASON: &str = "torture_reason";
 
-/// What was written.
+/// Summary of the load.
 #[derive(Default)]
 pub struct Written {
-    /// Up to this moment everything that time causes is to have happened.
+    /// All changes caused by time up to this moment must be published.
     pub until: i64,
     pub kinds: BTreeMap<&'static str, u64>,
 }
 
-/// While this is set only events come that change nothing, at a moment that stands still: there is always something to
-/// commit, and never an output that would have it committed at once.
+/// While this is set, only events without effect are written, at a moment that does not advance: there is always
+/// something to commit, and never an output that would cause a commit at once.
 pub type Calm = Arc<AtomicBool>;
 
-/// Writes events at a steady pace on a thread of its own until it is told to end.
+/// Writes events at a steady rate on its own thread until it is finished.
 pub struct Load {
     pub calm: Calm,
     end: Sender<()>,
@@ -113,12 +113,12 @@ impl Load {
         let producer = config.set("enable.idempotence", "true").set("linger.ms", "5").set("compression.type", "lz4");
         let calm = Calm::default();
         let writer = Writer::new(producer.create().expect("producer"), options.clone(), Arc::clone(&calm));
-        let (end, told) = channel();
-        let thread = std::thread::Builder::new().name("load".into()).spawn(move || writer.run(&told))?;
+        let (end, ended) = channel();
+        let thread = std::thread::Builder::new().name("load".into()).spawn(move || writer.run(&ended))?;
         Ok(Self { calm, end, thread })
     }
 
-    /// Ends it and waits until the broker has everything.
+    /// Stops writing and waits until the broker has acknowledged everything.
     pub fn finish(self) -> Result<Written, String> {
         drop(self.end);
         let done = self.thread.join().map_err(|_| "the load panicked")?;
@@ -133,7 +133,7 @@ struct Writer {
     step: i64,
     written: u64,
     calm: Calm,
-    /// Events of calm moments.
+    /// Number of events written in calm moments.
     without_effect: u64,
     recent: VecDeque<(usize, Line)>,
     result: Written,
@@ -154,9 +154,9 @@ impl Writer {
         }
     }
 
-    fn run(mut self, told: &Receiver<()>) -> std::io::Result<Written> {
+    fn run(mut self, ended: &Receiver<()>) -> std::io::Result<Written> {
         let per_beat = u64::from(self.options.events_per_second) * BEAT.as_millis() as u64 / 1_000;
-        while told.try_recv() == Err(TryRecvError::Empty) {
+        while ended.try_recv() == Err(TryRecvError::Empty) {
             wait_until_moment(Instant::now() + BEAT);
             for _ in 0..per_beat.max(1).min(self.options.events_max.saturating_sub(self.written)) {
                 self.write_next();
@@ -181,8 +181,8 @@ impl Writer {
         match self.random.below(1_000) {
             0..12 => self.write_unusable(),
             12..32 if !self.recent.is_empty() => {
-                let place = self.random.below(self.recent.len() as u64) as usize;
-                let (topic, line) = self.recent[place].clone();
+                let index = self.random.below(self.recent.len() as u64) as usize;
+                let (topic, line) = self.recent[index].clone();
                 self.write_usable("duplicate", topic, &line)
             }
             kind => {
@@ -196,7 +196,7 @@ impl Writer {
         }
     }
 
-    /// Every other event is one that no rule looks at.
+    /// Every other event has a type that no rule uses.
     fn event(&mut self, time: i64) -> (usize, Line) {
         let n = self.written;
         if self.random.below(2) == 0 {
@@ -213,12 +213,12 @@ impl Writer {
         self.of(customer, time, value)
     }
 
-    /// Some have most events, most have few.
+    /// A skewed choice: few customers have most of the events.
     fn customer(&mut self) -> u64 {
         self.random.below(CUSTOMERS) * self.random.below(CUSTOMERS) / CUSTOMERS
     }
 
-    /// Each customer has all of its events in one topic.
+    /// All events of a customer go to the same topic.
     fn of(&self, customer: u64, time: i64, value: String) -> (usize, Line) {
         let topic = customer as usize % self.options.topics.len();
         let key = format!("c-{customer:05}").into_bytes();
@@ -244,7 +244,8 @@ impl Writer {
         self.send(topic, line.partition(partitions), &line, Some(reason));
     }
 
-    /// One more event in each partition, long after all others: so everything that time causes before it happens.
+    /// Writes one more event to each partition, long after all others, so that all changes caused by time happen before
+    /// it.
     fn write_last(&mut self) {
         let until = self.now() + 4 * DAY;
         self.result.until = until;
@@ -253,18 +254,18 @@ impl Writer {
         let mut n = 0;
         while !left.is_empty() {
             n += 1;
-            // The watermark stands `grace` before the latest event.
+            // The watermark is `grace` behind the latest event.
             let (key, time) = (format!("last-{n}"), until + 1_000);
             let value = format!(r#"{{"customer_id":"{key}","event_id":"last","type":"view","time":{time}}}"#);
             let line = Line { time, key: Some(key.into_bytes()), value: Some(value.into_bytes()) };
-            if let Some(place) = left.iter().position(|partition| *partition == line.partition(partitions)) {
-                left.remove(place);
+            if let Some(index) = left.iter().position(|partition| *partition == line.partition(partitions)) {
+                left.remove(index);
                 self.write_usable("last", 0, &line);
             }
         }
     }
 
-    /// Queues one record, waiting while the queue is full.
+    /// Queues one record; waits while the queue is full.
     fn send(&self, topic: usize, partition: u32, line: &Line, reason: Option<&str>) {
         let mut record = BaseRecord::<[u8], [u8]>::to(&self.options.topics[topic]).partition(partition as i32);
         record = record.timestamp(line.time);

@@ -1,96 +1,68 @@
-//! What can be typed. `cargo test` hands its own options to every test program, so those are taken too.
+//! The options of the program: its own, and those of every Rust test program, which `cargo test` passes on.
 
 use crate::check::CheckArguments;
-use crate::store::Kind;
+use crate::store::StoreKind;
+use crate::support::seed::seed;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use std::path::PathBuf;
 
-/// Kills Shoal on a real broker, again and again, and checks what consumers see
-///
-/// Starts a Kafka broker, a proxy in front of it and several `shoal run`; writes events all the while; kills the services
-/// between any two steps of a transaction, a snapshot, a merge, a recovery and of giving shards up; stops them past the
-/// session time-out, lets them come and go, kills the broker, delays, throttles, freezes, swallows and resets connections,
-/// hurts the store of snapshots and damages what is in it. At the end a separate program (`torture check`) reads the topics
-/// read-committed and compares them with an independent run (`shoal replay`), and reads the snapshots.
-#[derive(Clone, Debug, Parser)]
-#[command(name = "torture", max_term_width = 110)]
-#[command(after_help = "Examples:
+const ABOUT: &str = "Kills Shoal on a real broker, again and again, and checks what consumers see";
+
+const LONG_ABOUT: &str = "Kills Shoal on a real broker, again and again, and checks what consumers see.
+
+Starts a Kafka broker, a proxy in front of it and several `shoal run`, and writes events until the end. Services are \
+killed between any two steps of a transaction, a snapshot, a merge, a recovery and a revocation, stopped for longer than \
+the session time-out, and join and leave. The broker is killed, connections are delayed, throttled, frozen, swallowed and \
+reset, the store of snapshots fails and its snapshots are damaged. At the end a separate program (`torture check`) reads \
+the topics read-committed, compares them with an independent run (`shoal replay`), and reads the snapshots.";
+
+const EXAMPLES: &str = "Examples:
   cargo test --test torture
   cargo test --test torture -- --kills 100 --seed 7 --processes 3
   cargo test --test torture -- nothing_is --kills 300 --in-each 10 --store s3     # for half an hour
-  cargo test --test torture -- --keep some-folder     # settings, logs and what was expected stay there
-  cargo test --test torture -- check --help           # the checker alone")]
+  cargo test --test torture -- --keep some-folder     # settings, logs and expected changes stay there
+  cargo test --test torture -- check --help           # the checker alone";
+
+#[derive(Debug, Parser)]
+#[command(name = "torture", max_term_width = 110, about = ABOUT, long_about = LONG_ABOUT, after_help = EXAMPLES)]
+#[command(help_template = "{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}{after-help}")]
 pub struct Options {
-    /// How often a service is killed with kill -9
+    /// Number of kills (kill -9)
     #[arg(long, value_name = "N", default_value_t = 25)]
     pub kills: u32,
-    /// Which events, kills and faults come; when exactly, the machine decides
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// How many services there are; the last one joins and leaves
+    /// Determines events, kills and faults, but not their timing [default: derived from the commit]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Number of services; the last one joins and leaves
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=4))]
     pub processes: u32,
-    /// Partitions of each topic
+    /// Number of partitions of each topic
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub partitions: u32,
-    /// Input topics; with two the rules know no time, so that the result does not depend on timing
+    /// Number of input topics; with two the rules have no windows, so that the result does not depend on timing
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
     pub inputs: u32,
-    /// How the services' group is led: "classic" or "consumer"
+    /// Group protocol of the services: "classic" or "consumer"
     #[arg(long, value_name = "PROTOCOL", default_value = "classic")]
     pub group_protocol: String,
-    /// Events a second
+    /// Events per second
     #[arg(long, value_name = "N", default_value_t = 250)]
     pub rate: u32,
-    /// How often at least in each phase; if 0, once in each group of phases
+    /// Minimum number of kills in each phase; 0 means one in each group of phases
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub in_each: u32,
-    /// End after so many minutes, whatever is still missing
+    /// End after N minutes, even if kills are missing; 0 means no such limit
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub minutes: u32,
     /// Where the services keep their snapshots
-    #[arg(long, value_enum, default_value_t = Kind::Folder)]
-    pub store: Kind,
+    #[arg(long, value_enum, default_value_t = StoreKind::Folder)]
+    pub store: StoreKind,
     /// Keep settings, logs and expected changes in this folder
     #[arg(long, value_name = "FOLDER")]
     pub keep: Option<PathBuf>,
-    /// Only tests whose names contain one of these
-    #[arg(value_name = "FILTER")]
-    pub filters: Vec<String>,
-    /// Filters are whole names
-    #[arg(long, hide = true)]
-    exact: bool,
-    /// Leave out tests whose names contain this
-    #[arg(long, hide = true)]
-    skip: Vec<String>,
-    #[arg(long, hide = true)]
-    pub list: bool,
-    #[arg(long, hide = true)]
-    ignored: bool,
+    /// Of the test runner, as every Rust test program has them
     #[command(flatten)]
-    of_libtest: OfLibtest,
-}
-
-/// Means nothing here.
-#[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = None)]
-struct OfLibtest {
-    #[arg(long, hide = true)]
-    include_ignored: bool,
-    #[arg(long, hide = true, alias = "no-capture")]
-    nocapture: bool,
-    #[arg(long, hide = true)]
-    show_output: bool,
-    #[arg(short, long, hide = true)]
-    quiet: bool,
-    #[arg(long, hide = true)]
-    test_threads: Option<String>,
-    #[arg(long, hide = true)]
-    color: Option<String>,
-    #[arg(long, hide = true)]
-    format: Option<String>,
-    #[arg(short = 'Z', hide = true)]
-    unstable: Option<String>,
+    pub runner: libtest_mimic::Arguments,
 }
 
 /// What was asked for.
@@ -99,7 +71,7 @@ pub enum Wanted {
     Check(Box<CheckArguments>),
 }
 
-/// Reads the command line. `check` alone may be a filter of `cargo test`; with arguments it is the checker.
+/// Reads the command line. `check` alone is a filter of tests; with arguments it is the checker.
 pub fn read() -> Wanted {
     let arguments: Vec<String> = std::env::args().collect();
     if arguments.get(1).is_some_and(|first| first == "check") && arguments.len() > 2 {
@@ -114,9 +86,7 @@ pub fn read() -> Wanted {
 }
 
 impl Options {
-    pub fn wants(&self, test: &str) -> bool {
-        let is_named = |filter: &String| if self.exact { test == filter } else { test.contains(filter.as_str()) };
-        let is_chosen = self.filters.is_empty() || self.filters.iter().any(is_named);
-        !self.ignored && is_chosen && !self.skip.iter().any(is_named)
+    pub fn seed(&self) -> u64 {
+        self.seed.unwrap_or_else(seed)
     }
 }

@@ -1,4 +1,4 @@
-//! The phases in which a service is killed, and the gates that catch it in those of a transaction.
+//! The phases in which a service is killed, and the gates that stop it in the phases of a transaction.
 
 use crate::support::events::Random;
 use crate::support::proxy::Hold;
@@ -8,40 +8,40 @@ use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// kill -9: operations are done since the last transaction, and the broker has heard nothing of them.
+    /// kill -9: records were applied since the last transaction, and the broker has received no request of the next.
     Applying,
-    /// kill -9: records are on their way: the broker has some of them, or none yet, or all and the service does not know.
+    /// kill -9: records are being sent: the broker has none or some of them, or all without the service knowing.
     MidProduce,
-    /// kill -9: the offsets are sent, and the broker has not been asked to end the transaction.
+    /// kill -9: the offsets are sent, and the broker has not received the request to end the transaction.
     OffsetsToEnd,
-    /// kill -9: the broker has ended the transaction, and the service does not know.
+    /// kill -9: the broker has ended the transaction, and the service has not received the response.
     EndToAnswer,
-    /// kill -9: journalled transactions are being done again.
+    /// kill -9: journalled transactions are being replayed.
     Replay,
-    /// kill -9: shards are to be given up, and a transaction is open.
+    /// kill -9: shards are being revoked, and a transaction is open.
     Revoke,
-    /// kill -9, wherever it is just then.
+    /// kill -9 at any moment.
     Anywhere,
-    /// It dies there by itself: a crash point of src/trial.rs.
+    /// The service aborts by itself at a crash point of src/trial.rs.
     At(&'static str),
 }
 
-/// What has to happen for a service to come to a crash point.
+/// What makes a service reach a crash point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// It runs, and starts before that.
+    /// Running, or starting.
     Run,
-    /// It is told to end.
+    /// An orderly stop.
     Stop,
-    /// Other members come and go.
+    /// Members that join and leave.
     Move,
-    /// It takes over a shard whose last owner died in a transaction.
+    /// Taking over a shard whose last owner died in a transaction.
     TakeOver,
-    /// Nothing was ever published to the control topic.
+    /// A start before anything was published to the control topic.
     FirstStart,
-    /// Another command than `run`.
+    /// A command other than `run`.
     Command,
-    /// Not on this broker: it ends transactions completely or not at all.
+    /// Nothing on this broker, which ends transactions completely or not at all.
     Never,
 }
 
@@ -49,7 +49,7 @@ impl Phase {
     pub const KILLED: [Self; 6] =
         [Self::Applying, Self::MidProduce, Self::OffsetsToEnd, Self::EndToAnswer, Self::Replay, Self::Revoke];
 
-    /// All that a storm over running services can hit.
+    /// All phases in which running services can be killed.
     pub fn all() -> Vec<Self> {
         let is_hit = |point: &Self| !matches!(point.way(), Way::FirstStart | Way::Command | Way::Never);
         let points = CRASH_POINTS.iter().map(|(name, _)| Self::At(name)).filter(is_hit);
@@ -69,7 +69,7 @@ impl Phase {
         }
     }
 
-    /// What stands before the stroke in the name of a crash point.
+    /// The part of a crash point's name before the slash.
     pub fn group(self) -> &'static str {
         match self {
             Self::At(name) => name.split('/').next().unwrap_or(name),
@@ -77,7 +77,7 @@ impl Phase {
         }
     }
 
-    /// A service comes to the crash point so often before it dies there.
+    /// How many times a service reaches the crash point until it aborts there.
     pub fn passes(self, random: &mut Random) -> u64 {
         let bound = match self {
             Self::At("recovery/record") => 4,
@@ -88,7 +88,7 @@ impl Phase {
         1 + random.below(bound)
     }
 
-    /// Which requests catch a service in this phase, and what of them is held back; `None` if it is not caught by requests.
+    /// The requests that stop a service in this phase, and what is held back; `None` if requests cannot stop it there.
     pub fn gate(self, random: &mut Random) -> Option<(&'static [i16], Hold)> {
         match self {
             Self::Applying => Some((&[ADD_PARTITIONS], Hold::Request)),

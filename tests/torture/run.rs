@@ -1,4 +1,4 @@
-//! What every run has: settings, topics and a folder; an independent run of the same events; and the checker.
+//! What every run needs: settings, topics and a folder; an independent run of the same events; and the checker.
 
 use crate::fleet::{Fleet, Plan};
 use crate::inputs::Inputs;
@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Until everything is read, once nothing goes wrong any more.
+/// Until everything is read after the faults have ended.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// A run: its group, whose name its topics begin with, its events, and where its files are.
+/// A run: its group, which is also the prefix of its topics, its events, and its files.
 pub struct Run<'a> {
     pub options: &'a Options,
     group: &'static str,
@@ -28,10 +28,10 @@ pub struct Run<'a> {
     temporary: TempDir,
 }
 
-/// A broker with a listener behind the proxy. `None` where the machine cannot run one.
+/// A broker with a listener behind the proxy; `None` if the machine cannot run one.
 pub fn start_broker(proxy: &Proxy) -> Option<Broker> {
     let properties = [
-        // Whoever takes over waits for transactions that a dead service left open: not longer than need be.
+        // A new owner waits for transactions that a killed service left open: not longer than necessary.
         "transaction.abort.timed.out.transaction.cleanup.interval.ms=500",
         "group.consumer.session.timeout.ms=6000",
         "group.consumer.min.session.timeout.ms=1000",
@@ -46,7 +46,7 @@ pub fn start_broker(proxy: &Proxy) -> Option<Broker> {
 }
 
 impl<'a> Run<'a> {
-    /// Makes the input topics, for so many seconds of events, and writes the rules.
+    /// Creates the input topics, with settings for this many seconds of events, and writes the rules.
     pub fn prepare(
         options: &'a Options,
         group: &'static str,
@@ -54,26 +54,26 @@ impl<'a> Run<'a> {
         seconds: u64,
         broker: &Broker,
     ) -> Result<Self, String> {
-        let temporary = tempfile::Builder::new().prefix("shoal-torture-").tempdir().map_err(words("folder"))?;
+        let temporary = tempfile::Builder::new().prefix("shoal-torture-").tempdir().map_err(context("folder"))?;
         let folder = options.keep.as_ref().map_or(temporary.path().to_owned(), |folder| folder.join(group));
-        fs::create_dir_all(&folder).map_err(words("folder"))?;
+        fs::create_dir_all(&folder).map_err(context("folder"))?;
         let load = LoadOptions {
-            seed: options.seed,
+            seed: options.seed(),
             topics: (0..inputs).map(|n| format!("{group}.events-{n}")).collect(),
             partitions: options.partitions,
             events_per_second: options.rate,
             events_max: u64::from(options.rate) * seconds,
         };
         for topic in &load.topics {
-            // The events are of many years: they must not expire, nor fill a segment for each week.
+            // The events span many years: they must not expire, nor fill a segment for each week.
             let settings = [("retention.ms", "-1"), ("segment.ms", "1000000000000")];
             broker.create_topic(topic, options.partitions as i32, &settings);
         }
-        fs::write(folder.join("rules.toml"), load.rules()).map_err(words("rules.toml"))?;
+        fs::write(folder.join("rules.toml"), load.rules()).map_err(context("rules.toml"))?;
         Ok(Self { options, group, load, folder, temporary })
     }
 
-    /// Does something with so many services, none of which is started yet; if it fails, with the ends of their logs.
+    /// Runs `act` with this many services, none of which is started; an error includes the ends of their logs.
     pub fn with_fleet(
         &self,
         proxy: &Arc<Proxy>,
@@ -81,20 +81,20 @@ impl<'a> Run<'a> {
         act: impl FnOnce(&mut Fleet) -> Result<(), String>,
     ) -> Result<(), String> {
         let guard = Guard::start(&self.temporary.path().display().to_string())?;
-        let store = Store::start(self.options.store, &self.folder, self.options.seed, &guard)?;
-        let plan = |place| self.plan(place, place + 1 == processes, proxy, &store);
+        let store = Store::start(self.options.store, &self.folder, self.options.seed(), &guard)?;
+        let plan = |index| self.plan(index, index + 1 == processes, proxy, &store);
         let plans = (0..processes).map(plan).collect::<Result<Vec<_>, String>>()?;
         let logs: Vec<PathBuf> = plans.iter().map(|plan| plan.log.clone()).collect();
         let mut fleet = Fleet::new(plans, Arc::clone(proxy), guard, store);
         let done = act(&mut fleet);
         drop(fleet);
-        done.map_err(|words| {
+        done.map_err(|message| {
             let logs: Vec<String> = logs.iter().map(|log| format!("--- {}\n{}", log.display(), tail(log))).collect();
-            format!("{words}\n{}", logs.join("\n"))
+            format!("{message}\n{}", logs.join("\n"))
         })
     }
 
-    /// How many kills a crash point gets that is gone to by intention.
+    /// How many kills a crash point gets if it is aimed at.
     pub fn times(&self) -> u32 {
         self.options.in_each.max(1)
     }
@@ -103,9 +103,9 @@ impl<'a> Run<'a> {
         format!("{}.{name}", self.group)
     }
 
-    /// Settings and log of a service. The last has two workers.
-    fn plan(&self, place: u32, is_last: bool, proxy: &Proxy, store: &Store) -> Result<Plan, String> {
-        let (name, workers) = (format!("service-{place}"), 1 + u32::from(is_last));
+    /// Settings and log of a service. The last one has two workers.
+    fn plan(&self, index: u32, is_last: bool, proxy: &Proxy, store: &Store) -> Result<Plan, String> {
+        let (name, workers) = (format!("service-{index}"), 1 + u32::from(is_last));
         let topics = support::own_topics(self.group);
         let protocol = match self.options.group_protocol.as_str() {
             "classic" => String::new(),
@@ -122,13 +122,13 @@ impl<'a> Run<'a> {
             store.settings(),
         );
         let (config, log) = (self.folder.join(format!("{name}.toml")), self.folder.join(format!("{name}.log")));
-        fs::write(&config, settings).map_err(words("settings"))?;
-        fs::write(&log, "").map_err(words("log"))?;
+        fs::write(&config, settings).map_err(context("settings"))?;
+        fs::write(&log, "").map_err(context("log"))?;
         Ok(Plan { name, config, log, workers })
     }
 
-    /// Waits until the group stands at the end of all inputs, and every shard is live: one that is not when its owner stops
-    /// leaves no last snapshot.
+    /// Waits until the group has committed the end of all inputs and every shard is live. A shard that is not live when
+    /// its owner stops would have no last snapshot.
     pub fn wait_until_done(&self, broker: &Broker, fleet: &mut Fleet, inputs: &Inputs) -> Result<(), String> {
         let (topics, partitions) = (&self.load.topics, self.load.partitions as i32);
         let stands = || -> Vec<Vec<i64>> {
@@ -144,7 +144,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// `shoal replay` of the same events, shard by shard; before them those of a history, of which nothing is published.
+    /// Runs `shoal replay` on the same events, shard by shard, after those of a history, whose changes are not
+    /// published.
     pub fn independent_run(
         &self,
         written: &Written,
@@ -152,9 +153,9 @@ impl<'a> Run<'a> {
         history: Option<&History>,
     ) -> Result<PathBuf, String> {
         let path = self.folder.join("expected.jsonl");
-        let until = jiff::Timestamp::from_millisecond(written.until).map_err(words("until"))?.to_string();
+        let until = jiff::Timestamp::from_millisecond(written.until).map_err(context("until"))?.to_string();
         let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
-        // A deliberate bug is one of the services' only.
+        // Only the services have the deliberate bug.
         command.env_remove("SHOAL_SABOTAGE");
         let partitions = self.load.partitions.to_string();
         command.args(["replay", "--now", NOW, "--until", &until, "--partitions", &partitions, "--rules"]);
@@ -164,9 +165,9 @@ impl<'a> Run<'a> {
         }
         command.args(&inputs.files).stderr(Stdio::piped());
         let output = command
-            .stdout(File::create(&path).map_err(words("expected.jsonl"))?)
+            .stdout(File::create(&path).map_err(context("expected.jsonl"))?)
             .output()
-            .map_err(words("shoal replay"))?;
+            .map_err(context("shoal replay"))?;
         match output.status.success() {
             true => Ok(path),
             false => Err(format!("shoal replay: {}", String::from_utf8_lossy(&output.stderr))),
@@ -181,18 +182,18 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Events of before the run, in a file.
+/// Events before the run, in a file.
 pub struct History {
     pub file: PathBuf,
-    /// All are from before this moment.
+    /// All events are before this moment.
     pub until: &'static str,
 }
 
 /// The topics that the checker reads.
 pub const READ: [&str; 5] = ["changes", "membership", "rejected", "census", "journal"];
 
-/// Runs the checker as a process of its own on the topics that it reads, and on snapshots: whether all is well, and what it
-/// printed.
+/// Runs the checker as a process of its own on its topics and on snapshots. Returns whether it found no fault, and its
+/// output.
 pub fn run_checker(
     brokers: &str,
     topics: &[String; READ.len()],
@@ -200,7 +201,7 @@ pub fn run_checker(
     rejected: &Path,
     snapshots: &Path,
 ) -> Result<(bool, String), String> {
-    let program = std::env::current_exe().map_err(words("this program"))?;
+    let program = std::env::current_exe().map_err(context("this program"))?;
     let mut command = Command::new(program);
     command.args(["check", "--brokers", brokers]);
     for (name, topic) in READ.iter().zip(topics) {
@@ -208,7 +209,7 @@ pub fn run_checker(
     }
     command.arg("--expected").arg(expected).arg("--expected-rejected").arg(rejected);
     command.arg("--snapshots").arg(snapshots);
-    let output = command.output().map_err(words("the checker"))?;
+    let output = command.output().map_err(context("the checker"))?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     Ok((output.status.success(), printed))
 }
@@ -217,6 +218,6 @@ pub fn listed<N: std::fmt::Display>(counts: &std::collections::BTreeMap<&str, N>
     counts.iter().map(|(what, count)| format!("{what} {count}")).collect::<Vec<_>>().join(", ")
 }
 
-pub fn words<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> String {
+pub fn context<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> String {
     move |error| format!("{what}: {error}")
 }

@@ -1,6 +1,7 @@
-//! A running `shoal run`, what it tells of itself on standard error, and the signals it gets.
+//! A running `shoal run`: the events in its log, and the signals sent to it.
 //!
-//! However this program ends, its services end too: a shell holds the list of their ids and waits for our end of a pipe.
+//! The services end when this program ends, however it ends: a shell has the list of their ids and waits for the end of
+//! a pipe.
 
 use crate::support::http;
 use rustix::process::{Pid, Signal, kill_process};
@@ -10,43 +11,43 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// Lines of a log that are shown when something is wrong.
+/// Lines of a log that an error includes.
 const TAIL_LINES: usize = 25;
 
-/// What a service tells at level trace, and what else is of interest.
+/// Events that a service logs, most of them at level trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// It has read its settings and listens to signals.
+pub enum ServiceEvent {
+    /// It has read its settings and handles signals.
     Up,
     Begun,
     Written,
     OffsetsSent,
     Committed,
-    /// A journalled transaction is done again.
+    /// A journalled transaction is replayed.
     Replaying,
-    /// Shards are to be given up; their last transaction follows.
+    /// Shards will be revoked; their last transaction follows.
     Revoking,
     Revoked,
 }
 
-const WORDS: [(&str, Told); 8] = [
-    ("run: running", Told::Up),
-    ("shoal::transaction: begun", Told::Begun),
-    ("shoal::transaction: written", Told::Written),
-    ("shoal::transaction: offsets sent", Told::OffsetsSent),
-    ("shoal::transaction: committed", Told::Committed),
-    ("shoal::recovery: replaying", Told::Replaying),
-    ("shoal::group: revoking", Told::Revoking),
-    ("shoal::group: revoked", Told::Revoked),
+const EVENT_LINES: [(&str, ServiceEvent); 8] = [
+    ("run: running", ServiceEvent::Up),
+    ("shoal::transaction: begun", ServiceEvent::Begun),
+    ("shoal::transaction: written", ServiceEvent::Written),
+    ("shoal::transaction: offsets sent", ServiceEvent::OffsetsSent),
+    ("shoal::transaction: committed", ServiceEvent::Committed),
+    ("shoal::recovery: replaying", ServiceEvent::Replaying),
+    ("shoal::group: revoking", ServiceEvent::Revoking),
+    ("shoal::group: revoked", ServiceEvent::Revoked),
 ];
 
-/// Where it says where it can be asked.
-const ADMIN_WORDS: &str = "admin address: http://";
+/// Precedes the address of its admin server.
+const ADMIN_LINE: &str = "admin address: http://";
 
-/// Hears what a service told, on the thread that reads it.
-pub type Listener = Arc<dyn Fn(usize, Told) + Send + Sync>;
+/// Called with the index of a service and its event, on the thread that reads its log.
+pub type Listener = Arc<dyn Fn(usize, ServiceEvent) + Send + Sync>;
 
-/// A process of its own; its place among the services of the run.
+/// A process, with its index among the services of the run.
 pub struct Service {
     child: Child,
     guard: Arc<Guard>,
@@ -56,12 +57,12 @@ pub struct Service {
 
 impl Service {
     pub fn start(
-        place: usize,
+        index: usize,
         config: &Path,
         log: &Path,
         crash_at: Option<String>,
         guard: &Arc<Guard>,
-        tell: Sender<(usize, Told)>,
+        events: Sender<(usize, ServiceEvent)>,
         listener: Listener,
     ) -> Result<Self, String> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_shoal"))
@@ -85,13 +86,13 @@ impl Service {
         let found = Arc::clone(&admin);
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                if let Some((_, address)) = line.split_once(ADMIN_WORDS) {
+                if let Some((_, address)) = line.split_once(ADMIN_LINE) {
                     let _ =
                         found.set(address.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect());
                 }
-                if let Some((_, told)) = WORDS.iter().find(|(words, _)| line.contains(words)) {
-                    listener(place, *told);
-                    let _ = tell.send((place, *told));
+                if let Some((_, event)) = EVENT_LINES.iter().find(|(message, _)| line.contains(message)) {
+                    listener(index, *event);
+                    let _ = events.send((index, *event));
                 }
                 let _ = writeln!(copy, "{line}");
             }
@@ -101,16 +102,16 @@ impl Service {
 
     pub fn signal(&self, signal: Signal) {
         let id = Pid::from_raw(self.child.id() as i32).expect("an id");
-        // It may have ended by itself meanwhile, but is not waited for yet: so the id is still its own.
+        // It may have ended by itself, but has not been waited for: its id is still its own.
         let _ = kill_process(id, signal);
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// How many shards run there, if that is all that it was given; none if that is not so, or not known.
+    /// Number of running shards, if these are all shards assigned to it; `None` otherwise, or if unknown.
     pub fn live_shards(&self) -> Option<usize> {
         let admin = self.admin.get()?;
         http::get(admin, "/readyz").ok()?;
@@ -124,7 +125,7 @@ impl Service {
     }
 }
 
-/// kill -9; it is dead after this.
+/// kill -9; it has ended when this returns.
 impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -133,7 +134,7 @@ impl Drop for Service {
     }
 }
 
-/// The last lines of a log, without what is told all the time.
+/// The last lines of a log, without frequent ones.
 pub fn tail(log: &Path) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -141,7 +142,7 @@ pub fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }
 
-/// A shell that kills what is on its list when its input ends.
+/// A shell that kills the processes of its list when its input ends.
 pub struct Guard {
     shell: Mutex<Child>,
 }
@@ -160,19 +161,19 @@ rm -rf "$1"
 "#;
 
 impl Guard {
-    /// `folder` is removed in the end too; an empty name is none.
+    /// The shell also removes `folder`, unless the name is empty.
     pub fn start(folder: &str) -> Result<Arc<Self>, String> {
         let shell = Command::new("sh").args(["-c", GUARD, "torture-guard", folder]).stdin(Stdio::piped()).spawn();
         let shell = Mutex::new(shell.map_err(|error| format!("sh: {error}"))?);
         Ok(Arc::new(Self { shell }))
     }
 
-    /// It dies with us.
+    /// Adds a process that must end with this program.
     pub fn add(&self, id: u32) {
         self.write(&format!("add {id}\n"));
     }
 
-    /// It has ended.
+    /// Removes a process that has ended.
     pub fn remove(&self, id: u32) {
         self.write(&format!("remove {id}\n"));
     }
@@ -180,7 +181,7 @@ impl Guard {
     fn write(&self, line: &str) {
         let mut shell = self.shell.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let input = shell.stdin.as_mut().expect("open until dropped");
-        // If the shell is gone, nobody takes care of the services when we are killed, and all else works.
+        // Without the shell, services would outlive this program if it were killed; nothing else depends on it.
         let _ = input.write_all(line.as_bytes());
     }
 }

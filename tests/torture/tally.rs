@@ -1,4 +1,4 @@
-//! Kills by phase, and which phase is the next.
+//! Kills by phase, and the choice of the next phase.
 
 use crate::phase::Phase;
 use crate::support::events::Random;
@@ -8,13 +8,13 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     kills: u32,
-    /// Attempts in a row that did not come to a kill.
+    /// Consecutive attempts that did not lead to a kill.
     misses: u32,
 }
 
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// All phases that are to be hit; others are counted when they are.
+    /// The phases to be hit; others are counted as well.
     phases: Vec<Phase>,
     counts: BTreeMap<Phase, Count>,
 }
@@ -24,7 +24,7 @@ impl Tally {
         Self { phases, counts: BTreeMap::new() }
     }
 
-    /// Of kills that were aimed at a phase.
+    /// Number of kills that were aimed at a phase.
     pub fn total(&self) -> u32 {
         self.counts.iter().filter(|(phase, _)| **phase != Phase::Anywhere).map(|(_, count)| count.kills).sum()
     }
@@ -42,13 +42,13 @@ impl Tally {
         self.counts.get(&phase).map_or(0, |count| count.kills)
     }
 
-    /// The phase with the fewest kills; of several, one of the group with the fewest. Those that were missed of late count
-    /// as if they had more, so that they are not tried for ever.
+    /// The phase with the fewest kills; of several, one of the group with the fewest. Recent misses count as kills, so
+    /// that a phase that cannot be hit is not tried for ever.
     pub fn next(&self, random: &mut Random) -> Phase {
         self.next_of(random, |_| true)
     }
 
-    /// The same among those that are wanted.
+    /// The same among those for which `is_wanted` holds.
     pub fn next_of(&self, random: &mut Random, is_wanted: impl Fn(Phase) -> bool) -> Phase {
         let phases: Vec<Phase> = self.phases.iter().copied().filter(|phase| is_wanted(*phase)).collect();
         let count = |phase: &Phase| self.counts.get(phase).copied().unwrap_or_default();
@@ -58,12 +58,12 @@ impl Tally {
         choices[random.below(choices.len() as u64) as usize]
     }
 
-    /// Phases with fewer kills than that.
+    /// Phases with fewer kills than this.
     pub fn below(&self, kills_min: u32) -> Vec<Phase> {
         self.phases.iter().copied().filter(|phase| self.kills(*phase) < kills_min).collect()
     }
 
-    /// Groups without any kill.
+    /// Phases of groups without any kill.
     pub fn groups_missing(&self) -> Vec<Phase> {
         self.phases.iter().copied().filter(|phase| self.of_group(phase.group()) == 0).collect()
     }

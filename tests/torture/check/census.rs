@@ -1,5 +1,5 @@
-//! The census: each shard tells of whole minutes one after the other, by the words of docs/alerts.md; after a rebuild of the last
-//! one again. All events of the storm are history, which counts for no alert: so nothing may be counted.
+//! The census: each shard tells of whole minutes one after the other, by the words of docs/alerts.md; after a rebuild
+//! of the last one again. All events of the storm are history, which counts for no alert: so nothing may be counted.
 
 use super::Faults;
 use super::records::Record;
@@ -13,32 +13,32 @@ const MINUTES_OF_KEYS: i64 = 2_880;
 pub fn check(census: &[Record], faults: &mut Faults) -> usize {
     let (mut reports, mut marks) = (0, BTreeMap::new());
     for record in census {
-        let told: Value = serde_json::from_slice(record.value.as_deref().unwrap_or_default()).unwrap_or(Value::Null);
-        let place = record.place();
-        if told["hour"].is_i64() {
-            expect_nothing(&told["flows"], &place, faults);
+        let report: Value = serde_json::from_slice(record.value.as_deref().unwrap_or_default()).unwrap_or(Value::Null);
+        let location = record.location();
+        if report["hour"].is_i64() {
+            expect_nothing(&report["flows"], &location, faults);
             continue;
         }
-        let Some(mark) = told["mark"].as_i64() else {
-            faults.add(format!("census: {place} tells neither of minutes nor of an hour"));
+        let Some(mark) = report["mark"].as_i64() else {
+            faults.add(format!("census: {location} tells neither of minutes nor of an hour"));
             continue;
         };
         reports += 1;
         let before = marks.insert(record.partition, mark).unwrap_or(i64::MIN);
         if mark < before {
-            faults.add(format!("census: {place} is of mark {mark} after {before}"));
+            faults.add(format!("census: {location} is of mark {mark} after {before}"));
         }
         let key = format!("{}/{}", record.partition, mark.rem_euclid(MINUTES_OF_KEYS));
-        if record.key_text() != key || told["shard"] != record.partition {
-            faults.add(format!("census: {place} has the key {}, not {key}: {told}", record.key_text()));
+        if record.key_text() != key || report["shard"] != record.partition {
+            faults.add(format!("census: {location} has the key {}, not {key}: {report}", record.key_text()));
         }
-        expect_nothing(&told["minutes"], &place, faults);
+        expect_nothing(&report["minutes"], &location, faults);
     }
     reports
 }
 
-fn expect_nothing(counted: &Value, place: &str, faults: &mut Faults) {
+fn expect_nothing(counted: &Value, location: &str, faults: &mut Faults) {
     if counted.as_array().is_none_or(|counted| !counted.is_empty()) {
-        faults.add(format!("census: {place} counts history: {counted}"));
+        faults.add(format!("census: {location} counts history: {counted}"));
     }
 }

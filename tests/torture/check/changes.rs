@@ -14,7 +14,7 @@ pub fn by_customer(records: &[Record], faults: &mut Faults) -> ByCustomer {
     for record in records {
         let change: Value = serde_json::from_slice(record.value.as_deref().unwrap_or_default()).unwrap_or(Value::Null);
         if change["customer_id"].as_str() != Some(&record.key_text()) {
-            faults.add(format!("changes: {} is no change of its key's customer", record.place()));
+            faults.add(format!("changes: {} is no change of its key's customer", record.location()));
             continue;
         }
         customers.entry(record.key_text()).or_default().push(change);
@@ -66,13 +66,13 @@ fn compare_names(customer: &str, found: &[Value], expected: &[Value], faults: &m
     let mut seen = BTreeSet::new();
     for name in &found {
         if !seen.insert(name) {
-            faults.add(format!("changes: of {customer}, {} is repeated", words(*name)));
+            faults.add(format!("changes: of {customer}, {} is repeated", describe(*name)));
         } else if !expected.contains(name) {
-            faults.add(format!("changes: of {customer}, {} should not be there", words(*name)));
+            faults.add(format!("changes: of {customer}, {} should not be there", describe(*name)));
         }
     }
     for missing in expected.iter().filter(|name| !found.contains(name)) {
-        faults.add(format!("changes: of {customer}, {} is missing", words(*missing)));
+        faults.add(format!("changes: of {customer}, {} is missing", describe(*missing)));
     }
     let in_order: Vec<_> = expected.iter().filter(|name| found.contains(name)).collect();
     let as_found: Vec<_> = found.iter().filter(|name| expected.contains(name)).collect();
@@ -87,7 +87,7 @@ fn name(change: &Value) -> (i64, i64) {
     (change["life"].as_i64().unwrap_or(-1), change["sequence"].as_i64().unwrap_or(-1))
 }
 
-fn words((life, sequence): (i64, i64)) -> String {
+fn describe((life, sequence): (i64, i64)) -> String {
     format!("change {sequence} of life {life}")
 }
 
@@ -126,8 +126,8 @@ pub fn check_sequences(customers: &ByCustomer, faults: &mut Faults) -> usize {
             if follows {
                 right += 1;
             } else {
-                let last = before.map_or_else(|| "nothing".into(), |last| words(name(last)));
-                faults.add(format!("changes: of {customer}, {} follows {last}", words((life, sequence))));
+                let last = before.map_or_else(|| "nothing".into(), |last| describe(name(last)));
+                faults.add(format!("changes: of {customer}, {} follows {last}", describe((life, sequence))));
             }
             before = Some(change);
         }

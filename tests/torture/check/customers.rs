@@ -23,10 +23,10 @@ pub type Customers = BTreeMap<(u64, u32), Known>;
 
 /// Takes what stands in a file; rows that are known already are replaced.
 pub fn read(path: &Path, shard: u64, customers: &mut Customers) -> Result<(), String> {
-    let words = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let file = File::open(path).map_err(|error| words(&error))?;
-    for batch in FileReader::try_new(file, None).map_err(|error| words(&error))? {
-        take(&batch.map_err(|error| words(&error))?, shard, customers).ok_or_else(|| words(&"not the columns"))?;
+    let message = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let file = File::open(path).map_err(|error| message(&error))?;
+    for batch in FileReader::try_new(file, None).map_err(|error| message(&error))? {
+        take(&batch.map_err(|error| message(&error))?, shard, customers).ok_or_else(|| message(&"not the columns"))?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The journal's frame, read by the words at the top of src/worker/journal.rs: what stands before the operations, and the
-//! checksum over all. What the operations mean is not looked at.
+//! The journal's frame, read by the words at the top of src/worker/journal.rs: what stands before the operations, and
+//! the checksum over all. What the operations mean is not looked at.
 
 use super::Faults;
 use super::records::Record;
@@ -57,22 +57,24 @@ pub fn read(records: &[Record], faults: &mut Faults) -> Transactions {
         let bytes = record.value.clone().unwrap_or_default();
         let head = match Head::read(&bytes) {
             Ok(head) => head,
-            Err(words) => {
-                faults.add(format!("journal: {}: {words}", record.place()));
+            Err(message) => {
+                faults.add(format!("journal: {}: {message}", record.location()));
                 continue;
             }
         };
         if head.shard != record.partition as u64 {
-            faults.add(format!("journal: {} is of shard {}", record.place(), head.shard));
+            faults.add(format!("journal: {} is of shard {}", record.location(), head.shard));
         }
         let (transaction, outputs) = last.get(&head.shard).copied().unwrap_or_default();
         if head.transaction != transaction + 1 {
-            let (place, found) = (record.place(), head.transaction);
-            faults.add(format!("journal: {place} has transaction {found} after {transaction}: a gap or a repetition"));
-        } else if head.outputs_before != outputs {
-            let (place, found) = (record.place(), head.outputs_before);
+            let (location, found) = (record.location(), head.transaction);
             faults
-                .add(format!("journal: {place} goes on after output {found}, the record before ended with {outputs}"));
+                .add(format!("journal: {location} has transaction {found} after {transaction}: a gap or a repetition"));
+        } else if head.outputs_before != outputs {
+            let (location, found) = (record.location(), head.outputs_before);
+            faults.add(format!(
+                "journal: {location} goes on after output {found}, the record before ended with {outputs}"
+            ));
         }
         last.insert(head.shard, (head.transaction, head.outputs_before + head.outputs));
         let transaction = Transaction { outputs_before: head.outputs_before, outputs: head.outputs, bytes };

@@ -46,7 +46,8 @@ fn fold(customer: &str, changes: &[Value], faults: &mut Faults) -> Option<Value>
             held.clear();
         }
         let name = change["segmentation"].as_str().unwrap_or_default();
-        // An audience is out before its first change; since when, only that says. What a seed publishes comes from nothing.
+        // An audience is out before its first change; since when, only that says. What a seed publishes comes from
+        // nothing.
         let never_in = if is_audience(change) && !is_bootstrap(change) { json!("out") } else { Value::Null };
         let (from, since) = held.remove(name).unwrap_or_else(|| (never_in, change["from_since"].clone()));
         let since = if since == BEFORE { change["from_since"].clone() } else { since };
@@ -95,8 +96,8 @@ fn with_known_since(mut folded: Value, found: Option<&Value>) -> Value {
     folded
 }
 
-/// Audiences that the customer never was in are listed as out since its life began; no change speaks of them. Nor of those
-/// that it left before anything was published.
+/// Audiences that the customer never was in are listed as out since its life began; no change speaks of them. Nor of
+/// those that it left before anything was published.
 fn without_untouched_audiences(mut membership: Value, changes: Option<&Vec<Value>>) -> Value {
     let first = changes.and_then(|changes| changes.iter().rfind(|change| change["sequence"] == 1));
     let published_from = first.filter(|first| is_bootstrap(first)).and_then(|first| first["effective_at"].as_str());

@@ -1,5 +1,5 @@
-//! The checker: a program of its own that reads Shoal's topics as any consumer could, and knows nothing of how they came
-//! about. It takes nothing from the crate that it judges (tests/house sees to that); what it knows is written in
+//! The checker: a program of its own that reads Shoal's topics as any consumer could, and knows nothing of how they
+//! came about. It takes nothing from the crate that it judges (tests/house sees to that); what it knows is written in
 //! docs/change-event.md, docs/snapshots.md and, of the journal's frame, at the top of src/worker/journal.rs.
 
 mod census;
@@ -53,15 +53,15 @@ pub struct CheckArguments {
 /// What is wrong, in words.
 #[derive(Default)]
 pub struct Faults {
-    words: Vec<String>,
+    messages: Vec<String>,
     count: u64,
 }
 
 impl Faults {
-    pub fn add(&mut self, words: String) {
+    pub fn add(&mut self, message: String) {
         self.count += 1;
-        if self.words.len() < FAULTS_SHOWN {
-            self.words.push(words);
+        if self.messages.len() < FAULTS_SHOWN {
+            self.messages.push(message);
         }
     }
 }
@@ -71,13 +71,13 @@ impl CheckArguments {
     pub fn run(&self) -> ExitCode {
         let mut faults = Faults::default();
         match self.check(&mut faults) {
-            Err(words) => {
-                eprintln!("the check could not be done: {words}");
+            Err(message) => {
+                eprintln!("the check could not be done: {message}");
                 ExitCode::from(2)
             }
             Ok(()) if faults.count == 0 => ExitCode::SUCCESS,
             Ok(()) => {
-                faults.words.iter().for_each(|words| println!("FAULT {words}"));
+                faults.messages.iter().for_each(|message| println!("FAULT {message}"));
                 println!("{} faults", faults.count);
                 ExitCode::FAILURE
             }

@@ -6,37 +6,39 @@ use super::records::Record;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// `shoal_out` is shard/transaction/number: from 1 to what the journal says, and within what it says of the transaction.
-/// The first output of a shard and transaction on each topic carries a copy of the journal record. How many there are.
+/// `shoal_out` is shard/transaction/number: from 1 to what the journal says, and within what it says of the
+/// transaction. The first output of a shard and transaction on each topic carries a copy of the journal record. How
+/// many there are.
 pub fn check_numbers(topics: &[&[Record]], transactions: &Transactions, faults: &mut Faults) -> usize {
     let mut seen: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
     for topic in topics {
         let mut met = BTreeSet::new();
         for record in *topic {
             let Some([shard, transaction, number]) = numbers(record) else {
-                faults.add(format!("outputs: {} has no usable header shoal_out", record.place()));
+                faults.add(format!("outputs: {} has no usable header shoal_out", record.location()));
                 continue;
             };
             if shard != record.partition as u64 {
-                faults.add(format!("outputs: {} says that it is of shard {shard}", record.place()));
+                faults.add(format!("outputs: {} says that it is of shard {shard}", record.location()));
             }
             if !seen.entry(shard).or_default().insert(number) {
-                faults.add(format!("outputs: {} repeats output {number} of shard {shard}", record.place()));
+                faults.add(format!("outputs: {} repeats output {number} of shard {shard}", record.location()));
             }
             let Some(journalled) = transactions.get(shard, transaction) else {
-                let place = record.place();
-                faults
-                    .add(format!("outputs: {place}: transaction {transaction} of shard {shard} is not in the journal"));
+                let location = record.location();
+                faults.add(format!(
+                    "outputs: {location}: transaction {transaction} of shard {shard} is not in the journal"
+                ));
                 continue;
             };
             let first = journalled.outputs_before + 1;
             if !(first..first + journalled.outputs).contains(&number) {
-                let place = record.place();
-                faults.add(format!("outputs: {place}: number {number} is not of transaction {transaction}"));
+                let location = record.location();
+                faults.add(format!("outputs: {location}: number {number} is not of transaction {transaction}"));
             }
             let is_first = met.insert((shard, transaction));
             if is_first && record.header("shoal_journal") != Some(&journalled.bytes[..]) {
-                faults.add(format!("outputs: {}: the copy of the journal record is not the record", record.place()));
+                faults.add(format!("outputs: {}: the copy of the journal record is not the record", record.location()));
             }
         }
     }
@@ -63,33 +65,33 @@ pub fn compare_rejected(rejected: &[Record], expected: &[String], faults: &mut F
     let mut wanted = BTreeMap::new();
     for line in expected {
         let value: Value = serde_json::from_str(line).map_err(|error| format!("expected rejects: {error}: {line}"))?;
-        let (place, reason) = place_and_reason(&value).ok_or_else(|| format!("expected rejects: {line}"))?;
-        wanted.insert(place, reason);
+        let (location, reason) = location_and_reason(&value).ok_or_else(|| format!("expected rejects: {line}"))?;
+        wanted.insert(location, reason);
     }
     let mut seen: BTreeSet<Place> = BTreeSet::new();
     for record in rejected {
         let value = serde_json::from_slice(record.value.as_deref().unwrap_or_default()).unwrap_or(Value::Null);
-        let Some((place, reason)) = place_and_reason(&value) else {
-            faults.add(format!("rejected: {} cannot be read", record.place()));
+        let Some((location, reason)) = location_and_reason(&value) else {
+            faults.add(format!("rejected: {} cannot be read", record.location()));
             continue;
         };
-        let (topic, partition, offset) = &place;
+        let (topic, partition, offset) = &location;
         let what = format!("rejected: {topic}[{partition}] at {offset}");
-        match wanted.get(&place) {
+        match wanted.get(&location) {
             None => faults.add(format!("{what} is rejected as {reason} and should not be")),
             Some(wanted) if *wanted != reason => faults.add(format!("{what} is rejected as {reason}, not as {wanted}")),
-            Some(_) if seen.contains(&place) => faults.add(format!("{what} is repeated")),
+            Some(_) if seen.contains(&location) => faults.add(format!("{what} is repeated")),
             Some(_) => {}
         }
-        seen.insert(place);
+        seen.insert(location);
     }
-    for (topic, partition, offset) in wanted.keys().filter(|place| !seen.contains(place)) {
+    for (topic, partition, offset) in wanted.keys().filter(|location| !seen.contains(location)) {
         faults.add(format!("rejected: {topic}[{partition}] at {offset} is missing"));
     }
     Ok(rejected.len())
 }
 
-fn place_and_reason(value: &Value) -> Option<(Place, String)> {
+fn location_and_reason(value: &Value) -> Option<(Place, String)> {
     let topic = value["topic"].as_str()?.to_owned();
     Some(((topic, value["partition"].as_u64()?, value["offset"].as_u64()?), value["reason"].as_str()?.to_owned()))
 }

@@ -30,7 +30,7 @@ impl Record {
         String::from_utf8_lossy(self.key.as_deref().unwrap_or_default()).into_owned()
     }
 
-    pub fn place(&self) -> String {
+    pub fn location(&self) -> String {
         format!("{}[{}] at {}", self.topic, self.partition, self.offset)
     }
 }
@@ -41,9 +41,9 @@ pub fn read_committed(brokers: &str, topic: &str) -> Result<Vec<Record>, String>
     let mut ends = ends(brokers, topic)?;
     let mut list = TopicPartitionList::new();
     for partition in 0..ends.len() {
-        list.add_partition_offset(topic, partition as i32, Offset::Beginning).map_err(words(topic))?;
+        list.add_partition_offset(topic, partition as i32, Offset::Beginning).map_err(context(topic))?;
     }
-    consumer.assign(&list).map_err(words(topic))?;
+    consumer.assign(&list).map_err(context(topic))?;
     let mut records = Vec::new();
     let deadline = Instant::now() + PATIENCE;
     while ends.iter().any(|&end| end > 0) {
@@ -56,7 +56,7 @@ pub fn read_committed(brokers: &str, topic: &str) -> Result<Vec<Record>, String>
             Some(Err(error)) => return Err(format!("{topic}: {error}")),
         }
         // By position: the last thing in a partition may be a marker, which no consumer sees.
-        for element in consumer.position().map_err(words(topic))?.elements() {
+        for element in consumer.position().map_err(context(topic))?.elements() {
             let end = &mut ends[element.partition() as usize];
             if matches!(element.offset(), Offset::Offset(offset) if offset >= *end) {
                 *end = 0;
@@ -70,23 +70,23 @@ pub fn read_committed(brokers: &str, topic: &str) -> Result<Vec<Record>, String>
 /// Where the partitions end, open transactions included.
 fn ends(brokers: &str, topic: &str) -> Result<Vec<i64>, String> {
     let client = client(brokers, "read_uncommitted")?;
-    let metadata = client.fetch_metadata(Some(topic), PATIENCE).map_err(words(topic))?;
+    let metadata = client.fetch_metadata(Some(topic), PATIENCE).map_err(context(topic))?;
     let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
     if partitions == 0 {
         return Err(format!("the topic {topic} does not exist"));
     }
     let end = |partition| client.fetch_watermarks(topic, partition as i32, PATIENCE).map(|(_, end)| end);
-    (0..partitions).map(end).collect::<Result<_, _>>().map_err(words(topic))
+    (0..partitions).map(end).collect::<Result<_, _>>().map_err(context(topic))
 }
 
 fn client(brokers: &str, isolation: &str) -> Result<BaseConsumer, String> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers).set("isolation.level", isolation).set("group.id", "torture-check");
     config.set("enable.auto.commit", "false").set("enable.partition.eof", "true").set("fetch.queue.backoff.ms", "5");
-    config.create().map_err(words("client"))
+    config.create().map_err(context("client"))
 }
 
-fn words<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String + '_ {
+fn context<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> String + '_ {
     move |error| format!("{what}: {error}")
 }
 

@@ -1,7 +1,8 @@
-//! Snapshots, read by the words of docs/snapshots.md: which of a shard are good, and what the newest says of the customers.
+//! Snapshots, read by the words of docs/snapshots.md: which of a shard are good, and what the newest says of the
+//! customers.
 //!
-//! All services have ended in an orderly way, so the newest snapshot of a shard is the state after its last transaction:
-//! it must say of each customer what the membership topic says.
+//! All services have ended in an orderly way, so the newest snapshot of a shard is the state after its last
+//! transaction: it must say of each customer what the membership topic says.
 
 use super::Faults;
 use super::changes::ByCustomer;

@@ -17,68 +17,84 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Case {
     pub name: &'static str,
     spoil: fn(&mut World),
-    says: &'static str,
+    expects: &'static str,
 }
 
 pub const CASES: &[Case] = &[
-    Case { name: "nothing_wrong_in_right_topics", spoil: |_| {}, says: "" },
-    Case { name: "a_dropped_change", spoil: |world| drop(world.outputs.remove(ANN_2)), says: "2 of life 1 is missing" },
-    Case { name: "a_repeated_change", spoil: |world| world.repeat(ANN_2), says: "2 of life 1 is repeated" },
-    Case { name: "a_change_too_many", spoil: |world| drop(world.expected.pop()), says: "should not be there" },
-    Case { name: "swapped_changes", spoil: |world| world.outputs.swap(ANN_1, ANN_2), says: "are reordered" },
+    Case { name: "nothing_wrong_in_right_topics", spoil: |_| {}, expects: "" },
+    Case {
+        name: "a_dropped_change",
+        spoil: |world| drop(world.outputs.remove(ANN_2)),
+        expects: "2 of life 1 is missing",
+    },
+    Case { name: "a_repeated_change", spoil: |world| world.repeat(ANN_2), expects: "2 of life 1 is repeated" },
+    Case { name: "a_change_too_many", spoil: |world| drop(world.expected.pop()), expects: "should not be there" },
+    Case { name: "swapped_changes", spoil: |world| world.outputs.swap(ANN_1, ANN_2), expects: "are reordered" },
     Case {
         name: "another_change",
         spoil: |world| world.alter(ANN_2, "\"active\"", "\"dormant\""),
-        says: "changes: of ann is",
+        expects: "changes: of ann is",
     },
-    Case { name: "a_gap_in_the_sequence", spoil: World::skip_a_sequence, says: "change 4 of life 1 follows change 2" },
+    Case {
+        name: "a_gap_in_the_sequence",
+        spoil: World::skip_a_sequence,
+        expects: "change 4 of life 1 follows change 2",
+    },
     Case {
         name: "a_moment_that_falls",
         spoil: World::fall_back,
-        says: "changes: of ann, change 3 of life 1 follows change 2",
+        expects: "changes: of ann, change 3 of life 1 follows change 2",
     },
     Case {
         name: "a_stale_membership",
         spoil: |world| world.alter(ANN_LAST, "true", "false"),
-        says: "membership: of ann",
+        expects: "membership: of ann",
     },
     Case {
         name: "a_missing_tombstone",
         spoil: |world| drop(world.outputs.remove(BOB_LAST)),
-        says: "membership: of bob",
+        expects: "membership: of bob",
     },
-    Case { name: "a_gap_in_the_journal", spoil: |world| drop(world.journal.remove(1)), says: "a gap or a repetition" },
-    Case { name: "a_damaged_journal", spoil: |world| world.journal[1][3] ^= 1, says: "the checksum is wrong" },
-    Case { name: "outputs_not_journalled", spoil: World::forget_outputs, says: "goes on after output" },
+    Case {
+        name: "a_gap_in_the_journal",
+        spoil: |world| drop(world.journal.remove(1)),
+        expects: "a gap or a repetition",
+    },
+    Case { name: "a_damaged_journal", spoil: |world| world.journal[1][3] ^= 1, expects: "the checksum is wrong" },
+    Case { name: "outputs_not_journalled", spoil: World::forget_outputs, expects: "goes on after output" },
     Case {
         name: "a_number_twice",
         spoil: |world| world.outputs[ANN_2].number = 1,
-        says: "repeats output 1 of shard 0",
+        expects: "repeats output 1 of shard 0",
     },
-    Case { name: "another_copy", spoil: |world| world.copies[1][5] ^= 1, says: "the copy of the journal record" },
-    Case { name: "a_reject_twice", spoil: |world| world.repeat(REJECT), says: "rejected: in[0] at 7 is repeated" },
-    Case { name: "a_damaged_snapshot", spoil: |world| world.snapshots = Wrong::Damaged, says: "of shard 0 1 are good" },
+    Case { name: "another_copy", spoil: |world| world.copies[1][5] ^= 1, expects: "the copy of the journal record" },
+    Case { name: "a_reject_twice", spoil: |world| world.repeat(REJECT), expects: "rejected: in[0] at 7 is repeated" },
+    Case {
+        name: "a_damaged_snapshot",
+        spoil: |world| world.snapshots = Wrong::Damaged,
+        expects: "of shard 0 1 are good",
+    },
     Case {
         name: "a_stale_snapshot",
         spoil: |world| world.snapshots = Wrong::Stale,
-        says: "the newest of shard 0 is of transaction 2",
+        expects: "the newest of shard 0 is of transaction 2",
     },
     Case {
         name: "a_customer_missing_in_a_snapshot",
         spoil: |world| world.snapshots = Wrong::RowMissing,
-        says: "snapshots: of ann",
+        expects: "snapshots: of ann",
     },
     Case {
         name: "a_census_under_another_key",
         spoil: |world| world.outputs[CENSUS].key = "0/2",
-        says: "has the key 0/2, not 0/1",
+        expects: "has the key 0/2, not 0/1",
     },
     Case {
         name: "a_census_of_history",
         spoil: |world| world.alter(CENSUS, "[]", "[{\"minute\":0}]"),
-        says: "counts history",
+        expects: "counts history",
     },
-    Case { name: "a_missing_reject", spoil: World::expect_a_reject, says: "rejected: in[0] at 8 is missing" },
+    Case { name: "a_missing_reject", spoil: World::expect_a_reject, expects: "rejected: in[0] at 8 is missing" },
 ];
 
 /// Places in the right topics.
@@ -158,13 +174,13 @@ impl World {
         Self { outputs, copies: journal.clone(), journal, expected, rejected: vec![reject], snapshots: Wrong::Nothing }
     }
 
-    fn repeat(&mut self, place: usize) {
-        let repeated = self.outputs[place].clone();
-        self.outputs.insert(place + 1, repeated);
+    fn repeat(&mut self, index: usize) {
+        let repeated = self.outputs[index].clone();
+        self.outputs.insert(index + 1, repeated);
     }
 
-    fn alter(&mut self, place: usize, from: &str, to: &str) {
-        let value = self.outputs[place].value.as_mut().expect("no tombstone");
+    fn alter(&mut self, index: usize, from: &str, to: &str) {
+        let value = self.outputs[index].value.as_mut().expect("no tombstone");
         assert!(value.contains(from), "{from} is not in {value}");
         *value = value.replace(from, to);
     }
@@ -195,10 +211,10 @@ impl World {
     fn write(&self, broker: &Broker, topics: &[String; READ.len()]) {
         topics.iter().for_each(|topic| broker.create_topic(topic, 1, &[]));
         let producer = broker.producer();
-        let mut told = Vec::new();
+        let mut written = Vec::new();
         for output in &self.outputs {
-            let is_first = !told.contains(&(output.topic, output.transaction));
-            told.push((output.topic, output.transaction));
+            let is_first = !written.contains(&(output.topic, output.transaction));
+            written.push((output.topic, output.transaction));
             let copy = is_first.then(|| self.copies[output.transaction].as_slice());
             write(&producer, &topics[output.topic], output, copy);
         }
@@ -238,10 +254,10 @@ pub fn check(case: &Case, broker: &Broker) -> Result<(), String> {
     let kept = folder.path().join("snapshots");
     snapshots::write(&kept, world.snapshots).map_err(|error| format!("snapshots: {error}"))?;
     let (is_good, printed) = run_checker(&broker.address, &topics, &expected, &rejected, &kept)?;
-    if is_good == case.says.is_empty() && printed.contains(case.says) {
+    if is_good == case.expects.is_empty() && printed.contains(case.expects) {
         return Ok(());
     }
-    Err(format!("the checker says {is_good}, and {:?} is not in what it printed:\n{printed}", case.says))
+    Err(format!("the checker says {is_good}, and {:?} is not in what it printed:\n{printed}", case.expects))
 }
 
 /// RFC 3339 of a moment of so many seconds, quoted; null stays null.
@@ -275,7 +291,8 @@ fn membership(customer: &str, sequence: u32, at: u32, stage: &str, since: u32, v
     )
 }
 
-/// A record without operations: format 1, semantics 1, shard 0, transaction, identity, outputs before and of it, digest.
+/// A record without operations: format 1, semantics 1, shard 0, transaction, identity, outputs before and of it,
+/// digest.
 fn journal(transaction: u8, outputs_before: u8, outputs: u8) -> Vec<u8> {
     let mut bytes = vec![1, 1, 0, transaction, 2, b'i', b'd', outputs_before, outputs];
     bytes.extend_from_slice(&[0; 8]);

@@ -1,52 +1,52 @@
-//! A member of the fleet: what it is doing, and how it came to an end the last time.
+//! A member of the fleet: its state, and how it ended the last time.
 
 use crate::service::Service;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// What a member is doing, and until when.
+/// State of a member, and until when.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Doing {
     Running,
-    /// Not there; `None`: until it is wanted.
+    /// Not running; `None`: until it is started explicitly.
     Down {
         back: Option<Instant>,
     },
-    /// SIGSTOP.
+    /// Stopped by SIGSTOP.
     Stopped {
         until: Instant,
     },
-    /// Its network stands still.
+    /// Its network is frozen.
     Frozen {
         until: Instant,
     },
-    /// What it sends and is sent is lost.
+    /// What it sends and receives is lost.
     CutOff {
         until: Instant,
     },
 }
 
-/// How a member is described to the fleet.
+/// Description of a member.
 pub struct Plan {
-    /// Also its `client.id`, by which the proxy knows it.
+    /// Also its `client.id`, by which the proxy identifies it.
     pub name: String,
     pub config: PathBuf,
     pub log: PathBuf,
     pub workers: u32,
 }
 
-/// Where a service is to die by itself, as SHOAL_CRASH_AT says it.
+/// Where a service aborts, as in SHOAL_CRASH_AT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CrashPoint {
     pub name: &'static str,
-    /// When it comes there for so many times.
+    /// It aborts when it reaches the point for the n-th time.
     pub passes: u64,
 }
 
-/// A service died at its crash point.
+/// A service aborted at its crash point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crash {
-    pub place: usize,
+    pub index: usize,
     pub name: &'static str,
 }
 
@@ -56,11 +56,11 @@ pub(super) struct Member {
     pub doing: Doing,
     pub is_up: bool,
     pub last_begun: Option<Instant>,
-    /// What it was started with.
+    /// The crash point that it was started with.
     pub dies_at: Option<CrashPoint>,
-    /// What it is to be started with.
+    /// The crash point of its next start.
     pub will_die_at: Option<CrashPoint>,
-    /// Its last end was a kill, so that it has to recover.
+    /// It was killed, so that its next start recovers.
     pub was_killed: bool,
 }
 
@@ -78,7 +78,7 @@ impl Member {
         }
     }
 
-    /// It is dead. Whether it had not begun anything yet since it was killed before.
+    /// Notes that it has ended. Returns whether it had begun no transaction since it was killed before.
     pub fn note_kill(&mut self, back: Option<Instant>) -> bool {
         self.doing = Doing::Down { back };
         let in_recovery = self.was_killed && self.service.is_some() && self.last_begun.is_none();

@@ -6,10 +6,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Of a shard's newest files one is damaged; so many are of its newest snapshot, mostly.
+/// One of this many newest files of a shard is damaged; most of them belong to its newest snapshot.
 const NEWEST: usize = 3;
 
-/// Flips a byte of, cuts or removes the newest manifest or one of the newest files of some shard. What was done.
+/// Flips a byte of, truncates or removes the newest manifest or one of the newest files of a shard. Returns a
+/// description.
 pub fn damage(objects: &Path, random: &mut Random) -> io::Result<Option<String>> {
     let mut candidates = Vec::new();
     for shard in entries(objects)?.into_iter().filter(|path| path.is_dir()) {
@@ -23,16 +24,16 @@ pub fn damage(objects: &Path, random: &mut Random) -> io::Result<Option<String>>
     }
     let path = candidates.swap_remove(random.below(candidates.len() as u64) as usize);
     let mut bytes = fs::read(&path)?;
-    let place = random.below(bytes.len().max(1) as u64) as usize;
+    let index = random.below(bytes.len().max(1) as u64) as usize;
     let how = match random.below(3) {
         0 if !bytes.is_empty() => {
-            bytes[place] ^= 1 << random.below(8);
+            bytes[index] ^= 1 << random.below(8);
             fs::write(&path, &bytes)?;
-            format!("byte {place} flipped")
+            format!("byte {index} flipped")
         }
         1 => {
-            fs::write(&path, &bytes[..place])?;
-            format!("cut to {place} bytes")
+            fs::write(&path, &bytes[..index])?;
+            format!("cut to {index} bytes")
         }
         _ => {
             fs::remove_file(&path)?;
@@ -51,7 +52,7 @@ pub fn wipe(objects: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts a file where each shard's folder is, and the folder aside.
+/// Puts a file in place of each shard's folder, and the folder aside.
 pub fn hide(objects: &Path) -> io::Result<()> {
     for shard in entries(objects)?.into_iter().filter(|path| is_shard(path) && path.is_dir()) {
         fs::write(aside(&shard), "")?;
@@ -60,7 +61,7 @@ pub fn hide(objects: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Undoes that.
+/// Undoes [`hide`].
 pub fn show(objects: &Path) -> io::Result<()> {
     for shard in entries(objects)?.into_iter().filter(|path| is_shard(path) && path.is_file()) {
         exchange(&shard)?;
@@ -73,7 +74,7 @@ fn aside(shard: &Path) -> PathBuf {
     shard.with_extension("away")
 }
 
-/// At once: in between somebody would make the folder anew.
+/// Atomic: otherwise a service could create the folder in between.
 fn exchange(shard: &Path) -> io::Result<()> {
     Ok(renameat_with(CWD, shard, CWD, aside(shard), RenameFlags::EXCHANGE)?)
 }
@@ -86,7 +87,7 @@ fn is_manifest(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("manifest-"))
 }
 
-/// In order of their names; nothing if the folder is not there yet.
+/// Sorted by name; empty if the folder does not exist yet.
 fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let found = match fs::read_dir(folder) {
         Ok(found) => found,

@@ -1,12 +1,12 @@
-//! As much of HTTP/1.1 as the proxy has to know: where a request or an answer ends.
+//! As much of HTTP/1.1 as the proxy needs: where a request or a response ends.
 
 use std::io::{self, BufRead, Read};
 
-/// Longer heads and bodies are nobody's here.
+/// Upper bounds of heads and bodies in these tests.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// A request or an answer, as it came.
+/// A request or a response, unchanged.
 pub struct Message {
     head: Vec<u8>,
     body: Vec<u8>,
@@ -20,7 +20,7 @@ impl Message {
         Ok(Some(Self { head, body }))
     }
 
-    /// The answer to a request of this method. What is announced on the way is left out.
+    /// The response to a request of this method, without interim responses.
     pub fn read_answer(input: &mut impl BufRead, method: &str) -> io::Result<Self> {
         loop {
             let head = read_head(input)?.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -34,7 +34,7 @@ impl Message {
         }
     }
 
-    /// An answer of the proxy's own, in the words of S3.
+    /// A response of the proxy itself, in the format of S3.
     pub fn refusal(status: &str, code: &str) -> Self {
         let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>by the proxy</Message></Error>");
         let length = body.len();
@@ -50,7 +50,7 @@ impl Message {
         first_line(&self.head).split(' ').next().unwrap_or_default().to_owned()
     }
 
-    /// Whether it is carried out only under a condition.
+    /// Whether the request has a condition.
     pub fn is_conditional(&self) -> bool {
         header(&self.head, "if-none-match").is_some() || header(&self.head, "if-match").is_some()
     }
@@ -73,7 +73,8 @@ fn read_head(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// As it stands there, chunks with their frames. Without any length it goes on to the end, if it may.
+/// The body as it was sent, chunks with their framing. Without a length it extends to the end of the input, if that is
+/// allowed.
 fn read_body(input: &mut impl BufRead, head: &[u8], to_the_end: bool) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     if header(head, "transfer-encoding").is_some_and(|encoding| encoding.eq_ignore_ascii_case("chunked")) {
@@ -97,7 +98,7 @@ fn read_chunks(input: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> {
         let length = usize::from_str_radix(digits, 16).ok().filter(|&length| length <= BODY_BYTES_MAX);
         let length = length.ok_or_else(|| io::Error::other("a chunk without a length"))?;
         let from = body.len();
-        // The chunk, or nothing at the end of them, and the end of a line.
+        // The chunk, or nothing for the last one, and the end of a line.
         body.resize(from + length + 2, 0);
         input.read_exact(&mut body[from..])?;
         if length == 0 {

@@ -1,4 +1,4 @@
-//! Where the services of a run keep their snapshots, and what happens to it: a folder, or a real S3 server behind a proxy.
+//! The store of the services' snapshots, and its faults: a folder, or a real S3 server behind a proxy.
 
 mod damage;
 mod message;
@@ -15,35 +15,35 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often services make a snapshot of each shard, and how many of them they keep.
+/// How often services snapshot each shard, and how many snapshots they keep.
 const SETTINGS: &str = "interval = \"1s\"\nkeep = 2\n";
-/// A trouble lasts so long at most.
+/// Upper bound of a fault's duration.
 const TROUBLE_MILLIS_MAX: u64 = 8_000;
 
-/// What `--store` can name.
+/// Values of `--store`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Kind {
-    /// A folder that all services see
+pub enum StoreKind {
+    /// A folder that all services share
     Folder,
-    /// versitygw, built by Go when it is first wanted
+    /// versitygw, built by Go at its first use
     S3,
 }
 
-/// Ends a trouble when its time is up.
+/// When a fault ends.
 type Until = Option<Instant>;
 
 pub enum Store {
-    /// While it is away files stand in the place of its shards' folders.
+    /// While it is away, files are in place of its shards' folders.
     Folder { folder: PathBuf, away: Until },
     /// `down`: the server is killed.
     Bucket { server: Server, proxy: StoreProxy, down: Until },
 }
 
 impl Store {
-    pub fn start(kind: Kind, folder: &Path, seed: u64, guard: &Arc<Guard>) -> Result<Self, String> {
+    pub fn start(kind: StoreKind, folder: &Path, seed: u64, guard: &Arc<Guard>) -> Result<Self, String> {
         let folder = folder.join("store");
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        if kind == Kind::Folder {
+        if kind == StoreKind::Folder {
             return Ok(Self::Folder { folder: folder.join("snapshots"), away: None });
         }
         let mut server = Server::new(&folder, guard)?;
@@ -82,13 +82,13 @@ impl Store {
         }
     }
 
-    /// The store is of little or no use for some seconds; in which way.
+    /// Starts a fault of some seconds. Returns its name.
     pub fn hurt(&mut self, random: &mut Random) -> Result<&'static str, String> {
         self.heal()?;
         let until = Instant::now() + Duration::from_millis(500 + random.below(TROUBLE_MILLIS_MAX));
         match self {
             Self::Folder { folder, away } => {
-                damage::hide(folder).map_err(words(folder))?;
+                damage::hide(folder).map_err(context(folder))?;
                 *away = Some(until);
                 Ok("store away")
             }
@@ -110,18 +110,18 @@ impl Store {
         }
     }
 
-    /// Ends a trouble whose time is up.
+    /// Ends a fault whose time is up.
     pub fn tend(&mut self) -> Result<(), String> {
         let (Self::Folder { away: until, .. } | Self::Bucket { down: until, .. }) = self;
         if until.is_some_and(|until| until <= Instant::now()) { self.heal() } else { Ok(()) }
     }
 
-    /// Ends whatever trouble there is.
+    /// Ends the current fault.
     pub fn heal(&mut self) -> Result<(), String> {
         match self {
             Self::Folder { folder, away } => {
                 if away.take().is_some() {
-                    damage::show(folder).map_err(words(folder))?;
+                    damage::show(folder).map_err(context(folder))?;
                 }
             }
             Self::Bucket { server, proxy, down } => {
@@ -134,7 +134,7 @@ impl Store {
         Ok(())
     }
 
-    /// From now on nothing goes wrong.
+    /// Ends all faults for good.
     pub fn settle(&mut self) -> Result<(), String> {
         self.heal()?;
         if let Self::Bucket { proxy, .. } = self {
@@ -143,31 +143,31 @@ impl Store {
         Ok(())
     }
 
-    /// Spoils something that belongs to the newest snapshot of some shard; what was done, if there is one.
+    /// Damages a file of the newest snapshot of some shard. Returns a description, if there was a snapshot.
     pub fn damage(&mut self, random: &mut Random) -> Result<Option<String>, String> {
         self.without_server(|objects| damage::damage(objects, random))
     }
 
-    /// Nothing is left of any snapshot.
+    /// Removes all snapshots.
     pub fn wipe(&mut self) -> Result<(), String> {
         self.without_server(damage::wipe)
     }
 
-    /// A server may still be at what services asked of it that are dead.
+    /// A server may still be processing requests of services that are dead.
     fn without_server<T>(&mut self, act: impl FnOnce(&Path) -> std::io::Result<T>) -> Result<T, String> {
         let objects = self.objects();
         if let Self::Bucket { server, proxy, .. } = self {
             proxy.forward_to(None);
             server.crash();
         }
-        let done = act(&objects).map_err(words(&objects))?;
+        let done = act(&objects).map_err(context(&objects))?;
         if let Self::Bucket { server, proxy, .. } = self {
             proxy.forward_to(Some(server.start()?));
         }
         Ok(done)
     }
 
-    /// What the proxy did to requests, if there is one.
+    /// How often the proxy did what to requests, if there is one.
     pub fn counts(&self) -> BTreeMap<&'static str, u32> {
         match self {
             Self::Folder { .. } => BTreeMap::new(),
@@ -176,7 +176,7 @@ impl Store {
     }
 }
 
-/// Of the object store, by its own names.
+/// Options of the object store, by its own names.
 fn options(port: u16) -> [(&'static str, String); 5] {
     [
         ("aws_endpoint", format!("http://127.0.0.1:{port}")),
@@ -192,6 +192,6 @@ fn trouble(proxy: &StoreProxy, trouble: Trouble, until: Instant, what: &'static 
     Ok(what)
 }
 
-fn words(path: &Path) -> impl Fn(std::io::Error) -> String {
+fn context(path: &Path) -> impl Fn(std::io::Error) -> String {
     move |error| format!("{}: {error}", path.display())
 }

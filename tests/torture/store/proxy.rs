@@ -1,8 +1,8 @@
-//! A proxy between the services and the object store, for everything that can go wrong on the way to one.
+//! A proxy between the services and the object store that injects faults.
 //!
-//! It reads whole requests and whole answers. So it can do what networks and servers in trouble do: let a request wait,
-//! refuse it with 500 or 503, reset the connection before the server has seen it, or afterwards: then the request was
-//! carried out and nobody knows. A conditional put that is tried again after that is told that the object exists.
+//! It reads whole requests and responses, so it can do what networks and servers in trouble do: delay a request, answer
+//! 500 or 503, reset the connection before the server has received the request, or after it has carried it out. A
+//! conditional put that is repeated after that is told that the object exists.
 
 use super::message::Message;
 use crate::support::events::Random;
@@ -14,23 +14,23 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Of a thousand requests, so many go wrong even when there is no trouble.
+/// This many of a thousand requests fail even without a fault.
 const ALWAYS_PER_MILLE: u64 = 30;
 
-/// What a store is like for a while.
+/// A fault of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// Connections are reset, all of them.
+    /// All connections are reset.
     Away,
-    /// Every request waits.
+    /// Every request is delayed.
     Slow(Duration),
-    /// Every other request goes wrong in one way or another.
+    /// Every other request fails in one way or another.
     Failing,
-    /// Everything is carried out, and no answer to a put arrives.
+    /// All requests are carried out, and no response to a put arrives.
     Mute,
 }
 
-/// What becomes of a request.
+/// What is done to a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Passed,
@@ -44,7 +44,7 @@ struct State {
     server: Option<SocketAddr>,
     random: Random,
     trouble: Option<(Trouble, Instant)>,
-    /// Of a thousand requests without trouble.
+    /// Of a thousand requests without a fault.
     faults_per_mille: u64,
     counts: BTreeMap<&'static str, u32>,
 }
@@ -70,14 +70,14 @@ impl StoreProxy {
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let state = Arc::clone(&shared);
-                // However a connection ends, the client finds out by itself.
+                // The client notices by itself how a connection ends.
                 std::thread::spawn(move || drop(serve(&state, &client)));
             }
         });
         Ok(Self { port, state })
     }
 
-    /// Where the server is now; nowhere while it is down.
+    /// Address of the server; `None` while it is down.
     pub fn forward_to(&self, server: Option<SocketAddr>) {
         lock(&self.state).server = server;
     }
@@ -90,7 +90,7 @@ impl StoreProxy {
         lock(&self.state).trouble = None;
     }
 
-    /// From now on nothing goes wrong.
+    /// Ends all faults for good.
     pub fn settle(&self) {
         let mut state = lock(&self.state);
         (state.trouble, state.faults_per_mille) = (None, 0);
@@ -136,7 +136,7 @@ impl State {
     }
 }
 
-/// One connection: requests, one after another.
+/// Serves one connection, one request after another.
 fn serve(state: &Mutex<State>, client: &TcpStream) -> io::Result<()> {
     client.set_nodelay(true)?;
     let mut requests = BufReader::new(client);
@@ -180,7 +180,7 @@ fn ask(server: &mut BufReader<TcpStream>, request: &Message) -> io::Result<Messa
     Message::read_answer(server, &request.method())
 }
 
-/// The client gets a reset, not an orderly end.
+/// Makes the client see a reset instead of an orderly end.
 fn reset(client: &TcpStream) -> io::Result<()> {
     set_socket_linger(client, Some(Duration::ZERO))?;
     Ok(())

@@ -1,4 +1,4 @@
-//! A real S3 server: versitygw, whose objects are files in a folder and survive its own kill -9.
+//! A real S3 server: versitygw, whose objects are files in a folder that survive its own kill -9.
 //!
 //! It is built once, by Go, into the ignored folder `.cache/versitygw` of the repository.
 
@@ -13,9 +13,9 @@ use std::time::Duration;
 
 const MODULE: &str = "github.com/versity/versitygw/cmd/versitygw";
 const VERSION: &str = "1.8.0";
-/// How long it may take until it answers.
+/// Upper bound of its start.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-/// Another process may take a port between our looking and its binding.
+/// Another process may bind a port between the choice and the server's start.
 const ATTEMPTS_MAX: u32 = 3;
 
 pub const BUCKET: &str = "snapshots";
@@ -30,7 +30,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Builds it if need be; it is not started yet.
+    /// Builds the server if necessary, without starting it.
     pub fn new(folder: &Path, guard: &Arc<Guard>) -> Result<Self, String> {
         fs::create_dir_all(folder.join(BUCKET)).map_err(|error| format!("{}: {error}", folder.display()))?;
         Ok(Self { program: build()?, folder: folder.to_owned(), child: None, guard: Arc::clone(guard) })
@@ -81,7 +81,7 @@ impl Drop for Server {
     }
 }
 
-/// Whether it takes connections before patience ends, or it does.
+/// Whether it accepts connections within the bound and before it ends.
 fn is_ready(child: &mut Child, address: SocketAddr) -> bool {
     let started = within(START_PATIENCE, || {
         let is_ready = TcpStream::connect(address).is_ok();

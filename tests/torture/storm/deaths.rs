@@ -1,4 +1,4 @@
-//! Services that are started with a crash point, and brought there.
+//! Services that are started with a crash point, and made to reach it.
 
 use super::{MARGIN, SESSION_TIMEOUT, Storm};
 use crate::fleet::{CrashPoint, Doing, Fleet};
@@ -8,13 +8,13 @@ use crate::support::proxy::wire::END_TRANSACTION;
 use crate::trap::Trap;
 use std::time::{Duration, Instant};
 
-/// Until a service that runs comes to its crash point, and to one of those that are passed now and then only.
+/// Until a running service reaches its crash point, and until it reaches one that is passed rarely.
 const PATIENCE: Duration = Duration::from_secs(12);
 const LONG_PATIENCE: Duration = Duration::from_secs(25);
 
 impl Storm<'_> {
-    /// The first member alone, before anything was ever published to the control topic: it dies so many times before it
-    /// has done so, and once afterwards. Then all are started.
+    /// Starts the first member alone, before anything was published to the control topic: it aborts this many times
+    /// before it has published, and once afterwards. Then all members are started.
     pub fn begin(&mut self, times: u32) -> Result<(), String> {
         let before = (0..times).map(|_| "control/before");
         for name in before.chain(["control/published"]) {
@@ -25,36 +25,36 @@ impl Storm<'_> {
             }
             self.count_crashes();
         }
-        (0..self.fleet.count()).try_for_each(|place| self.fleet.start(place))
+        (0..self.fleet.count()).try_for_each(|index| self.fleet.start(index))
     }
 
-    /// One that is about to return is to die there, if it can on its way back or soon afterwards.
+    /// Sets the crash point of a service that is about to restart, if it can reach it on its start or soon afterwards.
     pub(super) fn arm_whoever_returns(&mut self, phase: Phase) -> Option<usize> {
         if !matches!(phase.way(), Way::Run | Way::Stop) {
             return None;
         }
-        let returns = |place: &usize| matches!(self.fleet.doing(*place), Doing::Down { back: Some(_) });
+        let returns = |index: &usize| matches!(self.fleet.doing(*index), Doing::Down { back: Some(_) });
         let places: Vec<usize> = (0..self.fleet.count()).filter(returns).collect();
-        let place = *places.get(self.random.below(places.len().max(1) as u64) as usize)?;
-        self.arm(place, phase);
-        Some(place)
+        let index = *places.get(self.random.below(places.len().max(1) as u64) as usize)?;
+        self.arm(index, phase);
+        Some(index)
     }
 
-    fn arm(&mut self, place: usize, phase: Phase) {
+    fn arm(&mut self, index: usize, phase: Phase) {
         if let Phase::At(name) = phase {
             let passes = phase.passes(&mut self.random);
-            self.fleet.arm(place, CrashPoint { name, passes });
+            self.fleet.arm(index, CrashPoint { name, passes });
         }
     }
 
-    /// Whether the service that was armed, or another one that is started again for it, dies there.
+    /// Whether the armed service, or another one that is restarted for this, aborts at the crash point.
     pub(super) fn let_die(&mut self, phase: Phase, armed: Option<usize>) -> Result<bool, String> {
         match phase.way() {
             Way::Run | Way::Stop => {
-                let Some(place) = armed.map_or_else(|| self.restart(phase), |place| Ok(Some(place)))? else {
+                let Some(index) = armed.map_or_else(|| self.restart(phase), |index| Ok(Some(index)))? else {
                     return Ok(false);
                 };
-                self.let_die_running(phase, place)
+                self.let_die_running(phase, index)
             }
             Way::Move => self.let_die_moving(phase),
             Way::TakeOver => self.let_die_taking_over(phase),
@@ -62,64 +62,64 @@ impl Storm<'_> {
         }
     }
 
-    /// Somebody at work is started again with the crash point. After a kill, if there is to be something to recover.
+    /// Restarts a service at work with the crash point; by a kill, if there must be something to recover.
     fn restart(&mut self, phase: Phase) -> Result<Option<usize>, String> {
-        let Some(place) = self.someone(1)? else { return Ok(None) };
-        self.restart_armed(place, phase)?;
-        Ok(Some(place))
+        let Some(index) = self.someone(1)? else { return Ok(None) };
+        self.restart_armed(index, phase)?;
+        Ok(Some(index))
     }
 
-    fn restart_armed(&mut self, place: usize, phase: Phase) -> Result<(), String> {
-        self.arm(place, phase);
-        let is_held_back = self.fleet.doing(place) != Doing::Running;
+    fn restart_armed(&mut self, index: usize, phase: Phase) -> Result<(), String> {
+        self.arm(index, phase);
+        let is_held_back = self.fleet.doing(index) != Doing::Running;
         if is_held_back || matches!(phase.group(), "recovery" | "load") || self.random.below(2) == 0 {
             self.tally.hit(Phase::Anywhere);
-            self.fleet.kill(place, Some(Instant::now()));
+            self.fleet.kill(index, Some(Instant::now()));
             return Ok(());
         }
         *self.faults.entry("stopped by SIGTERM and started again").or_default() += 1;
-        self.fleet.stop(place, Some(Instant::now()))
+        self.fleet.stop(index, Some(Instant::now()))
     }
 
-    fn let_die_running(&mut self, phase: Phase, place: usize) -> Result<bool, String> {
+    fn let_die_running(&mut self, phase: Phase, index: usize) -> Result<bool, String> {
         let is_of_store = matches!(phase.group(), "snapshot" | "merge" | "retention");
         let patience = if is_of_store { LONG_PATIENCE } else { PATIENCE };
-        // A stop is a snapshot too.
+        // A stop makes a snapshot, too.
         if phase.way() == Way::Stop || is_of_store && self.random.below(4) == 0 {
             let is_at_work =
-                |fleet: &mut Fleet| (fleet.at_work().contains(&place) || is_dead(fleet, place)).then_some(());
+                |fleet: &mut Fleet| (fleet.at_work().contains(&index) || is_dead(fleet, index)).then_some(());
             self.fleet.wait(patience, is_at_work)?;
             let back = Instant::now() + Duration::from_millis(self.random.below(400));
-            self.fleet.stop(place, Some(back))?;
+            self.fleet.stop(index, Some(back))?;
         }
-        self.wait_for_death(place, phase, patience)
+        self.wait_for_death(index, phase, patience)
     }
 
-    fn wait_for_death(&mut self, place: usize, phase: Phase, patience: Duration) -> Result<bool, String> {
-        self.fleet.wait(patience, |fleet| is_dead(fleet, place).then_some(()))?;
+    fn wait_for_death(&mut self, index: usize, phase: Phase, patience: Duration) -> Result<bool, String> {
+        self.fleet.wait(patience, |fleet| is_dead(fleet, index).then_some(()))?;
         Ok(self.fleet.crashed.iter().any(|crash| Phase::At(crash.name) == phase))
     }
 
-    /// Two members are to die when shards come and go; the last member lets them, up to twice.
+    /// Two members must abort when shards move; the last member joins or leaves to move them, up to twice.
     fn let_die_moving(&mut self, phase: Phase) -> Result<bool, String> {
         let places: Vec<usize> = (0..self.fleet.count() - 1).take(2).collect();
-        for (n, &place) in places.iter().enumerate() {
+        for (n, &index) in places.iter().enumerate() {
             let other = self.tally.next_of(&mut self.random, |phase| phase.way() == Way::Move);
             let phase = if n == 0 { phase } else { other };
-            if matches!(self.fleet.doing(place), Doing::Down { .. }) {
-                self.arm(place, phase);
+            if matches!(self.fleet.doing(index), Doing::Down { .. }) {
+                self.arm(index, phase);
             } else {
-                self.restart_armed(place, phase)?;
+                self.restart_armed(index, phase)?;
             }
         }
         let are_at_work = |fleet: &mut Fleet| {
             let at_work = fleet.at_work();
-            places.iter().all(|place| at_work.contains(place) || is_dead(fleet, *place)).then_some(())
+            places.iter().all(|index| at_work.contains(index) || is_dead(fleet, *index)).then_some(())
         };
         self.fleet.wait(LONG_PATIENCE, are_at_work)?;
         for _ in 0..2 {
             let patience = self.move_spare(Trap::Unset)?;
-            self.fleet.wait(patience, |fleet| places.iter().all(|place| is_dead(fleet, *place)).then_some(()))?;
+            self.fleet.wait(patience, |fleet| places.iter().all(|index| is_dead(fleet, *index)).then_some(()))?;
             if self.fleet.crashed.iter().any(|crash| Phase::At(crash.name) == phase) {
                 return Ok(true);
             }
@@ -127,8 +127,8 @@ impl Storm<'_> {
         Ok(false)
     }
 
-    /// One dies with its transaction open and comes back late; the other, which gets its shards, dies when it has ended
-    /// that.
+    /// One member aborts with its transaction open and comes back late; the other, which takes over its shards, aborts
+    /// after it has ended that transaction.
     fn let_die_taking_over(&mut self, phase: Phase) -> Result<bool, String> {
         let Some(heir) = self.restart(phase)? else { return Ok(false) };
         let others = |fleet: &mut Fleet| {
@@ -136,7 +136,7 @@ impl Storm<'_> {
             if is_dead(fleet, heir) {
                 return Some(None);
             }
-            let other = at_work.iter().copied().find(|&place| place != heir && fleet.workers(place) == 1);
+            let other = at_work.iter().copied().find(|&index| index != heir && fleet.workers(index) == 1);
             other.filter(|_| at_work.contains(&heir)).map(Some)
         };
         let Some(Some(other)) = self.fleet.wait(LONG_PATIENCE, others)? else { return Ok(false) };
@@ -154,6 +154,6 @@ impl Storm<'_> {
     }
 }
 
-fn is_dead(fleet: &Fleet, place: usize) -> bool {
-    fleet.crashed.iter().any(|crash| crash.place == place)
+fn is_dead(fleet: &Fleet, index: usize) -> bool {
+    fleet.crashed.iter().any(|crash| crash.index == index)
 }

@@ -1,4 +1,4 @@
-//! Faults besides kills: of the network, of the broker, of time, and members that come and go.
+//! Faults besides kills: of the network, of the broker, of timing, of the store, and members that join and leave.
 
 use super::{MARGIN, SESSION_TIMEOUT, Storm};
 use crate::fleet::{Doing, Fleet};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// How long the network is slow.
 const SLOW: Duration = Duration::from_secs(8);
 
-/// What happens besides kills.
+/// A fault besides kills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
     Nothing,
@@ -51,8 +51,8 @@ impl Storm<'_> {
         if self.deck.is_empty() {
             self.deck = DECK.to_vec();
         }
-        let place = self.random.below(self.deck.len() as u64) as usize;
-        let fault = self.deck.swap_remove(place);
+        let index = self.random.below(self.deck.len() as u64) as usize;
+        let fault = self.deck.swap_remove(index);
         match fault {
             Fault::Nothing => {}
             Fault::LateReturn => self.returns_late = true,
@@ -68,12 +68,12 @@ impl Storm<'_> {
             }
             Fault::SnapshotDamaged | Fault::SnapshotsWiped => self.hurt_snapshots(fault)?,
             _ => {
-                // Somebody else must be there to be killed.
-                let Some(place) = self.someone(2)? else {
+                // Another service must be left to be killed.
+                let Some(index) = self.someone(2)? else {
                     self.deck.push(fault);
                     return Ok(Fault::Nothing);
                 };
-                self.afflict(place, fault)?;
+                self.afflict(index, fault)?;
             }
         }
         Ok(fault)
@@ -89,13 +89,13 @@ impl Storm<'_> {
             .or_default() += 1;
     }
 
-    /// Every other time it has just been asked to end a transaction, and answered or not.
+    /// Kills the broker, every other time while a service waits for the end of a transaction.
     fn crash_broker(&mut self) -> Result<(), String> {
         let asked = if self.random.below(2) == 0 { self.someone(1)? } else { None };
-        if let Some(place) = asked {
-            let name = self.fleet.name(place).to_owned();
+        if let Some(index) = asked {
+            let name = self.fleet.name(index).to_owned();
             self.fleet.proxy().set_gate(&name, &[END_TRANSACTION], Hold::Answer);
-            self.is_caught(place)?;
+            self.is_caught(index)?;
         }
         self.broker.crash()?;
         self.fleet.proxy().open_all_gates();
@@ -103,25 +103,25 @@ impl Storm<'_> {
         self.broker.restart()
     }
 
-    fn afflict(&mut self, place: usize, fault: Fault) -> Result<(), String> {
+    fn afflict(&mut self, index: usize, fault: Fault) -> Result<(), String> {
         let timeout = Instant::now() + SESSION_TIMEOUT + MARGIN;
-        let name = self.fleet.name(place).to_owned();
+        let name = self.fleet.name(index).to_owned();
         let what = match fault {
             Fault::StopPastTimeout | Fault::FreezePastTimeout => {
-                // Every other time in the middle of a transaction, whose end comes when the shards have moved.
+                // Every other time in the middle of a transaction, which ends after the shards have moved.
                 if self.random.below(2) == 0 {
                     self.fleet.proxy().set_gate(&name, &[END_TRANSACTION], Hold::Request);
-                    self.is_caught(place)?;
+                    self.is_caught(index)?;
                 }
                 let stopped = fault == Fault::StopPastTimeout;
                 let until = timeout + Duration::from_millis(self.random.below(3_000));
                 let doing = if stopped { Doing::Stopped { until } } else { Doing::Frozen { until } };
-                self.fleet.hold_back(place, doing);
+                self.fleet.hold_back(index, doing);
                 if stopped { "stopped past the session time-out" } else { "network frozen past the session time-out" }
             }
             Fault::CutOff => {
                 let until = Instant::now() + Duration::from_millis(500 + self.random.below(8_000));
-                self.fleet.hold_back(place, Doing::CutOff { until });
+                self.fleet.hold_back(index, Doing::CutOff { until });
                 "connections left half open"
             }
             Fault::ResetOne => {
@@ -130,7 +130,7 @@ impl Storm<'_> {
                 return Ok(());
             }
             _ => {
-                self.fleet.stop(place, Some(Instant::now()))?;
+                self.fleet.stop(index, Some(Instant::now()))?;
                 "stopped by SIGTERM and started again"
             }
         };
@@ -138,19 +138,19 @@ impl Storm<'_> {
         Ok(())
     }
 
-    /// Snapshots come to harm while all services are down, killed.
+    /// Damages snapshots while all services are dead, killed.
     fn hurt_snapshots(&mut self, fault: Fault) -> Result<(), String> {
         self.fleet.store.heal()?;
-        let running = |fleet: &Fleet, place: &usize| !matches!(fleet.doing(*place), Doing::Down { .. });
-        for place in (0..self.fleet.count()).filter(|place| running(self.fleet, place)).collect::<Vec<_>>() {
+        let running = |fleet: &Fleet, index: &usize| !matches!(fleet.doing(*index), Doing::Down { .. });
+        for index in (0..self.fleet.count()).filter(|index| running(self.fleet, index)).collect::<Vec<_>>() {
             self.tally.hit(Phase::Anywhere);
-            self.kill(place);
+            self.kill(index);
         }
         if fault == Fault::SnapshotsWiped {
             self.fleet.store.wipe()?;
             *self.faults.entry("snapshots wiped").or_default() += 1;
-        } else if let Some(words) = self.fleet.store.damage(&mut self.random)? {
-            println!("       {words}");
+        } else if let Some(message) = self.fleet.store.damage(&mut self.random)? {
+            println!("       {message}");
             *self.faults.entry("snapshot damaged").or_default() += 1;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Kills in the phases of a transaction, of recovery and of giving shards up.
+//! Kills in the phases of a transaction, of recovery and of a revocation.
 
 use super::{GATE_PATIENCE, MARGIN, SESSION_TIMEOUT, Storm, WORK_PATIENCE};
 use crate::fleet::{Doing, Fleet};
@@ -7,12 +7,12 @@ use crate::trap::Trap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Until somebody replays, or gives shards up once the group should have noticed.
+/// Until a service replays, and until shards are revoked after the group should have noticed a change.
 const TRAP_PATIENCE: Duration = Duration::from_secs(15);
 const REVOKE_PATIENCE: Duration = Duration::from_secs(4);
 
 impl Storm<'_> {
-    pub(super) fn kill(&mut self, place: usize) {
+    pub(super) fn kill(&mut self, index: usize) {
         let now = Instant::now();
         let back = if std::mem::take(&mut self.returns_late) {
             *self.faults.entry("returned after the session time-out").or_default() += 1;
@@ -20,86 +20,88 @@ impl Storm<'_> {
         } else {
             now + Duration::from_millis(self.random.below(400))
         };
-        self.fleet.kill(place, Some(back));
+        self.fleet.kill(index, Some(back));
     }
 
     pub(super) fn kill_in_transaction(&mut self, phase: Phase) -> Result<bool, String> {
-        let Some(place) = self.someone(1)? else {
+        let Some(index) = self.someone(1)? else {
             return Err(format!("nobody has begun a transaction for {WORK_PATIENCE:?}"));
         };
         let Some((requests, hold)) = phase.gate(&mut self.random) else { return Ok(false) };
-        let name = self.fleet.name(place).to_owned();
+        let name = self.fleet.name(index).to_owned();
         self.fleet.proxy().set_gate(&name, requests, hold);
-        let is_caught = self.is_caught(place)?;
+        let is_caught = self.is_caught(index)?;
         if is_caught {
-            self.kill(place);
+            self.kill(index);
         } else {
             self.fleet.proxy().open_gate(&name);
         }
         Ok(is_caught)
     }
 
-    /// Whether a service comes to its gate, alive.
-    pub(super) fn is_caught(&mut self, place: usize) -> Result<bool, String> {
-        let name = self.fleet.name(place).to_owned();
+    /// Whether a service reaches its gate, alive.
+    pub(super) fn is_caught(&mut self, index: usize) -> Result<bool, String> {
+        let name = self.fleet.name(index).to_owned();
         let caught = self.fleet.wait(GATE_PATIENCE, |fleet| {
-            let is_gone = matches!(fleet.doing(place), Doing::Down { .. });
+            let is_gone = matches!(fleet.doing(index), Doing::Down { .. });
             if is_gone { Some(false) } else { fleet.proxy().has_caught(&name).then_some(true) }
         })?;
-        Ok(caught == Some(true) && self.fleet.doing(place) == Doing::Running)
+        Ok(caught == Some(true) && self.fleet.doing(index) == Doing::Running)
     }
 
-    /// Whoever starts or rebuilds next is killed while it does journalled transactions again: the one killed last, mostly.
+    /// Kills the next service that starts or rebuilds while it replays journalled transactions; mostly the one killed
+    /// last.
     pub(super) fn kill_in_replay(&mut self) -> Result<bool, String> {
         self.fleet.set_trap(Trap::Replay { left: self.random.below(10) as u32 });
         let returns = |doing| matches!(doing, Doing::Down { back: Some(_) });
-        if !(0..self.fleet.count()).any(|place| returns(self.fleet.doing(place))) {
-            let Some(place) = self.someone(1)? else { return Ok(false) };
-            self.fleet.stop(place, Some(Instant::now()))?;
+        if !(0..self.fleet.count()).any(|index| returns(self.fleet.doing(index))) {
+            let Some(index) = self.someone(1)? else { return Ok(false) };
+            self.fleet.stop(index, Some(Instant::now()))?;
             *self.faults.entry("stopped by SIGTERM and started again").or_default() += 1;
         }
         let caught = self.fleet.wait(TRAP_PATIENCE, |fleet| match fleet.trap() {
-            Trap::Replaying(place) => Some(place),
+            Trap::Replaying(index) => Some(index),
             _ => None,
         })?;
         self.fleet.set_trap(Trap::Unset);
-        let is_hit = caught.is_some_and(|place| self.fleet.doing(place) == Doing::Running);
+        let is_hit = caught.is_some_and(|index| self.fleet.doing(index) == Doing::Running);
         match caught {
-            Some(place) if is_hit => self.kill(place),
-            Some(place) => self.fleet.proxy().thaw(self.fleet.name(place)),
+            Some(index) if is_hit => self.kill(index),
+            Some(index) => self.fleet.proxy().thaw(self.fleet.name(index)),
             None => {}
         }
         Ok(is_hit)
     }
 
-    /// The last member joins or leaves while events come that need no output; of those that give shards up, one that has a transaction to end is killed.
+    /// Lets the last member join or leave while events come that need no output, and kills a member that has a
+    /// transaction to end.
     pub(super) fn kill_in_revoke(&mut self) -> Result<bool, String> {
-        let single = |fleet: &mut Fleet| fleet.at_work().into_iter().find(|&place| fleet.workers(place) == 1);
+        let single = |fleet: &mut Fleet| fleet.at_work().into_iter().find(|&index| fleet.workers(index) == 1);
         self.fleet.wait(WORK_PATIENCE, single)?;
         self.calm.store(true, Ordering::Relaxed);
         let patience = self.move_spare(Trap::Revoke)?;
         let caught = self.fleet.wait(patience, |fleet| {
-            (0..fleet.count()).find(|&place| {
-                let is_caught = fleet.proxy().has_caught(fleet.name(place));
-                is_caught && fleet.workers(place) == 1 && fleet.doing(place) == Doing::Running
+            (0..fleet.count()).find(|&index| {
+                let is_caught = fleet.proxy().has_caught(fleet.name(index));
+                is_caught && fleet.workers(index) == 1 && fleet.doing(index) == Doing::Running
             })
         })?;
         self.fleet.set_trap(Trap::Unset);
         self.calm.store(false, Ordering::Relaxed);
-        if let Some(place) = caught {
-            self.kill(place);
+        if let Some(index) = caught {
+            self.kill(index);
         }
-        for place in (0..self.fleet.count()).filter(|&place| self.fleet.doing(place) == Doing::Running) {
-            self.fleet.proxy().open_gate(self.fleet.name(place));
+        for index in (0..self.fleet.count()).filter(|&index| self.fleet.doing(index) == Doing::Running) {
+            self.fleet.proxy().open_gate(self.fleet.name(index));
         }
         Ok(caught.is_some())
     }
 
-    /// Lets the last member join or leave, and sets the trap; how long it may take until the others give shards up.
+    /// Lets the last member join or leave, and sets the trap. Returns how long the others may take to give shards up.
     pub(super) fn move_spare(&mut self, trap: Trap) -> Result<Duration, String> {
         let spare = self.fleet.count() - 1;
         if let Some(left) = self.spare_left.take() {
-            // Earlier it would find its place as it left it.
+            // Earlier it would get its former shards back.
             let moved = left + SESSION_TIMEOUT + MARGIN;
             self.fleet.wait(SESSION_TIMEOUT * 2, |_| (Instant::now() > moved).then_some(()))?;
             self.fleet.set_trap(trap);

@@ -1,4 +1,5 @@
-//! Kills and faults, one after another, as a seed says: each round has a fault, and a kill in the phase that was hit least.
+//! Kills and faults, one after another, in an order given by the seed: each round has a fault, and a kill in the phase
+//! with
 
 mod deaths;
 mod faults;
@@ -14,17 +15,17 @@ use faults::Fault;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Of the group; a service that is silent for longer loses its shards.
+/// Session time-out of the group: a service that is silent for longer loses its shards.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
-/// With this much more the group has noticed.
+/// After this much more the group has noticed.
 const MARGIN: Duration = Duration::from_millis(1_500);
-/// Until somebody is at work again, whatever happened before.
+/// Until a service is at work again, whatever happened before.
 const WORK_PATIENCE: Duration = Duration::from_secs(90);
-/// Until a service at work comes to a gate.
+/// Until a service at work reaches a gate.
 const GATE_PATIENCE: Duration = Duration::from_secs(8);
-/// Until somebody else is at work too, before one is kept from it.
+/// Until another service is at work, before one is held back.
 const COMPANY_PATIENCE: Duration = Duration::from_secs(3);
-/// A round takes seconds; so many on the average mean that nothing goes on any more.
+/// A round takes seconds; this average means that the run does not advance.
 const ROUND_SECONDS_MAX: u64 = 60;
 
 pub struct Storm<'a> {
@@ -34,7 +35,7 @@ pub struct Storm<'a> {
     random: Random,
     deck: Vec<Fault>,
     started: Instant,
-    /// The next one killed comes back only when its shards have moved.
+    /// The next service that is killed comes back after its shards have moved.
     returns_late: bool,
     /// When the last member left, if it is away.
     spare_left: Option<Instant>,
@@ -58,8 +59,8 @@ impl<'a> Storm<'a> {
         }
     }
 
-    /// Until there were so many kills, and so many in each phase, or patience ends; then everybody runs undisturbed. Phases
-    /// in which there were too few.
+    /// Injects faults until there are enough kills, in all and in each phase, or the time is up; then lets all services
+    /// run. Returns the phases with too few kills.
     pub fn rage(&mut self, kills: u32, kills_in_each: u32, patience: Duration) -> Result<Vec<Phase>, String> {
         let patience_max = Duration::from_secs(ROUND_SECONDS_MAX * u64::from(kills + 2));
         let deadline = Instant::now() + if patience.is_zero() { patience_max } else { patience };
@@ -78,7 +79,7 @@ impl<'a> Storm<'a> {
         Ok(missing)
     }
 
-    /// A fault, and a kill.
+    /// One round: a fault, and a kill.
     fn go_on(&mut self, phase: Phase) -> Result<(), String> {
         let started = Instant::now();
         let armed = self.arm_whoever_returns(phase);
@@ -90,7 +91,7 @@ impl<'a> Storm<'a> {
             _ => self.kill_in_transaction(phase)?,
         };
         match phase {
-            // Whoever dies at a crash point is counted when it is found dead.
+            // A service that aborts at a crash point is counted when it is found dead.
             Phase::At(_) if is_hit => {}
             _ if is_hit => self.tally.hit(phase),
             _ => self.tally.miss(phase),
@@ -108,7 +109,7 @@ impl<'a> Storm<'a> {
         }
     }
 
-    /// A member at work, if so many are within a short time.
+    /// A service at work, if at least this many are within a short time.
     fn someone(&mut self, at_least: usize) -> Result<Option<usize>, String> {
         let patience = if at_least == 1 { WORK_PATIENCE } else { COMPANY_PATIENCE };
         let at_work =
