@@ -1,7 +1,8 @@
 //! `cargo bench --bench engine`: decode and apply, without a broker.
 //!
 //! Prints, each with its target: CPU per event at growing numbers of customers with a hash of the results; resident
-//! bytes per customer in a fresh process; the cost of explaining a change, and of what is counted for metrics. Under `cargo test` everything runs tiny.
+//! bytes per customer in a fresh process; the cost of explaining a change, and of what is counted for metrics. Under
+//! `cargo test` everything runs tiny.
 
 #[path = "support/cpu.rs"]
 mod cpu;
@@ -32,8 +33,8 @@ const TINY: Size = Size { customers: &[300, 1_000], events: 5_000, customers_for
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    if let Some(place) = arguments.iter().position(|argument| argument == "--bytes-of") {
-        return print_resident_bytes(arguments[place + 1].parse().expect("a number of customers"));
+    if let Some(index) = arguments.iter().position(|argument| argument == "--bytes-of") {
+        return print_resident_bytes(arguments[index + 1].parse().expect("a number of customers"));
     }
     let size = if arguments.iter().any(|argument| argument == "--bench") { FULL } else { TINY };
     let speeds: Vec<f64> = size.customers.iter().map(|&customers| speed(customers, size.events)).collect();
@@ -78,7 +79,8 @@ fn bytes_per_customer(customers: u64) {
     print!("{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// Customers with ids of 16 bytes, 2 orders in 2 categories and 10 hours with a view, a search, a cart_add and a session.
+/// Customers with ids of 16 bytes, 2 orders in 2 categories and 10 hours with a view, a search, a cart_add and a
+/// session.
 fn print_resident_bytes(customers: u64) {
     let mut shard = shard(rules());
     let mut effects = Effects::default();
@@ -110,9 +112,9 @@ fn print_resident_bytes(customers: u64) {
     );
 }
 
-/// What counting for metrics costs a worker beside the engine: events in pairs of blocks, one without it and one with it, of
-/// which now this and now that comes first, since later events cost more. What the engine itself keeps is in both; `speed`
-/// of this commit and of one without it tells that.
+/// What counting for metrics costs a worker beside the engine: events in pairs of blocks, one without it and one with
+/// it, of which now this and now that comes first, since later events cost more. What the engine itself keeps is in
+/// both; `speed` of this commit and of one without it tells that.
 fn counters(customers: u64, events: u64) {
     const PAIRS: usize = 120;
     const BATCHES: usize = 8;

@@ -1,9 +1,9 @@
 //! `cargo bench --bench pipeline`: the whole job against a real broker, beside consuming and throwing away.
 //!
 //! One topic, one run: first the client's raw batch calls that only discard, with each setting of a printed grid (the
-//! pipeline's own is one of them), then `shoal run`, exactly-once, over the whole topic; it is measured from the moment at
-//! which each customer has had its first event, which always causes a change. CPU is that of this process, which holds
-//! the clients and the engine; the broker has its own. Under `cargo test` everything runs tiny.
+//! pipeline's own is one of them), then `shoal run`, exactly-once, over the whole topic; it is measured from the moment
+//! at which each customer has had its first event, which always causes a change. CPU is that of this process, which
+//! holds the clients and the engine; the broker has its own. Under `cargo test` everything runs tiny.
 
 #[path = "support/cpu.rs"]
 mod cpu;
@@ -93,8 +93,8 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let mut size = if arguments.iter().any(|argument| argument == "--bench") { FULL } else { TINY };
     let number = |name: &str| {
-        let place = arguments.iter().position(|argument| argument == name)?;
-        Some(arguments[place + 1].parse::<u64>().unwrap_or_else(|error| panic!("{name}: {error}")))
+        let index = arguments.iter().position(|argument| argument == name)?;
+        Some(arguments[index + 1].parse::<u64>().unwrap_or_else(|error| panic!("{name}: {error}")))
     };
     size.customers = number("--customers").unwrap_or(size.customers);
     size.events = number("--events").unwrap_or(size.events);
@@ -152,10 +152,10 @@ fn best_discard(broker: &Broker, size: Size) -> Took {
         Fetching { batch: 10_000, queue_backoff_ms: 10, queued_messages_min: 1_000_000, read_committed: false },
     ];
     let mut best: Option<Took> = None;
-    for (place, fetching) in grid.iter().enumerate() {
+    for (index, fetching) in grid.iter().enumerate() {
         for _ in 0..size.repeats {
             let took = Took::of(size.events, || discard(broker, TOPIC, size.partitions, size.events, fetching));
-            took.print(&format!("discard, {fetching}{}", if place == 0 { " (the pipeline's)" } else { "" }));
+            took.print(&format!("discard, {fetching}{}", if index == 0 { " (the pipeline's)" } else { "" }));
             if best.is_none_or(|best| took.per_cpu_second() > best.per_cpu_second()) {
                 best = Some(took);
             }

@@ -20,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Delays {
     by_event: Vec<f64>,
     by_time: Vec<f64>,
-    /// From sending the event to handling it, from there to handing the change to the producer, and to its being readable.
+    /// From sending the event to handling it, from there to handing the change to the producer, and to its being
+    /// readable.
     to_detected: Vec<f64>,
     to_produced: Vec<f64>,
     to_readable: Vec<f64>,

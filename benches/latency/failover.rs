@@ -61,8 +61,8 @@ impl<'a> Pair<'a> {
             if let Ok(seen) = self.observer.seen.recv_timeout(Duration::from_millis(50)) {
                 self.note(seen);
             }
-            let said = || self.services.iter().map(Service::tail).collect::<Vec<_>>().join("\n---\n");
-            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}; they said:\n{}", said());
+            let logs = || self.services.iter().map(Service::tail).collect::<Vec<_>>().join("\n---\n");
+            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}; they said:\n{}", logs());
         }
     }
 

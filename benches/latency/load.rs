@@ -103,8 +103,8 @@ impl Sender {
             let elapsed = begin.elapsed();
             let due = (elapsed.as_nanos() * u128::from(size.events_per_second) / 1_000_000_000) as u64;
             if self.number < due {
-                let place = Duration::from_nanos(self.number * 1_000_000_000 / size.events_per_second);
-                latest = latest.max(elapsed.saturating_sub(place));
+                let due = Duration::from_nanos(self.number * 1_000_000_000 / size.events_per_second);
+                latest = latest.max(elapsed.saturating_sub(due));
             }
             while self.number < due {
                 self.send_next(size);

@@ -1,9 +1,11 @@
-//! `cargo bench --bench latency`: how long consumers wait for a change, in real time, from the real program on a real broker.
+//! `cargo bench --bench latency`: how long consumers wait for a change, in real time, from the real program on a real
+//! broker.
 //!
-//! Under a steady load of events it measures from sending an event to its change being readable, how late changes are that
-//! only time causes, how long the shards of a killed process stand still, and what a rolling restart holds up. Everything
-//! runs on one machine, the broker and the load included, so all clocks are one. Options: `--rate N` events a second,
-//! `--seconds N` measured, `--takeovers N`, `--only delays|takeover|restart`. Under `cargo test` everything runs tiny.
+//! Under a steady load of events it measures from sending an event to its change being readable, how late changes are
+//! that only time causes, how long the shards of a killed process stand still, and what a rolling restart holds up.
+//! Everything runs on one machine, the broker and the load included, so all clocks are one. Options: `--rate N` events
+//! a second, `--seconds N` measured, `--takeovers N`, `--only delays|takeover|restart`. Under `cargo test` everything
+//! runs tiny.
 
 #[path = "../support/arguments.rs"]
 mod arguments;

@@ -1,5 +1,5 @@
-//! A log whose inputs are queues in memory, filled by the bench: records are gone once they are applied, and it is known
-//! how long each waited. Topics of our own are those of the log in memory.
+//! A log whose inputs are queues in memory, filled by the bench: records are gone once they are applied, and it is
+//! known how long each waited. Topics of our own are those of the log in memory.
 //!
 //! A record waits from its arrival in the queue until the step that it is in has been applied: then the worker discards
 //! it. Outputs are thrown away, but for the journal and the rules; in memory they would pile up, and cost more the more
@@ -50,7 +50,8 @@ impl Queues {
         Arc::new(Self { waiting: Mutex::new(waiting), moved: Condvar::new(), arrivals_max })
     }
 
-    /// Puts records at the ends of their partitions' queues, waiting while those are full. False once nobody reads any more.
+    /// Puts records at the ends of their partitions' queues, waiting while those are full. False once nobody reads any
+    /// more.
     pub fn put(&self, records: impl IntoIterator<Item = (u32, Vec<u8>, Range<usize>)>) -> bool {
         let is_full = |waiting: &mut Waiting| waiting.count > self.arrivals_max && !waiting.is_closed;
         let mut waiting = self.moved.wait_while(self.lock(), is_full).expect("the worker did not panic");
@@ -118,17 +119,17 @@ impl Batch for ArrivedBatch {
         self.arrived.len() + self.own.len()
     }
 
-    fn record(&self, place: usize) -> Record<'_> {
-        match self.arrived.get(place) {
+    fn record(&self, index: usize) -> Record<'_> {
+        match self.arrived.get(index) {
             Some(Arrival { offset, line, key, .. }) => {
                 Record { offset: *offset, timestamp: None, key: Some(&line[key.clone()]), value: Some(line) }
             }
-            None => self.own.record(place),
+            None => self.own.record(index),
         }
     }
 
-    fn header(&self, place: usize, name: &str) -> Option<&[u8]> {
-        if self.arrived.is_empty() { self.own.header(place, name) } else { None }
+    fn header(&self, index: usize, name: &str) -> Option<&[u8]> {
+        if self.arrived.is_empty() { self.own.header(index, name) } else { None }
     }
 
     fn discard(&mut self, count: usize) {

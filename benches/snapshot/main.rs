@@ -1,10 +1,10 @@
 //! `cargo bench --bench snapshot`: what a snapshot costs the stream, the disk, and the next start.
 //!
-//! Without a broker. Prints: the longest waits of records at half of the highest rate, with and without a snapshot in the
-//! making; bytes and seconds of snapshots of all customers, of what changed, and of merging them; seconds to load them
-//! again; the rate at which the journal is done again beside the live rate. Options: `--customers N` (of the waits),
-//! `--sizes N,N` (of the others), `--rounds N` snapshots of each shard while records wait, `--interval S` seconds between
-//! them, `--only waits|sizes|replay`. Under `cargo test` everything runs tiny.
+//! Without a broker. Prints: the longest waits of records at half of the highest rate, with and without a snapshot in
+//! the making; bytes and seconds of snapshots of all customers, of what changed, and of merging them; seconds to load
+//! them again; the rate at which the journal is done again beside the live rate. Options: `--customers N` (of the
+//! waits), `--sizes N,N` (of the others), `--rounds N` snapshots of each shard while records wait, `--interval S`
+//! seconds between them, `--only waits|sizes|replay`. Under `cargo test` everything runs tiny.
 
 #[path = "../support/arguments.rs"]
 mod arguments;

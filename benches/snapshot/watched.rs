@@ -1,7 +1,8 @@
 //! How long records wait while a worker makes snapshots, and while it does not.
 //!
-//! The real worker and the real store's thread, on a folder; a thread puts records into the worker's queues, first as fast
-//! as they are taken, then half as fast. Each second is told by whether a snapshot of any shard was in the making in it.
+//! The real worker and the real store's thread, on a folder; a thread puts records into the worker's queues, first as
+//! fast as they are taken, then half as fast. Each second is told by whether a snapshot of any shard was in the making
+//! in it.
 
 use super::Size;
 use super::arrivals::{Arrivals, Queues};
@@ -259,8 +260,8 @@ fn print_line(what: &str, longest: &[Duration], without: &[Duration]) {
         return println!("    {what}: no second");
     }
     let milliseconds = |sorted: &[Duration], share: f64| {
-        let place = (sorted.len().saturating_sub(1) as f64 * share).round() as usize;
-        sorted.get(place).map_or(f64::NAN, |wait| wait.as_secs_f64() * 1e3)
+        let index = (sorted.len().saturating_sub(1) as f64 * share).round() as usize;
+        sorted.get(index).map_or(f64::NAN, |wait| wait.as_secs_f64() * 1e3)
     };
     let growth = milliseconds(longest, 1.0) - milliseconds(without, 1.0);
     let goal = if growth <= GOAL_GROWTH_MS { "met" } else { "missed" };

@@ -1,10 +1,12 @@
-//! `cargo bench --bench soak`: half an hour at half of the highest rate, with restarts: what grows, and what gets slower?
+//! `cargo bench --bench soak`: half an hour at half of the highest rate, with restarts: what grows, and what gets
+//! slower?
 //!
 //! A real broker, processes of the real program, and a fixed set of customers. First each customer comes once; then the
-//! highest rate is measured that the machine does with the broker and the load on it; then the load goes on at half of it.
-//! In turns a process is stopped and started, or killed and started. Sampled are resident memory, customers, how long
-//! consumers wait for changes, and what snapshots take. Topics are bounded, so that the disk does not fill. In the end a
-//! picture is drawn; memory must have levelled off, and the sequence numbers of each customer's changes have no gap.
+//! highest rate is measured that the machine does with the broker and the load on it; then the load goes on at half of
+//! it. In turns a process is stopped and started, or killed and started. Sampled are resident memory, customers, how
+//! long consumers wait for changes, and what snapshots take. Topics are bounded, so that the disk does not fill. In the
+//! end a picture is drawn; memory must have levelled off, and the sequence numbers of each customer's changes have no
+//! gap.
 //!
 //! Options: `--minutes N`, `--customers N`, `--processes N`, `--rate N` events a second instead of half of the highest,
 //! `--restart-every SECONDS`, `--picture FILE`. Under `cargo test` it takes seconds.

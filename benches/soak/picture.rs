@@ -70,7 +70,7 @@ pub fn draw(title: &str, samples: &[Sample], restarts: &[Restart]) -> String {
                 svg,
                 r#"<line x1="{at:.1}" x2="{at:.1}" y1="{top}" y2="{}" stroke="gray" stroke-dasharray="3 3"><title>{}</title></line>"#,
                 top + PANEL_HEIGHT,
-                escape(&restart.words)
+                escape(&restart.message)
             );
         }
         draw_minutes(&mut svg, top + PANEL_HEIGHT, end, &x);
@@ -113,7 +113,7 @@ impl Panel<'_> {
                 at + 4.0
             );
         }
-        for (place, ((name, values), colour)) in self.lines.iter().zip(COLOURS).enumerate() {
+        for (index, ((name, values), colour)) in self.lines.iter().zip(COLOURS).enumerate() {
             let points = samples.iter().zip(values).filter(|(_, value)| value.is_finite());
             let points: Vec<String> =
                 points.map(|(sample, &value)| format!("{:.1},{:.1}", x(sample.at), y(value))).collect();
@@ -121,7 +121,7 @@ impl Panel<'_> {
                 svg,
                 r#"<polyline fill="none" stroke="{colour}" stroke-width="1.5" points="{}"/><text x="{:.1}" y="{:.1}" text-anchor="end" fill="{colour}">{name}</text>"#,
                 points.join(" "),
-                WIDTH - RIGHT - 60.0 * place as f64,
+                WIDTH - RIGHT - 60.0 * index as f64,
                 top - 8.0
             );
         }

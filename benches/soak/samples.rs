@@ -9,7 +9,8 @@ pub struct Sample {
     pub at: f64,
     /// Resident memory of all processes, the most in it.
     pub resident_bytes: u64,
-    /// Milliseconds from an event to its change being readable, in order; of time's changes from `effective_at` + `grace`.
+    /// Milliseconds from an event to its change being readable, in order; of time's changes from `effective_at` +
+    /// `grace`.
     pub by_event: Vec<f64>,
     pub by_time: Vec<f64>,
     /// Of the newest snapshots: customers, bytes of all files they stand on.
@@ -20,7 +21,7 @@ pub struct Sample {
 /// Something that was done to a process.
 pub struct Restart {
     pub at: f64,
-    pub words: String,
+    pub message: String,
 }
 
 impl Sample {
@@ -32,8 +33,8 @@ impl Sample {
 
 /// The value below which this share lies.
 pub fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let place = (sorted.len().saturating_sub(1) as f64 * share).round() as usize;
-    sorted.get(place).copied().unwrap_or(f64::NAN)
+    let index = (sorted.len().saturating_sub(1) as f64 * share).round() as usize;
+    sorted.get(index).copied().unwrap_or(f64::NAN)
 }
 
 /// How much more memory the last third of the time took at most than the middle third: 1 is as much.

@@ -3,8 +3,8 @@
 use shoal::store::manifest::Manifest;
 use std::path::Path;
 
-/// Customers, and bytes of the files that the newest snapshot of each shard stands on. What is being written or removed at
-/// the moment is passed over.
+/// Customers, and bytes of the files that the newest snapshot of each shard stands on. What is being written or removed
+/// at the moment is passed over.
 pub fn newest(folder: &Path) -> (u64, u64) {
     let mut sums = (0, 0);
     for shard in std::fs::read_dir(folder).into_iter().flatten().flatten() {

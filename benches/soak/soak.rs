@@ -81,7 +81,7 @@ impl Soak<'_> {
         let deadline = Instant::now() + PATIENCE;
         while self.handled() < self.size.customers {
             self.hold_up_load();
-            assert!(Instant::now() < deadline, "not all customers came within {PATIENCE:?}; {}", self.said());
+            assert!(Instant::now() < deadline, "not all customers came within {PATIENCE:?}; {}", self.logs());
         }
         let (begin, before) = (Instant::now(), self.handled());
         let mut after = before;
@@ -110,13 +110,13 @@ impl Soak<'_> {
         let deadline = Instant::now() + PATIENCE;
         while self.load.pace.sent.load(Ordering::Relaxed).saturating_sub(self.handled()) > waiting_max {
             self.drain(LOOK_EVERY);
-            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}; {}", self.said());
+            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}; {}", self.logs());
         }
     }
 
-    fn said(&self) -> String {
-        let said: Vec<String> = self.services.iter().map(Service::tail).collect();
-        format!("they said:\n{}", said.join("\n---\n"))
+    fn logs(&self) -> String {
+        let logs: Vec<String> = self.services.iter().map(Service::tail).collect();
+        format!("they said:\n{}", logs.join("\n---\n"))
     }
 
     /// The steady load, with restarts.
@@ -155,15 +155,15 @@ impl Soak<'_> {
         let number = self.done.restarts.len();
         let service = self.services.remove(0);
         let name = service.instance.clone();
-        let words = if number.is_multiple_of(2) {
+        let message = if number.is_multiple_of(2) {
             format!("{name} ends {:.1} s after SIGTERM", service.stop().as_secs_f64())
         } else {
             service.kill_9();
             format!("{name} is killed")
         };
-        println!("{at:6.0} {words}");
+        println!("{at:6.0} {message}");
         self.services.push(self.setup.start(&name, 1));
-        self.done.restarts.push(Restart { at, words });
+        self.done.restarts.push(Restart { at, message });
     }
 
     /// Notes the changes that come within this time.

@@ -1,4 +1,5 @@
-//! What was typed behind `cargo bench --bench NAME --`. A name that no bench asks for is passed over, as cargo adds its own.
+//! What was typed behind `cargo bench --bench NAME --`. A name that no bench asks for is passed over, as cargo adds its
+//! own.
 
 /// Whether it is a real run: `cargo test` leaves this out, and everything is tiny.
 pub fn is_full() -> bool {

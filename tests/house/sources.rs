@@ -116,21 +116,19 @@ fn not_code(rest: &str, before: Option<char>) -> usize {
     if rest.starts_with('"') {
         return after_quote(rest, '"');
     }
-    if rest.starts_with('\'') {
+    if let Some(following) = rest.strip_prefix('\'') {
         // A lifetime has no second quote right behind its first letter.
-        let mut following = rest[1..].chars();
+        let mut following = following.chars();
         let (first, second) = (following.next(), following.next());
         return if first == Some('\\') || second == Some('\'') { after_quote(rest, '\'') } else { 0 };
     }
-    let hashes = rest.strip_prefix('r').map(|raw| raw.len() - raw.trim_start_matches('#').len());
-    match hashes {
-        Some(hashes)
-            if rest[1 + hashes..].starts_with('"') && !before.is_some_and(|c| c.is_alphanumeric() && c != 'b') =>
-        {
-            until(&format!("\"{}", "#".repeat(hashes)), hashes + 2)
-        }
-        _ => 0,
+    if before.is_some_and(|c| c.is_alphanumeric() && c != 'b') {
+        return 0;
     }
+    let Some(raw) = rest.strip_prefix('r') else { return 0 };
+    let quoted = raw.trim_start_matches('#');
+    let hashes = raw.len() - quoted.len();
+    if quoted.starts_with('"') { until(&format!("\"{}", "#".repeat(hashes)), hashes + 2) } else { 0 }
 }
 
 /// The length of what stands between two quotes, with them.

@@ -1,4 +1,5 @@
-//! What texts may name: no folder or host of somebody's machine, files that exist, and log lines that the program writes.
+//! What texts may name: no folder or host of somebody's machine, files that exist, and log lines that the program
+//! writes.
 
 use crate::sources::{Source, all_rust, expect_none, files, first_word, root};
 use std::fs;
@@ -86,11 +87,14 @@ fn pages_name_files_that_exist() {
     expect_none(&faults);
 }
 
-/// Whether a span of code names a file or folder of the repository; tests make `.cache`.
+/// Whether a span of code names a file or folder of the repository; `.cache` and `target` are made by builds and tests.
 fn is_path(span: &str) -> bool {
     let is_plain = span.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
     let has_ending = [".rs", ".toml", ".md", ".txt", "/"].iter().any(|ending| span.ends_with(ending));
-    is_plain && has_ending && (span.contains('/') || span.ends_with(".rs")) && !span.starts_with(".cache")
+    is_plain
+        && has_ending
+        && (span.contains('/') || span.ends_with(".rs"))
+        && ![".cache", "target/"].iter().any(|made| span.starts_with(made))
 }
 
 /// Operators search for the lines that a page quotes. A quoted line is in a fenced block marked `log`: level, message,

@@ -33,7 +33,7 @@ pub enum Pattern {
     Prefixed = 4,
 }
 
-/// One thing that somebody is allowed.
+/// One permission.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Acl {
     pub kind: Kind,
@@ -52,7 +52,7 @@ impl Acl {
     }
 }
 
-/// Allows users these things, all in one request.
+/// Grants users these permissions, all in one request.
 ///
 /// # Panics
 /// If the broker refuses one.
@@ -60,7 +60,7 @@ pub fn allow<'a>(address: &str, allowed: impl IntoIterator<Item = (&'a str, &'a 
     create(address, ALLOW, allowed);
 }
 
-/// Forbids users these things, whatever they are allowed.
+/// Denies users these permissions, whatever else they are granted.
 ///
 /// # Panics
 /// If the broker refuses one.
@@ -82,14 +82,14 @@ fn create<'a>(address: &str, permission: u8, acls: impl IntoIterator<Item = (&'a
         count += 1;
     }
     let answer = ask(address, &[&count.to_be_bytes()[..], &creations].concat());
-    // Correlation and throttle time, then the results: a code and perhaps words.
+    // Correlation and throttle time, then the results: an error code, and perhaps a message.
     let mut rest = &answer[8..];
     for _ in 0..take::<4>(&mut rest).map(i32::from_be_bytes).expect("a count") {
         let code = take::<2>(&mut rest).map(i16::from_be_bytes).expect("a code");
         let length = take::<2>(&mut rest).map(i16::from_be_bytes).expect("a length").max(0) as usize;
-        let words = String::from_utf8_lossy(&rest[..length]).into_owned();
+        let message = String::from_utf8_lossy(&rest[..length]).into_owned();
         rest = &rest[length..];
-        assert_eq!(code, 0, "an access control list was refused: {words}");
+        assert_eq!(code, 0, "an access control list was refused: {message}");
     }
 }
 

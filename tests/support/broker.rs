@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a broker may take until it answers; a loaded machine needs some ten seconds.
 const START_MAX: Duration = Duration::from_secs(90);
-/// Another process may take a port between our looking and the broker's binding.
+/// Another process may bind a port between the choice and the broker's start.
 const ATTEMPTS_MAX: u32 = 3;
 
 pub struct BrokerOptions {
@@ -24,7 +24,7 @@ pub struct BrokerOptions {
     pub properties: Vec<String>,
     /// Further listeners: name and protocol, such as `("SECURE", "SASL_SSL")`; see [`Broker::listener`].
     pub listeners: Vec<(&'static str, &'static str)>,
-    /// Further listeners that send their clients to another port than their own: a proxy's.
+    /// Further listeners whose advertised port is another one: a proxy's.
     pub proxied: Vec<(&'static str, u16)>,
     /// Users with their passwords, for both SCRAM mechanisms.
     pub scram_users: Vec<(String, String)>,
@@ -49,9 +49,9 @@ pub struct Broker {
     pub address: String,
     /// Names and addresses of the further listeners.
     listeners: Vec<(&'static str, String)>,
-    /// A shell that waits for us: when this process lets go of its input, however it ends, the shell kills the
-    /// broker and removes the folder. That holds for a panic, `process::exit` and kill -9 too. A line of input
-    /// starts the broker again.
+    /// A shell that waits for this process: when its input ends, it kills the broker and removes the folder. That
+    /// happens however this process ends: by a panic, `process::exit` or kill -9. A line of input starts the broker
+    /// again.
     guard: Child,
     folder: PathBuf,
 }
@@ -71,13 +71,13 @@ impl Broker {
 
     fn spawn(jars: &str, options: &BrokerOptions) -> Result<Self, String> {
         let folder =
-            tempfile::Builder::new().prefix("shoal-kafka-").tempdir().map_err(words("temporary folder"))?.keep();
-        let ports = free_ports(2 + options.listeners.len()).map_err(words("free port"))?;
+            tempfile::Builder::new().prefix("shoal-kafka-").tempdir().map_err(context("temporary folder"))?.keep();
+        let ports = free_ports(2 + options.listeners.len()).map_err(context("free port"))?;
         let listeners = options.listeners.iter().zip(&ports[2..]);
         let listeners: Vec<_> = listeners.map(|((name, _), port)| (*name, format!("127.0.0.1:{port}"))).collect();
         let properties = folder.join("server.properties");
         let text = server_properties(&folder, &ports, options);
-        fs::write(&properties, text).map_err(words("server.properties"))?;
+        fs::write(&properties, text).map_err(context("server.properties"))?;
         let guard = Command::new("sh")
             .arg("-c")
             .arg(GUARD)
@@ -90,10 +90,10 @@ impl Broker {
             .arg(&folder)
             .args(options.scram_users.iter().flat_map(scram_arguments))
             .stdin(Stdio::piped())
-            .stdout(fs::File::create(folder.join("log")).map_err(words("log"))?)
+            .stdout(fs::File::create(folder.join("log")).map_err(context("log"))?)
             .stderr(Stdio::null())
             .spawn()
-            .map_err(words("sh"))?;
+            .map_err(context("sh"))?;
         Ok(Self { address: format!("127.0.0.1:{}", ports[0]), listeners, guard, folder })
     }
 
@@ -104,7 +104,7 @@ impl Broker {
             .set("reconnect.backoff.max.ms", "200")
             .set("log_level", "0")
             .create()
-            .map_err(words("client"))?;
+            .map_err(context("client"))?;
         let started = within(START_MAX, || {
             let metadata = client.client().fetch_metadata(None, Duration::from_millis(500));
             let is_ready = metadata.is_ok_and(|metadata| !metadata.brokers().is_empty());
@@ -124,7 +124,7 @@ impl Broker {
         &found.unwrap_or_else(|| panic!("no listener {name}")).1
     }
 
-    /// kill -9, as if the machine had lost it; folder and ports stay for [`Broker::restart`].
+    /// kill -9; the data and the ports stay for [`Broker::restart`].
     pub fn crash(&self) -> Result<(), String> {
         let ended = self.folder.join("ended");
         let died = within(START_MAX, || {
@@ -138,20 +138,20 @@ impl Broker {
 
     /// Starts it again after [`Broker::crash`], on the same data and ports, and waits until it answers.
     pub fn restart(&mut self) -> Result<(), String> {
-        fs::remove_file(self.folder.join("ended")).map_err(words("the broker has not ended"))?;
+        fs::remove_file(self.folder.join("ended")).map_err(context("the broker has not ended"))?;
         let input = self.guard.stdin.as_mut().expect("open until dropped");
-        input.write_all(b"start\n").map_err(words("guard"))?;
+        input.write_all(b"start\n").map_err(context("guard"))?;
         self.wait_until_ready()
     }
 
-    /// Sends the broker's process a signal: `STOP` lets it hang with its connections open, `CONT` lets it go on.
+    /// Sends the broker's process a signal: `STOP` makes it hang with its connections open, `CONT` continues it.
     pub fn signal(&self, signal: &str) {
         let process = fs::read_to_string(self.folder.join("pid")).expect("the broker runs");
         let sent = Command::new("kill").args(["-s", signal, process.trim()]).status().expect("kill runs");
         assert!(sent.success(), "signal {signal} to {process}");
     }
 
-    /// What the broker wrote so far.
+    /// The broker's log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
@@ -164,9 +164,9 @@ impl Drop for Broker {
     }
 }
 
-/// Arguments: class path, heap, compiler flag, folder, and what else formatting needs. Formats the storage, runs the
-/// broker, and again for each line of input, until the input ends. The broker must not inherit that input, nor what a
-/// terminal sends.
+/// Arguments: class path, heap, compiler flag, folder, and further arguments of formatting. Formats the storage, runs
+/// the broker, and runs it again for each line of input, until the input ends. The broker must inherit neither that
+/// input nor the signals of a terminal.
 const GUARD: &str = r#"
 trap '' INT
 jars="$1"; heap="$2"; folder="$4"
@@ -239,8 +239,9 @@ log.cleaner.dedupe.buffer.size=8388608
     )
 }
 
-/// All bound at once, so that they differ; below the ports that the system gives to outgoing connections. One of those,
-/// maybe of a client that tries to reach a broker that was killed, could take the broker's place before it starts again.
+/// Bound at the same time, so that they differ; below the ports of outgoing connections. One of those, such as that of
+/// a client that tries to reach a killed broker, could otherwise have the broker's port when it starts
+/// again.
 pub fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
     let first = now ^ std::process::id().wrapping_mul(7_919);
@@ -249,6 +250,6 @@ pub fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
     bound.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
-fn words<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> String {
+fn context<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> String {
     move |error| format!("broker harness, {what}: {error}")
 }

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Whether there is an `openssl`; words if not.
+/// Whether `openssl` runs; a message if not.
 pub fn is_openssl_there() -> Result<(), String> {
     let tried = Command::new("openssl").arg("version").stdout(Stdio::null()).status();
     tried.map(|_| ()).map_err(|error| format!("openssl, which makes certificates, does not run: {error}"))

@@ -1,4 +1,4 @@
-//! A small shop made of a seed: native events of some customers over a year, and the rules to judge them by.
+//! A small shop, derived from a seed: native events of some customers over a year, and rules for them.
 
 use shoal::engine::decode::{Partitioner, partition_of};
 pub use shoal::random::Random;
@@ -32,7 +32,7 @@ when = "views_7d >= 3"
 when = "cart_open AND cart_idle_minutes >= 30"
 "#;
 
-/// An input record on its way.
+/// An input record.
 #[derive(Clone, Debug)]
 pub struct Line {
     pub time: i64,
@@ -48,7 +48,7 @@ impl Line {
     }
 }
 
-/// So many events of so many customers, in order of time but for some late ones, over a year.
+/// Events of this many customers over a year, in order of time except for some late ones.
 pub fn shop(seed: u64, customers: u64, count: usize) -> Vec<Line> {
     let mut random = Random(seed);
     let step = 365 * DAY / count as i64;
@@ -88,7 +88,7 @@ pub fn event(random: &mut Random, n: usize, customer: u64, time: i64) -> String 
     }
 }
 
-/// Records that cannot be used, each with the reason for which it is to be rejected.
+/// Invalid records, each with the reason for which it must be rejected.
 pub fn hostile(customer: &str) -> Vec<(&'static str, Line)> {
     let of = |rest: &str| format!(r#"{{"customer_id":"{customer}",{rest}}}"#).into_bytes();
     let of_purchase = |rest: &str| of(&format!(r#""type":"purchase","time":{},{rest}"#, OPENING + DAY));

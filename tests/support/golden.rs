@@ -1,10 +1,12 @@
-//! Golden files: what a version of the program left behind on Kafka (and beside it), byte for byte, to try later versions on.
+//! Golden files: what a version of the program left behind on Kafka and beside it, byte for byte, to test later
+//! versions on.
 //!
-//! A folder in `tests/golden` has `records.jsonl.gz`: JSON, one object a line. The first line is the head: which program
-//! and semantics, the input topics in their order, partitions, the group's offsets as `[topic, partition, offset]`. Each
-//! further line is a record: `topic` (`input/0`, …, or one of our own by its short name), `partition`, `offset`,
-//! `timestamp`, `key`, `value`, `headers`. Bytes are text where they are UTF-8, else `{"hex": "…"}`, and null is none. From
-//! journal-3 on the service's snapshots are in `snapshots` beside it, and the head has each shard's `fingerprints`.
+//! A folder in `tests/golden` has `records.jsonl.gz`: JSON, one object a line. The first line is the head: which
+//! program and semantics, the input topics in their order, partitions, the group's offsets as `[topic, partition,
+//! offset]`. Each further line is a record: `topic` (`input/0`, …, or one of our own by its short name), `partition`,
+//! `offset`, `timestamp`, `key`, `value`, `headers`. Bytes are text where they are UTF-8, else `{"hex": "…"}`, and null
+//! is no value. From journal-3 on the service's snapshots are in `snapshots` beside it, and the head has each shard's
+//! `fingerprints`.
 
 use super::{Broker, Received};
 use flate2::Compression;
@@ -20,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 const FILE: &str = "records.jsonl.gz";
 
-/// What was left behind.
+/// What a service left behind.
 pub struct Golden {
     pub semantics: u64,
     /// Names of the input topics in their order.
@@ -39,7 +41,7 @@ pub fn folder(name: &str) -> PathBuf {
 }
 
 impl Golden {
-    /// Everything committed in the topics of a service that has stopped.
+    /// All committed records in the topics of a service that has stopped.
     pub fn of_broker(broker: &Broker, kafka: &KafkaSettings, partitions: u32, semantics: u64) -> Self {
         let mut records = Vec::new();
         let mut offsets = Vec::new();
@@ -127,7 +129,7 @@ pub fn blobs(folder: &Path) -> MemoryBlobs {
     blobs
 }
 
-/// Keeps a service's snapshots beside its records.
+/// Copies a service's snapshots to its golden files.
 pub fn keep_snapshots(from: &Path, folder: &Path) {
     for shard in std::fs::read_dir(from).expect("snapshots") {
         let shard = shard.expect("a folder");
@@ -145,7 +147,7 @@ fn text(name: &std::ffi::OsStr) -> String {
 }
 
 fn all_topics(kafka: &KafkaSettings) -> impl Iterator<Item = (Topic, &str)> {
-    let inputs = (0..).zip(&kafka.inputs).map(|(place, name)| (Topic::Input(place), name.as_str()));
+    let inputs = (0..).zip(&kafka.inputs).map(|(index, name)| (Topic::Input(index), name.as_str()));
     inputs.chain(Own::ALL.map(|own| (Topic::Own(own), kafka.topics.name(own))))
 }
 
@@ -156,14 +158,14 @@ fn stored(received: Received) -> Stored {
 
 fn topic_text(topic: Topic) -> String {
     match topic {
-        Topic::Input(place) => format!("input/{place}"),
+        Topic::Input(index) => format!("input/{index}"),
         Topic::Own(own) => format!("{own:?}").to_lowercase(),
     }
 }
 
 fn topic_of(text: &str) -> Topic {
     match text.strip_prefix("input/") {
-        Some(place) => Topic::Input(place.parse().expect("a number")),
+        Some(index) => Topic::Input(index.parse().expect("a number")),
         None => {
             let own = Own::ALL.into_iter().find(|own| topic_text(Topic::Own(*own)) == text);
             Topic::Own(own.unwrap_or_else(|| panic!("no topic {text:?}")))
@@ -199,7 +201,7 @@ fn bytes(value: &Value) -> Option<Vec<u8>> {
         Value::String(text) => Some(text.clone().into_bytes()),
         _ => {
             let hex = value["hex"].as_str().expect("text or hex");
-            let byte = |place: usize| u8::from_str_radix(&hex[place..place + 2], 16).expect("hex");
+            let byte = |index: usize| u8::from_str_radix(&hex[index..index + 2], 16).expect("hex");
             Some((0..hex.len()).step_by(2).map(byte).collect())
         }
     }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 const KAFKA_VERSION: &str = "4.1.1";
 
-/// What Maven resolves: the broker, and something for its logging to write to.
+/// What Maven resolves: the broker, and a backend of its logging.
 const PROJECT: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>shoal</groupId><artifactId>broker-for-tests</artifactId><version>1</version><packaging>pom</packaging>
@@ -23,7 +23,7 @@ pub fn resolve() -> Result<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/kafka");
     let resolved = folder.join(KAFKA_VERSION);
     fs::create_dir_all(&folder).map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
-    // Test binaries may run side by side: one resolves, the others wait for it.
+    // Test programs may run at the same time: one resolves, the others wait.
     let lock = fs::File::create(folder.join("lock")).map_err(|error| format!("no lock file: {error}"))?;
     lock.lock().map_err(|error| format!("no lock: {error}"))?;
     if !resolved.join("complete").exists() {
@@ -44,8 +44,8 @@ fn download(resolved: &PathBuf) -> Result<(), String> {
         .output()
         .map_err(|error| format!("mvn does not run: {error}"))?;
     if !output.status.success() {
-        let words = String::from_utf8_lossy(&output.stdout);
-        return Err(format!("Maven could not resolve Kafka {KAFKA_VERSION}:\n{words}"));
+        let message = String::from_utf8_lossy(&output.stdout);
+        return Err(format!("Maven could not resolve Kafka {KAFKA_VERSION}:\n{message}"));
     }
     fs::write(resolved.join("complete"), "").map_err(|error| format!("no mark: {error}"))
 }

@@ -1,4 +1,4 @@
-//! The worker on the memory log: the answer that everything else is compared with.
+//! The worker on the log in memory: gives the answer with which others are compared.
 
 use super::events::{DAY, Line, OPENING};
 use super::golden::Golden;
@@ -33,7 +33,7 @@ pub fn job(input: &str, shards: u32, rules: &str) -> Job {
     }
 }
 
-/// A cluster that holds these records, in which it is long after them.
+/// A cluster with these records, whose clock is long after them.
 pub fn cluster_of(lines: &[Line], shards: u32) -> Cluster {
     let cluster = Cluster::new(1, shards);
     cluster.set_clock(OPENING + 400 * DAY);
@@ -81,16 +81,16 @@ pub fn golden_cluster(golden: &Golden) -> Cluster {
     cluster
 }
 
-/// A worker with snapshots.
+/// A worker with snapshots of a golden service.
 pub fn golden_worker(golden: &Golden, cluster: &Cluster, blobs: &MemoryBlobs) -> Worker<MemoryLog> {
     let keeper = Keeper::new(blobs.clone(), 2, 7);
     worker(cluster, 4_096, golden_job(golden)).with_snapshots(Box::new(keeper), 60_000)
 }
 
-/// Of each shard as a start from the snapshots finds it; nothing is done again.
+/// Fingerprints of the shards after a start from the snapshots, without replay.
 pub fn fingerprints(golden: &Golden, blobs: &MemoryBlobs) -> Vec<u64> {
     let mut worker = golden_worker(golden, &golden_cluster(golden), blobs);
-    // The assignment, and then a shard a turn.
+    // The assignment takes one turn, each shard another.
     (0..=golden.partitions).for_each(|_| worker.turn().expect("a start"));
     assert_eq!(worker.counts().records, 0, "a snapshot stands at the journal's end");
     worker.shards().map(|held| held.shard().expect("a state").fingerprint()).collect()

@@ -1,14 +1,15 @@
 //! A real Apache Kafka for tests and benches: one process, started from its Maven artifacts.
 //!
-//! Used with `#[path = "../support/mod.rs"] mod support;`. A test asks for the broker that its whole binary shares:
+//! Used with `#[path = "../support/mod.rs"] mod support;`. A test asks for the broker that all tests of its program
+//! share:
 //!
 //! ```ignore
 //! let Some(broker) = support::broker() else { return };
 //! ```
 //!
-//! Without Java and Maven there is none: the test says loudly that it was skipped, or fails if `CI=true`.
+//! Without Java and Maven there is none: the test prints that it was skipped, or fails if `CI=true`.
 
-// Each test binary and bench uses a part of this.
+// Each test program and bench uses a part of this.
 #![allow(dead_code, unused_imports)]
 
 pub mod acls;
@@ -22,6 +23,7 @@ pub mod memory;
 pub mod program;
 pub mod proxy;
 pub mod python;
+pub mod rules;
 pub mod secure;
 pub mod seed;
 mod topics;
@@ -34,7 +36,7 @@ pub use topics::{Produced, Received, block_on, own_topics, prefix_own_topics, se
 use std::io::Write;
 use std::sync::OnceLock;
 
-/// The broker shared by all tests of this binary; started by the first that asks, stopped when the process ends.
+/// The broker that all tests of this program share; started by the first that asks, stopped when the process ends.
 ///
 /// # Panics
 /// With `CI=true` if there is no Java or Maven; always if they are there and the broker does not start.
@@ -47,7 +49,7 @@ pub fn broker() -> Option<&'static Broker> {
     shared.as_ref()
 }
 
-/// A broker of the caller's own, stopped when dropped. `None` where the machine cannot run one.
+/// A broker of the caller's own, stopped when dropped. `None` if the machine cannot run one.
 pub fn start(options: &BrokerOptions) -> Option<Broker> {
     match jars::resolve() {
         Ok(jars) => Some(Broker::start(&jars, options).unwrap_or_else(|error| panic!("{error}"))),
@@ -58,20 +60,20 @@ pub fn start(options: &BrokerOptions) -> Option<Broker> {
     }
 }
 
-/// Says why there is no broker; panics where there must be one.
+/// Prints why there is no broker; panics on CI, where there must be one.
 fn must_not_be_on_ci(reason: &str) {
     let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(!is_ci, "CI=true needs a real Kafka broker, and {reason}");
     say(&format!("no Kafka broker: {reason}"));
 }
 
-/// For a test that has no broker.
+/// Prints that a test is skipped because there is no broker.
 pub fn say_skipped() {
     let test = std::thread::current().name().unwrap_or("?").to_owned();
     say(&format!("SKIPPED {test}: it needs a real Kafka broker (install a Java runtime and Maven)"));
 }
 
-/// To stderr past the capture of the test runner: a skipped test must be seen.
+/// Prints past the capture of the test runner: a skipped test must be visible.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "\n*** {line}");
 }

@@ -1,6 +1,6 @@
-//! The program as a user runs it, for test binaries that need nothing else of `support`.
+//! The program as a user runs it, without a broker.
 
-// Each test binary uses a part of this.
+// Each test program uses a part of this.
 #![allow(dead_code)]
 
 use std::path::Path;
@@ -16,12 +16,12 @@ pub fn shoal_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)
     command.current_dir(folder).args(arguments).envs(environment.iter().copied()).output().unwrap()
 }
 
-/// The events of the demo's orders: a real shop's year.
+/// The events of the demo's orders: a year of a real shop.
 pub fn events() -> Vec<u8> {
     let mapping = "config/mappings/online-retail.toml";
     let excerpt = "config/demo/online-retail-excerpt.csv.gz";
     let out = shoal(Path::new(env!("CARGO_MANIFEST_DIR")), &["convert", "--mapping", mapping, excerpt]);
-    assert!(out.status.success(), "{}", words(&out.stderr));
+    assert!(out.status.success(), "{}", text(&out.stderr));
     out.stdout
 }
 
@@ -29,6 +29,6 @@ pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &str> {
     std::str::from_utf8(bytes).unwrap().lines()
 }
 
-pub fn words(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

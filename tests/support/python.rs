@@ -1,9 +1,9 @@
-//! A Python with some packages, in a virtual environment under the target folder, for tests that let other programs read
-//! what Shoal writes.
+//! A Python with some packages, in a virtual environment under the target folder, for tests that let other programs
+//! read what Shoal writes.
 //!
-//! Without Python or its package index there is none: the test says loudly that it was skipped, or fails if `CI=true`.
+//! Without Python or its package index there is none: the test prints that it was skipped, or fails if `CI=true`.
 
-// Each test binary uses a part of this.
+// Each test program uses a part of this.
 #![allow(dead_code)]
 
 use std::io::Write;
@@ -20,18 +20,18 @@ pub fn python(packages: &[&str]) -> Option<PathBuf> {
     let interpreter = folder.join("bin/python");
     match made(&folder, &interpreter, packages) {
         Ok(()) => Some(interpreter),
-        Err(words) => {
+        Err(message) => {
             let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-            assert!(!is_ci, "CI=true needs Python with {packages:?}, and {words}");
+            assert!(!is_ci, "CI=true needs Python with {packages:?}, and {message}");
             let test = std::thread::current().name().unwrap_or("?").to_owned();
-            // Past the capture of the test runner: a skipped test must be seen.
-            let _ = writeln!(std::io::stderr(), "\n*** SKIPPED {test}: it needs Python with {packages:?}: {words}");
+            // Printed past the capture of the test runner: a skipped test must be visible.
+            let _ = writeln!(std::io::stderr(), "\n*** SKIPPED {test}: it needs Python with {packages:?}: {message}");
             None
         }
     }
 }
 
-/// Makes the environment unless it is there and whole.
+/// Creates the environment unless it is complete.
 fn made(folder: &Path, interpreter: &Path, packages: &[&str]) -> Result<(), String> {
     let whole = folder.join("whole");
     if whole.exists() {
@@ -46,6 +46,6 @@ fn made(folder: &Path, interpreter: &Path, packages: &[&str]) -> Result<(), Stri
 
 fn run(command: &mut Command) -> Result<(), String> {
     let out = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    let told = || format!("{command:?}: {}", String::from_utf8_lossy(&out.stderr));
-    out.status.success().then_some(()).ok_or_else(told)
+    let output = || format!("{command:?}: {}", String::from_utf8_lossy(&out.stderr));
+    out.status.success().then_some(()).ok_or_else(output)
 }

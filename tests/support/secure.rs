@@ -1,16 +1,16 @@
-//! A broker with everything that keeps strangers out: TLS with and without client certificates, all SASL mechanisms, and
-//! an authoriser. Certificates are made by `openssl` each time, so that no key lies in the repository.
+//! A broker with every kind of access control: TLS with and without client certificates, all SASL mechanisms,
+//! and an authoriser. Certificates are made by `openssl` each time, so that no key lies in the repository.
 //!
-//! The plaintext listener is for the test itself: whoever comes there may do everything.
+//! The plaintext listener is for the tests themselves: its clients may do everything.
 
 use super::certificates::{authority, is_openssl_there, sign};
 use super::{Broker, BrokerOptions};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The listener with TLS, for anybody.
+/// The listener with TLS, without client certificates.
 pub const TLS: &str = "TLS";
-/// The listener that wants a certificate of the client.
+/// The listener that requires a client certificate.
 pub const MUTUAL: &str = "MUTUAL";
 /// The listener with TLS and SASL.
 pub const SASL: &str = "SASL";
@@ -75,7 +75,7 @@ fn properties(certificates: &Path) -> Vec<String> {
     ]
 }
 
-/// A certificate authority, one that nobody trusts, and what each has signed.
+/// Creates a certificate authority, another that the broker does not trust, and certificates signed by each.
 fn make_certificates(folder: &Path) {
     authority(folder, "ca", "/CN=the test's authority");
     authority(folder, "other-ca", "/CN=another authority");
@@ -86,13 +86,13 @@ fn make_certificates(folder: &Path) {
     fs::write(folder.join("broker.pem"), key + &certificate).unwrap();
 }
 
-/// An unsigned JSON web token, as Kafka's own validator for tests takes it.
+/// An unsigned JSON web token, as Kafka's validator for tests accepts it.
 pub fn token(user: &str, expires_at: i64) -> String {
     let claims = format!(r#"{{"sub":"{user}","iat":{},"exp":{expires_at}}}"#, expires_at - 3_600);
     format!("{}.{}.", base64(br#"{"alg":"none"}"#), base64(claims.as_bytes()))
 }
 
-/// For URLs and without padding, as tokens have it.
+/// The URL-safe alphabet without padding, as in tokens.
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! What tests do to topics: make them, write to them, read them as a read-committed consumer sees them.
+//! Operations on topics: create them, write to them, read them as a read-committed consumer.
 
 use super::Broker;
 use super::wait::{wait_for_ok, wait_until};
@@ -20,15 +20,16 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The topics that Shoal writes, as the settings name them.
+/// The topics that Shoal writes, by their names in the settings.
 const OWN: [&str; 7] = ["changes", "membership", "rejected", "journal", "control", "census", "alerts"];
 
-/// The lines of `[kafka.topics]` that put every topic that Shoal writes behind a prefix, so that services do not share them.
+/// The lines of `[kafka.topics]` that give every topic of Shoal a prefix, so that services do not share
+/// them.
 pub fn own_topics(prefix: &str) -> String {
     OWN.map(|topic| format!("{topic} = \"{prefix}.{topic}\"\n")).concat()
 }
 
-/// Puts every topic that Shoal writes behind a prefix.
+/// Gives every topic of Shoal a prefix.
 pub fn prefix_own_topics(kafka: &mut KafkaSettings, prefix: &str) {
     let topics = &mut kafka.topics;
     for name in [
@@ -44,7 +45,7 @@ pub fn prefix_own_topics(kafka: &mut KafkaSettings, prefix: &str) {
     }
 }
 
-/// A record to write. Without partition the key decides (murmur2); without timestamp it is the wall clock.
+/// A record to write. Without a partition the key determines it (murmur2); without a timestamp the wall clock is used.
 #[derive(Clone, Copy, Default)]
 pub struct Produced<'a> {
     pub partition: Option<i32>,
@@ -53,7 +54,7 @@ pub struct Produced<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-/// A record as a read-committed consumer sees it.
+/// A record as read by a read-committed consumer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Received {
     pub partition: i32,
@@ -66,7 +67,7 @@ pub struct Received {
 }
 
 impl Broker {
-    /// Makes a topic; `settings` are pairs such as `("cleanup.policy", "compact")`.
+    /// Creates a topic; `settings` are pairs such as `("cleanup.policy", "compact")`.
     pub fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> = self.client().create().expect("admin client");
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
@@ -77,7 +78,7 @@ impl Broker {
         for answer in answers {
             answer.unwrap_or_else(|(topic, error)| panic!("topic {topic} is not made: {error}"));
         }
-        // It is made before everybody knows it.
+        // It exists before all brokers' metadata know it.
         let has_leaders = || {
             let metadata = admin.inner().fetch_metadata(Some(name), PATIENCE).expect("metadata");
             let found = metadata.topics().iter().find(|topic| topic.name() == name);
@@ -94,7 +95,7 @@ impl Broker {
         wait_until(&format!("topic {name} is gone"), PATIENCE, || self.topics().iter().all(|topic| topic != name));
     }
 
-    /// Deletes a group, which must be empty: waits until its members' sessions are over.
+    /// Deletes a group after its members' sessions have ended; it must be empty.
     pub fn delete_group(&self, group: &str) {
         wait_for_ok(&format!("group {group} is deleted"), PATIENCE, || {
             let mut deleted = block_on(self.admin().delete_groups(&[group], &AdminOptions::new())).expect("an answer");
@@ -102,7 +103,7 @@ impl Broker {
         });
     }
 
-    /// Lets a partition begin at this offset, as retention does.
+    /// Deletes records before this offset, as retention does.
     pub fn delete_records(&self, topic: &str, partition: i32, before: i64) {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(before)).expect("an offset");
@@ -113,14 +114,14 @@ impl Broker {
         self.client().create().expect("admin client")
     }
 
-    /// Names of all topics there are.
+    /// Names of all topics.
     pub fn topics(&self) -> Vec<String> {
         let client: BaseConsumer = self.client().create().expect("client");
         let metadata = client.fetch_metadata(None, Duration::from_secs(30)).expect("metadata");
         metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
     }
 
-    /// Writes records and waits until the broker has them all.
+    /// Writes records and waits until the broker has acknowledged them.
     pub fn produce<'a>(&self, topic: &str, records: impl IntoIterator<Item = Produced<'a>>) {
         let producer = self.producer();
         for record in records {
@@ -129,15 +130,15 @@ impl Broker {
         producer.flush(PATIENCE).expect("flush");
     }
 
-    /// A producer to keep, for tests that write in the background; see [`send`].
+    /// A producer, for tests that write in the background; see [`send`].
     pub fn producer(&self) -> ThreadedProducer<DefaultProducerContext> {
         let mut config = self.client();
         config.set("partitioner", "murmur2_random").set("linger.ms", "5").set("compression.type", "lz4");
         config.set("delivery.report.only.error", "true").create().expect("producer")
     }
 
-    /// Everything committed in the topic now, by partition and offset. Transactions still open are waited for, since
-    /// their records stand before the end.
+    /// All committed records of the topic, by partition and offset. Open transactions are waited for, since
+    /// their records are before the end.
     pub fn read_committed(&self, topic: &str) -> Vec<Received> {
         let consumer = self.reader(&[("isolation.level", "read_committed")]);
         let partitions = self.assign_all(&consumer, topic);
@@ -149,13 +150,13 @@ impl Broker {
             match consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => {
                     received.push(Received::from(&message));
-                    // Where it stands is asked only where a partition ends: that is slow.
+                    // The position is read only at the end of a partition, since that is slow.
                     continue;
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) | None => {}
                 Some(Err(error)) => panic!("{topic}: {error}"),
             }
-            // By position: the last thing in a partition may be a marker, which no consumer sees.
+            // By position: a partition may end with a marker, which consumers do not see.
             for element in consumer.position().expect("position").elements() {
                 let end = &mut ends[element.partition() as usize];
                 if matches!(element.offset(), Offset::Offset(offset) if offset >= *end) {
@@ -167,28 +168,28 @@ impl Broker {
         received
     }
 
-    /// The uncommitted end of a partition.
+    /// The end offset of a partition, including open transactions.
     pub fn end(&self, topic: &str, partition: i32) -> i64 {
-        // Asked as a read-uncommitted consumer: read-committed the answer is the last stable offset.
+        // Read uncommitted: read committed, the answer would be the last stable offset.
         let consumer = self.reader(&[("isolation.level", "read_uncommitted")]);
         consumer.fetch_watermarks(topic, partition, PATIENCE).expect("watermarks").1
     }
 
-    /// The offsets of a group on a topic; -1 where it has none.
+    /// The committed offsets of a group on a topic; -1 for none.
     pub fn committed(&self, group: &str, topic: &str, partitions: i32) -> Vec<i64> {
         let consumer = self.reader(&[("group.id", group)]);
         let mut list = TopicPartitionList::new();
         for partition in 0..partitions {
             list.add_partition(topic, partition);
         }
-        // A coordinator that was only just chosen answers that it is none.
+        // A new coordinator answers at first that it is none.
         let ask = || consumer.committed_offsets(list.clone(), PATIENCE);
         let answer = wait_for_ok(&format!("offsets of {group}"), PATIENCE, ask);
         let known = |offset: Offset| offset.to_raw().filter(|&raw| raw >= 0).unwrap_or(-1);
         answer.elements().iter().map(|element| known(element.offset())).collect()
     }
 
-    /// Settings that every client of the harness has.
+    /// Settings of every client of the tests.
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.address).set("log_level", "3");
@@ -252,7 +253,7 @@ pub fn send(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, re
     }
 }
 
-/// Waits for one future on this thread; the admin client has no other door.
+/// Waits for one future on this thread; the admin client has only an asynchronous interface.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {

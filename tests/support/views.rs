@@ -1,11 +1,11 @@
-//! What consumers see of Shoal's topics, to compare one run with another: without what may differ between runs.
+//! The contents of Shoal's topics as consumers see them, without what may differ between two runs, for comparison.
 
 use std::collections::BTreeMap;
 
-/// Values of each key in order; what the topics look like to somebody who follows customers.
+/// Values of each key, in order.
 pub type ByKey = BTreeMap<Vec<u8>, Vec<String>>;
 
-/// The three topics that somebody outside reads.
+/// The three topics that consumers read.
 #[derive(Debug, PartialEq)]
 pub struct Views {
     pub changes: ByKey,
@@ -28,7 +28,7 @@ impl Views {
         Self { changes: by_key(changes), membership, rejected: by_key(rejected) }
     }
 
-    /// The same, customer by customer, so that a difference is short.
+    /// Compares customer by customer, so that a difference is short.
     pub fn assert_same(&self, expected: &Self, what: &str) {
         for (topic, found, expected) in [
             ("changes", &self.changes, &expected.changes),
@@ -41,8 +41,8 @@ impl Views {
             for (key, values) in expected {
                 let key_text = String::from_utf8_lossy(key);
                 let found = &found[key];
-                for (place, (value, expected)) in found.iter().zip(values).enumerate() {
-                    assert_eq!(value, expected, "{what}: {topic} of {key_text}, number {place}");
+                for (index, (value, expected)) in found.iter().zip(values).enumerate() {
+                    assert_eq!(value, expected, "{what}: {topic} of {key_text}, number {index}");
                 }
                 assert_eq!(found.len(), values.len(), "{what}: number of {topic} of {key_text}");
             }
@@ -59,7 +59,7 @@ fn by_key<'a>(records: impl Iterator<Item = Record<'a>>) -> ByKey {
     by_key
 }
 
-/// The moment of detection is no part of the promise (R8).
+/// The moment of detection is not part of the contract (R8).
 fn without_detected_at(value: &str) -> String {
     match value.split_once("\"detected_at\":\"") {
         Some((before, after)) => format!("{before}{}", after.split_once('"').expect("a closing quote").1),

@@ -157,9 +157,9 @@ fn beyond_the_loopback_it_is_refused_in_words_without_tls_and_tokens() {
                 with_tokens(folder.path(), settings);
             }
         });
-        let words = refused.unwrap_err();
-        assert!(words.starts_with("`admin.address`: expected a loopback address such as"), "{words}");
-        assert!(words.contains("`certificate_file`, `key_file` and a token file"), "{words}");
+        let message = refused.unwrap_err();
+        assert!(message.starts_with("`admin.address`: expected a loopback address such as"), "{message}");
+        assert!(message.contains("`certificate_file`, `key_file` and a token file"), "{message}");
     }
     assert_eq!(start(&|settings| settings.insecure = true), Ok(true));
     assert_eq!(start(&|settings| settings.address.clear()), Ok(false));
@@ -170,6 +170,6 @@ fn an_address_that_is_taken_is_told_with_what_to_do() {
     let first = Admin::start(|_| {});
     let settings = AdminSettings { address: first.server.address().to_string(), ..AdminSettings::default() };
     let view = View { boards: Vec::new(), registry: prometheus::Registry::new(), stop: Arc::default() };
-    let words = AdminServer::start(&settings, view).err().expect("it is taken").to_string();
-    assert!(words.contains("cannot be listened on") && words.contains("set `address` of [admin]"), "{words}");
+    let message = AdminServer::start(&settings, view).err().expect("it is taken").to_string();
+    assert!(message.contains("cannot be listened on") && message.contains("set `address` of [admin]"), "{message}");
 }

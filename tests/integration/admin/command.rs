@@ -26,16 +26,19 @@ fn its_status_is_whether_the_process_is_ready() {
     let address = admin.server.address().to_string();
     let there = [("SHOAL__ADMIN__ADDRESS", address.as_str())];
     write(&admin, Phase::Recovering);
-    let (status, words) = health(&there);
-    assert!(status == Some(1) && words.contains("\"phase\":\"recovering\"") && words.contains("not ready"), "{words}");
+    let (status, message) = health(&there);
+    assert!(
+        status == Some(1) && message.contains("\"phase\":\"recovering\"") && message.contains("not ready"),
+        "{message}"
+    );
     write(&admin, Phase::Running);
-    let (status, words) = health(&there);
-    assert!(status == Some(0) && words.contains("\"status\":\"ok\""), "{words}");
+    let (status, message) = health(&there);
+    assert!(status == Some(0) && message.contains("\"status\":\"ok\""), "{message}");
     drop(admin);
-    let (status, words) = health(&there);
-    assert!(status == Some(1) && words.contains("does not answer"), "{words}");
-    let (status, words) = health(&[("SHOAL__ADMIN__ADDRESS", "")]);
-    assert!(status == Some(1) && words.contains("there is nobody to ask"), "{words}");
+    let (status, message) = health(&there);
+    assert!(status == Some(1) && message.contains("does not answer"), "{message}");
+    let (status, message) = health(&[("SHOAL__ADMIN__ADDRESS", "")]);
+    assert!(status == Some(1) && message.contains("there is nobody to ask"), "{message}");
 }
 
 #[test]
@@ -59,8 +62,8 @@ fn over_tls_it_asks_the_process_with_its_own_certificate_only() {
         let certificate = ("SHOAL__ADMIN__CERTIFICATE_FILE", certificate.as_str());
         health(&[("SHOAL__ADMIN__ADDRESS", address.as_str()), certificate, ("SHOAL__ADMIN__KEY_FILE", key.as_str())])
     };
-    let (status, words) = asked("server");
-    assert_eq!(status, Some(0), "{words}");
-    let (status, words) = asked("other");
-    assert!(status == Some(1) && words.contains("does not answer"), "{words}");
+    let (status, message) = asked("server");
+    assert_eq!(status, Some(0), "{message}");
+    let (status, message) = asked("other");
+    assert!(status == Some(1) && message.contains("does not answer"), "{message}");
 }

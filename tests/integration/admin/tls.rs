@@ -11,9 +11,9 @@ use std::path::Path;
 
 /// Whether there is an openssl; where there must be one and is none, a panic.
 pub fn is_there() -> bool {
-    let Err(words) = is_openssl_there() else { return true };
-    assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "{words}");
-    let _ = writeln!(std::io::stderr(), "\n*** SKIPPED a test of the admin address over TLS: {words}");
+    let Err(message) = is_openssl_there() else { return true };
+    assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "{message}");
+    let _ = writeln!(std::io::stderr(), "\n*** SKIPPED a test of the admin address over TLS: {message}");
     false
 }
 
@@ -108,8 +108,8 @@ fn files_that_cannot_be_used_are_told_of_at_the_start() {
         let mut settings = AdminSettings::default();
         shown(folder, &mut settings, certificate, key);
         let unfit = settings.unfit();
-        let [(found, words)] = unfit.as_slice() else { panic!("{certificate}, {key}: {unfit:?}") };
-        assert_eq!(*found, at, "{certificate}, {key}: {words}");
-        assert!(words.contains(expected), "{certificate}, {key}: {words}");
+        let [(found, message)] = unfit.as_slice() else { panic!("{certificate}, {key}: {unfit:?}") };
+        assert_eq!(*found, at, "{certificate}, {key}: {message}");
+        assert!(message.contains(expected), "{certificate}, {key}: {message}");
     }
 }

@@ -1,4 +1,5 @@
-//! The admin address of `shoal run`: it says when the process has started and is ready, and what a start after a kill does.
+//! The admin address of `shoal run`: it says when the process has started and is ready, and what a start after a kill
+//! does.
 
 use super::pipeline::{produce, settings, wait_until_done};
 use super::service::Service;
@@ -14,27 +15,27 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where a service listens, from its log.
 fn address(service: &Service) -> String {
-    service.wait_until_says("admin address: http://");
-    let says = service.says();
+    service.wait_until_logged("admin address: http://");
+    let says = service.log();
     let (_, rest) = says.split_once("admin address: http://").unwrap();
     rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect()
 }
 
 /// Asks until it is ready: all that was said before, without repeats.
 fn until_ready(address: &str) -> Vec<Value> {
-    let mut said = Vec::<Value>::new();
+    let mut verdicts = Vec::<Value>::new();
     wait_until("it is ready", PATIENCE, || {
         let (status, body) = ask(address, "/readyz").expect("an answer");
         let body: Value = serde_json::from_str(&body).expect("JSON");
         match status {
             200 => return true,
-            503 if said.last() != Some(&body) => said.push(body),
+            503 if verdicts.last() != Some(&body) => verdicts.push(body),
             503 => {}
             other => panic!("{other}: {body}"),
         }
         false
     });
-    said
+    verdicts
 }
 
 /// How many shards run there.
@@ -58,8 +59,8 @@ fn a_process_says_when_it_has_started_and_is_ready_also_after_a_kill() {
 
     let first = Service::start(folder.path(), &settings, "admin", 0);
     let there = address(&first);
-    let (status, words) = ask(&there, "/startupz").expect("an answer");
-    assert_eq!(status, 503, "Kafka has not been asked for anything yet: {words}");
+    let (status, message) = ask(&there, "/startupz").expect("an answer");
+    assert_eq!(status, 503, "Kafka has not been asked for anything yet: {message}");
     assert!(!until_ready(&there).is_empty());
     for path in ["/startupz", "/livez", "/readyz", "/metrics"] {
         assert_eq!(ask(&there, path).expect("an answer").0, 200, "{path}");
@@ -71,8 +72,8 @@ fn a_process_says_when_it_has_started_and_is_ready_also_after_a_kill() {
 
     let second = Service::start(folder.path(), &settings, "admin", 0);
     let there = address(&second);
-    let said = until_ready(&there);
-    assert!(said.iter().any(|verdict| names(verdict, "recovering")), "no recovery is told: {said:?}");
+    let verdicts = until_ready(&there);
+    assert!(verdicts.iter().any(|verdict| names(verdict, "recovering")), "no recovery is told: {verdicts:?}");
     let shards = ask(&there, "/shards").expect("an answer").1;
     let shards: Value = serde_json::from_str(&shards).expect("JSON");
     let is_live = |shard: &Value| shard["phase"] == "running" && shard["transaction"].as_u64() > Some(0);

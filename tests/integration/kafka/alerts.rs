@@ -4,6 +4,7 @@ use super::pipeline::{produced, settings};
 use super::program::shoal;
 use super::service::Service;
 use crate::support::events::Line;
+use crate::support::rules::loyalty;
 use crate::support::{self, Broker, wait};
 use serde_json::Value;
 use shoal::kafka::{KafkaSettings, create_or_check_topics};
@@ -18,15 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(100);
 const SECRET: &str = "a secret of the test, 0123456789";
 const MINUTE: i64 = 60_000;
 
-const RULES: &str = r#"
+const TIME_AND_ALERT: &str = r#"
 [time]
 clock = "wall"
-[segmentation.lifecycle]
-segments = [
-  { name = "loyal", when = "orders >= 2" },
-  { name = "at_risk", when = "orders >= 1" },
-  { name = "none" },
-]
 [alert.losing]
 segmentation = "lifecycle"
 from = "loyal"
@@ -35,6 +30,10 @@ above = 119
 window = "1h"
 customer_ids = 2
 "#;
+
+fn rules() -> String {
+    loyalty("orders >= 2", "orders >= 1") + TIME_AND_ALERT
+}
 
 /// Two orders each, and a cancellation of one of them from 120 customers: a few minutes ago, so that nothing must be
 /// waited for.
@@ -123,8 +122,8 @@ fn openssl(text: &[u8]) -> String {
         .spawn()
         .expect("openssl");
     child.stdin.take().unwrap().write_all(text).unwrap();
-    let told = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-    told.trim().rsplit(' ').next().unwrap().to_owned()
+    let output = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    output.trim().rsplit(' ').next().unwrap().to_owned()
 }
 
 #[test]
@@ -132,7 +131,7 @@ fn of_120_customers_one_alert_says_120_whatever_happens() {
     let Some(broker) = support::broker() else { return };
     let folder = tempfile::tempdir().unwrap();
     let (folder, settings) = (folder.path(), settings(broker, folder.path(), "alerts", PARTITIONS as i32));
-    std::fs::write(&settings.rules, RULES).unwrap();
+    std::fs::write(&settings.rules, rules()).unwrap();
     let secret = folder.join("secret");
     std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
     let (address, requests) = receiver(2);
@@ -146,11 +145,11 @@ fn of_120_customers_one_alert_says_120_whatever_happens() {
     broker.produce(&kafka.inputs[0], lines.iter().map(|line| produced(line, PARTITIONS)));
 
     // Killed before and after the transactions of the changes, of the counts and of the alert.
-    for place in ["transaction/sealed@2", "transaction/known@2", "transaction/sealed@2", "transaction/known@1"] {
-        let variables = [hook[0], hook[1], ("SHOAL_CRASH_AT", place)];
+    for crash_point in ["transaction/sealed@2", "transaction/known@2", "transaction/sealed@2", "transaction/known@1"] {
+        let variables = [hook[0], hook[1], ("SHOAL_CRASH_AT", crash_point)];
         let service = Service::start_with(folder, &settings, "one", 0, &variables);
         wait_until("it dies, or is done", || {
-            service.says().contains("crash point") || !alerts(broker, kafka).is_empty()
+            service.log().contains("crash point") || !alerts(broker, kafka).is_empty()
         });
     }
     let start = |instance: &str| Service::start_with(folder, &settings, instance, 0, &hook);
@@ -163,26 +162,26 @@ fn of_120_customers_one_alert_says_120_whatever_happens() {
     // A restart, and another process that takes over.
     service.stop();
     let service = start("one");
-    service.wait_until_says("shard recovered");
+    service.wait_until_logged("shard recovered");
     let other = start("two");
-    wait_until("the other has a shard", || other.says().contains("shard recovered"));
+    wait_until("the other has a shard", || other.log().contains("shard recovered"));
     service.stop();
-    wait_until("the other has both", || other.says().matches("shard recovered").count() >= 2);
+    wait_until("the other has both", || other.log().matches("shard recovered").count() >= 2);
     other.stop();
     // New rules, by which everybody goes to another segment.
-    std::fs::write(&settings.rules, RULES.replace("orders >= 1", "orders >= 7").replace("above = 119", "above = 9"))
+    std::fs::write(&settings.rules, rules().replace("orders >= 1", "orders >= 7").replace("above = 119", "above = 9"))
         .unwrap();
     let service = start("one");
     wait_until("new rules are swept in", || changes(broker, kafka, "rules") == 120);
     wait_until("the alert that is no longer there is resolved", || alerts(broker, kafka).len() == 2);
     service.stop();
 
-    let told = alerts(broker, kafka);
-    let states: Vec<&str> = told.iter().map(|alert| alert["state"].as_str().unwrap()).collect();
-    assert_eq!(states, ["firing", "resolved"], "{told:?}");
+    let output = alerts(broker, kafka);
+    let states: Vec<&str> = output.iter().map(|alert| alert["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["firing", "resolved"], "{output:?}");
     assert_eq!(changes(broker, kafka, "event"), 2 * 130 + 120);
     let repeats: Vec<String> = requests.try_iter().map(|request| request.id).collect();
-    let (first, last) = (id(&told[0]), id(&told[1]));
+    let (first, last) = (id(&output[0]), id(&output[1]));
     assert!(repeats.iter().all(|id| *id == first || *id == last), "{repeats:?}");
 }
 
@@ -229,7 +228,7 @@ fn a_seed_of_the_last_minutes_fires_nothing() {
         value + "\n"
     };
     std::fs::write(folder.join("events"), lines.iter().map(with_id).collect::<String>()).unwrap();
-    std::fs::write(folder.join("rules.toml"), RULES.replace("above = 119", "above = 0")).unwrap();
+    std::fs::write(folder.join("rules.toml"), rules().replace("above = 119", "above = 0")).unwrap();
     let topics = support::own_topics(name);
     let config = format!(
         "[kafka]\ngroup = \"{name}\"\ninputs = [\"{name}\"]\nstart = \"latest\"\n[kafka.topics]\n{topics}[snapshots]\nurl = \"snapshots\"\n"
@@ -246,8 +245,8 @@ fn a_seed_of_the_last_minutes_fires_nothing() {
     let mut service = service.args(["run", "--config", "shoal.toml"]).stderr(Stdio::null()).spawn().unwrap();
     let census = format!("{name}.census");
     let has_told = || {
-        let told = if broker.topics().contains(&census) { broker.read_committed(&census) } else { Vec::new() };
-        (0..PARTITIONS as i32).all(|partition| told.iter().filter(|record| record.partition == partition).count() > 1)
+        let output = if broker.topics().contains(&census) { broker.read_committed(&census) } else { Vec::new() };
+        (0..PARTITIONS as i32).all(|partition| output.iter().filter(|record| record.partition == partition).count() > 1)
     };
     wait_until("both shards tell of what they counted, before the first tick and after it", has_told);
     wait_until("all customers are published", || broker.read_committed(&format!("{name}.changes")).len() == 130);

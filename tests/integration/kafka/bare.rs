@@ -70,7 +70,7 @@ pub fn take(log: &mut KafkaLog, topic: Topic, partition: u32) -> Vec<Seen> {
 
 pub fn contents(batch: &KafkaBatch) -> Vec<(i64, String)> {
     let value = |value: Option<&[u8]>| String::from_utf8_lossy(value.unwrap_or(b"<null>")).into_owned();
-    (0..batch.len()).map(|place| batch.record(place)).map(|record| (record.offset, value(record.value))).collect()
+    (0..batch.len()).map(|index| batch.record(index)).map(|record| (record.offset, value(record.value))).collect()
 }
 
 pub fn to(topic: Own, partition: u32, value: &str) -> OutRecord<'_> {

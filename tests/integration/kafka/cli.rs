@@ -35,8 +35,8 @@ fn what_is_produced_and_run_is_what_replay_says() {
     std::fs::write(folder.join("shoal.toml"), settings).unwrap();
 
     let produced = run(shoal(folder, broker).args(["produce", "--topic", topic, topic]));
-    let told = String::from_utf8_lossy(&produced.stderr).into_owned();
-    assert!(told.contains("6,266 events written to cli-events") && told.contains(" 0 lines left out"), "{told}");
+    let output = String::from_utf8_lossy(&produced.stderr).into_owned();
+    assert!(output.contains("6,266 events written to cli-events") && output.contains(" 0 lines left out"), "{output}");
 
     // The service's watermark stands a second before the latest event: nothing has told it that time went on.
     let until = ["--until", "2011-12-09T12:49:59Z"];
@@ -67,9 +67,9 @@ fn dry_run(folder: &Path, broker: &Broker, changes: usize) -> Vec<u8> {
     let mut lines = Vec::new();
     (0..changes).for_each(|_| assert!(printed.read_until(b'\n', &mut lines).unwrap() > 0, "it ended early"));
     assert!(Command::new("kill").args(["-TERM", &service.id().to_string()]).status().unwrap().success());
-    let told = service.wait_with_output().unwrap();
+    let output = service.wait_with_output().unwrap();
     printed.read_to_end(&mut lines).unwrap();
-    assert!(told.status.success() && String::from_utf8_lossy(&told.stderr).contains("6,266 "), "{told:?}");
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stderr).contains("6,266 "), "{output:?}");
     lines
 }
 
@@ -94,9 +94,9 @@ fn a_topic_that_would_lose_the_events_is_refused() {
     broker.create_topic(topic, 1, &[("retention.ms", "604800000")]);
     write_events(folder, broker, topic);
     let out = shoal(folder, broker).args(["produce", "--topic", topic, topic]).output().unwrap();
-    let told = String::from_utf8_lossy(&out.stderr).into_owned();
+    let output = String::from_utf8_lossy(&out.stderr).into_owned();
     assert_eq!(out.status.code(), Some(3));
-    assert!(told.contains("retention.ms") && told.contains(topic), "{told}");
+    assert!(output.contains("retention.ms") && output.contains(topic), "{output}");
     let missing = shoal(folder, broker).args(["produce", "--topic", "cli-no-such-topic", topic]).output().unwrap();
     assert_eq!(missing.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("does not exist; create it first"));

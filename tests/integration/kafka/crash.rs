@@ -38,7 +38,7 @@ fn a_record_that_kills_is_rejected_and_its_neighbours_have_their_effects() {
     // A start from the journal, and one that does all of it again, come to the same digest: they say so if not.
     std::fs::remove_dir_all(folder.path().join("snapshots")).unwrap();
     let again = Service::start(folder.path(), &settings, "crash", 0);
-    again.wait_until_says("shard recovered");
+    again.wait_until_logged("shard recovered");
     wait_until_done(broker, &settings.kafka, PARTITIONS);
     again.stop();
 

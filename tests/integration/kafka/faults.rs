@@ -1,4 +1,5 @@
-//! Faults of the log: a broker that hangs, topics that go silent, grow or vanish, records that are not there or too large.
+//! Faults of the log: a broker that hangs, topics that go silent, grow or vanish, records that are not there or too
+//! large.
 
 use super::bare::{at, joined, position, produced, settings, take, take_all, to, until};
 use crate::support::{self, Broker, BrokerOptions, Produced};
@@ -26,8 +27,8 @@ fn failure(log: &mut KafkaLog) -> Failure {
 }
 
 fn assert_stops(failure: Failure, words_expected: &str) {
-    let Failure::Stop(words) = &failure else { panic!("not a reason to stop: {failure:?}") };
-    assert!(words.contains(words_expected), "{words}");
+    let Failure::Stop(message) = &failure else { panic!("not a reason to stop: {failure:?}") };
+    assert!(message.contains(words_expected), "{message}");
 }
 
 fn admin(broker: &Broker) -> AdminClient<DefaultClientContext> {

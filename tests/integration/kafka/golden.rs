@@ -1,8 +1,8 @@
 //! Makes golden files: a small run of this program on a real broker, kept whole, for later versions to be tried on.
 //!
-//! `SHOAL_GOLDEN=journal-4 cargo test --test integration golden` writes them to `tests/golden/journal-4`. Without the variable
-//! they go to a temporary folder, and are read back, so that the tool does not rot; `tests/integration/worker/upgrade.rs` uses those that
-//! are kept.
+//! `SHOAL_GOLDEN=journal-4 cargo test --test integration golden` writes them to `tests/golden/journal-4`. Without the
+//! variable they go to a temporary folder, and are read back, so that the tool does not rot;
+//! `tests/integration/worker/upgrade.rs` uses those that are kept.
 
 use super::pipeline::{produced, settings};
 use super::service::Service;
@@ -30,8 +30,8 @@ fn lines() -> Vec<Line> {
 
 /// Writes every other line to either topic.
 fn produce(broker: &Broker, kafka: &KafkaSettings, lines: &[Line]) {
-    for (place, topic) in kafka.inputs.iter().enumerate() {
-        let own = lines.iter().skip(place).step_by(2);
+    for (index, topic) in kafka.inputs.iter().enumerate() {
+        let own = lines.iter().skip(index).step_by(2);
         broker.produce(topic, own.map(|line| produced(line, PARTITIONS)));
     }
 }

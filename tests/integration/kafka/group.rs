@@ -84,9 +84,9 @@ fn a_member_that_is_fenced_joins_again_and_of_twins_one_stops() {
     until_shared(std::slice::from_mut(&mut first), &[2]);
 
     let mut twins = [first.log, KafkaLog::join(&settings, 0).unwrap()];
-    let words = until("a twin that stops", || {
+    let message = until("a twin that stops", || {
         twins.iter_mut().find_map(|twin| match twin.poll(Duration::from_millis(20)) {
-            Err(Failure::Stop(words)) => Some(words),
+            Err(Failure::Stop(message)) => Some(message),
             Ok(GroupEvent::Revoked { shards, .. }) => {
                 twin.release(&shards);
                 None
@@ -94,7 +94,7 @@ fn a_member_that_is_fenced_joins_again_and_of_twins_one_stops() {
             _ => None,
         })
     });
-    assert!(words.contains("same `instance`"), "{words}");
+    assert!(message.contains("same `instance`"), "{message}");
 }
 
 #[test]
@@ -216,8 +216,8 @@ fn a_second_process_of_the_same_name_is_told_so() {
     let settings = group_settings(broker, "group-name", BOTH[0], &["in"]);
     let mut first = joined(&settings);
     let _second = KafkaLog::join(&settings, 0).unwrap();
-    let words = until("a failure", || first.poll(Duration::from_millis(20)).err());
-    assert!(matches!(&words, Failure::Stop(words) if words.contains("`instance`")), "{words:?}");
+    let message = until("a failure", || first.poll(Duration::from_millis(20)).err());
+    assert!(matches!(&message, Failure::Stop(message) if message.contains("`instance`")), "{message:?}");
     assert!(first.publish(&one("not ours any more", 1)).is_err());
     assert_eq!(changes(broker, &settings), [] as [&str; 0]);
 }

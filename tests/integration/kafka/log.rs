@@ -155,7 +155,7 @@ fn a_reader_stops_where_told_and_waits_for_open_transactions() {
         while reader.position() < end {
             batch.clear();
             reader.read(end, 100, &mut batch).unwrap();
-            offsets.extend((0..batch.len()).map(|place| (end, batch.record(place).offset)));
+            offsets.extend((0..batch.len()).map(|index| (end, batch.record(index).offset)));
         }
     }
     assert_eq!(offsets, [(5, 3), (5, 4), (6, 5), (9, 6), (9, 7), (9, 8)]);
@@ -191,20 +191,20 @@ fn topics_are_made_once_and_checked_afterwards() {
     let mut settings = settings(broker, "log-topics", &["in"]);
     create_or_check_topics(&settings, 2).unwrap();
 
-    let words = create_or_check_topics(&settings, 3).unwrap_err().to_string();
-    assert!(words.contains("log-topics.shoal.journal: has 2 partitions; expected 3"), "{words}");
+    let message = create_or_check_topics(&settings, 3).unwrap_err().to_string();
+    assert!(message.contains("log-topics.shoal.journal: has 2 partitions; expected 3"), "{message}");
     broker.create_topic("log-topics-short", 2, &[("retention.ms", "1000")]);
     settings.topics.journal = "log-topics-short".into();
-    let words = create_or_check_topics(&settings, 2).unwrap_err().to_string();
-    assert!(words.contains("log-topics-short: has retention.ms = 1000; expected -1"), "{words}");
+    let message = create_or_check_topics(&settings, 2).unwrap_err().to_string();
+    assert!(message.contains("log-topics-short: has retention.ms = 1000; expected -1"), "{message}");
 
     broker.create_topic("log-topics-three", 3, &[]);
     settings.inputs.push("log-topics-three".into());
-    let words = input_partitions(&settings).unwrap_err().to_string();
-    assert!(words.contains("log-topics-in has 2, log-topics-three has 3"), "{words}");
+    let message = input_partitions(&settings).unwrap_err().to_string();
+    assert!(message.contains("log-topics-in has 2, log-topics-three has 3"), "{message}");
     settings.inputs[1] = "log-topics-none".into();
-    let words = input_partitions(&settings).unwrap_err().to_string();
-    assert!(words.contains("log-topics-none: does not exist"), "{words}");
+    let message = input_partitions(&settings).unwrap_err().to_string();
+    assert!(message.contains("log-topics-none: does not exist"), "{message}");
 }
 
 #[test]

@@ -8,8 +8,8 @@ use serde_json::Value;
 use std::path::Path;
 
 const PARTITIONS: u32 = 2;
-/// Customers of the shop are c-00000 and so on, its events e-0, its orders o-0; the others are the hostile one and the one
-/// whose record kills.
+/// Customers of the shop are c-00000 and so on, its events e-0, its orders o-0; the others are the hostile one and the
+/// one whose record kills.
 const IDS: [&str; 5] = ["c-0", "e-", "o-", "c-hostile", "c-deadly"];
 
 /// All lines, each of which is an object with what every line has.
@@ -33,7 +33,7 @@ fn log_in(folder: &Path) -> String {
 fn expect_nobody(log: &str) {
     for id in IDS {
         // Not the end of another word, such as "one-".
-        let mut found = log.match_indices(id).map(|(place, _)| &log[..place]);
+        let mut found = log.match_indices(id).map(|(index, _)| &log[..index]);
         assert!(!found.any(|before| !before.ends_with(|c: char| c.is_alphanumeric())), "{id:?} is in the log:\n{log}");
     }
 }
@@ -53,17 +53,17 @@ fn nobody_is_named_in_a_log() {
 
     // It dies of a record, is careful, leaves the record out; then it starts once more, from a snapshot.
     let is_done = || broker.committed(&settings.kafka.group, &settings.kafka.inputs[0], 2).iter().sum::<i64>() == all;
-    let mut said = Vec::new();
+    let mut logs = Vec::new();
     let as_it_comes = ("SHOAL__LOG__FORMAT", "auto");
     let dies_of = [as_it_comes, ("SHOAL_CRASH_AT", "apply/c-deadly")];
     while Service::start_with(folder.path(), &settings, "logs", 0, &dies_of).dies_before(is_done) {
-        said.push(log_in(folder.path()));
+        logs.push(log_in(folder.path()));
     }
-    said.push(log_in(folder.path()));
+    logs.push(log_in(folder.path()));
     let last = Service::start_with(folder.path(), &settings, "logs", 0, &[as_it_comes]);
-    last.wait_until_says("shard recovered");
+    last.wait_until_logged("shard recovered");
     wait_until_done(broker, &settings.kafka, PARTITIONS);
-    said.push(last.says());
+    logs.push(last.log());
     last.stop();
     // A second one that may not take part: its last words are a line as well.
     let other = ("SHOAL__KAFKA__INPUTS", "logs-other");
@@ -71,14 +71,14 @@ fn nobody_is_named_in_a_log() {
     let refused = Service::start_with(folder.path(), &settings, "logs", 0, &[as_it_comes, other]).refused();
     assert!(lines(&refused).last().is_some_and(|line| line["level"] == "ERROR"), "{refused}");
 
-    assert!(said.len() >= 4, "deaths, the end, and a start: {}", said.len());
-    said.iter().for_each(|log| expect_nobody(log));
-    let all: Vec<Value> = said.iter().flat_map(|log| lines(log)).collect();
-    let told = |level: &str, words: &str| {
-        all.iter().any(|line| line["level"] == level && line["message"].as_str().unwrap().contains(words))
+    assert!(logs.len() >= 4, "deaths, the end, and a start: {}", logs.len());
+    logs.iter().for_each(|log| expect_nobody(log));
+    let all: Vec<Value> = logs.iter().flat_map(|log| lines(log)).collect();
+    let output = |level: &str, message: &str| {
+        all.iter().any(|line| line["level"] == level && line["message"].as_str().unwrap().contains(message))
     };
-    assert!(told("ERROR", "a record ends the process each time") && told("WARN", "a process died"), "{all:?}");
-    assert!(told("INFO", "shard recovered"), "{all:?}");
+    assert!(output("ERROR", "a record ends the process each time") && output("WARN", "a process died"), "{all:?}");
+    assert!(output("INFO", "shard recovered"), "{all:?}");
     let recovered = all.iter().find(|line| line["message"] == "shard recovered").unwrap();
     assert!(recovered["shard"].is_u64() && recovered["transactions"].is_u64(), "fields stand at the top: {recovered}");
 }

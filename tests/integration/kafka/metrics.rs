@@ -1,5 +1,5 @@
-//! What the service tells of itself, on a real broker: known events go in, and the numbers are compared; after a restart
-//! nothing is counted again, and every metric of the page is there.
+//! What the service tells of itself, on a real broker: known events go in, and the numbers are compared; after a
+//! restart nothing is counted again, and every metric of the page is there.
 
 use super::pipeline::{settings, wait_until_done};
 use crate::support::wait::wait_for_ok;
@@ -181,14 +181,14 @@ fn what_happens_is_counted_once_and_what_is_done_again_is_not() {
 
 /// Every metric that is told stands in the table, and the other way round, but for those that need more than this.
 fn assert_all_told(text: &str) {
-    let told: BTreeSet<&str> =
+    let output: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let known: BTreeSet<&str> = table::all().map(|metric| metric.name).collect();
-    let unknown: Vec<_> = told.difference(&known).collect();
+    let unknown: Vec<_> = output.difference(&known).collect();
     assert!(unknown.is_empty(), "not in the table: {unknown:?}");
     // Those of a recovery that goes on, of changes that turn back, of alerts and of the admin address.
     let elsewhere = ["shoal_replay_", "shoal_changes_returned_", "shoal_alert_", "shoal_webhook_", "shoal_admin_"];
     let is_elsewhere = |name: &&str| elsewhere.iter().any(|prefix| name.starts_with(prefix));
-    let missing: Vec<_> = known.difference(&told).filter(|name| !is_elsewhere(name)).collect();
+    let missing: Vec<_> = known.difference(&output).filter(|name| !is_elsewhere(name)).collect();
     assert!(missing.is_empty(), "not told: {missing:?}");
 }

@@ -1,7 +1,7 @@
 //! A partition that does not answer is no reason to think that customers have left: time stands still meanwhile (T3).
 //!
-//! A proxy holds back the answers to the program's fetches and nothing else. So the program could publish, and would, if
-//! it let time pass.
+//! A proxy holds back the answers to the program's fetches and nothing else. So the program could publish, and would,
+//! if it let time pass.
 
 use super::pipeline::{run_while, settings, wait_until_done};
 use crate::support::proxy::{Hold, Proxy};

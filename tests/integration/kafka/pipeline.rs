@@ -132,9 +132,9 @@ fn hostile_records_are_rejected_and_change_nothing_else() {
     let good = shop(13, 40, 1_000);
     let bad = hostile("c-00007");
     let mut mixed = Vec::new();
-    for (place, line) in good.iter().enumerate() {
+    for (index, line) in good.iter().enumerate() {
         mixed.push(line.clone());
-        mixed.extend(bad.get(place % 40).filter(|_| place < 120).map(|(_, line)| line.clone()));
+        mixed.extend(bad.get(index % 40).filter(|_| index < 120).map(|(_, line)| line.clone()));
     }
     produce(broker, input, &mixed, 2);
     run_while(&settings, || wait_until_done(broker, &settings.kafka, 2));

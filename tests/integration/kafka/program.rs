@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 pub fn shoal(folder: &Path, broker: &Broker) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
     command.current_dir(folder).env("SHOAL__KAFKA__BROKERS", &broker.address);
-    // Others run beside it.
+    // Other processes run at the same time.
     command.env("SHOAL__ADMIN__ADDRESS", "127.0.0.1:0").env("SHOAL__LOG__FORMAT", "text");
     command
 }

@@ -1,4 +1,4 @@
-//! `shoal rebuild` as a person uses it: a start is refused, the state is made anew, and only what differs is published.
+//! `shoal rebuild` as a user runs it: a start is refused, the state is rebuilt, and only differences are published.
 
 use super::pipeline::{produce, settings, wait_until_done};
 use super::service::Service;
@@ -67,7 +67,7 @@ fn what_was_lost_is_made_anew_and_only_differences_are_published() {
     let mut settings = settings(broker, folder, "rebuild", PARTITIONS as i32);
     settings.snapshots.url = folder.join("snapshots").to_str().unwrap().to_owned();
     let input = settings.kafka.inputs[0].clone();
-    // New rules do not wait for dwell, and the rules in force come as new ones.
+    // Changes by new rules do not wait for a dwell, and a rebuild applies the current rules as new ones.
     let rules = RULES.replace("min_dwell = \"7d\"\n", "");
     std::fs::write(&settings.rules, &rules).unwrap();
     let lines = shop(71, 120, 2_000);
@@ -84,36 +84,36 @@ fn what_was_lost_is_made_anew_and_only_differences_are_published() {
     assert!(older < cut, "{older} records before the older snapshot");
     broker.delete_records(&input, 0, cut);
     let service = Service::start(folder, &settings, "only", 0);
-    service.wait_until_says(&format!("partition 0, begins at offset {cut}, and the older snapshot"));
-    assert!(service.says().contains(&format!("goes on from {older}: were the newest")), "{}", service.says());
+    service.wait_until_logged(&format!("partition 0, begins at offset {cut}, and the older snapshot"));
+    assert!(service.log().contains(&format!("goes on from {older}: were the newest")), "{}", service.log());
     service.stop();
 
     // The snapshots are lost too.
     std::fs::remove_dir_all(folder.join("snapshots")).unwrap();
-    let words = Service::start(folder, &settings, "only", 0).refused();
-    assert!(words.contains("`shoal rebuild`") && words.contains("which now begins at 400"), "{words}");
-    let told = Service::rebuild(&settings, &[("SHOAL_CRASH_AT", "rebuild/snapshot")]);
-    assert!(!told.0, "it ends where it was told to: {}", told.1);
-    let told = Service::rebuild(&settings, &[("SHOAL_CRASH_AT", "rebuild/journal")]);
-    assert!(!told.0, "and here: {}", told.1);
-    let (done, words) = Service::rebuild(&settings, &[]);
+    let message = Service::start(folder, &settings, "only", 0).refused();
+    assert!(message.contains("`shoal rebuild`") && message.contains("which now begins at 400"), "{message}");
+    let output = Service::rebuild(&settings, &[("SHOAL_CRASH_AT", "rebuild/snapshot")]);
+    assert!(!output.0, "it ends where it was told to: {}", output.1);
+    let output = Service::rebuild(&settings, &[("SHOAL_CRASH_AT", "rebuild/journal")]);
+    assert!(!output.0, "and here: {}", output.1);
+    let (done, message) = Service::rebuild(&settings, &[]);
     assert!(
-        done && words.contains("400 records of the inputs are no longer there")
-            && words.contains("made anew at transaction"),
-        "{words}"
+        done && message.contains("400 records of the inputs are no longer there")
+            && message.contains("made anew at transaction"),
+        "{message}"
     );
     assert_eq!(changes_on(broker, &settings).len(), before.len(), "nothing is published by it");
 
-    // What somebody would get who had only the records that are left.
+    // The result for a service that had only the remaining records.
     let position: BTreeMap<u32, usize> = (0..PARTITIONS).map(|shard| (shard, 0)).collect();
     let mut seen = position;
     let left: Vec<_> = lines
         .iter()
         .filter(|line| {
             let shard = line.partition(PARTITIONS);
-            let place = seen.get_mut(&shard).unwrap();
-            *place += 1;
-            shard != 0 || *place > cut as usize
+            let count = seen.get_mut(&shard).unwrap();
+            *count += 1;
+            shard != 0 || *count > cut as usize
         })
         .cloned()
         .collect();
@@ -140,7 +140,7 @@ fn what_was_lost_is_made_anew_and_only_differences_are_published() {
     }
 }
 
-/// Under the newer protocol the group is described otherwise, and sessions are the broker's.
+/// Under the consumer protocol the group is described differently, and the broker determines the session time-out.
 #[test]
 fn a_rebuild_waits_until_nobody_is_in_a_group_of_the_newer_protocol() {
     let Some(broker) = support::broker() else { return };
@@ -153,8 +153,8 @@ fn a_rebuild_waits_until_nobody_is_in_a_group_of_the_newer_protocol() {
     let service = Service::start_with(folder, &settings, "lives", 0, &newer);
     wait_until_done(broker, &settings.kafka, PARTITIONS);
     let rebuild = Service::start_rebuild(folder, &settings, &newer);
-    rebuild.wait_until_says("has members: lives-0 at ");
+    rebuild.wait_until_logged("has members: lives-0 at ");
     service.stop();
-    let told = rebuild.done();
-    assert!(told.contains("2 shards were made anew"), "{told}");
+    let output = rebuild.done();
+    assert!(output.contains("2 shards were made anew"), "{output}");
 }

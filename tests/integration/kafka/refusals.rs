@@ -1,4 +1,4 @@
-//! What is not as the journal says is refused at the start: with status 3, what was found, where, and what to do.
+//! A start is refused if the topics do not agree with the journal: status 3, and a message that says what to do.
 
 use super::pipeline::{produce, settings, wait_until_done};
 use super::service::Service;
@@ -33,9 +33,9 @@ fn inputs_that_no_longer_reach_back() {
     let folder = tempfile::tempdir().unwrap();
     let settings = done(broker, folder.path(), "refuse-retention");
     broker.delete_records(&settings.kafka.inputs[0], 1, 10);
-    let words = refusal(folder.path(), &settings);
-    assert!(words.contains("shard 1, transaction ") && words.contains("which now begins at 10"), "{words}");
-    assert!(words.contains("its retention is too short"), "{words}");
+    let message = refusal(folder.path(), &settings);
+    assert!(message.contains("shard 1, transaction ") && message.contains("which now begins at 10"), "{message}");
+    assert!(message.contains("its retention is too short"), "{message}");
 }
 
 #[test]
@@ -46,15 +46,15 @@ fn an_input_that_was_made_anew() {
     let input = settings.kafka.inputs[0].clone();
     broker.delete_topic(&input);
     broker.create_topic(&input, PARTITIONS as i32, &[("retention.ms", "-1")]);
-    // Even with the same records, which no hash would find.
+    // Even with the same records, whose hash would be equal.
     produce(broker, &input, &shop(31, 50, 400), PARTITIONS);
-    let words = refusal(folder.path(), &settings);
-    assert!(words.contains("is not the one of then: it has id") && words.contains("`shoal rebuild`"), "{words}");
+    let message = refusal(folder.path(), &settings);
+    assert!(message.contains("is not the one of then: it has id") && message.contains("`shoal rebuild`"), "{message}");
     settings.snapshots.url = folder.path().join("snapshots").to_str().unwrap().to_owned();
-    let (done, words) = Service::rebuild(&settings, &[]);
-    assert!(done, "{words}");
+    let (done, message) = Service::rebuild(&settings, &[]);
+    assert!(done, "{message}");
     let service = Service::start(folder.path(), &settings, "only", 0);
-    service.wait_until_says("snapshot loaded");
+    service.wait_until_logged("snapshot loaded");
     service.stop();
 }
 
@@ -71,8 +71,11 @@ fn group_offsets_ahead_of_the_journal() {
     // Static members are still in the group for a while, and only a member may commit then.
     broker.delete_group(&settings.kafka.group);
     consumer.commit(&offsets, CommitMode::Sync).unwrap();
-    let words = refusal(folder.path(), &settings);
-    assert!(words.contains("group offsets ahead of the journal") && words.contains(&format!("{}", end + 5)), "{words}");
+    let message = refusal(folder.path(), &settings);
+    assert!(
+        message.contains("group offsets ahead of the journal") && message.contains(&format!("{}", end + 5)),
+        "{message}"
+    );
 }
 
 #[test]
@@ -84,9 +87,9 @@ fn a_journal_of_a_later_version() {
     record.extend(xxh3_64(&record).to_le_bytes());
     let later = Produced { partition: Some(0), timestamp: None, key: None, value: Some(&record) };
     broker.produce(&settings.kafka.topics.journal, [later]);
-    let words = refusal(folder.path(), &settings);
+    let message = refusal(folder.path(), &settings);
     let expected = format!("semantics version {}; this program reads 2 to {SEMANTICS}", SEMANTICS + 1);
-    assert!(words.contains("journal of shard 0") && words.contains(&expected), "{words}");
+    assert!(message.contains("journal of shard 0") && message.contains(&expected), "{message}");
 }
 
 #[test]
@@ -96,7 +99,7 @@ fn a_journal_of_other_inputs() {
     let mut settings = done(broker, folder.path(), "refuse-inputs");
     broker.create_topic("refuse-inputs-2", PARTITIONS as i32, &[("retention.ms", "-1")]);
     settings.kafka.inputs[0] = "refuse-inputs-2".into();
-    let words = refusal(folder.path(), &settings);
-    assert!(words.contains("[\"refuse-inputs-events\"] with 2 partitions"), "{words}");
-    assert!(words.contains("configured are [\"refuse-inputs-2\"]"), "{words}");
+    let message = refusal(folder.path(), &settings);
+    assert!(message.contains("[\"refuse-inputs-events\"] with 2 partitions"), "{message}");
+    assert!(message.contains("configured are [\"refuse-inputs-2\"]"), "{message}");
 }

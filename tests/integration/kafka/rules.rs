@@ -1,5 +1,5 @@
-//! New rules on a real broker (R6): the file is changed, the program restarted and killed in the middle of the sweep, and
-//! started again; a second process has another file.
+//! New rules on a real broker (R6): the file is changed, the program restarted and killed in the middle of the sweep,
+//! and started again; a second process has another file.
 
 use super::pipeline::{produce, settings, views, wait_until_done};
 use super::service::Service;
@@ -12,7 +12,7 @@ use std::time::Duration;
 const PARTITIONS: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Changes by new rules that can be read.
+/// Published changes with the cause `rules`.
 fn changes_by_rules(broker: &Broker, settings: &RunSettings) -> usize {
     let changes = broker.read_committed(&settings.kafka.topics.changes);
     let is_by_rules = |value: &[u8]| String::from_utf8_lossy(value).contains("\"cause\":\"rules\"");
@@ -48,7 +48,7 @@ fn new_rules_change_everybody_once_though_the_program_dies_meanwhile() {
     let by_rules = expected.changes.values().flatten().filter(|change| change.contains("\"cause\":\"rules\"")).count();
 
     std::fs::write(&settings.rules, &renamed).unwrap();
-    // As slow as that it cannot be done with the sweep when it is killed.
+    // So slow that the sweep is not finished when the process is killed.
     let slow = Service::start(folder, &settings, "first", 600);
     let found = wait_for_changes_by_rules(broker, &settings, 1);
     drop(slow);
@@ -56,11 +56,11 @@ fn new_rules_change_everybody_once_though_the_program_dies_meanwhile() {
     let again = Service::start(folder, &settings, "first", 0);
     wait_for_changes_by_rules(broker, &settings, by_rules);
 
-    // A second process with the old file is told so, and nothing flips back.
+    // A second process with the old file logs that, and nothing changes back.
     std::fs::write(folder.join("old.toml"), RULES).unwrap();
     let old = RunSettings { rules: folder.join("old.toml"), ..settings.clone() };
     let second = Service::start(folder, &old, "second", 0);
-    second.wait_until_says("To go back to it start once with --force");
+    second.wait_until_logged("To go back to it start once with --force");
     second.stop();
     again.stop();
     let control = broker.read_committed(&settings.kafka.topics.control);

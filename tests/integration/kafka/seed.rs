@@ -1,7 +1,7 @@
 //! A year that is seeded up to its last month, with the last month through Kafka, gives the changes of the whole year.
 //!
 //! The year is the demo's excerpt of a real shop's orders. `SHOAL_ONLINE_RETAIL` names a file of the whole set, as the
-//! UCI repository has it, to take that instead.
+//! UCI repository has it, to use that instead.
 
 use super::pipeline::wait_until_done;
 use super::program::{run, shoal};
@@ -19,7 +19,7 @@ const RULES: &str = include_str!("../../../config/demo/rules.toml");
 const UNTIL: &str = "2011-11-09T00:00:00.000Z";
 const PARTITIONS: u32 = 4;
 
-/// Rules, settings, the year in `events`, and a topic of it.
+/// Writes rules, settings and the year's `events`, and creates their topic.
 fn prepare(folder: &Path, broker: &Broker, test: &str) -> KafkaSettings {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let excerpt = root.join("config/demo/online-retail-excerpt.csv.gz");
@@ -46,7 +46,7 @@ fn seed(folder: &Path, broker: &Broker, more: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// Runs the service until the group stands at the end of the input.
+/// Runs the service until the group has committed the end of the input.
 fn serve(folder: &Path, broker: &Broker, kafka: &KafkaSettings) {
     let mut service =
         shoal(folder, broker).args(["run", "--config", "shoal.toml"]).stderr(Stdio::piped()).spawn().unwrap();
@@ -55,7 +55,7 @@ fn serve(folder: &Path, broker: &Broker, kafka: &KafkaSettings) {
     assert!(service.wait().unwrap().success(), "a signal to stop is no failure");
 }
 
-/// What it said when it would not start.
+/// Standard error of a start that is refused.
 fn refused(folder: &Path, broker: &Broker) -> String {
     let mut service =
         shoal(folder, broker).args(["run", "--config", "shoal.toml"]).stderr(Stdio::piped()).spawn().unwrap();
@@ -65,7 +65,8 @@ fn refused(folder: &Path, broker: &Broker) -> String {
     String::from_utf8_lossy(&out.stderr).into_owned()
 }
 
-/// By customer what happened in the last month, as long as all shards had got; without what tells where a record stood.
+/// Changes of the last month by customer, up to the moment that all shards reached; without the location of the
+/// trigger.
 fn last_month<'a>(
     changes: impl Iterator<Item = &'a [u8]>,
     until: &str,
@@ -110,7 +111,7 @@ fn assert_same(found: &BTreeMap<String, Vec<Value>>, expected: &BTreeMap<String,
     assert_eq!(found.len(), expected.len(), "{what}: customers");
 }
 
-/// The snapshots of the stop, as tables: everybody is where the membership topic says.
+/// The exported snapshots of the stop agree with the membership topic.
 fn check_export(folder: &Path, broker: &Broker) {
     let snapshot = |verb: &str, more: &[&str]| {
         shoal(folder, broker).args(["snapshot", verb, "--snapshot", "snapshots"]).args(more).output().unwrap()
@@ -121,8 +122,8 @@ fn check_export(folder: &Path, broker: &Broker) {
     let newer = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     assert_eq!(newer.filter(|entry| entry["transaction"].as_u64() > Some(0)).count(), 4, "{listed}");
     let nameless = snapshot("export", &["--out", "tables"]);
-    let told = String::from_utf8_lossy(&nameless.stderr).into_owned();
-    assert!(nameless.status.code() == Some(1) && told.contains("name their file with --rules"), "{told}");
+    let output = String::from_utf8_lossy(&nameless.stderr).into_owned();
+    assert!(nameless.status.code() == Some(1) && output.contains("name their file with --rules"), "{output}");
     let exported = snapshot("export", &["--out", "tables", "--rules", "rules.toml"]);
     assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
 
@@ -215,17 +216,17 @@ fn a_part_of_a_seed_is_not_begun_from() {
         .output()
         .unwrap();
     assert!(!interrupted.status.success());
-    let told = refused(folder, broker);
-    assert!(told.contains("the seed among the snapshots was interrupted"), "{told}");
+    let output = refused(folder, broker);
+    assert!(output.contains("the seed among the snapshots was interrupted"), "{output}");
     let out = seed(folder, broker, &[]);
-    let told = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.success() && told.contains("of an interrupted seed removed first"), "{told}");
+    let output = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.success() && output.contains("of an interrupted seed removed first"), "{output}");
 
     let manifest = folder.join("snapshots/shard-00003/manifest-00000000000000000000.json");
     let aside = folder.join("aside");
     std::fs::rename(&manifest, &aside).unwrap();
-    let told = refused(folder, broker);
-    assert!(told.contains("the seed's snapshot of shard 3 is missing or damaged"), "{told}");
+    let output = refused(folder, broker);
+    assert!(output.contains("the seed's snapshot of shard 3 is missing or damaged"), "{output}");
     std::fs::rename(&aside, &manifest).unwrap();
     run(shoal(folder, broker).args(["produce", "--config", "shoal.toml", "--topic", "seed-part", "events"]));
     serve(folder, broker, &kafka);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A running `shoal run`, with what it says in a file. Killed when dropped.
+/// A running `shoal run`, with its log in a file. Killed when dropped.
 pub struct Service {
     child: Child,
     log: PathBuf,
@@ -20,7 +20,7 @@ impl Service {
         Self::start_with(folder, settings, instance, changes_per_minute, &[])
     }
 
-    /// The same with further variables in the environment.
+    /// The same with further environment variables.
     pub fn start_with(
         folder: &Path,
         settings: &RunSettings,
@@ -34,7 +34,7 @@ impl Service {
         Self { child: command.spawn().expect("the program starts"), log }
     }
 
-    /// Runs `shoal rebuild`: whether it ended well, and what it said.
+    /// Runs `shoal rebuild`. Returns whether it succeeded, and its standard error.
     pub fn rebuild(settings: &RunSettings, variables: &[(&str, &str)]) -> (bool, String) {
         let mut command = Self::command(settings, "only", 0);
         let out =
@@ -50,10 +50,10 @@ impl Service {
         Self { child: command.spawn().expect("the program starts"), log }
     }
 
-    /// Waits until it ends by itself, well.
+    /// Waits until it ends by itself, successfully. Returns its log.
     pub fn done(mut self) -> String {
-        assert!(self.end().success(), "{}", self.says());
-        self.says()
+        assert!(self.end().success(), "{}", self.log());
+        self.log()
     }
 
     fn command(settings: &RunSettings, instance: &str, changes_per_minute: u64) -> Command {
@@ -84,7 +84,7 @@ impl Service {
         command
     }
 
-    /// Waits until it dies, or is done and stops: whether it died.
+    /// Waits until it dies, or is done and stops. Returns whether it died.
     pub fn dies_before(mut self, is_done: impl Fn() -> bool) -> bool {
         let died = within(PATIENCE, || {
             let ended = self.child.try_wait().unwrap().map(Some);
@@ -92,40 +92,40 @@ impl Service {
         });
         match died {
             Some(Some(status)) => {
-                assert!(status.code().is_none(), "by a signal, but {status}: {}", self.says());
+                assert!(status.code().is_none(), "by a signal, but {status}: {}", self.log());
                 true
             }
             Some(None) => {
                 self.stop();
                 false
             }
-            None => panic!("neither dead nor done: {}", self.says()),
+            None => panic!("neither dead nor done: {}", self.log()),
         }
     }
 
     /// Waits until it ends by itself.
     fn end(&mut self) -> ExitStatus {
-        within(PATIENCE, || self.child.try_wait().unwrap()).unwrap_or_else(|| panic!("it runs: {}", self.says()))
+        within(PATIENCE, || self.child.try_wait().unwrap()).unwrap_or_else(|| panic!("it runs: {}", self.log()))
     }
 
-    pub fn says(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    pub fn wait_until_says(&self, words: &str) {
-        let said = within(PATIENCE, || self.says().contains(words).then_some(()));
-        said.unwrap_or_else(|| panic!("it does not say {words:?}, but\n{}", self.says()));
+    pub fn wait_until_logged(&self, message: &str) {
+        let logged = within(PATIENCE, || self.log().contains(message).then_some(()));
+        logged.unwrap_or_else(|| panic!("it does not say {message:?}, but\n{}", self.log()));
     }
 
-    /// Waits until it ends by itself, which must be because it refuses; what it said.
+    /// Waits until it ends by itself because it refuses to start. Returns its log.
     pub fn refused(mut self) -> String {
-        assert_eq!(self.end().code(), Some(3), "refused: {}", self.says());
-        self.says()
+        assert_eq!(self.end().code(), Some(3), "refused: {}", self.log());
+        self.log()
     }
 
     pub fn stop(mut self) {
         assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
-        assert!(self.child.wait().unwrap().success(), "{}", self.says());
+        assert!(self.child.wait().unwrap().success(), "{}", self.log());
     }
 }
 

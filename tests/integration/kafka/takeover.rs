@@ -1,4 +1,5 @@
-//! Whoever takes over a shard from a process that died in the middle of a transaction does not wait for its time-out.
+//! A worker that takes over a shard of a process that died in a transaction does not wait for the transaction's
+//! time-out.
 
 use super::pipeline::{produce, run_while, settings, views, wait_until_done};
 use crate::support;
@@ -21,7 +22,7 @@ fn the_open_transaction_of_a_lost_owner_is_ended() {
     produce(broker, &input, &lines[..1_000], 2);
     run_while(&settings, || wait_until_done(broker, &settings.kafka, 2));
 
-    // What it would have left behind had it died a little later.
+    // What the process would have left behind, had it died a little later.
     let mut config = broker.client();
     config.set("transactional.id", "takeover-test-0").set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS);
     let dead: BaseProducer = config.create().unwrap();

@@ -1,4 +1,4 @@
-//! Traces through a real broker: a producer's `traceparent` stands at the change, and a collector gets a span of the
+//! Traces through a real broker: a change has the producer's `traceparent`, and a collector receives a span of the
 //! transaction with a link to it.
 
 use super::pipeline::{run_while, settings, wait_until_done};
@@ -18,11 +18,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SAMPLED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const UNSAMPLED: &str = "00-5bf92f3577b34da6a3ce929d0e0e4737-10f067aa0ba902b8-00";
 
-/// A collector: the address, and what it is sent. It answers until nobody hears it any more.
+/// A collector: its address, and the requests it receives. It answers until the receiver is dropped.
 fn collector() -> (String, Receiver<(String, ExportTraceServiceRequest)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let (tell, told) = mpsc::channel();
+    let (tell, output) = mpsc::channel();
     thread::spawn(move || {
         while let Ok((mut stream, _)) = listener.accept() {
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -34,10 +34,10 @@ fn collector() -> (String, Receiver<(String, ExportTraceServiceRequest)>) {
             }
         }
     });
-    (address, told)
+    (address, output)
 }
 
-/// The next request of a connection: its first line, and what stands in its body.
+/// The next request of a connection: its first line and its body.
 fn request(stream: &mut TcpStream) -> Option<(String, ExportTraceServiceRequest)> {
     let (mut bytes, mut part) = (Vec::new(), [0; 4_096]);
     let mut more = |bytes: &mut Vec<u8>| {
@@ -91,7 +91,7 @@ fn a_traceparent_goes_from_the_record_to_its_change_and_to_the_span_of_its_trans
     let Some(broker) = support::broker() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings(broker, folder.path(), "traces", 2);
-    let (address, told) = collector();
+    let (address, output) = collector();
     settings.traces.endpoint = address;
     let customers = [("anna", Some(SAMPLED)), ("bert", Some(UNSAMPLED)), ("carl", None), ("dora", Some("rubbish"))];
     purchases(broker, &settings.kafka.inputs[0], &customers);
@@ -100,7 +100,7 @@ fn a_traceparent_goes_from_the_record_to_its_change_and_to_the_span_of_its_trans
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let (line, request) = told.recv_timeout(left).expect("a span with links");
+            let (line, request) = output.recv_timeout(left).expect("a span with links");
             assert!(line.starts_with("post /v1/traces "), "{line}");
             if let Some(span) = spans(request).into_iter().find(|span| !span.links.is_empty()) {
                 return span;

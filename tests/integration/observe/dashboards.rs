@@ -1,4 +1,4 @@
-//! The files of deploy/grafana and deploy/prometheus, looked at: Grafana's schema, and rules of our own.
+//! The files of deploy/grafana and deploy/prometheus: Grafana's schema, and further rules.
 
 use super::{path, text};
 use crate::support::python;
@@ -29,8 +29,8 @@ fn rule_files() -> String {
     RULES.map(|name| text(&format!("deploy/prometheus/rules/{name}.yml"))).concat()
 }
 
-/// What follows a key in the rule files.
-fn told(key: &str) -> Vec<String> {
+/// Values of a key in the rule files.
+fn values_of(key: &str) -> Vec<String> {
     let rules = rule_files();
     let found = rules.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix(key));
     found.map(|rest| rest.trim().to_owned()).collect()
@@ -38,10 +38,10 @@ fn told(key: &str) -> Vec<String> {
 
 /// Names of all alerts.
 pub fn alerts() -> Vec<String> {
-    told("alert:")
+    values_of("alert:")
 }
 
-/// Names with this beginning that a text has.
+/// Names in a text that begin with this prefix.
 fn names(text: &str, beginning: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
     let words = text.split(|c| !is_part(c)).filter(|word| word.starts_with(beginning));
@@ -68,10 +68,10 @@ sys.exit(wrong > 0)
         (out.status.success(), String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned())
     };
     for name in DASHBOARDS {
-        let (is_well, told) = check(&path(&format!("deploy/grafana/dashboards/{name}.json")));
-        assert!(is_well, "{told}");
+        let (is_well, output) = check(&path(&format!("deploy/grafana/dashboards/{name}.json")));
+        assert!(is_well, "{output}");
     }
-    // It sees what is wrong: a key that there is not, a wrong type, a word that there is not, in all depths.
+    // The check finds faults at any depth: an unknown key, a wrong type, an unknown value.
     for (pointer, key, wrong) in [
         ("", "style", Value::from("dark")),
         ("", "schemaVersion", Value::from("42")),
@@ -82,8 +82,8 @@ sys.exit(wrong > 0)
         ("/panels/1/options", "displayMode", Value::from("retro")),
     ] {
         let mut broken = dashboard("segments");
-        let place = broken.pointer_mut(pointer).and_then(Value::as_object_mut).expect("a place");
-        place.insert(key.into(), wrong);
+        let location = broken.pointer_mut(pointer).and_then(Value::as_object_mut).expect("an object");
+        location.insert(key.into(), wrong);
         let file = folder.path().join("broken.json");
         std::fs::write(&file, broken.to_string()).unwrap();
         assert!(!check(&file).0, "{pointer}/{key} is not noticed");
@@ -150,7 +150,7 @@ fn links_lead_to_the_other_dashboards() {
 #[test]
 fn every_metric_that_is_named_is_documented() {
     let page = text("docs/metrics.md");
-    let recorded: BTreeSet<String> = told("record:").into_iter().collect();
+    let recorded: BTreeSet<String> = values_of("record:").into_iter().collect();
     let dashboards = DASHBOARDS.map(|name| text(&format!("deploy/grafana/dashboards/{name}.json"))).concat();
     let used = dashboards + &rule_files();
     for name in names(&used, "shoal_") {
@@ -173,10 +173,10 @@ fn the_page_shows_every_query() {
         for panel in panels(&dashboard(name)) {
             let shown = format!("**{}** {}", word(panel, "title"), word(panel, "description"));
             let queries = panel["targets"].as_array().unwrap().iter().map(|target| word(target, "expr"));
-            for told in queries.chain([shown.as_str()]) {
+            for text in queries.chain([shown.as_str()]) {
                 assert!(
-                    page.contains(told),
-                    "docs/dashboards.md is old, it lacks {told}: draw it again, see CONTRIBUTING.md"
+                    page.contains(text),
+                    "docs/dashboards.md is old, it lacks {text}: draw it again, see CONTRIBUTING.md"
                 );
             }
         }
@@ -192,11 +192,11 @@ fn every_alert_has_a_runbook() {
         .collect();
     let alerts = alerts();
     assert_eq!(pages, alerts.iter().cloned().collect(), "pages and alerts");
-    let urls = told("runbook_url:");
+    let urls = values_of("runbook_url:");
     let expected = alerts.iter().map(|alert| format!("https://docs.shoal.example/runbooks/{alert}.md"));
     assert_eq!(urls, expected.collect::<Vec<_>>());
     for annotation in ["summary:", "description:"] {
-        assert_eq!(told(annotation).len(), alerts.len(), "{annotation}");
+        assert_eq!(values_of(annotation).len(), alerts.len(), "{annotation}");
     }
     let list = text("docs/runbooks/README.md");
     let titles: Vec<String> = DASHBOARDS

@@ -1,4 +1,4 @@
-//! Every expression that somebody looks at: of panels, annotations and rules, with the variables filled in.
+//! Every expression of panels, annotations and rules, with the variables filled in.
 
 use super::dashboards::{DASHBOARDS, dashboard, panels, word};
 use super::watch::Watch;
@@ -12,10 +12,10 @@ const VARIABLES: [(&str, &str); 5] = [
     ("$cause", ".*"),
 ];
 
-/// One expression and where it stands: `segments, Flows, A` or the name of a rule.
+/// One expression and its location: `segments, Flows, A` or the name of a rule.
 #[derive(Clone, Debug)]
 pub struct Expression {
-    pub place: String,
+    pub location: String,
     pub text: String,
 }
 
@@ -31,27 +31,27 @@ pub fn of_dashboards() -> Vec<Expression> {
         let dashboard = dashboard(name);
         for panel in panels(&dashboard) {
             for target in panel["targets"].as_array().expect("targets") {
-                let place = format!("{name}, {}, {}", word(panel, "title"), word(target, "refId"));
-                found.push(Expression { place, text: filled(word(target, "expr")) });
+                let location = format!("{name}, {}, {}", word(panel, "title"), word(target, "refId"));
+                found.push(Expression { location, text: filled(word(target, "expr")) });
             }
         }
         for note in dashboard["annotations"]["list"].as_array().expect("annotations") {
-            let place = format!("{name}, annotation {}", word(note, "name"));
-            found.push(Expression { place, text: filled(word(&note["target"], "expr")) });
+            let location = format!("{name}, annotation {}", word(note, "name"));
+            found.push(Expression { location, text: filled(word(&note["target"], "expr")) });
         }
     }
     assert!(found.iter().all(|expression| !expression.text.contains('$')), "a variable that is not filled in");
     found
 }
 
-/// All rules that Prometheus evaluates. Of an alert everything but what it is compared with.
+/// All rules that Prometheus evaluates; of an alert, the expression without its bound.
 pub fn of_rules(watch: &Watch) -> Vec<Expression> {
     let rules = watch.rules().into_iter();
-    rules.map(|(place, text)| Expression { place, text: without_bounds(&text) }).collect()
+    rules.map(|(location, text)| Expression { location, text: without_bounds(&text) }).collect()
 }
 
-/// An expression without comparisons with numbers, and with those of two series answering 0 or 1: an alert that does not
-/// fire gives data too.
+/// An expression without comparisons with numbers, and with those of two series answering 0 or 1: an alert that does
+/// not fire gives data too.
 fn without_bounds(text: &str) -> String {
     let mut words = text.split_whitespace().peekable();
     let mut kept: Vec<String> = Vec::new();

@@ -1,9 +1,9 @@
-//! Two processes with everything going on: what they export is well formed and documented, and every expression of every
-//! panel and rule gives data.
+//! Two processes with events of every kind: their metrics are well formed and documented, and every expression of
+//! every panel and rule gives data.
 
 use super::expressions::{Expression, of_dashboards, of_rules};
 use super::service::{Process, Service, addresses};
-use super::stream::{RULES, Stream};
+use super::stream::{Stream, rules};
 use super::watch::{Watch, until};
 use super::{path, promtool, text};
 use crate::support::wait::wait_until_moment;
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Where `draw.py` is to put its pictures; without it there are none. It wants some minutes to draw.
+/// Folder for the pictures of `draw.py`; without it none are drawn. Drawing takes some minutes.
 const PICTURES: &str = "SHOAL_PICTURES";
 const PICTURE_SECONDS: u64 = 300;
 
@@ -22,19 +22,19 @@ fn every_expression_gives_data() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::new(broker, folder.path(), "lively", &["events", "browsing"], 4);
     let service = service.with("SNAPSHOTS__INTERVAL", "2s").with("WORKER__WORKERS", "2");
-    service.write_rules(RULES);
+    service.write_rules(&rules());
     let addresses = addresses(2);
     let watch = Watch::start(&addresses);
     let service = service.with_webhook(&watch.webhook);
     let first = service.start("lively-0", &addresses[0]);
     let _stream = Stream::start(broker, ["events", "browsing"].map(|name| format!("lively-{name}")));
-    // Only now, so that shards move.
+    // Started later, so that shards move.
     watch.wait_for("shoal:shards:all_live", 1.0);
     let second = service.start("lively-1", &addresses[1]);
     watch.wait_for(r#"count(shoal_shards{phase="running"} > 0)"#, 2.0);
 
     let expected = expected(&watch);
-    let mut missing: BTreeMap<String, Expression> = expected.iter().map(|e| (e.place.clone(), e.clone())).collect();
+    let mut missing: BTreeMap<String, Expression> = expected.iter().map(|e| (e.location.clone(), e.clone())).collect();
     until("every expression gives data", || {
         missing.retain(|_, expression| !gives_data(&watch, expression));
         if missing.is_empty() { Ok(()) } else { Err(format!("none of {:#?}", missing.values())) }
@@ -50,21 +50,21 @@ fn every_expression_gives_data() {
     first.stop();
 }
 
-/// All expressions but those that are rightly empty.
+/// All expressions except those that may be empty.
 fn expected(watch: &Watch) -> Vec<Expression> {
     let all: Vec<Expression> = of_dashboards().into_iter().chain(of_rules(watch)).collect();
     let list = text("tests/integration/observe/empty.txt");
     let empty: BTreeSet<&str> = list.lines().filter_map(|line| Some(line.split_once(" | ")?.0)).collect();
-    for place in &empty {
-        assert!(all.iter().any(|expression| expression.place == *place), "empty.txt: there is no {place}");
+    for location in &empty {
+        assert!(all.iter().any(|expression| expression.location == *location), "empty.txt: there is no {location}");
     }
-    all.into_iter().filter(|expression| !empty.contains(expression.place.as_str())).collect()
+    all.into_iter().filter(|expression| !empty.contains(expression.location.as_str())).collect()
 }
 
-/// Whether there is a number in the last minute; what could not be computed is none.
+/// Whether there was a number in the last minute; NaN is none.
 fn gives_data(watch: &Watch, expression: &Expression) -> bool {
     let answer = watch.range(&expression.text, 60);
-    let series = answer.unwrap_or_else(|error| panic!("{}: {}: {error}", expression.place, expression.text));
+    let series = answer.unwrap_or_else(|error| panic!("{}: {}: {error}", expression.location, expression.text));
     series.iter().any(|series| series.values.iter().any(|value| !value.is_nan()))
 }
 
@@ -80,7 +80,7 @@ fn every_metric_is_documented(process: &Process) {
     }
 }
 
-/// Lets the stream go on for some minutes and draws the dashboards, if somebody wants pictures.
+/// Lets the stream continue for some minutes and draws the dashboards, if pictures are wanted.
 fn draw(watch: &Watch) {
     let Some(pictures) = std::env::var_os(PICTURES) else { return };
     let python = python::python(&["matplotlib==3.11.2"]).expect("Python");

@@ -1,23 +1,17 @@
-//! Exactly 120 customers go from loyal to at_risk, with two kills in the middle: the panel, the alert of Prometheus, the
-//! webhook behind Alertmanager, the record of the rules' own alert and its webhook say 120.
+//! Exactly 120 customers go from loyal to at_risk, with two kills in the middle: the panel, the alert of Prometheus,
+//! the webhook behind Alertmanager, the record of the rules' own alert and its webhook say 120.
 
 use super::dashboards::{dashboard, panels, word};
 use super::expressions::filled;
 use super::service::{Service, addresses};
 use super::watch::{Watch, until};
 use super::{promtool, webhook::Webhook};
+use crate::support::rules::loyalty;
 use crate::support::{self, Broker, Produced, Received};
 use serde_json::Value;
 
 const DAY: i64 = 86_400_000;
-const RULES: &str = r#"
-[segmentation.lifecycle]
-ladder = ["others", "at_risk", "loyal"]
-segments = [
-  { name = "loyal", when = "orders >= 3 AND recency_days <= 60" },
-  { name = "at_risk", when = "orders >= 3" },
-  { name = "others" },
-]
+const ALERT: &str = r#"
 [alert.losing_loyal]
 segmentation = "lifecycle"
 from = "loyal"
@@ -55,7 +49,7 @@ pub fn now() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// What the panel Flows says of the way from loyal to at_risk.
+/// The panel Flows: how many customers went from loyal to at_risk.
 fn moved(watch: &Watch) -> Option<f64> {
     let segments = dashboard("segments");
     let panels = panels(&segments);
@@ -74,7 +68,7 @@ fn a_hundred_and_twenty_customers_are_a_hundred_and_twenty_everywhere() {
     let (true, Some(broker)) = (promtool::is_there(), support::broker()) else { return };
     let folder = tempfile::tempdir().unwrap();
     let service = Service::new(broker, folder.path(), "migration", &["events"], 2).with("SNAPSHOTS__INTERVAL", "2s");
-    service.write_rules(RULES);
+    service.write_rules(&(loyalty("orders >= 3 AND recency_days <= 60", "orders >= 3") + ALERT));
     let addresses = addresses(1);
     let watch = Watch::start(&addresses);
     let service = service.with_webhook(&watch.webhook);
@@ -87,7 +81,7 @@ fn a_hundred_and_twenty_customers_are_a_hundred_and_twenty_everywhere() {
     let flow = || moved(&watch);
     until("the panel says 60", || expect(flow(), 60.0));
 
-    // The other half; killed before anything of it is read, and again in the middle of its transaction.
+    // The other half; the process is killed before it has read any of it, and again in the middle of its transaction.
     process.kill();
     loyal_until(broker, "migration-events", 60..120, now() + AHEAD_MS);
     service.launch("migration-0", &addresses[0], &[("SHOAL_CRASH_AT", "transaction/written")]).dies();
@@ -98,7 +92,7 @@ fn a_hundred_and_twenty_customers_are_a_hundred_and_twenty_everywhere() {
     watch.wait_for(alert, 120.0);
     let firing = r#"count(ALERTS{alertname="ShoalFlow",from="loyal",to="at_risk",alertstate="firing"})"#;
     watch.wait_for(firing, 1.0);
-    until("the webhook behind Alertmanager is told of 120", || told(&watch.webhook));
+    until("the webhook behind Alertmanager is told of 120", || expect_webhook(&watch.webhook));
     until("the alert of the rules fires", || said_by_the_rules(&broker.read_committed("migration.alerts")));
     watch.wait_for(r#"sum(shoal_alert_firing{alert="losing_loyal"})"#, 1.0);
     until("its webhook is told as well", || {
@@ -107,19 +101,19 @@ fn a_hundred_and_twenty_customers_are_a_hundred_and_twenty_everywhere() {
     });
 }
 
-/// Whether one record of the topic of alerts is there, with its number.
+/// Whether the topic of alerts has one record, with the expected number.
 fn said_by_the_rules(records: &[Received]) -> Result<(), String> {
-    let said = |record: &Received| serde_json::from_slice(record.value.as_deref().unwrap_or_default()).unwrap();
-    let said: Vec<Value> = records.iter().map(said).collect();
-    if matches!(said.as_slice(), [alert] if says_120(alert)) { Ok(()) } else { Err(format!("{said:?}")) }
+    let alerts = |record: &Received| serde_json::from_slice(record.value.as_deref().unwrap_or_default()).unwrap();
+    let alerts: Vec<Value> = records.iter().map(alerts).collect();
+    if matches!(alerts.as_slice(), [alert] if says_120(alert)) { Ok(()) } else { Err(format!("{alerts:?}")) }
 }
 
 fn says_120(alert: &Value) -> bool {
     alert["alert"] == "losing_loyal" && alert["state"] == "firing" && alert["count"] == 120
 }
 
-/// Whether the alert has come through Alertmanager, with its number and the address of its page.
-fn told(webhook: &Webhook) -> Result<(), String> {
+/// Whether Alertmanager has sent the alert, with its number and the address of its runbook.
+fn expect_webhook(webhook: &Webhook) -> Result<(), String> {
     let alerts = webhook.alerts("/marketers");
     let is_it = |alert: &Value| {
         let annotations = &alert["annotations"];

@@ -1,8 +1,8 @@
-//! Dashboards, rules and alerts on the real programs: Prometheus, promtool and Alertmanager beside `shoal run` and a real
-//! broker.
+//! Dashboards, rules and alerts on the real programs: Prometheus, promtool and Alertmanager beside `shoal run` and a
+//! real broker.
 //!
-//! Without Prometheus and Alertmanager (Debian: `prometheus`, `prometheus-alertmanager`) the tests that need them say loudly
-//! that they are skipped, or fail if `CI=true`. Nothing listens beyond the loopback.
+//! Without Prometheus and Alertmanager (Debian: `prometheus`, `prometheus-alertmanager`) the tests that need them say
+//! that they are skipped, or fail if `CI=true`. All programs listen on the loopback only.
 
 mod dashboards;
 mod expressions;

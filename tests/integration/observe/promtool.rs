@@ -4,7 +4,7 @@ use super::path;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// What the tests of this folder start.
+/// The programs that the tests of this folder start.
 const PROGRAMS: [&str; 4] = ["prometheus", "promtool", "prometheus-alertmanager", "amtool"];
 
 /// Whether the programs are there.
@@ -17,18 +17,18 @@ pub fn is_there() -> bool {
     let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(!is_ci, "CI=true needs {missing} (Debian: prometheus, prometheus-alertmanager)");
     let test = std::thread::current().name().unwrap_or("?").to_owned();
-    // Past the capture of the test runner: a skipped test must be seen.
+    // Printed past the capture of the test runner: a skipped test must be visible.
     let skipped = format!("\n*** SKIPPED {test}: it needs {missing} (Debian: prometheus, prometheus-alertmanager)");
     let _ = writeln!(std::io::stderr(), "{skipped}");
     false
 }
 
-/// What a command in deploy/prometheus prints, which must find nothing wrong.
+/// Output of a command in deploy/prometheus, which must succeed.
 fn run(program: &str, arguments: &[&str]) -> String {
     let out = Command::new(program).args(arguments).current_dir(path("deploy/prometheus")).output().unwrap();
-    let told = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{program} {arguments:?}: {told}");
-    told
+    let output = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{program} {arguments:?}: {output}");
+    output
 }
 
 /// Names of the YAML files in a folder of deploy/prometheus.
@@ -75,7 +75,7 @@ pub fn check_metrics(metrics: &str) {
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
     let out = child.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
-    println!("promtool check metrics: {} {told}", out.status);
-    assert!(out.status.success() && told.is_empty(), "{told}");
+    let output = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    println!("promtool check metrics: {} {output}", out.status);
+    assert!(out.status.success() && output.is_empty(), "{output}");
 }

@@ -1,26 +1,18 @@
-//! What is no migration raises no alert of marketers: a seed, what an outage left behind, a restart, a takeover, new rules.
+//! What is not a migration raises no alert of marketers: a seed, an outage, a restart, a takeover, new
+//! rules.
 
 use super::migration::{loyal_until, now};
 use super::promtool;
 use super::service::{Service, addresses};
 use super::watch::Watch;
 use crate::support;
+use crate::support::rules::loyalty;
 
 const DAY: i64 = 86_400_000;
 const PARTITIONS: i32 = 2;
 
 fn rules(recency_days: u32) -> String {
-    format!(
-        r#"
-[segmentation.lifecycle]
-ladder = ["others", "at_risk", "loyal"]
-segments = [
-  {{ name = "loyal", when = "orders >= 3 AND recency_days <= {recency_days}" }},
-  {{ name = "at_risk", when = "orders >= 3" }},
-  {{ name = "others" }},
-]
-"#
-    )
+    loyalty(&format!("orders >= 3 AND recency_days <= {recency_days}"), "orders >= 3")
 }
 
 /// Three orders each of 300 customers, as a file: half of them loyal at the end, half at_risk.
@@ -56,7 +48,7 @@ fn what_is_no_migration_raises_no_alert() {
     let first = service.start("quiet-0", &addresses[0]);
     watch.wait_for(r#"sum(shoal_members{segmentation="lifecycle",segment="loyal"})"#, 150.0);
 
-    // What should have been told of ten minutes ago, as after an outage.
+    // Changes that were due ten minutes ago, as after an outage.
     loyal_until(broker, "quiet-events", 0..150, now() - 600_000);
     watch.wait_for(r#"sum(shoal_changes_total{from="loyal",to="at_risk",cause="time",fresh="false"})"#, 150.0);
 
@@ -77,7 +69,7 @@ fn what_is_no_migration_raises_no_alert() {
     watch.wait_for(r#"sum(sum_over_time(shoal:changes:new{from="loyal",to="at_risk",cause="rules"}[10m]))"#, 150.0);
     watch.wait_for(r#"sum(shoal_members{segmentation="lifecycle",segment="at_risk"})"#, 450.0);
 
-    // All of it would have been enough, and all is live again: the alerts have looked since.
+    // Each of these would have exceeded the bound, and all shards run again: the alerts have been evaluated since.
     watch.wait_for("min_over_time(shoal:shards:all_live[3s])", 1.0);
     let alerts = watch.query(r#"max_over_time(ALERTS{audience="marketers"}[10m])"#).unwrap();
     assert!(alerts.is_empty(), "{alerts:?}");

@@ -45,7 +45,7 @@ impl<'a> Service<'a> {
         self
     }
 
-    /// Alerts of the rules go there too.
+    /// Sends alerts of the rules to this webhook, too.
     pub fn with_webhook(self, webhook: &Webhook) -> Self {
         let secret = self.folder.join("secret");
         std::fs::write(&secret, "a secret of the tests").unwrap();
@@ -89,7 +89,7 @@ impl<'a> Service<'a> {
             let has_ended = process.child.try_wait().unwrap().is_some();
             (answers || has_ended).then_some(answers)
         });
-        assert!(started == Some(true), "no answer at {address}: {}", process.says());
+        assert!(started == Some(true), "no answer at {address}: {}", process.log());
         process
     }
 
@@ -107,7 +107,7 @@ impl Process {
         http::get(&self.address, "/metrics").unwrap()
     }
 
-    pub fn says(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
@@ -117,16 +117,16 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// Waits until it dies by itself.
+    /// Waits until it ends by itself.
     pub fn dies(mut self) {
         let died = within(PATIENCE, || self.child.try_wait().unwrap());
-        died.unwrap_or_else(|| panic!("it lives: {}", self.says()));
+        died.unwrap_or_else(|| panic!("it lives: {}", self.log()));
     }
 
-    /// SIGTERM, and until it has ended well.
+    /// SIGTERM; waits until it has ended successfully.
     pub fn stop(mut self) {
         assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
-        assert!(self.child.wait().unwrap().success(), "{}", self.says());
+        assert!(self.child.wait().unwrap().success(), "{}", self.log());
     }
 }
 
@@ -137,7 +137,7 @@ impl Drop for Process {
     }
 }
 
-/// Keys of the topics that a service makes, each with a name of its own so that services do not share them.
+/// Keys of the topics that a service creates; each gets a name of its own, so that services do not share them.
 fn own_topics() -> Vec<String> {
     let settings: toml::Table = text("config/shoal.toml").parse().expect("TOML");
     let topics = settings["kafka"]["topics"].as_table().expect("topics");

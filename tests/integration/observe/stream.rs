@@ -1,5 +1,7 @@
-//! A small, lively shop: events of all types as they happen, some late, twice, of no use, or of customers who leave.
+//! A small, lively shop: events of all types as they happen, some of them late, duplicate or invalid, some erasing
+//! customers.
 
+use crate::support::rules::lifecycle;
 use crate::support::wait::wait_until_moment;
 use crate::support::{Broker, Produced, send};
 use rdkafka::producer::{DefaultProducerContext, Producer, ThreadedProducer};
@@ -10,24 +12,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const CUSTOMERS: u64 = 150;
-/// Between two events.
+/// Pause between two events.
 const PACE: Duration = Duration::from_millis(12);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Rules by which all that takes months elsewhere takes seconds.
-pub const RULES: &str = r#"
+const MORE_RULES: &str = r#"
 [currency]
 base = "EUR"
 rates = { GBP = "1.17" }
-[segmentation.lifecycle]
-ladder = ["dormant", "at_risk", "prospect", "new", "active"]
-segments = [
-  { name = "prospect", when = "orders = 0" },
-  { name = "new", when = "orders = 1 AND recency_days <= 0.00006" },
-  { name = "active", when = "recency_days <= 0.00012" },
-  { name = "at_risk", when = "recency_days <= 0.00025" },
-  { name = "dormant" },
-]
 [segmentation.value]
 ladder = ["low", "high"]
 segments = [{ name = "high", when = "revenue >= 200" }, { name = "low" }]
@@ -48,8 +40,13 @@ pub struct Stream {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Rules by which what takes months elsewhere takes seconds.
+pub fn rules() -> String {
+    lifecycle(["0.00006", "0.00012", "0.00025"]) + MORE_RULES
+}
+
 impl Stream {
-    /// The last topic is the silent one: it gets one record only.
+    /// The last topic is silent: it gets one record only.
     pub fn start(broker: &Broker, topics: [String; 2]) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let ends = is_over.clone();
@@ -60,7 +57,7 @@ impl Stream {
             produce(&producer, &topics[1], "c-0", &event(&mut random, n, "c-0"));
             while !ends.load(Ordering::Relaxed) {
                 n += 1;
-                // Now and then somebody new whose event was long on its way.
+                // Now and then a new customer whose event is late.
                 let customer = match random.below(60) {
                     0 => format!("late-{n}"),
                     _ => format!("c-{}", random.below(CUSTOMERS).min(random.below(CUSTOMERS))),
@@ -91,7 +88,7 @@ fn produce(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, cus
     send(producer, topic, record);
 }
 
-/// The n-th event, mostly of now.
+/// The n-th event, mostly with the current time.
 fn event(random: &mut Random, n: u64, customer: &str) -> String {
     let now = jiff::Timestamp::now().as_millisecond();
     let time = match random.below(25) {

@@ -1,7 +1,7 @@
 //! A real Prometheus with the rules of deploy/prometheus, and a real Alertmanager with its webhook behind it.
 //!
-//! Everything happens once a second instead of four times a minute: intervals in the files are replaced by one second,
-//! and so is how long an alert must last. Its windows stay.
+//! Intervals in the files are replaced by one second, and so are the durations for which alerts must hold; windows stay
+//! as they are.
 
 use super::service::addresses;
 use super::text;
@@ -13,13 +13,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Alerts of the rules are decided once a minute.
+/// Alerts of the rules are evaluated once a minute.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs a program until the input ends: however this process ends, so does the program.
+/// Runs a program until the input ends, which it does however this process ends.
 const GUARD: &str = r#""$@" < /dev/null & cat > /dev/null; kill -9 $!; wait"#;
 
-/// The programs that watch a service. They end when it is dropped.
+/// The programs that watch a service. They end when this is dropped.
 pub struct Watch {
     guards: Vec<Child>,
     pub prometheus: String,
@@ -72,14 +72,14 @@ impl Watch {
         watch
     }
 
-    /// What an expression gives now.
+    /// Current value of an expression.
     pub fn query(&self, expression: &str) -> Result<Vec<Series>, String> {
         let path = format!("/api/v1/query?query={}", http::encoded(expression));
         let answer = http::json(&self.prometheus, &path)?;
         Ok(series(&answer, |series| vec![&series["value"]]))
     }
 
-    /// What it gave, second by second, in the last so many seconds.
+    /// Its values, second by second, in the last `seconds`.
     pub fn range(&self, expression: &str, seconds: u32) -> Result<Vec<Series>, String> {
         let now = jiff::Timestamp::now().as_second();
         let (query, start) = (http::encoded(expression), now - i64::from(seconds));
@@ -96,7 +96,7 @@ impl Watch {
         }
     }
 
-    /// Waits until an expression has this one value, for two minutes at most.
+    /// Waits until an expression has this value, for two minutes at most.
     pub fn wait_for(&self, expression: &str, expected: f64) {
         until(&format!("{expression} is {expected}"), || {
             let found = self.value(expression);
@@ -131,7 +131,7 @@ impl Drop for Watch {
     }
 }
 
-/// Looks again and again until it is so, for two minutes at most.
+/// Tries until it succeeds, for two minutes at most.
 pub fn until(what: &str, look: impl FnMut() -> Result<(), String>) {
     wait_for_ok(what, PATIENCE, look);
 }
@@ -166,7 +166,7 @@ fn write_files(folder: &Path, targets: &[String], alertmanager: &str, receiver: 
     std::fs::write(folder.join("alertmanager.yml"), alertmanager).unwrap();
 }
 
-/// Rules that are evaluated each second and need not hold on.
+/// Rules that are evaluated each second and fire at once.
 fn hurried(rules: &str) -> String {
     let hurry = |line: &str| match line.split_once(": ") {
         Some((key, _)) if ["for", "interval"].contains(&key.trim()) => format!("{key}: 1s\n"),

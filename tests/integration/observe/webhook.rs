@@ -1,11 +1,11 @@
-//! What Alertmanager and Shoal send their notifications to: it takes each, and keeps it.
+//! The receiver of notifications of Alertmanager and Shoal: it accepts and keeps each of them.
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// Notifications so far, each with the path it came on. The thread behind it ends with the process.
+/// Notifications so far, each with its path. The thread behind it ends with the process.
 #[derive(Clone)]
 pub struct Webhook {
     received: Arc<Mutex<Vec<(String, Value)>>>,
@@ -28,30 +28,30 @@ impl Webhook {
         webhook
     }
 
-    /// What came on a path, in order.
+    /// Notifications to a path, in order.
     pub fn bodies(&self, path: &str) -> Vec<Value> {
         let received = self.received.lock().expect("no receiver panics");
         received.iter().filter(|(on, _)| on == path).map(|(_, body)| body.clone()).collect()
     }
 
-    /// Alerts of all notifications of Alertmanager that came on a path, in order.
+    /// Alerts of all notifications of Alertmanager to a path, in order.
     pub fn alerts(&self, path: &str) -> Vec<Value> {
         let alerts = |body: Value| body["alerts"].as_array().cloned().unwrap_or_default();
         self.bodies(path).into_iter().flat_map(alerts).collect()
     }
 }
 
-/// Takes one request and says that it was well.
+/// Reads one request and answers 200.
 fn receive(stream: TcpStream) -> Result<(String, Value), String> {
-    let words = |error: std::io::Error| error.to_string();
+    let context = |error: std::io::Error| error.to_string();
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
-    reader.read_line(&mut line).map_err(words)?;
+    reader.read_line(&mut line).map_err(context)?;
     let path = line.split(' ').nth(1).ok_or("no path")?.to_owned();
     let mut length = 0;
     loop {
         line.clear();
-        reader.read_line(&mut line).map_err(words)?;
+        reader.read_line(&mut line).map_err(context)?;
         if line.trim().is_empty() {
             break;
         }
@@ -60,8 +60,8 @@ fn receive(stream: TcpStream) -> Result<(String, Value), String> {
         }
     }
     let mut body = vec![0; length];
-    reader.read_exact(&mut body).map_err(words)?;
+    reader.read_exact(&mut body).map_err(context)?;
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-    reader.get_mut().write_all(answer).map_err(words)?;
+    reader.get_mut().write_all(answer).map_err(context)?;
     Ok((path, serde_json::from_slice(&body).map_err(|error| error.to_string())?))
 }

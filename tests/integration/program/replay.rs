@@ -137,15 +137,15 @@ fn lines_that_cannot_be_used_are_told_and_change_nothing() {
     let rejected = folder.path().join("rejected.jsonl");
     let out = replay(&["--rejected", rejected.to_str().unwrap(), "-"], dirty.as_bytes());
     assert_eq!(by_customer(&out.stdout), by_customer(&replay(&["-"], clean.as_bytes()).stdout));
-    let told: Vec<Value> =
+    let output: Vec<Value> =
         lines(&std::fs::read(&rejected).unwrap()).into_iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(told.len(), bad.len() + 1);
-    for ((told, (line, reason)), number) in told.iter().zip(bad).zip(2..) {
-        assert_eq!((told["line"].as_u64(), told["reason"].as_str()), (Some(number), Some(reason)), "{told}");
-        assert_eq!((told["file"].as_str(), told["value"].as_str()), (Some("stdin"), Some(line)));
-        assert!(!told["error"].as_str().unwrap().is_empty());
+    assert_eq!(output.len(), bad.len() + 1);
+    for ((output, (line, reason)), number) in output.iter().zip(bad).zip(2..) {
+        assert_eq!((output["line"].as_u64(), output["reason"].as_str()), (Some(number), Some(reason)), "{output}");
+        assert_eq!((output["file"].as_str(), output["value"].as_str()), (Some("stdin"), Some(line)));
+        assert!(!output["error"].as_str().unwrap().is_empty());
     }
-    let last = &told[bad.len()];
+    let last = &output[bad.len()];
     assert_eq!((last["reason"].as_str(), last["value"].as_str().unwrap().len()), (Some("too_large"), 1_024));
     let summary = String::from_utf8(out.stderr).unwrap();
     assert!(summary.contains("accepted 2, 0 of them late"), "{summary}");
@@ -195,14 +195,14 @@ fn publishing_begins_where_it_is_asked_to() {
         customers.into_iter().map(|(id, changes)| (id, changes.into_iter().map(without_number).collect())).collect()
     };
     assert!(without_numbers(nothing) == expected, "the changes from then on are those of the whole year");
-    let mut told = 0;
+    let mut output = 0;
     everybody.retain(|_, changes| {
         let all = changes.len();
         changes.retain(|change| change["cause"] != "bootstrap");
-        told += all - changes.len();
+        output += all - changes.len();
         !changes.is_empty()
     });
-    assert!(told > 1_000, "{told} values of 1,103 customers");
+    assert!(output > 1_000, "{output} values of 1,103 customers");
     assert!(without_numbers(everybody) == expected);
 }
 

@@ -1,7 +1,7 @@
 //! `shoal seed` and `shoal snapshot` with the real program, without a broker: whole or nothing, the same for the same
 //! files, and what is exported is what a replay says.
 
-use crate::support::program::{events, lines, shoal, shoal_with, words};
+use crate::support::program::{events, lines, shoal, shoal_with, text};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,33 +9,33 @@ use std::path::Path;
 const UNTIL: &str = "2011-11-09T00:00:00Z";
 const RULES: &str = "config/demo/rules.toml";
 
-/// Seeds the year of the demo's orders into `place`, in a folder that holds them.
-fn seed(folder: &Path, place: &str, more: &[&str]) -> (i32, String) {
-    seed_with(folder, place, more, &[])
+/// Seeds the year of the demo's orders into `location`, in a folder that holds them.
+fn seed(folder: &Path, location: &str, more: &[&str]) -> (i32, String) {
+    seed_with(folder, location, more, &[])
 }
 
-fn seed_with(folder: &Path, place: &str, more: &[&str], environment: &[(&str, &str)]) -> (i32, String) {
+fn seed_with(folder: &Path, location: &str, more: &[&str], environment: &[(&str, &str)]) -> (i32, String) {
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join(RULES);
     let rules = rules.to_str().unwrap();
-    let arguments = ["seed", "--rules", rules, "--partitions", "4", "--until", UNTIL, "--snapshot", place];
+    let arguments = ["seed", "--rules", rules, "--partitions", "4", "--until", UNTIL, "--snapshot", location];
     let out = shoal_with(folder, &[&arguments[..], more].concat(), environment);
-    (out.status.code().unwrap_or(-1), words(&out.stderr))
+    (out.status.code().unwrap_or(-1), text(&out.stderr))
 }
 
-fn listed(folder: &Path, place: &str) -> Vec<Value> {
-    let out = shoal(folder, &["snapshot", "list", "--snapshot", place, "--json"]);
-    assert!(out.status.success(), "{}", words(&out.stderr));
+fn listed(folder: &Path, location: &str) -> Vec<Value> {
+    let out = shoal(folder, &["snapshot", "list", "--snapshot", location, "--json"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
     lines(&out.stdout).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn verified(folder: &Path, place: &str, more: &[&str]) -> (i32, String) {
-    let out = shoal(folder, &[&["snapshot", "verify", "--snapshot", place], more].concat());
-    (out.status.code().unwrap_or(-1), words(&out.stdout) + &words(&out.stderr))
+fn verified(folder: &Path, location: &str, more: &[&str]) -> (i32, String) {
+    let out = shoal(folder, &[&["snapshot", "verify", "--snapshot", location], more].concat());
+    (out.status.code().unwrap_or(-1), text(&out.stdout) + &text(&out.stderr))
 }
 
 /// The note that says what the seed is; without it there is none.
-fn note(folder: &Path, place: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(folder.join(place).join("shard-00000/note-seed.json")).unwrap()).unwrap()
+fn note(folder: &Path, location: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join(location).join("shard-00000/note-seed.json")).unwrap()).unwrap()
 }
 
 #[test]
@@ -46,8 +46,8 @@ fn a_seed_is_a_snapshot_of_every_shard() {
     let late = lines(&all).filter(|line| line.contains("\"time\":\"2011-11-") || line.contains("\"time\":\"2011-12-"));
     let left_out = late.filter(|line| line.split("\"time\":\"").nth(1).unwrap() >= UNTIL).count();
     std::fs::write(folder.join("events.jsonl"), [&all[..], b"junk\n"].concat()).unwrap();
-    let (status, told) = seed(folder, "snapshots", &["--rejected", "bad.jsonl", "events.jsonl"]);
-    assert_eq!(status, 0, "{told}");
+    let (status, output) = seed(folder, "snapshots", &["--rejected", "bad.jsonl", "events.jsonl"]);
+    assert_eq!(status, 0, "{output}");
     for expected in [
         "rejected 1: decode 1",
         &format!("left out {left_out}: at --until or later"),
@@ -55,7 +55,7 @@ fn a_seed_is_a_snapshot_of_every_shard() {
         "stored 4 shards",
         "lifecycle:",
     ] {
-        assert!(told.contains(expected), "{expected:?} is not in {told}");
+        assert!(output.contains(expected), "{expected:?} is not in {output}");
     }
     assert!(std::fs::read_to_string(folder.join("bad.jsonl")).unwrap().contains("\"value\":\"junk\""));
 
@@ -66,17 +66,17 @@ fn a_seed_is_a_snapshot_of_every_shard() {
         assert_eq!(entry["watermark"], "2011-11-08T23:59:59.999Z");
         assert_eq!(entry["groups"][0]["rows"], entry["customers"]);
     }
-    let table = words(&shoal(folder, &["snapshot", "list", "--snapshot", "snapshots"]).stdout);
+    let table = text(&shoal(folder, &["snapshot", "list", "--snapshot", "snapshots"]).stdout);
     assert!(table.lines().count() == 5 && table.contains("2011-11-08T23:59:59.999Z"), "{table}");
-    let (status, told) = verified(folder, "snapshots", &[]);
-    assert!(status == 0 && told.contains("4 snapshots are well"), "{told}");
-    let (status, told) = verified(folder, "snapshots", &["--partitioner", "crc32"]);
-    assert!(status == 1 && told.contains("who belongs to shard") && told.contains("4 of 4 snapshots"), "{told}");
+    let (status, output) = verified(folder, "snapshots", &[]);
+    assert!(status == 0 && output.contains("4 snapshots are well"), "{output}");
+    let (status, output) = verified(folder, "snapshots", &["--partitioner", "crc32"]);
+    assert!(status == 1 && output.contains("who belongs to shard") && output.contains("4 of 4 snapshots"), "{output}");
 
-    let (status, told) = seed(folder, "snapshots", &["events.jsonl"]);
-    assert!(status == 1 && told.contains("there is a whole seed already"), "{told}");
-    let (status, told) = seed(folder, "more", &["--partitioner", "crc32", "--bootstrap", "none", "events.jsonl"]);
-    assert_eq!(status, 0, "{told}");
+    let (status, output) = seed(folder, "snapshots", &["events.jsonl"]);
+    assert!(status == 1 && output.contains("there is a whole seed already"), "{output}");
+    let (status, output) = seed(folder, "more", &["--partitioner", "crc32", "--bootstrap", "none", "events.jsonl"]);
+    assert_eq!(status, 0, "{output}");
     assert_eq!(verified(folder, "more", &["--partitioner", "crc32"]).0, 0);
     assert_ne!(note(folder, "more"), note(folder, "snapshots"));
 }
@@ -90,12 +90,12 @@ fn the_same_files_give_the_same_state_whatever_happened_before() {
     let expected = note(folder, "whole");
     assert_eq!(expected["is_whole"], true);
     for crash in ["seed/part", "seed/part@4", "snapshot/before-manifest@2", "seed/before-manifest"] {
-        let (status, told) = seed_with(folder, "parts", &["events.jsonl"], &[("SHOAL_CRASH_AT", crash)]);
-        assert_eq!(status, -1, "{crash}: {told}");
+        let (status, output) = seed_with(folder, "parts", &["events.jsonl"], &[("SHOAL_CRASH_AT", crash)]);
+        assert_eq!(status, -1, "{crash}: {output}");
         assert_eq!(note(folder, "parts")["is_whole"], false, "{crash}");
     }
-    let (status, told) = seed(folder, "parts", &["events.jsonl"]);
-    assert!(status == 0 && told.contains("of an interrupted seed removed first"), "{told}");
+    let (status, output) = seed(folder, "parts", &["events.jsonl"]);
+    assert!(status == 0 && output.contains("of an interrupted seed removed first"), "{output}");
     assert_eq!(note(folder, "parts"), expected);
     assert_eq!(verified(folder, "parts", &[]).0, 0);
     let (status, _) = seed_with(folder, "late", &["events.jsonl"], &[("SHOAL_CRASH_AT", "seed/after-manifest")]);
@@ -114,9 +114,9 @@ fn damage_is_found() {
         let mut bad = good.clone();
         bad[good.len() / 2] ^= 1;
         std::fs::write(&entry, &bad).unwrap();
-        let (status, told) = verified(folder, "snapshots", &[]);
-        assert!(status == 1 && told.contains("shard 2, transaction 0"), "{}: {told}", entry.display());
-        assert!(told.contains("1 of 4 snapshots are damaged"), "{told}");
+        let (status, output) = verified(folder, "snapshots", &[]);
+        assert!(status == 1 && output.contains("shard 2, transaction 0"), "{}: {output}", entry.display());
+        assert!(output.contains("1 of 4 snapshots are damaged"), "{output}");
         std::fs::write(&entry, &good).unwrap();
     }
     assert_eq!(verified(folder, "snapshots", &[]).0, 0);
@@ -130,17 +130,17 @@ fn what_is_typed_wrongly() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     std::fs::write(folder.join("events.jsonl"), "").unwrap();
-    let (status, told) = seed(folder, "snapshots", &["--publish-from", "2011-11-01T00:00:00Z", "events.jsonl"]);
-    assert!(status == 1 && told.contains("--publish-from: expected --until or later"), "{told}");
+    let (status, output) = seed(folder, "snapshots", &["--publish-from", "2011-11-01T00:00:00Z", "events.jsonl"]);
+    assert!(status == 1 && output.contains("--publish-from: expected --until or later"), "{output}");
     let arguments =
         ["seed", "--rules", "r", "--partitions", "1", "--until", "2090-01-01T00:00:00Z", "--snapshot", "s", "f"];
     let out = shoal(folder, &arguments);
-    assert!(words(&out.stderr).contains("--until: expected a moment that has passed"), "{}", words(&out.stderr));
+    assert!(text(&out.stderr).contains("--until: expected a moment that has passed"), "{}", text(&out.stderr));
     let out = shoal(folder, &["snapshot", "list", "--snapshot", "nowhere"]);
-    assert!(out.status.code() == Some(1) && words(&out.stderr).contains("found no folder nowhere"));
+    assert!(out.status.code() == Some(1) && text(&out.stderr).contains("found no folder nowhere"));
     assert!(!folder.join("nowhere").exists());
-    let (status, told) = seed(folder, "gs://bucket", &["events.jsonl"]);
-    assert!(status == 1 && told.contains("--snapshot: expected a folder"), "{told}");
+    let (status, output) = seed(folder, "gs://bucket", &["events.jsonl"]);
+    assert!(status == 1 && output.contains("--snapshot: expected a folder"), "{output}");
 }
 
 /// Of every customer its values, as (segmentation, value, since).
@@ -179,7 +179,7 @@ fn what_is_exported_is_what_a_replay_says() {
         let at = if until.starts_with("2011") { vec![] } else { vec!["--at", until] };
         let out =
             shoal(folder, &[&["snapshot", "export", "--snapshot", "snapshots", "--out", "tables"][..], &at].concat());
-        assert!(out.status.success(), "{}", words(&out.stderr));
+        assert!(out.status.success(), "{}", text(&out.stderr));
         let rules = rules.to_str().unwrap();
         let arguments = ["replay", "--rules", rules, "--until", until, "--membership", "members.jsonl", "early.jsonl"];
         assert!(shoal(folder, &arguments).status.success());
@@ -210,9 +210,9 @@ fn what_is_exported_is_what_a_replay_says() {
         folder,
         &["snapshot", "export", "--snapshot", "snapshots", "--out", "tables", "--at", "2011-01-01T00:00:00Z"],
     );
-    assert!(words(&out.stderr).contains("--at: expected no moment before"), "{}", words(&out.stderr));
+    assert!(text(&out.stderr).contains("--at: expected no moment before"), "{}", text(&out.stderr));
     std::fs::write(folder.join("other.toml"), "[audience.buyer]\nwhen = \"orders > 0\"\n").unwrap();
     let arguments = ["snapshot", "export", "--snapshot", "snapshots", "--out", "tables", "--rules", "other.toml"];
-    let told = words(&shoal(folder, &arguments).stderr);
-    assert!(told.contains("--rules: expected the file of version"), "{told}");
+    let output = text(&shoal(folder, &arguments).stderr);
+    assert!(output.contains("--rules: expected the file of version"), "{output}");
 }

@@ -1,10 +1,10 @@
 //! The SQL of docs/sql.md, run by DuckDB as it stands on the page, computes what Shoal exports.
 //!
-//! The events are generated: in order of time but for late ones, with refunds before and after their orders, cancelled and
-//! repeated orders, repeated events, several currencies, and hours with many events.
+//! The events are generated: in order of time but for late ones, with refunds before and after their orders, cancelled
+//! and repeated orders, repeated events, several currencies, and hours with many events.
 
 use crate::support;
-use crate::support::program::{shoal, words};
+use crate::support::program::{shoal, text};
 use shoal::random::Random;
 use std::fmt::Write;
 use std::path::Path;
@@ -132,22 +132,25 @@ fn the_page_computes_what_is_exported() {
     let run = |arguments: &str| {
         let arguments: Vec<&str> = arguments.split(' ').collect();
         let out = shoal(folder, &arguments);
-        assert!(out.status.success(), "{}", words(&out.stderr));
-        words(&out.stderr)
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        text(&out.stderr)
     };
-    let told = run("seed --rules rules.toml --partitions 3 --until 2026-01-01T00:00:00Z --snapshot s events.jsonl");
-    assert!(told.contains("duplicate ") && told.contains("duplicate_order ") && told.contains("rejected "), "{told}");
+    let output = run("seed --rules rules.toml --partitions 3 --until 2026-01-01T00:00:00Z --snapshot s events.jsonl");
+    assert!(
+        output.contains("duplicate ") && output.contains("duplicate_order ") && output.contains("rejected "),
+        "{output}"
+    );
     run("snapshot export --snapshot s --at 2026-01-01T00:00:00Z --out tables");
 
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sql.md")).unwrap();
     let compute = |page: &str| {
         std::fs::write(folder.join("page.md"), page).unwrap();
         let out = Command::new(&python).current_dir(folder).args(["runner.py", "page.md"]).output().unwrap();
-        (out.status.success(), words(&out.stdout) + &words(&out.stderr))
+        (out.status.success(), text(&out.stdout) + &text(&out.stderr))
     };
-    let (is_same, told) = compute(&page);
-    assert!(is_same, "{told}");
-    println!("{told}");
+    let (is_same, output) = compute(&page);
+    assert!(is_same, "{output}");
+    println!("{output}");
     for (right, wrong) in [
         ("is_within(newest, 7)", "is_within(newest, 6)"),
         ("latest + 30 * 60000", "latest + 29 * 60000"),
@@ -158,15 +161,15 @@ fn the_page_computes_what_is_exported() {
     ] {
         let sabotaged = page.replace(right, wrong);
         assert_ne!(sabotaged, page, "{right}");
-        let (is_same, told) = compute(&sabotaged);
-        assert!(!is_same && told.contains("differs:"), "{wrong} is not noticed: {told}");
+        let (is_same, output) = compute(&sabotaged);
+        assert!(!is_same && output.contains("differs:"), "{wrong} is not noticed: {output}");
     }
     let numbers = |of: &str| -> Vec<f64> {
-        let line = told.lines().find_map(|line| line.strip_prefix(of)).expect("it is told");
+        let line = output.lines().find_map(|line| line.strip_prefix(of)).expect("it is told");
         line.split_whitespace().map(|number| number.parse().unwrap()).collect()
     };
     assert_eq!(numbers("compared"), [3.0]);
-    assert!(numbers("features").iter().all(|number| *number >= 20.0), "{told}");
-    assert_eq!(numbers("segments")[0], 5.0, "{told}");
-    assert!(numbers("segments")[1] >= 5.0, "{told}");
+    assert!(numbers("features").iter().all(|number| *number >= 20.0), "{output}");
+    assert_eq!(numbers("segments")[0], 5.0, "{output}");
+    assert!(numbers("segments")[1] >= 5.0, "{output}");
 }

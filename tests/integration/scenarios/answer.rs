@@ -155,8 +155,9 @@ impl ChangeWriter<'_> {
             text("cause")
         );
         if let Some(trigger) = change["trigger"].as_object() {
-            let place = (trigger["partition"].as_u64().expect("number"), trigger["offset"].as_i64().expect("number"));
-            write!(block, " #{}", (self.number)(place.0, place.1)).expect("memory");
+            let position =
+                (trigger["partition"].as_u64().expect("number"), trigger["offset"].as_i64().expect("number"));
+            write!(block, " #{}", (self.number)(position.0, position.1)).expect("memory");
         }
         if sequence == 1 && begun != at {
             write!(block, " life {begun}").expect("memory");

@@ -1,5 +1,5 @@
-//! A real broker as a world of scenarios. Its clock is the machine's, so rules are played with `clock = "events"`, and what
-//! ticks do elsewhere is done by events of customers of their own, whose changes are left out.
+//! A real broker as a world of scenarios. Its clock is the machine's, so rules are played with `clock = "events"`, and
+//! what ticks do elsewhere is done by events of customers of their own, whose changes are left out.
 
 use super::play::Way;
 use super::script::Record;

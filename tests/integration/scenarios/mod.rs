@@ -4,8 +4,8 @@
 //! several partitions, and with a crash and recovery after each of its steps. How to write one: CONTRIBUTING.md.
 //! `script` reads a file, `play` plays it on shards, `worker` through the real worker, on `memory` or a real `broker`;
 //! `outcome` is what was published, `answer` writes it in the format of the file.
-//! `SHOAL_REFRESH=1 cargo test --test integration scenarios::straight` rewrites the expected parts: read the difference before
-//! you commit it.
+//! `SHOAL_REFRESH=1 cargo test --test integration scenarios::straight` rewrites the expected parts: read the difference
+//! before you commit it.
 
 mod answer;
 mod broker;
@@ -163,13 +163,13 @@ impl Answer {
             return Ok(());
         }
         let (expected, found) = (self.render(self), published.render(self));
-        let mut words = String::new();
+        let mut message = String::new();
         for line in expected.lines().filter(|line| !found.lines().any(|other| other == *line)) {
-            words.push_str(&format!("- {line}\n"));
+            message.push_str(&format!("- {line}\n"));
         }
         for line in found.lines().filter(|line| !expected.lines().any(|other| other == *line)) {
-            words.push_str(&format!("+ {line}\n"));
+            message.push_str(&format!("+ {line}\n"));
         }
-        Err(format!("expected (-), published (+):\n{words}all that was published:\n{found}"))
+        Err(format!("expected (-), published (+):\n{message}all that was published:\n{found}"))
     }
 }

@@ -42,8 +42,8 @@ impl Outcome {
         }
     }
 
-    /// Puts all into the words of scenario files. `number` tells which record stood at an offset of a partition, `rules`
-    /// are those that were played.
+    /// Puts all into the words of scenario files. `number` tells which record stood at an offset of a partition,
+    /// `rules` are those that were played.
     pub fn answer(&self, scenario: &Scenario, rules: &[Arc<Rules>], number: &dyn Fn(u64, i64) -> usize) -> Answer {
         if scenario.publish_from.is_none() {
             check_membership(self);
@@ -58,7 +58,7 @@ impl Outcome {
             answer.changes.entry(customer).or_default().push(block);
         }
         let rejected = self.rejected.iter();
-        answer.rejected = rejected.map(|(place, offset, reason)| (number(*place, *offset), reason.clone())).collect();
+        answer.rejected = rejected.map(|(index, offset, reason)| (number(*index, *offset), reason.clone())).collect();
         let members = self.members.iter().map(|(key, value)| (key.clone(), member(value.as_ref(), times)));
         answer.membership = Some(members.collect());
         answer.counts = Some(self.named_counts());

@@ -1,5 +1,5 @@
-//! Plays a scenario on shards driven directly: in batches of any size, over any number of partitions, with deadlines and
-//! sweeps taken at once or item by item, and with a crash and recovery after any step.
+//! Plays a scenario on shards driven directly: in batches of any size, over any number of partitions, with deadlines
+//! and sweeps taken at once or item by item, and with a crash and recovery after any step.
 
 use super::answer::Answer;
 use super::outcome::Outcome;
@@ -66,16 +66,16 @@ pub fn play(scenario: &Scenario, way: Way) -> Result<Answer, String> {
     let now = scenario.now.unwrap_or(Millis::MIN);
     let mut player = Player { scenario, way, rules, shards, now, outcome: Outcome::default() };
     let mut number = 0;
-    for (place, step) in scenario.steps.iter().enumerate() {
+    for (index, step) in scenario.steps.iter().enumerate() {
         match step {
             Step::Record(record) => {
                 number += 1;
                 player.record(record, number);
             }
             Step::Tick(moment) => player.tick(*moment),
-            Step::Rules(place) => player.new_rules(*place),
+            Step::Rules(index) => player.new_rules(*index),
         }
-        if way.crash_after == Some(place + 1) {
+        if way.crash_after == Some(index + 1) {
             player.crash();
         }
     }
@@ -94,35 +94,35 @@ pub fn read_rules(scenario: &Scenario) -> Result<Vec<Arc<Rules>>, String> {
 impl Player<'_> {
     fn record(&mut self, record: &Record, number: usize) {
         let key = record.key.as_deref().unwrap_or_default();
-        let place = partition_of(Partitioner::Murmur2, key.as_bytes(), self.way.partitions) as usize;
+        let index = partition_of(Partitioner::Murmur2, key.as_bytes(), self.way.partitions) as usize;
         if self.scenario.now.is_none() {
             self.now = self.now.max(record.arrival);
         }
-        let driven = &mut self.shards[place];
+        let driven = &mut self.shards[index];
         driven.numbers.push(number);
         driven.waiting.push(record.clone());
         if driven.waiting.len() >= self.way.batch {
-            self.flush(place);
+            self.flush(index);
         }
     }
 
     fn tick(&mut self, moment: Millis) {
         self.now = self.now.max(moment);
         self.flush_all();
-        for place in 0..self.shards.len() {
-            self.give(place, Given::Tick(moment));
-            self.take_slices(place, self.way.at_once);
+        for index in 0..self.shards.len() {
+            self.give(index, Given::Tick(moment));
+            self.take_slices(index, self.way.at_once);
         }
     }
 
     fn new_rules(&mut self, rules: usize) {
         self.flush_all();
-        for place in 0..self.shards.len() {
-            while self.shards[place].shard.sweeping() {
-                self.give(place, Given::Sweep(1));
+        for index in 0..self.shards.len() {
+            while self.shards[index].shard.sweeping() {
+                self.give(index, Given::Sweep(1));
             }
-            self.give(place, Given::Rules(self.rules[rules].clone()));
-            self.take_slices(place, self.way.at_once);
+            self.give(index, Given::Rules(self.rules[rules].clone()));
+            self.take_slices(index, self.way.at_once);
         }
     }
 
@@ -134,7 +134,7 @@ impl Player<'_> {
             let grace = self.shards[0].shard.rules().meaning.grace;
             self.tick(until + grace);
         }
-        (0..self.shards.len()).for_each(|place| self.take_slices(place, true));
+        (0..self.shards.len()).for_each(|index| self.take_slices(index, true));
     }
 
     /// All state is lost and made again; what was published is not published again.
@@ -151,30 +151,30 @@ impl Player<'_> {
     }
 
     fn flush_all(&mut self) {
-        (0..self.shards.len()).for_each(|place| self.flush(place));
+        (0..self.shards.len()).for_each(|index| self.flush(index));
     }
 
-    fn flush(&mut self, place: usize) {
-        let driven = &mut self.shards[place];
+    fn flush(&mut self, index: usize) {
+        let driven = &mut self.shards[index];
         let records = std::mem::take(&mut driven.waiting);
         if records.is_empty() {
             return;
         }
         let first_offset = (driven.numbers.len() - records.len()) as i64;
         let now = self.now;
-        self.give(place, Given::Records { now, first_offset, records });
-        self.take_slices(place, self.way.at_once);
+        self.give(index, Given::Records { now, first_offset, records });
+        self.take_slices(index, self.way.at_once);
     }
 
     /// Takes what is due in slices: all of it, or one item of each kind.
-    fn take_slices(&mut self, place: usize, all: bool) {
+    fn take_slices(&mut self, index: usize, all: bool) {
         loop {
-            let (sweeping, due) = (self.shards[place].shard.sweeping(), self.shards[place].shard.has_due());
+            let (sweeping, due) = (self.shards[index].shard.sweeping(), self.shards[index].shard.has_due());
             if sweeping {
-                self.give(place, Given::Sweep(1));
+                self.give(index, Given::Sweep(1));
             }
             if due {
-                self.give(place, Given::Fire(1));
+                self.give(index, Given::Fire(1));
             }
             if !all || !(sweeping || due) {
                 return;
@@ -183,8 +183,8 @@ impl Player<'_> {
     }
 
     /// Gives a shard one input and takes what it publishes, as one transaction.
-    fn give(&mut self, place: usize, given: Given) {
-        let driven = &mut self.shards[place];
+    fn give(&mut self, index: usize, given: Given) {
+        let driven = &mut self.shards[index];
         driven.effects.clear();
         apply(&mut driven.shard, driven.partition, &given, &mut driven.effects, Some(&mut driven.outbox));
         driven.history.push(given);

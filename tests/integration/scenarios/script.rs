@@ -113,8 +113,8 @@ impl Scenario {
             let step = match line.split_once(' ') {
                 Some(("tick", moment)) => Step::Tick(self.times.parse(moment)?),
                 Some(("rules", name)) => {
-                    let place = self.rules.iter().position(|(known, _)| known == name);
-                    Step::Rules(place.ok_or_else(|| format!("`{line}`: no section `--- rules {name}`"))?)
+                    let index = self.rules.iter().position(|(known, _)| known == name);
+                    Step::Rules(index.ok_or_else(|| format!("`{line}`: no section `--- rules {name}`"))?)
                 }
                 Some(("raw", rest)) => Step::Record(self.raw(rest)?),
                 _ => Step::Record(self.event(line).map_err(|error| format!("`{line}`: {error}"))?),

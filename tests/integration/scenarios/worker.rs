@@ -1,5 +1,6 @@
-//! Plays a scenario through the real worker on a log: in memory or on a broker. A crash drops the worker with all its state;
-//! the next one recovers from the journal. New rules come as they do in life, with a worker that is started with them.
+//! Plays a scenario through the real worker on a log: in memory or on a broker. A crash drops the worker with all its
+//! state; the next one recovers from the journal. New rules come as they do in life, with a worker that is started with
+//! them.
 
 use super::answer::Answer;
 use super::outcome::Outcome;
@@ -59,7 +60,7 @@ pub fn play_in<W: World>(scenario: &Scenario, way: Way, world: W) -> Result<Answ
     let mut player = Player { scenario, way, world, rules, current_rules: 0, worker, numbers, waiting: 0, now };
     player.advance_clock(now, false);
     let mut number = 0;
-    for (place, step) in scenario.steps.iter().enumerate() {
+    for (index, step) in scenario.steps.iter().enumerate() {
         match step {
             Step::Record(record) => {
                 number += 1;
@@ -73,7 +74,7 @@ pub fn play_in<W: World>(scenario: &Scenario, way: Way, world: W) -> Result<Answ
                 player.run();
             }
         }
-        if way.crash_after == Some(place + 1) {
+        if way.crash_after == Some(index + 1) {
             // What was appended last is read by the next worker, or by this one without its transaction being closed.
             player.worker.turn().map_err(|failure| failure.to_string())?;
             player.restart();

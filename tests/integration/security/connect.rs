@@ -1,5 +1,5 @@
-//! Topics of every kind: what `shoal check --connect` says of them, and what `shoal run` refuses at its start for the same
-//! reasons, in the same words, with status 3.
+//! Topics of every kind: what `shoal check --connect` says of them, and what `shoal run` refuses at its start for the
+//! same reasons, in the same words, with status 3.
 
 use super::program::{Program, end, stop};
 use super::secure;
@@ -75,8 +75,8 @@ fn all_is_well(broker: &Broker, protocol: &str) {
     assert_eq!(status, 0, "{text}");
     let text = text.replace(&name, "well");
     assert_all_said(&text, &["ok       topic well.journal: 2 partitions, settings as needed", "ok       rights: all"]);
-    let told = stop(running);
-    assert_all_said(&told, &["WARN", "replication factor: below 3", "min.insync.replicas: below 2"]);
+    let output = stop(running);
+    assert_all_said(&output, &["WARN", "replication factor: below 3", "min.insync.replicas: below 2"]);
 }
 
 /// Name, partitions and settings.

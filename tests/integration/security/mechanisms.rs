@@ -1,5 +1,5 @@
-//! Each way to be let in, with the program as a person configures it: `check --connect` finds all well, and `run` processes
-//! events and publishes changes. Then what must not let anybody in.
+//! Each way to be let in, with the program as a person configures it: `check --connect` finds all well, and `run`
+//! processes events and publishes changes. Then what must not let anybody in.
 
 use super::program::{Program, end, stop};
 use super::{USER, secure};
@@ -116,7 +116,7 @@ fn a_token_is_renewed_before_it_expires() {
 /// A way not to be let in: the program, what must be said, and what must not.
 struct Refused {
     program: Program,
-    said: &'static str,
+    expected: &'static str,
     secret: String,
     /// The cause may pass, so that `run` tries for half a minute; only `check` is looked at.
     may_pass: bool,
@@ -129,17 +129,19 @@ fn refused(secure: &Secure) -> Vec<Refused> {
     let expired = token(USER.0, now() - 60);
     std::fs::write(secure.certificate("expired-token"), &expired).unwrap();
     std::fs::write(secure.certificate("no-token"), "no-token-77aa").unwrap();
-    let of = |kafka: &str, client: &[(&str, &str)], said, secret: &str| Refused {
+    let of = |kafka: &str, client: &[(&str, &str)], expected, secret: &str| Refused {
         program: Program::new("by-nobody", kafka, client),
-        said,
+        expected,
         secret: secret.to_owned(),
         may_pass: false,
     };
     let (by_sasl, by_mutual) = (brokers(secure, SASL), brokers(secure, MUTUAL));
     let by_token = |name: &str| with_token(secure, &secure.certificate(name));
     let bearer = sasl(&ca, "OAUTHBEARER", "", "");
-    let passing =
-        |kafka: &str, client: &[(&str, &str)], said| Refused { may_pass: true, ..of(kafka, client, said, wrong) };
+    let passing = |kafka: &str, client: &[(&str, &str)], expected| Refused {
+        may_pass: true,
+        ..of(kafka, client, expected, wrong)
+    };
     vec![
         of(
             &by_sasl,
@@ -208,8 +210,8 @@ fn what_keeps_shoal_out_is_said_without_secrets() {
         all.iter().filter(|refused| !refused.may_pass).map(|refused| (refused, refused.program.run())).collect();
     for (refused, child) in checks.into_iter().chain(runs) {
         let (status, text) = end(child);
-        assert_eq!(status, 3, "expected {:?}\n{text}", refused.said);
-        assert!(text.contains(refused.said), "expected {:?}\n{text}", refused.said);
+        assert_eq!(status, 3, "expected {:?}\n{text}", refused.expected);
+        assert!(text.contains(refused.expected), "expected {:?}\n{text}", refused.expected);
         assert!(!text.contains(&refused.secret), "a secret was written:\n{text}");
     }
     assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());

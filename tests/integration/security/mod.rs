@@ -1,5 +1,5 @@
-//! Shoal on a cluster with TLS, every SASL mechanism and access control lists: it works with what docs/security.md lists,
-//! and says the true cause of what does not, without a secret in a word of it. And `shoal check --connect`.
+//! Shoal on a cluster with TLS, every SASL mechanism and access control lists: it works with what docs/security.md
+//! lists, and says the true cause of what does not, without a secret in a word of it. And `shoal check --connect`.
 
 mod connect;
 mod mechanisms;

@@ -3,7 +3,7 @@
 use crate::support::wait::{wait_for_ok, wait_until};
 use crate::support::{Broker, Produced, Received, own_topics};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const RULES: &str = "[audience.buyer]\nwhen = \"orders > 0\"\n";

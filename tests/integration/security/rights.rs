@@ -1,5 +1,5 @@
-//! The least access control lists of docs/security.md: with exactly those `shoal run` works; with one of them fewer it fails
-//! and names the operation and the resource.
+//! The least access control lists of docs/security.md: with exactly those `shoal run` works; with one of them fewer it
+//! fails and names the operation and the resource.
 //!
 //! Each right has a user who has all but that one. So all lists are made at once, and nothing is waited for in between.
 
@@ -49,8 +49,8 @@ const TAKEN: [&str; 4] = ["taken-read", "taken-write", "taken-group", "taken-id"
 
 const PASSWORD: &str = "least-password-0d4a";
 
-fn user_without(place: usize) -> String {
-    format!("without-{place}")
+fn user_without(index: usize) -> String {
+    format!("without-{index}")
 }
 
 /// Users of SCRAM of all tests here.
@@ -99,8 +99,8 @@ fn shoal_works_with_the_least_rights_and_with_none_fewer() {
     let acls = least();
     assert_eq!(acls.len(), 32, "{acls:?}");
     let users: Vec<String> = (0..acls.len()).map(user_without).collect();
-    let others = |place: usize| acls.iter().enumerate().filter(move |(other, _)| *other != place).map(|(_, acl)| acl);
-    let lists = users.iter().enumerate().flat_map(|(place, user)| others(place).map(move |acl| (user.as_str(), acl)));
+    let others = |index: usize| acls.iter().enumerate().filter(move |(other, _)| *other != index).map(|(_, acl)| acl);
+    let lists = users.iter().enumerate().flat_map(|(index, user)| others(index).map(move |acl| (user.as_str(), acl)));
     allow(&secure.broker.address, lists.chain(acls.iter().map(|acl| ("least", acl))));
     let least = program(secure, "least");
     secure.broker.create_topic(&least.topic("events"), 2, &[("retention.ms", "-1")]);

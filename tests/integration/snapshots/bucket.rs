@@ -29,8 +29,8 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the server starts");
-        let said = BufReader::new(process.stderr.take().expect("its words"));
-        let mut lines = said.lines();
+        let output = BufReader::new(process.stderr.take().expect("its words"));
+        let mut lines = output.lines();
         let ready = lines
             .find(|line| line.as_ref().is_ok_and(|line| line.contains("Running on") || line.contains("Press CTRL")));
         assert!(ready.is_some(), "the server ended");
@@ -245,8 +245,8 @@ fn a_store_that_knows_no_conditional_puts_makes_no_manifest_and_says_so() {
     let store = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let settings = SnapshotSettings { url: "s3://shoal/prefix".into(), store, ..SnapshotSettings::default() };
     let blobs = ObjectBlobs::open(&settings).expect("nothing is asked yet");
-    let words = blobs.create("manifest", "a".into()).expect_err("it is not implemented");
-    assert!(words.contains("creating manifest") && words.contains("501"), "{words}");
+    let message = blobs.create("manifest", "a".into()).expect_err("it is not implemented");
+    assert!(message.contains("creating manifest") && message.contains("501"), "{message}");
     assert_eq!(blobs.get("manifest"), Ok(None));
 }
 
@@ -254,6 +254,6 @@ fn a_store_that_knows_no_conditional_puts_makes_no_manifest_and_says_so() {
 fn options_that_no_store_has_are_refused() {
     let mut settings = SnapshotSettings { url: "s3://b/p".to_owned(), ..SnapshotSettings::default() };
     settings.store.insert("aws_regoin".to_owned(), "x".to_owned());
-    let words = ObjectBlobs::open(&settings).err().expect("refused");
-    assert!(words.contains("`aws_regoin` is no option of an S3 store"), "{words}");
+    let message = ObjectBlobs::open(&settings).err().expect("refused");
+    assert!(message.contains("`aws_regoin` is no option of an S3 store"), "{message}");
 }

@@ -60,9 +60,9 @@ fn loaded_without(prepared: &Prepared, path: &str, with: Option<Bytes>) -> (u64,
     found
 }
 
-fn flipped(bytes: &Bytes, place: usize) -> Bytes {
+fn flipped(bytes: &Bytes, index: usize) -> Bytes {
     let mut bytes = bytes.to_vec();
-    bytes[place] ^= 1 << (place % 8);
+    bytes[index] ^= 1 << (index % 8);
     bytes.into()
 }
 
@@ -73,9 +73,9 @@ fn any_damage_to_the_newest_snapshot_leads_to_one_before() {
     for path in paths(&prepared.blobs, prepared.newest.0) {
         let bytes = prepared.blobs.get(&path).expect("an answer").expect("the file");
         for block in (0..bytes.len()).step_by(BLOCK) {
-            let place = block + (block / BLOCK * 977) % (bytes.len() - block).min(BLOCK);
-            let with = flipped(&bytes, place);
-            assert_eq!(loaded_without(&prepared, &path, Some(with)), prepared.older, "{path}, byte {place} flipped");
+            let index = block + (block / BLOCK * 977) % (bytes.len() - block).min(BLOCK);
+            let with = flipped(&bytes, index);
+            assert_eq!(loaded_without(&prepared, &path, Some(with)), prepared.older, "{path}, byte {index} flipped");
             flips += 1;
             let cut = bytes.slice(..block);
             assert_eq!(loaded_without(&prepared, &path, Some(cut)), prepared.older, "{path} cut at {block}");
@@ -107,10 +107,10 @@ fn every_byte_of_every_file_counts() {
     let blobs = MemoryBlobs::default();
     let manifest = reading::manifest(&prepared.blobs, SHARD, prepared.newest.0).expect("a manifest");
     let bytes = manifest.to_bytes();
-    for place in 0..bytes.len() {
-        let error = Manifest::from_bytes(&flipped(&bytes, place));
-        assert!(error.is_err(), "byte {place} of the manifest");
-        assert!(Manifest::from_bytes(&bytes[..place]).is_err(), "the manifest cut at {place}");
+    for index in 0..bytes.len() {
+        let error = Manifest::from_bytes(&flipped(&bytes, index));
+        assert!(error.is_err(), "byte {index} of the manifest");
+        assert!(Manifest::from_bytes(&bytes[..index]).is_err(), "the manifest cut at {index}");
     }
     for group in &manifest.groups {
         let kinds = [shoal::store::columns::Kind::Customers, shoal::store::columns::Kind::Ids];
@@ -119,10 +119,10 @@ fn every_byte_of_every_file_counts() {
         {
             let path = format!("{}/{}", names::folder(SHARD), file.name);
             let bytes = prepared.blobs.get(&path).expect("an answer").expect("the file");
-            for place in 0..bytes.len() {
-                blobs.put(&path, flipped(&bytes, place)).expect("memory");
+            for index in 0..bytes.len() {
+                blobs.put(&path, flipped(&bytes, index)).expect("memory");
                 let fault = reading::file(&blobs, SHARD, kind, file);
-                assert!(matches!(fault, Err(Fault::Damaged(_))), "byte {place} of {}", file.name);
+                assert!(matches!(fault, Err(Fault::Damaged(_))), "byte {index} of {}", file.name);
             }
         }
     }
@@ -134,8 +134,8 @@ fn a_manifest_of_another_format_or_shard_is_passed_over() {
     let path = format!("{}/{}", names::folder(SHARD), names::manifest(prepared.newest.0));
     let manifest = reading::manifest(&prepared.blobs, SHARD, prepared.newest.0).expect("a manifest");
     let newer = Manifest { format: 3, ..manifest.clone() }.to_bytes();
-    let words = Manifest::from_bytes(&newer).expect_err("another format");
-    assert_eq!(words, "it has format 3, this program reads 1 to 2");
+    let message = Manifest::from_bytes(&newer).expect_err("another format");
+    assert_eq!(message, "it has format 3, this program reads 1 to 2");
     assert_eq!(loaded_without(&prepared, &path, Some(newer)), prepared.older);
     let strange = Manifest { shard: SHARD + 1, ..manifest };
     assert_eq!(loaded_without(&prepared, &path, Some(strange.to_bytes())), prepared.older);

@@ -1,5 +1,5 @@
-//! Stores that are full, away, refuse, or answer wrongly: the snapshot fails with words and is counted, the shard goes on,
-//! and nothing that was left behind is ever taken for a snapshot.
+//! Stores that are full, away, refuse, or answer wrongly: the snapshot fails with words and is counted, the shard goes
+//! on, and nothing that was left behind is ever taken for a snapshot.
 
 use super::world::{SHARD, World, load};
 use bytes::Bytes;
@@ -62,8 +62,8 @@ impl Faulty {
 impl Blobs for Faulty {
     fn put(&self, path: &str, bytes: Bytes) -> Result<(), String> {
         let half = bytes.slice(..bytes.len() / 2);
-        self.ask(true).inspect_err(|words| {
-            if words.contains("space") {
+        self.ask(true).inspect_err(|message| {
+            if message.contains("space") {
                 self.blobs.put(path, half).expect("memory");
             }
         })?;
@@ -109,8 +109,8 @@ fn goes_wrong(wrong: Wrong, words_expected: &str) {
     for failures in 1..=2 {
         world.happen(40);
         let (_, outcome) = world.snapshot(&mut keeper, 1);
-        let words = outcome.result.expect_err("the store is wrong");
-        assert!(words.contains(words_expected), "{wrong:?}: {words}");
+        let message = outcome.result.expect_err("the store is wrong");
+        assert!(message.contains(words_expected), "{wrong:?}: {message}");
         assert_eq!(outcome.failures, failures);
         store.be(Wrong::Nothing);
         let loaded = load(&mut Keeper::new(store.clone(), 2, 0)).expect("the first one");
@@ -281,8 +281,8 @@ fn a_real_disk_that_is_full_or_read_only_fails_the_snapshot() {
     assert_eq!(filled.kind(), std::io::ErrorKind::StorageFull);
     world.happen(30);
     let (_, outcome) = world.snapshot(&mut keeper, 0);
-    let words = outcome.result.expect_err("no room");
-    assert!(words.contains("writing shard-00003/") && words.contains("No space left"), "{words}");
+    let message = outcome.result.expect_err("no room");
+    assert!(message.contains("writing shard-00003/") && message.contains("No space left"), "{message}");
     std::fs::remove_file(&filler).expect("room again");
     assert!(mount(&["-o", "remount,ro"], disk.0.path()), "read-only");
     let (_, outcome) = world.snapshot(&mut keeper, 0);
@@ -303,8 +303,8 @@ fn a_folder_that_cannot_be_made_at_the_start_is_made_later() {
     assert!(mount(&["-o", "remount,ro"], disk.0.path()), "read-only");
     let url = disk.0.path().join("snapshots").to_string_lossy().into_owned();
     let settings = SnapshotSettings { url, ..SnapshotSettings::default() };
-    let words = ObjectBlobs::open(&settings).err().expect("a command does not wait");
-    assert!(words.contains("the folder cannot be made") && words.contains("Read-only file system"), "{words}");
+    let message = ObjectBlobs::open(&settings).err().expect("a command does not wait");
+    assert!(message.contains("the folder cannot be made") && message.contains("Read-only file system"), "{message}");
     let mut world = World::new(29, 60);
     world.happen(100);
     let mut keeper = Keeper::new(ObjectBlobs::open_or_later(&settings).expect("it may come"), 2, 1);
@@ -324,8 +324,8 @@ fn a_place_that_is_away_is_empty_and_a_wrong_one_is_refused() {
     let blobs = ObjectBlobs::open_or_later(&settings("/proc/shoal/snapshots")).expect("it may come");
     assert_eq!((blobs.list("shard-00000"), blobs.get("shard-00000/x")), (Ok(Listing::default()), Ok(None)));
     assert_eq!(blobs.remove("shard-00000/x"), Ok(()));
-    let words = blobs.put("shard-00000/x", Bytes::new()).expect_err("there is no folder");
-    assert!(words.contains("snapshots cannot be kept at /proc/shoal/snapshots"), "{words}");
+    let message = blobs.put("shard-00000/x", Bytes::new()).expect_err("there is no folder");
+    assert!(message.contains("snapshots cannot be kept at /proc/shoal/snapshots"), "{message}");
     let file = tempfile::NamedTempFile::new().expect("a file");
     let path = file.path().to_str().expect("a path");
     for wrong in [path.to_owned(), format!("{path}/snapshots"), "gs://bucket".to_owned()] {

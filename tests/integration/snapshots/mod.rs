@@ -1,5 +1,5 @@
-//! Snapshots on shards made of seeds: round trips, damage to every block, stores that fail, what is kept, other programs
-//! that read the files, and a real S3 server.
+//! Snapshots on shards made of seeds: round trips, damage to every block, stores that fail, what is kept, other
+//! programs that read the files, and a real S3 server.
 
 mod bucket;
 mod damage;

@@ -30,7 +30,7 @@ fn random_shards_come_back_as_they_were() {
             let customers = world.shard.head().customers;
             let events_between = if round % 2 == 0 { 3 } else { 0 };
             let (fingerprint, outcome) = world.snapshot(&mut keeper, events_between);
-            let stored = outcome.result.unwrap_or_else(|words| panic!("seed {seed}, round {round}: {words}"));
+            let stored = outcome.result.unwrap_or_else(|message| panic!("seed {seed}, round {round}: {message}"));
             assert_eq!(stored.is_whole, round == 0, "seed {seed}");
             // Another keeper than the one that goes on: what stands in the store counts.
             let loaded = load(&mut Keeper::new(blobs.clone(), 2, 0)).expect("a snapshot");

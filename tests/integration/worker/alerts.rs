@@ -2,6 +2,7 @@
 
 use crate::support::events::Line;
 use crate::support::memory::{self, run_to_end};
+use crate::support::rules::loyalty;
 use serde_json::Value;
 use shoal::kafka::memory::{Cluster, MemoryLog};
 use shoal::kafka::{Own, Topic};
@@ -16,16 +17,7 @@ const MINUTE: i64 = 60 * SECOND;
 /// 2026-06-01T10:00:00Z.
 const BEGIN: i64 = 1_780_308_000_000;
 
-const RULES: &str = r#"
-[time]
-clock = "wall"
-[segmentation.lifecycle]
-segments = [
-  { name = "loyal", when = "orders >= 2 AND recency_days <= 0.0021" },
-  { name = "at_risk", when = "orders >= 1" },
-  { name = "none" },
-]
-ladder = ["none", "at_risk", "loyal"]
+const ALERTS: &str = r#"
 [alert.losing]
 segmentation = "lifecycle"
 from = "loyal"
@@ -40,6 +32,14 @@ above = 40
 window = "3m"
 causes = ["event"]
 "#;
+
+fn rules_without_alerts() -> String {
+    format!("[time]\nclock = \"wall\"\n{}", loyalty("orders >= 2 AND recency_days <= 0.0021", "orders >= 1"))
+}
+
+fn rules() -> String {
+    rules_without_alerts() + ALERTS
+}
 
 fn job(rules: &str) -> Job {
     memory::job("events", SHARDS, rules)
@@ -59,11 +59,11 @@ fn alerts(cluster: &Cluster) -> Vec<Value> {
     records.iter().map(|stored| serde_json::from_slice(stored.value.as_deref().unwrap()).unwrap()).collect()
 }
 
-fn told(cluster: &Cluster) -> Vec<String> {
-    let told = |alert: Value| {
+fn decisions(cluster: &Cluster) -> Vec<String> {
+    let decisions = |alert: Value| {
         format!("{} {} {}", alert["alert"].as_str().unwrap(), alert["state"].as_str().unwrap(), alert["count"])
     };
-    alerts(cluster).into_iter().map(told).collect()
+    alerts(cluster).into_iter().map(decisions).collect()
 }
 
 /// A service that ends now and then without a word.
@@ -140,9 +140,9 @@ fn lose_120(service: &mut Service, mut between: impl FnMut(&mut Service)) {
 
 #[test]
 fn exactly_120_customers_are_told_of() {
-    let mut service = Service::new(job(RULES));
+    let mut service = Service::new(job(&rules()));
     lose_120(&mut service, |_| {});
-    assert_eq!(told(&service.cluster), ["down firing 60", "losing firing 120"]);
+    assert_eq!(decisions(&service.cluster), ["down firing 60", "losing firing 120"]);
     let losing = alerts(&service.cluster).pop().unwrap();
     assert_eq!(losing["causes"], serde_json::json!({ "event": 60, "time": 60, "late": 0 }));
     let customers: Vec<String> = (0..10).map(|id| format!("c-{id:03}")).collect();
@@ -152,17 +152,17 @@ fn exactly_120_customers_are_told_of() {
     assert_eq!(losing["rules_version"], service.job.rules.version);
     service.pass(70);
     // The ten that ordered once more follow, and the window goes on.
-    assert_eq!(told(&service.cluster)[2..], ["down resolved 0", "losing resolved 70"]);
+    assert_eq!(decisions(&service.cluster)[2..], ["down resolved 0", "losing resolved 70"]);
 }
 
 #[test]
 fn kills_and_takeovers_lose_nothing_and_repeat_nothing() {
-    let mut straight = Service::new(job(RULES));
+    let mut straight = Service::new(job(&rules()));
     lose_120(&mut straight, |_| {});
     straight.pass(70);
     for seed in 1..=8 {
         let mut random = Random(seed);
-        let mut service = Service::new(job(RULES));
+        let mut service = Service::new(job(&rules()));
         let kill = |service: &mut Service| {
             let id = ["one", "two"][random.below(2) as usize];
             (0..random.below(9)).for_each(|_| service.worker.turn().unwrap());
@@ -170,24 +170,24 @@ fn kills_and_takeovers_lose_nothing_and_repeat_nothing() {
         };
         lose_120(&mut service, kill);
         service.pass(70);
-        assert_eq!(told(&service.cluster), told(&straight.cluster), "seed {seed}");
+        assert_eq!(decisions(&service.cluster), decisions(&straight.cluster), "seed {seed}");
         assert_eq!(alerts(&service.cluster), alerts(&straight.cluster), "seed {seed}");
     }
 }
 
 #[test]
 fn nothing_fires_at_a_start_a_takeover_or_by_new_rules() {
-    let mut service = Service::new(job(RULES));
+    let mut service = Service::new(job(&rules()));
     lose_120(&mut service, |_| {});
-    let before = told(&service.cluster);
+    let before = decisions(&service.cluster);
     assert_eq!(before.len(), 2);
     for id in ["one", "two", memory::ID] {
         service.replace(id);
         service.work();
-        assert_eq!(told(&service.cluster), before);
+        assert_eq!(decisions(&service.cluster), before);
     }
     // Everybody goes to another segment by new rules, and an alert asks for less than what was counted.
-    let edited = RULES
+    let edited = rules()
         .replace("{ name = \"at_risk\", when = \"orders >= 1\" },", "{ name = \"at_risk\", when = \"orders >= 9\" },")
         .replace("above = 40", "above = 3")
         + "[alert.new]\nsegmentation = \"lifecycle\"\nto = \"at_risk\"\nabove = 0\nwindow = \"24h\"\n";
@@ -199,28 +199,28 @@ fn nothing_fires_at_a_start_a_takeover_or_by_new_rules() {
     let is_by_rules = |value: &&Vec<u8>| String::from_utf8_lossy(value).contains(r#""cause":"rules""#);
     assert_eq!(changes.iter().filter_map(|stored| stored.value.as_ref()).filter(is_by_rules).count(), 130);
     // The alert that is another now begins anew; the others go on.
-    assert_eq!(told(&service.cluster)[2..], ["down resolved 0"]);
+    assert_eq!(decisions(&service.cluster)[2..], ["down resolved 0"]);
     service.pass(12);
-    assert_eq!(told(&service.cluster)[2..], ["down resolved 0"]);
+    assert_eq!(decisions(&service.cluster)[2..], ["down resolved 0"]);
 }
 
 #[test]
 fn alerts_that_new_rules_do_not_have_are_resolved() {
-    let mut service = Service::new(job(RULES));
+    let mut service = Service::new(job(&rules()));
     lose_120(&mut service, |_| {});
-    service.job = job(&RULES[..RULES.find("[alert.losing]").unwrap()]);
+    service.job = job(&rules_without_alerts());
     service.replace("one");
     service.work();
-    assert_eq!(told(&service.cluster)[2..], ["down resolved 0", "losing resolved 0"]);
+    assert_eq!(decisions(&service.cluster)[2..], ["down resolved 0", "losing resolved 0"]);
     service.replace("two");
     service.pass(12);
-    assert_eq!(told(&service.cluster).len(), 4);
+    assert_eq!(decisions(&service.cluster).len(), 4);
 }
 
 #[test]
 fn seeding_and_history_fire_nothing() {
     for (publish_from, clock) in [(Some(BEGIN + 5 * MINUTE), BEGIN + 6 * MINUTE), (None, BEGIN + 20 * MINUTE)] {
-        let mut seeded = job(&RULES.replace("above = 119", "above = 0"));
+        let mut seeded = job(&rules().replace("above = 119", "above = 0"));
         seeded.shard.publish_from = publish_from;
         seeded.shard.bootstrap = shoal::engine::shard::Bootstrap::Changes;
         let mut service = Service::new(seeded);
@@ -234,14 +234,14 @@ fn seeding_and_history_fire_nothing() {
         service.pass(30);
         assert!(memory::all(&cluster, Own::Changes, SHARDS).len() >= 130);
         assert!(!memory::all(&cluster, Own::Census, SHARDS).is_empty());
-        assert_eq!(told(&cluster), Vec::<String>::new());
+        assert_eq!(decisions(&cluster), Vec::<String>::new());
     }
 }
 
 #[test]
 fn without_alerts_nothing_is_told() {
-    let mut service = Service::new(job(&RULES[..RULES.find("[alert.losing]").unwrap()]));
+    let mut service = Service::new(job(&rules_without_alerts()));
     lose_120(&mut service, |_| {});
     assert!(memory::all(&service.cluster, Own::Census, SHARDS).is_empty());
-    assert!(told(&service.cluster).is_empty());
+    assert!(decisions(&service.cluster).is_empty());
 }

@@ -1,5 +1,6 @@
 //! The census of a shard against a naive count of what it published, on random streams, and whatever the steps are.
 
+use crate::support::rules::loyalty;
 use shoal::engine::decode::{Partitioner, Source};
 use shoal::engine::effects::report::Report;
 use shoal::engine::effects::{Cause, Effects};
@@ -15,27 +16,20 @@ const GRACE: Millis = 1_000;
 const BEGIN: Millis = 1_780_307_820_000;
 const NAMED: usize = 3;
 
-const RULES: &str = r#"
+const MORE_RULES: &str = r#"
 [time]
 clock = "wall"
-[segmentation.loyalty]
-segments = [
-  { name = "loyal", when = "orders >= 2 AND recency_days <= 0.001" },
-  { name = "at_risk", when = "orders >= 1" },
-  { name = "none" },
-]
-ladder = ["none", "at_risk", "loyal"]
 [audience.looking]
 when = "views_1h >= 2"
 [alert.lost]
-segmentation = "loyalty"
+segmentation = "lifecycle"
 from = "loyal"
 to = "at_risk"
 above = 1
 window = "1m"
 customer_ids = 3
 [alert.down]
-segmentation = "loyalty"
+segmentation = "lifecycle"
 direction = "down"
 above = 1
 window = "1h"
@@ -51,8 +45,8 @@ causes = ["event"]
 /// Whether some alert counts it.
 fn is_counted(segmentation: &str, from: Option<&str>, to: Option<&str>, cause: Cause) -> bool {
     match (segmentation, from, to) {
-        ("loyalty", Some("loyal"), Some("at_risk")) => matches!(cause, Cause::Event | Cause::Time | Cause::Late),
-        ("loyalty", Some("loyal" | "at_risk"), Some("none")) => matches!(cause, Cause::Event | Cause::Late),
+        ("lifecycle", Some("loyal"), Some("at_risk")) => matches!(cause, Cause::Event | Cause::Time | Cause::Late),
+        ("lifecycle", Some("loyal" | "at_risk"), Some("none")) => matches!(cause, Cause::Event | Cause::Late),
         ("looking", _, Some("in")) => cause == Cause::Event,
         _ => false,
     }
@@ -70,7 +64,7 @@ struct Counted {
 impl Counted {
     /// Of each way the first in byte order.
     fn cut(mut self) -> Self {
-        self.customers.retain(|(_, segmentation, from, _), _| segmentation == "loyalty" && from == "loyal");
+        self.customers.retain(|(_, segmentation, from, _), _| segmentation == "lifecycle" && from == "loyal");
         self.customers.retain(|(.., to), _| to == "at_risk");
         for customers in self.customers.values_mut() {
             *customers = std::mem::take(customers).into_iter().take(NAMED).collect();
@@ -153,7 +147,10 @@ fn shard() -> Shard {
         publish_from: None,
         bootstrap: Bootstrap::Nothing,
     };
-    Shard::new(settings, rule::read(RULES).unwrap())
+    Shard::new(
+        settings,
+        rule::read(&(loyalty("orders >= 2 AND recency_days <= 0.001", "orders >= 1") + MORE_RULES)).unwrap(),
+    )
 }
 
 fn records(events: &[Event]) -> Vec<Record<'_>> {
@@ -169,7 +166,7 @@ fn fire_all(shard: &mut Shard, effects: &mut Effects) {
 /// What the shard tells when each event is applied as it comes, and what there was to tell.
 fn live(events: &[Event]) -> (Counted, Counted) {
     let (mut shard, mut effects) = (shard(), Effects::default());
-    let (mut told, mut naive) = (Counted::default(), Counted::default());
+    let (mut counted, mut naive) = (Counted::default(), Counted::default());
     let note = |effects: &mut Effects, arrival: Millis, naive: &mut Counted| {
         for change in &effects.changes {
             let text = |span: Option<_>| span.map(|span| effects.text(span));
@@ -185,7 +182,7 @@ fn live(events: &[Event]) -> (Counted, Counted) {
         shard.apply(Input::Tick(event.arrival), &mut effects);
         fire_all(&mut shard, &mut effects);
         note(&mut effects, Millis::MIN / 2, &mut naive);
-        tell(&mut shard, &mut effects, &mut told);
+        count_report(&mut shard, &mut effects, &mut counted);
         shard.apply(Input::Records { now: event.arrival, records: &[record] }, &mut effects);
         fire_all(&mut shard, &mut effects);
         note(&mut effects, event.arrival, &mut naive);
@@ -193,17 +190,17 @@ fn live(events: &[Event]) -> (Counted, Counted) {
     shard.apply(Input::Tick(events.last().unwrap().arrival + 3 * MINUTE), &mut effects);
     fire_all(&mut shard, &mut effects);
     note(&mut effects, Millis::MIN / 2, &mut naive);
-    tell(&mut shard, &mut effects, &mut told);
-    (told, naive.cut())
+    count_report(&mut shard, &mut effects, &mut counted);
+    (counted, naive.cut())
 }
 
-fn tell(shard: &mut Shard, effects: &mut Effects, told: &mut Counted) {
+fn count_report(shard: &mut Shard, effects: &mut Effects, counted: &mut Counted) {
     if let Some(mark) = shard.census_due() {
         shard.apply(Input::Census(mark), effects);
         assert_eq!(shard.census_due(), None);
         let report = effects.reports.pop().expect("a report");
         assert_eq!((report.mark, report.alerts.len(), report.lost), (mark, 3, 0));
-        told.take(&report);
+        counted.take(&report);
     }
 }
 
@@ -212,11 +209,11 @@ fn what_is_told_is_what_was_published() {
     let mut by_cause = [0; 3];
     for seed in 1..=20 {
         let events = draw(&mut Random(seed));
-        let (told, naive) = live(&events);
-        let sum: u64 = told.causes.values().flatten().sum();
+        let (counted, naive) = live(&events);
+        let sum: u64 = counted.causes.values().flatten().sum();
         assert!(sum > 50, "seed {seed}: {sum} changes");
-        told.causes.values().for_each(|causes| (0..3).for_each(|cause| by_cause[cause] += causes[cause]));
-        assert_eq!(told, naive, "seed {seed}");
+        counted.causes.values().for_each(|causes| (0..3).for_each(|cause| by_cause[cause] += causes[cause]));
+        assert_eq!(counted, naive, "seed {seed}");
     }
     assert!(by_cause.iter().all(|count| *count > 5), "event, time and late: {by_cause:?}");
 }
@@ -227,7 +224,7 @@ fn how_the_inputs_are_cut_into_steps_does_not_matter() {
         let mut random = Random(seed);
         let events = draw(&mut random);
         let expected = live(&events).0;
-        let (mut shard, mut effects, mut told) = (shard(), Effects::default(), Counted::default());
+        let (mut shard, mut effects, mut counted) = (shard(), Effects::default(), Counted::default());
         let (mut rest, mut is_put_off) = (&events[..], false);
         while !rest.is_empty() {
             let (step, after) = rest.split_at(rest.len().min(1 + random.below(60) as usize));
@@ -239,12 +236,12 @@ fn how_the_inputs_are_cut_into_steps_does_not_matter() {
             if !is_put_off {
                 fire_all(&mut shard, &mut effects);
             }
-            tell(&mut shard, &mut effects, &mut told);
+            count_report(&mut shard, &mut effects, &mut counted);
             effects.clear();
         }
         shard.apply(Input::Tick(events.last().unwrap().arrival + 3 * MINUTE), &mut effects);
         fire_all(&mut shard, &mut effects);
-        tell(&mut shard, &mut effects, &mut told);
-        assert_eq!(told, expected, "seed {seed}");
+        count_report(&mut shard, &mut effects, &mut counted);
+        assert_eq!(counted, expected, "seed {seed}");
     }
 }

@@ -1,4 +1,5 @@
-//! The real worker on the memory log in live time: several input topics merged (T7), ticks and what holds them back (T3).
+//! The real worker on the memory log in live time: several input topics merged (T7), ticks and what holds them back
+//! (T3).
 
 use crate::support::events::{DAY, Line, OPENING, RULES, shop};
 use crate::support::memory::{self, ID, run_to_end};

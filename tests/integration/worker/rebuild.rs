@@ -1,4 +1,5 @@
-//! A service that began from a seed, which has gone since: it is put back as it was, and the state is made anew from it.
+//! A service that began from a seed, which has gone since: it is put back as it was, and the state is made anew from
+//! it.
 
 use crate::support::events::{DAY, Line, OPENING, RULES, shop};
 use crate::support::memory::{self, ID, run_to_end};
@@ -72,7 +73,7 @@ impl Shop {
 
     fn refusal(&self) -> String {
         match run_to_end(&mut self.worker()) {
-            Err(Failure::Stop(words)) => words,
+            Err(Failure::Stop(message)) => message,
             other => panic!("not refused: {other:?}"),
         }
     }
@@ -125,19 +126,19 @@ fn a_seed_that_has_gone_is_put_back_and_the_state_is_made_anew_from_it() {
     shop.run();
 
     shop.lose_snapshots();
-    let words = shop.refusal();
-    assert!(words.contains("began from a seed") && words.contains("`shoal seed`"), "{words}");
-    let words = shop.rebuild().unwrap_err().to_string();
-    assert!(words.contains("not in the store any more") && words.contains("`shoal seed`"), "{words}");
-    let words = shop.seed(&file, UNTIL - DAY).unwrap_err();
-    assert!(words.contains("--until 2025-07-20T00:00:00Z") && words.contains("needs the same one"), "{words}");
+    let message = shop.refusal();
+    assert!(message.contains("began from a seed") && message.contains("`shoal seed`"), "{message}");
+    let message = shop.rebuild().unwrap_err().to_string();
+    assert!(message.contains("not in the store any more") && message.contains("`shoal seed`"), "{message}");
+    let message = shop.seed(&file, UNTIL - DAY).unwrap_err();
+    assert!(message.contains("--until 2025-07-20T00:00:00Z") && message.contains("needs the same one"), "{message}");
     let other = folder.path().join("other.jsonl");
     std::fs::write(&other, &std::fs::read(&file).unwrap()[..2_000]).unwrap();
-    let words = shop.seed(&other, UNTIL).unwrap_err();
-    assert!(words.contains("not those of then") && shop.snapshots() == 0, "{words}");
+    let message = shop.seed(&other, UNTIL).unwrap_err();
+    assert!(message.contains("not those of then") && shop.snapshots() == 0, "{message}");
 
-    let told = shop.seed(&file, UNTIL).unwrap();
-    assert!(told.starts_with("the seed that was here before is put back"), "{told}");
+    let output = shop.seed(&file, UNTIL).unwrap();
+    assert!(output.starts_with("the seed that was here before is put back"), "{output}");
     let before = shop.views();
     shop.rebuild().expect("all is there again");
     shop.run();
@@ -183,7 +184,10 @@ fn a_state_is_not_made_anew_from_another_seed() {
     let other = folder.path().join("other.jsonl");
     std::fs::write(&other, "").unwrap();
     shop.seed(&other, UNTIL).unwrap();
-    let words = shop.rebuild().unwrap_err().to_string();
-    assert!(words.contains("began from a seed with digest") && words.contains("the one in the store has"), "{words}");
+    let message = shop.rebuild().unwrap_err().to_string();
+    assert!(
+        message.contains("began from a seed with digest") && message.contains("the one in the store has"),
+        "{message}"
+    );
     assert_eq!(memory::all(&shop.cluster, Own::Changes, SHARDS).len(), changes);
 }

@@ -52,9 +52,9 @@ fn check_bookkeeping(cluster: &Cluster, what: &str) {
     for shard in 0..SHARDS {
         let mut outputs = 0;
         let mut positions = Vec::new();
-        for (place, stored) in cluster.records(Topic::Own(Own::Journal), shard).iter().enumerate() {
+        for (index, stored) in cluster.records(Topic::Own(Own::Journal), shard).iter().enumerate() {
             let record = JournalRecord::read(stored.value.as_deref().unwrap()).unwrap();
-            assert_eq!((record.shard, record.transaction), (shard, place as u64 + 1), "{what}");
+            assert_eq!((record.shard, record.transaction), (shard, index as u64 + 1), "{what}");
             assert_eq!(record.outputs_before, outputs, "{what}");
             outputs += record.outputs;
             positions = record.positions;
@@ -156,12 +156,12 @@ fn a_changed_record_is_noticed_and_the_transaction_named() {
     let records = cluster.records(Topic::Input(0), 2);
     let other = String::from_utf8(records[5].value.clone().unwrap()).unwrap().replace("c-000", "c-999");
     cluster.replace(Topic::Input(0), 2, 5, other.as_bytes());
-    let Err(Failure::Stop(words)) = run_to_end(&mut worker(&cluster, 4_096)) else { panic!("not noticed") };
-    assert!(words.contains("shard 2, transaction 2") && words.contains("digest"), "{words}");
+    let Err(Failure::Stop(message)) = run_to_end(&mut worker(&cluster, 4_096)) else { panic!("not noticed") };
+    assert!(message.contains("shard 2, transaction 2") && message.contains("digest"), "{message}");
 
     cluster.replace(Topic::Input(0), 2, 5, b"of another length");
-    let Err(Failure::Stop(words)) = run_to_end(&mut worker(&cluster, 4_096)) else { panic!("not noticed") };
-    assert!(words.contains("shard 2, transaction 2") && words.contains("not those of then"), "{words}");
+    let Err(Failure::Stop(message)) = run_to_end(&mut worker(&cluster, 4_096)) else { panic!("not noticed") };
+    assert!(message.contains("shard 2, transaction 2") && message.contains("not those of then"), "{message}");
 }
 
 #[test]
@@ -176,8 +176,8 @@ fn group_offsets_are_repaired_or_refused() {
     check_bookkeeping(&cluster, "after the repair");
 
     cluster.set_committed(0, 1, Some(end + 1));
-    let Err(Failure::Stop(words)) = run_to_end(&mut worker(&cluster, 4_096)) else { panic!("not refused") };
-    assert!(words.contains("group offsets ahead of the journal"), "{words}");
+    let Err(Failure::Stop(message)) = run_to_end(&mut worker(&cluster, 4_096)) else { panic!("not refused") };
+    assert!(message.contains("group offsets ahead of the journal"), "{message}");
 }
 
 #[test]
@@ -186,8 +186,8 @@ fn a_log_of_other_inputs_is_refused() {
     let mut job = job(RULES);
     job.inputs = vec!["others".into()];
     let mut worker = Worker::new(cluster.worker(ID, vec![0, 1, 2, 3]), job);
-    let Err(Failure::Stop(words)) = run_to_end(&mut worker) else { panic!("not refused") };
-    assert!(words.contains("[\"events\"] with 4 partitions; configured are [\"others\"]"), "{words}");
+    let Err(Failure::Stop(message)) = run_to_end(&mut worker) else { panic!("not refused") };
+    assert!(message.contains("[\"events\"] with 4 partitions; configured are [\"others\"]"), "{message}");
 }
 
 #[test]

@@ -114,8 +114,13 @@ fn a_journal_that_lost_records_is_refused() {
     let (cluster, shard) = done(9);
     let journal = Topic::Own(Own::Journal);
     cluster.truncate(journal, shard, cluster.records(journal, shard).len() as i64 - 2);
-    let Err(Failure::Stop(words)) = run_to_end(&mut worker(&cluster, 4_096, job(RULES))) else { panic!("not refused") };
-    assert!(words.contains(&format!("shard {shard}")) && words.contains("Records of the journal are lost"), "{words}");
+    let Err(Failure::Stop(message)) = run_to_end(&mut worker(&cluster, 4_096, job(RULES))) else {
+        panic!("not refused")
+    };
+    assert!(
+        message.contains(&format!("shard {shard}")) && message.contains("Records of the journal are lost"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `traceparent` on the memory log: a change carries that of the record that triggered it, also when it is published again.
+//! `traceparent` on the memory log: a change carries that of the record that triggered it, also when it is published
+//! again.
 
 use crate::support::events::{DAY, OPENING, RULES, shop};
 use crate::support::memory::{self, ID, job, run_to_end, worker};
@@ -57,10 +58,10 @@ fn check(cluster: &Cluster, expected: &BTreeMap<(u32, i64), Option<String>>) -> 
     for change in memory::all(cluster, CHANGES, SHARDS) {
         let value: Value = serde_json::from_slice(change.value.as_deref().unwrap()).unwrap();
         let trigger = &value["trigger"];
-        let place = |name: &str| trigger[name].as_i64().unwrap();
+        let number = |name: &str| trigger[name].as_i64().unwrap();
         let due = match trigger.is_null() {
             true => None,
-            false => expected[&(place("partition") as u32, place("offset"))].clone(),
+            false => expected[&(number("partition") as u32, number("offset"))].clone(),
         };
         assert_eq!(carried(&change), Vec::from_iter(due), "{value}");
         carrying += carried(&change).len();

@@ -1,5 +1,5 @@
-//! What older versions left behind, tried on this one (`tests/golden`): it goes on from an orderly stop, and says how to
-//! go on from any other.
+//! What older versions left behind, tried on this one (`tests/golden`): it goes on from an orderly stop, and says how
+//! to go on from any other.
 
 use crate::support::golden::{self, Golden};
 use crate::support::memory::{self, ID, golden_cluster, golden_job, golden_worker, run_to_end};
@@ -25,7 +25,7 @@ fn golden(name: &str) -> Golden {
 
 fn refusal(worker: &mut Worker<MemoryLog>) -> String {
     match run_to_end(worker) {
-        Err(Failure::Stop(words)) => words,
+        Err(Failure::Stop(message)) => message,
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -83,9 +83,9 @@ fn last_record(cluster: &Cluster, shard: u32) -> JournalRecord {
 fn a_journal_that_must_be_replayed_under_older_semantics_is_refused_with_what_to_do() {
     let golden = golden("journal-2");
     assert_eq!(golden.semantics, 2);
-    let words = refusal(&mut golden_worker(&golden, &golden_cluster(&golden), &MemoryBlobs::default()));
-    assert!(words.contains("shard 0, transaction 1") && words.contains("semantics version 2"), "{words}");
-    assert!(words.contains("`shoal rebuild`"), "{words}");
+    let message = refusal(&mut golden_worker(&golden, &golden_cluster(&golden), &MemoryBlobs::default()));
+    assert!(message.contains("shard 0, transaction 1") && message.contains("semantics version 2"), "{message}");
+    assert!(message.contains("`shoal rebuild`"), "{message}");
 }
 
 #[test]
@@ -97,10 +97,10 @@ fn what_an_older_version_left_is_made_anew() {
     let mut keeper = Keeper::new(blobs.clone(), 2, 3);
     let mut rebuild = Rebuild::new(&mut log, &mut keeper, &job, &stop);
     let plans = rebuild.plan().unwrap();
-    let told = plans[1].to_string();
+    let output = plans[1].to_string();
     assert!(
-        told.starts_with("shard 1: the journal ends with transaction 2; the state is made from golden-events"),
-        "{told}"
+        output.starts_with("shard 1: the journal ends with transaction 2; the state is made from golden-events"),
+        "{output}"
     );
     rebuild.carry_out(&plans).unwrap();
 
@@ -135,8 +135,8 @@ fn a_snapshot_at_the_journal_s_end_is_enough_however_old_the_journal_is() {
     drop(stopping);
     age(&own, golden.partitions, 2);
 
-    let words = refusal(&mut golden_worker(&golden, &own, &MemoryBlobs::default()));
-    assert!(words.contains("semantics version 2"), "without snapshots: {words}");
+    let message = refusal(&mut golden_worker(&golden, &own, &MemoryBlobs::default()));
+    assert!(message.contains("semantics version 2"), "without snapshots: {message}");
     let mut again = golden_worker(&golden, &own, &blobs);
     run_to_end(&mut again).unwrap();
     assert_eq!(digests(&again), expected);
@@ -170,7 +170,8 @@ fn golden_journals_are_done_again() {
         (0..=golden.partitions).for_each(|_| again.turn().unwrap());
         assert!(again.counts().records > 0, "{name}");
         let found: Vec<u64> = again.shards().map(|held| held.shard().unwrap().fingerprint()).collect();
-        // A value of snapshots of format 1 does not know the one before it; that the digests agree was found on the way.
+        // A value of snapshots of format 1 does not know the one before it; that the digests agree was found on the
+        // way.
         assert!(found == golden.fingerprints || name == "journal-3", "{name}");
     }
 }

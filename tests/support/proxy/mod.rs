@@ -1,9 +1,9 @@
 //! A proxy between the services and the broker, for faults of the network.
 //!
 //! It delays, throttles, freezes (bytes wait), swallows (bytes are gone, the connection stays: half open) and resets
-//! connections. It knows where one request ends and what kind it is, and whose connection it is by the `client.id` in the
-//! first request. So a gate can catch a service in the middle of a transaction: at the first request of a kind, before the
-//! broker has seen it or with the broker's answer held back.
+//! connections. It knows where one request ends and what kind it is, and whose connection it is by the `client.id` in
+//! the first request. So a gate can catch a service in the middle of a transaction: at the first request of a kind,
+//! before the broker has seen it or with the broker's answer held back.
 
 mod traffic;
 pub mod wire;
