@@ -14,7 +14,7 @@ mod stream;
 use crowd::{FIRE, NOW, drive, rules, shard};
 use shoal::engine::effects::Effects;
 use shoal::engine::event::{DAY, Record};
-use shoal::engine::rule::{Change, Scratch};
+use shoal::engine::rule::{ForecastScratch, TargetChange};
 use shoal::engine::shard::{Input, Shard};
 use shoal::worker::tally::Tally;
 use std::time::Instant;
@@ -158,7 +158,7 @@ fn explanations(customers: u64, events: u64) {
     stream.mix();
     let mut costs: Vec<u64> = Vec::new();
     let (mut before, mut after) = (rules.truths(), rules.truths());
-    let (mut held, mut decided, mut scratch) = (Vec::new(), Vec::new(), Scratch::default());
+    let (mut held, mut decided, mut scratch) = (Vec::new(), Vec::new(), ForecastScratch::default());
     drive(&mut shard, &mut stream, events, &mut effects, |shard, effects| {
         for change in &effects.changes {
             let Some(row) = shard.find(effects.text(change.customer_id)) else { continue };
@@ -169,11 +169,11 @@ fn explanations(customers: u64, events: u64) {
             let customer = shard.profiles().customer(row);
             shard.profiles().held(row, &mut held);
             let at = change.effective_at.max(shard.profiles().row(row).clock);
-            rules.read(rules.all(), &customer, at - DAY, &mut before);
-            rules.read(rules.all(), &customer, at, &mut after);
+            rules.read_truths(rules.customer_comparisons(), &customer, at - DAY, &mut before);
+            rules.read_truths(rules.customer_comparisons(), &customer, at, &mut after);
             rules.decide(&mut after, &held, at, true, &mut decided);
             let start = Instant::now();
-            let told = Change {
+            let told = TargetChange {
                 target,
                 from: held[target].value,
                 to: decided[target].value,
@@ -184,7 +184,7 @@ fn explanations(customers: u64, events: u64) {
                 decided: &decided,
             };
             let mut listed = 0;
-            rules.because(&told, &customer, at, |_, _, _, _| listed += 1);
+            rules.for_each_reason(&told, &customer, at, |_, _, _, _| listed += 1);
             std::hint::black_box((listed, rules.forecast(target, &customer, &held, at, &mut scratch)));
             costs.push(start.elapsed().as_nanos() as u64);
         }

@@ -17,8 +17,8 @@ mod service;
 mod snapshot;
 mod values;
 
-use crate::config::document::Mistakes;
 use crate::config::{LogFormat, LogLevel, LogSettings};
+use crate::document::Mistakes;
 use crate::kafka::Failure;
 use crate::metrics::LogCounts;
 use clap::{Parser, Subcommand};

@@ -1,22 +1,22 @@
-//! `shoal.toml`: how Shoal runs. The settings live beside those who use them; here they are only put together and read.
+//! `shoal.toml`: how Shoal runs. Each part of the program declares its own settings; they are only composed here.
 //!
 //! The shipped `config/shoal.toml` is compiled in: its values are the defaults, its keys are the known ones.
 
-pub mod document;
 pub mod layers;
 pub mod rules;
 
+use crate::document::Mistakes;
+use crate::document::schema::Schema;
 use crate::http::AdminSettings;
 use crate::kafka::KafkaSettings;
 use crate::store::SnapshotSettings;
 use crate::worker::{AlertSettings, TracesSettings, WorkerSettings};
 use anyhow::Context;
-use document::{Mistakes, Schema};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 const SHIPPED: &str = include_str!("../config/shoal.toml");
-/// Tables whose keys are not ours.
+/// Tables whose keys are free: names of librdkafka's settings, of topics, of options of the object store.
 const OPEN: &[&str] = &["kafka.client", "kafka.hold_time_when_silent", "snapshots.store"];
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -61,8 +61,8 @@ pub enum LogFormat {
 }
 
 impl Settings {
-    /// Reads the file, if one is given, over the defaults, and the process's environment over both. The paths of the
-    /// rules file and of the snapshots are seen from the settings file's folder, unless the environment gives them.
+    /// Reads the file, if one is given, over the defaults, and the environment of the process over both. Relative paths
+    /// in the file are relative to its folder, those in the environment to the working directory.
     pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
         let text = file.map(std::fs::read_to_string).transpose();
         let name = file.map(|file| file.display().to_string()).unwrap_or_default();
@@ -70,16 +70,16 @@ impl Settings {
         let environment =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let mut settings = Self::from_layers(text.as_deref().map(|text| (name.as_str(), text)), environment)?;
-        let given = |name: &str| std::env::var_os(name).is_some();
+        let is_in_environment = |name: &str| std::env::var_os(name).is_some();
         if let Some(folder) = file.and_then(Path::parent) {
-            if !given("SHOAL__RULES") {
+            if !is_in_environment("SHOAL__RULES") {
                 settings.rules = folder.join(&settings.rules);
             }
-            if !given("SHOAL__ALERTS__WEBHOOK_SECRET_FILE") {
-                settings.alerts.seen_from(folder);
+            if !is_in_environment("SHOAL__ALERTS__WEBHOOK_SECRET_FILE") {
+                settings.alerts.resolve_paths(folder);
             }
-            if !given("SHOAL__SNAPSHOTS__URL") {
-                settings.snapshots.seen_from(folder);
+            if !is_in_environment("SHOAL__SNAPSHOTS__URL") {
+                settings.snapshots.resolve_paths(folder);
             }
         }
         Ok(settings)
@@ -90,22 +90,22 @@ impl Settings {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Mistakes> {
         let example = SHIPPED.parse().expect("the shipped settings are TOML");
-        layers::load(&Schema { example, open: OPEN }, file, environment, Self::unfit)
+        layers::load(&Schema { example, open: OPEN }, file, environment, Self::validate)
     }
 
-    /// What has the right type and still makes no sense.
-    fn unfit(&self) -> Vec<layers::Unfit> {
-        let mut unfit = Vec::new();
-        let mut expect = |is_well: bool, key: &'static str, words: String| {
-            if !is_well {
-                unfit.push((key, words));
+    /// Values that have the right type and still cannot be used.
+    fn validate(&self) -> Vec<layers::InvalidSetting> {
+        let mut invalid = Vec::new();
+        let mut expect = |is_valid: bool, key: &'static str, message: String| {
+            if !is_valid {
+                invalid.push((key, message));
             }
         };
         let Self { kafka, worker, snapshots, admin, traces, alerts, .. } = self;
         let partitioners = ["murmur2", "crc32", "any"];
         let partitioner = &kafka.partitioner;
-        let words = format!("expected \"murmur2\", \"crc32\" or \"any\", found {partitioner:?}");
-        expect(partitioners.contains(&partitioner.as_str()), "kafka.partitioner", words);
+        let message = format!("expected \"murmur2\", \"crc32\" or \"any\", found {partitioner:?}");
+        expect(partitioners.contains(&partitioner.as_str()), "kafka.partitioner", message);
         expect(!kafka.inputs.is_empty(), "kafka.inputs", "expected at least one topic".into());
         for (key, name) in
             [("kafka.brokers", &kafka.brokers), ("kafka.group", &kafka.group), ("kafka.instance", &kafka.instance)]
@@ -113,27 +113,32 @@ impl Settings {
             expect(!name.is_empty(), key, "expected a text that is not empty".into());
         }
         let (has_token, mechanism) = (!kafka.oauth_token_file.is_empty(), kafka.mechanism().unwrap_or("none"));
-        let words =
+        let message =
             format!("expected the file of a token if, and only if, `sasl.mechanism` is OAUTHBEARER; it is {mechanism}");
-        expect(has_token == (mechanism == "OAUTHBEARER"), "kafka.oauth_token_file", words);
+        expect(has_token == (mechanism == "OAUTHBEARER"), "kafka.oauth_token_file", message);
         expect(worker.workers > 0, "worker.workers", "expected at least 1".into());
-        if let Some(words) = snapshots.address().err().filter(|_| snapshots.are_on()) {
-            expect(false, "snapshots.url", words);
+        if let Some(message) = snapshots.address().err().filter(|_| snapshots.are_on()) {
+            expect(false, "snapshots.url", message);
         }
         expect(traces.url().is_ok(), "traces.endpoint", traces.url().err().unwrap_or_default());
-        expect(snapshots.keep >= 2, "snapshots.keep", "expected at least 2, so that one can be damaged".into());
-        if let Some((key, words)) = alerts.unfit() {
-            expect(false, key, words);
+        expect(
+            snapshots.keep >= 2,
+            "snapshots.keep",
+            "expected at least 2, so that one is left if another is damaged".into(),
+        );
+        if let Some((key, message)) = alerts.validate() {
+            expect(false, key, message);
         }
-        unfit.extend(admin.unfit());
-        unfit
+        invalid.extend(admin.validate());
+        invalid
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::{GroupProtocol, Hold, Start};
+    use crate::document::duration::DurationSetting;
+    use crate::kafka::{GroupProtocol, Start};
 
     #[test]
     fn the_shipped_file_is_the_defaults() {
@@ -148,16 +153,16 @@ mod tests {
     }
 
     #[test]
-    fn what_kafka_s_group_and_silent_topics_do_is_configured() {
+    fn the_group_protocol_and_silent_topics_are_configured() {
         let file = "[kafka]\ngroup_protocol = \"consumer\"\n[kafka.hold_time_when_silent]\nvisits = \"30s\"\n";
         let settings = Settings::from_layers(Some(("shoal.toml", file)), []).unwrap();
         assert_eq!(settings.kafka.group_protocol, GroupProtocol::Consumer);
-        assert_eq!(settings.kafka.hold_time_when_silent["visits"], Hold(30_000));
+        assert_eq!(settings.kafka.hold_time_when_silent["visits"], DurationSetting(30_000));
         let wrong = "[kafka.hold_time_when_silent]\nvisits = \"soon\"\n";
-        let words = Settings::from_layers(Some(("shoal.toml", wrong)), []).unwrap_err().to_string();
+        let message = Settings::from_layers(Some(("shoal.toml", wrong)), []).unwrap_err().to_string();
         assert!(
-            words.starts_with("shoal.toml:2:10: `kafka.hold_time_when_silent.visits`: expected a duration"),
-            "{words}"
+            message.starts_with("shoal.toml:2:10: `kafka.hold_time_when_silent.visits`: expected a duration"),
+            "{message}"
         );
     }
 
@@ -167,48 +172,48 @@ mod tests {
         let settings =
             load("[kafka]\noauth_token_file = \"/t\"\n[kafka.client]\n\"sasl.mechanism\" = \"OAUTHBEARER\"\n");
         assert_eq!(settings.unwrap().kafka.oauth_token_file, "/t", "the name of the file, which is not read here");
-        let words = load("[kafka]\noauth_token_file = \"/t\"\n").unwrap_err().to_string();
+        let message = load("[kafka]\noauth_token_file = \"/t\"\n").unwrap_err().to_string();
         assert!(
-            words.starts_with("shoal.toml:2:20: `kafka.oauth_token_file`: expected the file of a token if"),
-            "{words}"
+            message.starts_with("shoal.toml:2:20: `kafka.oauth_token_file`: expected the file of a token if"),
+            "{message}"
         );
-        let words = load("[kafka.client]\n\"sasl.mechanisms\" = \"OAUTHBEARER\"\n").unwrap_err().to_string();
-        assert!(words.contains("`kafka.oauth_token_file`: expected the file of a token"), "{words}");
+        let message = load("[kafka.client]\n\"sasl.mechanisms\" = \"OAUTHBEARER\"\n").unwrap_err().to_string();
+        assert!(message.contains("`kafka.oauth_token_file`: expected the file of a token"), "{message}");
     }
 
     #[test]
-    fn snapshots_have_a_place_an_interval_and_options() {
+    fn snapshots_have_a_location_an_interval_and_options() {
         let load = |file: &str| Settings::from_layers(Some(("shoal.toml", file)), []);
         let file = "[snapshots]\nurl = \"s3://b/p\"\ninterval = \"90s\"\n[snapshots.store]\naws_region = \"eu\"\n";
         let snapshots = load(file).unwrap().snapshots;
         assert_eq!((snapshots.interval.0, snapshots.store["aws_region"].as_str()), (90_000, "eu"));
         assert!(!load("[snapshots]\nurl = \"\"\n").unwrap().snapshots.are_on());
-        let words = load("[snapshots]\nurl = \"ftp://b\"\n").unwrap_err().to_string();
-        assert!(words.starts_with("shoal.toml:2:7: `snapshots.url`: expected a folder"), "{words}");
-        let words = load("[snapshots]\nkeep = 1\n").unwrap_err().to_string();
-        assert!(words.starts_with("shoal.toml:2:8: `snapshots.keep`: expected at least 2"), "{words}");
+        let message = load("[snapshots]\nurl = \"ftp://b\"\n").unwrap_err().to_string();
+        assert!(message.starts_with("shoal.toml:2:7: `snapshots.url`: expected a folder"), "{message}");
+        let message = load("[snapshots]\nkeep = 1\n").unwrap_err().to_string();
+        assert!(message.starts_with("shoal.toml:2:8: `snapshots.keep`: expected at least 2"), "{message}");
     }
 
     #[test]
-    fn an_admin_address_that_anybody_can_reach_is_a_mistake_where_it_stands() {
-        let words = |file: &str| Settings::from_layers(Some(("shoal.toml", file)), []).unwrap_err().to_string();
-        let open = words("[admin]\naddress = \"0.0.0.0:9464\"\n");
+    fn an_unprotected_admin_address_is_a_mistake_with_its_position() {
+        let messages = |file: &str| Settings::from_layers(Some(("shoal.toml", file)), []).unwrap_err().to_string();
+        let open = messages("[admin]\naddress = \"0.0.0.0:9464\"\n");
         assert!(open.starts_with("shoal.toml:2:11: `admin.address`: expected a loopback address"), "{open}");
-        let open = words("[admin]\nmetrics_token_file = \"/nowhere\"\nkey_file = \"/k\"\n");
+        let open = messages("[admin]\nmetrics_token_file = \"/nowhere\"\nkey_file = \"/k\"\n");
         let [key, token]: [&str; 2] = open.lines().collect::<Vec<_>>().try_into().unwrap();
         assert!(key.starts_with("shoal.toml:3:12: `admin.key_file`: expected `certificate_file`"), "{key}");
         assert!(token.starts_with("shoal.toml:2:22: `admin.metrics_token_file`: the token file /nowhere"), "{token}");
     }
 
     #[test]
-    fn a_start_is_a_word_or_a_moment() {
+    fn a_start_is_a_name_or_a_moment() {
         let start = |text: &str| {
             let file = format!("[kafka]\nstart = {text:?}\n");
             Settings::from_layers(Some(("shoal.toml", &file)), []).map(|settings| settings.kafka.start)
         };
         assert_eq!(start("latest"), Ok(Start::Latest));
         assert_eq!(start("1970-01-01T00:00:01Z"), Ok(Start::Time(1_000)));
-        let words = start("yesterday").unwrap_err().to_string();
-        assert!(words.starts_with("shoal.toml:2:9: `kafka.start`: expected \"earliest\""), "{words}");
+        let message = start("yesterday").unwrap_err().to_string();
+        assert!(message.starts_with("shoal.toml:2:9: `kafka.start`: expected \"earliest\""), "{message}");
     }
 }

@@ -1,7 +1,7 @@
 //! `shoal check`: its arguments, and what it says.
 
-use crate::config::document::{Mistake, Mistakes};
 use crate::config::{Settings, rules};
+use crate::document::{Mistake, Mistakes};
 use crate::engine::decode::{Partitioner, partition_of};
 use crate::engine::feature::print;
 use crate::engine::rule::Rules;

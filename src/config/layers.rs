@@ -1,10 +1,11 @@
-//! Settings from three layers: the shipped defaults, the file, the environment. Each value is checked where it stands.
+//! Settings from three layers: the shipped defaults, the file, the environment. A mistake names the layer it is in.
 //!
-//! `SHOAL__KAFKA__BROKERS` overrides `brokers` in `[kafka]`, with the same checks. A key that ends in `_file` names a file
-//! that holds the value of the key without that ending: so secrets need not stand in configuration. Values of keys that
-//! sound like secrets are never shown.
+//! `SHOAL__KAFKA__BROKERS` overrides `brokers` in `[kafka]`, with the same checks. A key that ends in `_file` names a
+//! file that contains the value of the key without that ending, so that no secret has to be written into the
+//! configuration. Values of keys whose names look like those of secrets are never shown.
 
-use super::document::{self, Mistake, Mistakes, Place, Schema, Setting};
+use crate::document::schema::{self, Schema, Setting};
+use crate::document::{Mistake, Mistakes, Origin, TextPosition};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 use toml::{Table, Value};
@@ -12,21 +13,21 @@ use toml::{Table, Value};
 const PREFIX: &str = "SHOAL__";
 const FILE_ENDING: &str = "_file";
 
-/// A configuration file as it was read: its name for messages, and its text.
+/// A configuration file: its name for messages, and its text.
 pub type File<'a> = (&'a str, &'a str);
 
-/// A value that can be read but not be used: the dotted key, and words.
-pub type Unfit = (&'static str, String);
+/// A value of the right type that cannot be used: the dotted key, and the message.
+pub type InvalidSetting = (&'static str, String);
 
-/// Puts the layers together and reads the whole, or says all that is wrong. `check` looks at what was read.
+/// Merges the layers and reads the result, or returns all mistakes. `validate` checks what was read.
 pub fn load<T: DeserializeOwned>(
     schema: &Schema,
     file: Option<File<'_>>,
     environment: impl IntoIterator<Item = (String, String)>,
-    check: impl Fn(&T) -> Vec<Unfit>,
+    validate: impl Fn(&T) -> Vec<InvalidSetting>,
 ) -> Result<T, Mistakes> {
     let (mut settings, mut mistakes) =
-        file.map_or_else(Default::default, |(name, text)| document::read(name, text, schema));
+        file.map_or_else(Default::default, |(name, text)| schema::read(name, text, schema));
     for (name, value) in environment {
         match name.strip_prefix(PREFIX).map(|path| from_environment(schema, &name, path, &value)) {
             Some(Ok(setting)) => settings.push(setting),
@@ -40,17 +41,18 @@ pub fn load<T: DeserializeOwned>(
         put(&mut merged, &setting.path, setting.value.clone());
     }
     for setting in &settings {
-        if !is_named(schema, setting) {
+        // A key of the shipped file that ends in `_file` is itself the setting: its value is a file's name.
+        if !schema.has(&setting.path) {
             mistakes.extend(read_file(&mut merged, setting).err());
         }
     }
     let name = file.map_or("the shipped defaults", |(name, _)| name);
     let whole = Value::Table(merged).try_into::<T>();
     match &whole {
-        Ok(whole) => mistakes.extend(check(whole).into_iter().map(|unfit| placed(&settings, name, unfit))),
+        Ok(whole) => mistakes.extend(validate(whole).into_iter().map(|invalid| mistake_of(invalid, &settings, name))),
         Err(error) if mistakes.is_empty() => {
-            let (place, words) = (Place::File(name.to_owned(), 1, 1), error.message().to_owned());
-            mistakes.push(Mistake { place, words, hint: None });
+            let message = error.message().to_owned();
+            mistakes.push(Mistake { origin: start_of(name), message, hint: None });
         }
         Err(_) => {}
     }
@@ -60,26 +62,30 @@ pub fn load<T: DeserializeOwned>(
     }
 }
 
-/// A mistake at the layer that gave the value.
-fn placed(settings: &[Setting], file: &str, (key, words): Unfit) -> Mistake {
-    let given = settings.iter().rfind(|setting| setting.path.join(".") == key);
-    let place = given.map_or_else(|| Place::File(file.to_owned(), 1, 1), |setting| setting.place.clone());
-    Mistake { place, words: format!("`{key}`: {words}"), hint: None }
+/// The mistake of an invalid value, in the layer that set it.
+fn mistake_of((key, message): InvalidSetting, settings: &[Setting], file: &str) -> Mistake {
+    let set = settings.iter().rfind(|setting| setting.key() == key);
+    let origin = set.map_or_else(|| start_of(file), |setting| setting.origin.clone());
+    Mistake { origin, message: format!("`{key}`: {message}"), hint: None }
+}
+
+fn start_of(file: &str) -> Origin {
+    Origin::File(file.to_owned(), TextPosition::START)
 }
 
 fn from_environment(schema: &Schema, name: &str, path: &str, value: &str) -> Result<Setting, Mistake> {
-    let place = Place::Environment(name.to_owned());
+    let origin = Origin::EnvironmentVariable(name.to_owned());
     let mut path: Vec<String> = path.split("__").map(str::to_lowercase).collect();
     if let Some((key, tables)) = path.split_last_mut()
         && schema.open.contains(&tables.join(".").as_str())
     {
-        // Free keys are names of librdkafka, which have dots where a variable's name cannot.
+        // Free keys are librdkafka's names: they have dots, which the name of a variable cannot have.
         let (stem, ending) = key.strip_suffix(FILE_ENDING).map_or((key.as_str(), ""), |stem| (stem, FILE_ENDING));
         *key = stem.replace('_', ".") + ending;
     }
     let Some(known) = schema.known(&path) else {
-        let words = format!("unknown key `{}`", path.join("."));
-        return Err(Mistake { place, words, hint: Some(schema.nearest(&path)) });
+        let message = format!("unknown key `{}`", path.join("."));
+        return Err(Mistake { origin, message, hint: Some(schema.hint(&path)) });
     };
     let parsed = match &known {
         Value::String(_) => Some(Value::String(value.to_owned())),
@@ -89,34 +95,28 @@ fn from_environment(schema: &Schema, name: &str, path: &str, value: &str) -> Res
         Value::Table(_) => None,
         _ => format!("value = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("value")),
     };
-    match parsed.filter(|parsed| document::same_type(parsed, &known)) {
-        Some(value) => Ok(Setting { path, value, place }),
+    match parsed.filter(|parsed| schema::same_type(parsed, &known)) {
+        Some(value) => Ok(Setting { path, value, origin }),
         None => {
             let found = if is_secret(&path) { "another value".into() } else { format!("{value:?}") };
-            let words = format!("`{}`: expected {}, found {found}", path.join("."), document::type_words(&known));
-            Err(Mistake { place, words, hint: None })
+            let message = format!("`{}`: expected {}, found {found}", path.join("."), schema::type_name(&known));
+            Err(Mistake { origin, message, hint: None })
         }
     }
 }
 
-/// A value that has the right type but cannot be read: tried alone on top of the defaults, which can.
+/// The mistake of a value that has the right type but cannot be read. It is tried alone on top of the defaults, so that
+/// the error is known to be its own.
 fn unreadable<T: DeserializeOwned>(schema: &Schema, setting: &Setting) -> Option<Mistake> {
     let mut alone = schema.example.clone();
     put(&mut alone, &setting.path, setting.value.clone());
     let error = Value::Table(alone).try_into::<T>().err()?;
     let message = if is_secret(&setting.path) { "not a value that can be used" } else { error.message() };
-    let words = format!("`{}`: {message}", setting.path.join("."));
-    Some(Mistake { place: setting.place.clone(), words, hint: None })
+    let message = format!("`{}`: {message}", setting.key());
+    Some(Mistake { origin: setting.origin.clone(), message, hint: None })
 }
 
-/// Whether the shipped file has this very key: then its value is the name of a file, not what that file holds.
-fn is_named(schema: &Schema, setting: &Setting) -> bool {
-    let Some((key, tables)) = setting.path.split_last() else { return false };
-    let table = tables.iter().try_fold(&schema.example, |table, name| table.get(name)?.as_table());
-    table.is_some_and(|table| table.contains_key(key))
-}
-
-/// Puts a file's content in the place of the key that its key is named after.
+/// Replaces a key that ends in `_file` by the key without that ending, whose value is the content of the file.
 fn read_file(merged: &mut Table, setting: &Setting) -> Result<(), Mistake> {
     let Some((key, tables)) = setting.path.split_last() else { return Ok(()) };
     let (Some(stem), Value::String(file)) = (key.strip_suffix(FILE_ENDING), &setting.value) else { return Ok(()) };
@@ -124,8 +124,8 @@ fn read_file(merged: &mut Table, setting: &Setting) -> Result<(), Mistake> {
         return Ok(());
     }
     let content = std::fs::read_to_string(Path::new(file)).map_err(|error| {
-        let words = format!("`{}`: cannot read {file}: {error}", setting.path.join("."));
-        Mistake { place: setting.place.clone(), words, hint: Some("it should hold the value alone".into()) }
+        let message = format!("`{}`: cannot read {file}: {error}", setting.key());
+        Mistake { origin: setting.origin.clone(), message, hint: Some("the file contains the value alone".into()) }
     })?;
     let mut path = tables.to_vec();
     remove(merged, &setting.path);
@@ -163,7 +163,7 @@ fn remove(table: &mut Table, path: &[String]) {
     }
 }
 
-/// Whether a key sounds like one whose value must not be shown.
+/// Whether the name of a key looks like that of a secret, whose value must not be shown.
 fn is_secret(path: &[String]) -> bool {
     let key = path.last().map_or("", String::as_str);
     !key.ends_with(FILE_ENDING) && ["password", "secret", "token", "pem", "jaas"].iter().any(|word| key.contains(word))
@@ -189,18 +189,18 @@ mod tests {
         width: u8,
         open: bool,
         hands: Vec<String>,
-        kind: Kind,
+        material: Material,
     }
 
     #[derive(Debug, PartialEq, Deserialize)]
     #[serde(rename_all = "lowercase")]
-    enum Kind {
+    enum Material {
         Wood,
         Glass,
     }
 
     const SHIPPED: &str =
-        "[door]\nname = \"front\"\nwidth = 90\nopen = true\nhands = [\"left\"]\nkind = \"wood\"\n[client]\n";
+        "[door]\nname = \"front\"\nwidth = 90\nopen = true\nhands = [\"left\"]\nmaterial = \"wood\"\n[client]\n";
 
     fn shop(file: &str, environment: &[(&str, &str)]) -> Result<Shop, String> {
         let schema = Schema { example: SHIPPED.parse().unwrap(), open: &["client"] };
@@ -224,31 +224,31 @@ mod tests {
         ];
         let shop = shop(file, &environment).unwrap();
         let hands = vec!["left".into(), "right".into()];
-        assert_eq!(shop.door, Door { name: "12".into(), width: 80, open: true, hands, kind: Kind::Wood });
+        assert_eq!(shop.door, Door { name: "12".into(), width: 80, open: true, hands, material: Material::Wood });
         assert_eq!(shop.client, BTreeMap::from([("a.b".into(), "x".into()), ("c.d".into(), "y".into())]));
     }
 
     #[test]
-    fn every_mistake_has_its_place() {
-        let file =
-            "[door]\nwidht = 80\nwidth = 300\nkind = \"steel\"\nopen = \"yes\"\nhands = [1]\n[dor]\n[client]\na = 1\n";
-        let environment = [("SHOAL__DOOR__WIDTH", "wide"), ("SHOAL__DOOR__KIN", "wood"), ("SHOAL__DOOR__KIND", "tin")];
-        let words = shop(file, &environment).unwrap_err();
+    fn every_mistake_has_its_origin() {
+        let file = "[door]\nwidht = 80\nwidth = 300\nmaterial = \"steel\"\nopen = \"yes\"\nhands = [1]\n[dor]\n[client]\na = 1\n";
+        let environment =
+            [("SHOAL__DOOR__WIDTH", "wide"), ("SHOAL__DOOR__MATERIA", "wood"), ("SHOAL__DOOR__MATERIAL", "tin")];
+        let message = shop(file, &environment).unwrap_err();
         for expected in [
             "shop.toml:2:1: unknown key `door.widht`; did you mean `width`?",
             "shop.toml:3:9: `door.width`: invalid value: integer `300`, expected u8",
-            "shop.toml:4:8: `door.kind`: unknown variant `steel`, expected `wood` or `glass`",
+            "shop.toml:4:12: `door.material`: unknown variant `steel`, expected `wood` or `glass`",
             "shop.toml:5:8: `door.open`: expected true or false, found text; for example open = true",
             "shop.toml:6:9: `door.hands`: expected a list of texts, found a list of integers; for example hands = [\"left\"]",
             "shop.toml:7:2: unknown key `dor`; did you mean `door`?",
             "shop.toml:9:5: `client.a`: expected text, found an integer",
             "environment variable SHOAL__DOOR__WIDTH: `door.width`: expected an integer, found \"wide\"",
-            "environment variable SHOAL__DOOR__KIN: unknown key `door.kin`; did you mean `kind`?",
-            "environment variable SHOAL__DOOR__KIND: `door.kind`: unknown variant `tin`, expected `wood` or `glass`",
+            "environment variable SHOAL__DOOR__MATERIA: unknown key `door.materia`; did you mean `material`?",
+            "environment variable SHOAL__DOOR__MATERIAL: `door.material`: unknown variant `tin`, expected `wood` or `glass`",
         ] {
-            assert!(words.lines().any(|line| line == expected), "{expected}\nis not in\n{words}");
+            assert!(message.lines().any(|line| line == expected), "{expected}\nis not in\n{message}");
         }
-        assert_eq!(words.lines().count(), 10, "{words}");
+        assert_eq!(message.lines().count(), 10, "{message}");
     }
 
     #[test]
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_a_mistake_of_the_layer_that_gave_it() {
+    fn an_invalid_value_is_a_mistake_of_the_layer_that_set_it() {
         let by_file = shop("[door]\nwidth = 10\n", &[]).unwrap_err();
         assert_eq!(by_file, "shop.toml:2:9: `door.width`: expected at least 60");
         let by_environment = shop("[door]\nwidth = 10\n", &[("SHOAL__DOOR__WIDTH", "20")]).unwrap_err();
@@ -276,8 +276,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_toml_is_a_mistake_with_its_place() {
-        let words = shop("[door]\nwidth = \nopen = false\n", &[]).unwrap_err();
-        assert!(words.starts_with("shop.toml:2:"), "{words}");
+    fn invalid_toml_is_a_mistake_with_its_position() {
+        let message = shop("[door]\nwidth = \nopen = false\n", &[]).unwrap_err();
+        assert!(message.starts_with("shop.toml:2:"), "{message}");
     }
 }

@@ -1,39 +1,31 @@
-//! Reading a rules file for the shell: its mistakes get the file's name.
+//! Reads a rules file from the disk; its mistakes name the file.
+//!
+//! The engine checks the text itself and knows nothing of files.
 
-use super::document::{Mistake, Mistakes, Place};
+use crate::document::{Mistake, Mistakes, Origin, TextPosition};
 use crate::engine::meaning::Meaning;
 use crate::engine::rule::{self, Rules};
 use anyhow::Context;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Reads and checks the file; all its mistakes come together as [`Mistakes`].
+/// Reads and checks the file. All its mistakes come in one error, [`Mistakes`].
 pub fn read(path: &Path) -> anyhow::Result<Arc<Rules>> {
     read_following(path, None)
 }
 
-/// Reads and checks a file that was put in force after another, if there was one.
+/// Reads and checks a file that follows others, if `previous` is what they declared.
 pub fn read_following(path: &Path, previous: Option<&Meaning>) -> anyhow::Result<Arc<Rules>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read rules {}", path.display()))?;
     let file = path.display().to_string();
     let text = String::from_utf8(bytes).map_err(|error| {
-        let words = format!("expected UTF-8, found another byte at {}", error.utf8_error().valid_up_to());
-        Mistakes(vec![Mistake { place: Place::File(file.clone(), 1, 1), words, hint: None }])
+        let message = format!("expected UTF-8, found another byte at {}", error.utf8_error().valid_up_to());
+        Mistakes(vec![Mistake { origin: Origin::File(file.clone(), TextPosition::START), message, hint: None }])
     })?;
-    let read = rule::read_following(&text, previous);
-    Ok(read.map_err(|mistakes| all_placed(&file, mistakes))?)
+    Ok(rule::read_following(&text, previous).map_err(|mistakes| mistakes.in_file(&file))?)
 }
 
-/// Checks rules that stand in memory; `file` is what mistakes call them.
+/// Checks rules that are compiled in; `file` is the name for mistakes.
 pub fn parse(file: &str, text: &str) -> Result<Arc<Rules>, Mistakes> {
-    rule::read(text).map_err(|mistakes| all_placed(file, mistakes))
-}
-
-fn all_placed(file: &str, mistakes: Vec<rule::Mistake>) -> Mistakes {
-    Mistakes(mistakes.into_iter().map(|mistake| placed(file, mistake)).collect())
-}
-
-fn placed(file: &str, mistake: rule::Mistake) -> Mistake {
-    let place = Place::File(file.to_owned(), mistake.line, mistake.column);
-    Mistake { place, words: mistake.what, hint: mistake.hint }
+    rule::read(text).map_err(|mistakes| mistakes.in_file(file))
 }

@@ -5,7 +5,7 @@
 
 mod validity;
 
-use super::Unfit;
+use super::InvalidSetting;
 use crate::repeats::Repeats;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ impl Certificate {
     ///
     /// # Errors
     /// The setting whose file cannot be used, and why.
-    pub fn open(certificate: &Path, key: &Path) -> Result<Self, Unfit> {
+    pub fn open(certificate: &Path, key: &Path) -> Result<Self, InvalidSetting> {
         let files = Files::read(certificate, key)?;
         let held = Held { digest: files.digest(), config: files.config(certificate, key)? };
         Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), held: Mutex::new(held) })
@@ -90,7 +90,7 @@ struct Files {
 }
 
 impl Files {
-    fn read(certificate: &Path, key: &Path) -> Result<Self, Unfit> {
+    fn read(certificate: &Path, key: &Path) -> Result<Self, InvalidSetting> {
         let read = |setting: &'static str, file: &Path| {
             std::fs::read(file).map_err(|error| (setting, format!("{} cannot be read: {error}", file.display())))
         };
@@ -102,7 +102,7 @@ impl Files {
         Sha256::new().chain_update(lengths).chain_update(&self.certificate).chain_update(&self.key).finalize().into()
     }
 
-    fn config(&self, certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, Unfit> {
+    fn config(&self, certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, InvalidSetting> {
         let wrong = |setting: &'static str, file: &Path, expected: &str, error: &dyn std::fmt::Display| {
             (setting, format!("{}: expected {expected}: {error}", file.display()))
         };

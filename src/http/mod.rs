@@ -31,7 +31,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 /// A setting that cannot be used: its dotted key, and words.
-type Unfit = (&'static str, String);
+type InvalidSetting = (&'static str, String);
 
 /// What the admin address shows of its process.
 pub struct View {
@@ -59,7 +59,7 @@ impl AdminServer {
         if !settings.is_on() {
             return Ok(None);
         }
-        if let Some((key, words)) = settings.unfit().into_iter().next() {
+        if let Some((key, words)) = settings.validate().into_iter().next() {
             return Err(Failure::Stop(format!("`{key}`: {words}")));
         }
         let certificate = settings.certificate().map_err(|(key, words)| Failure::Stop(format!("`{key}`: {words}")))?;

@@ -3,7 +3,7 @@
 //! Beyond the loopback nothing is served that anybody could read on the way or ask for, unless that is said to be taken
 //! care of elsewhere.
 
-use super::Unfit;
+use super::InvalidSetting;
 use super::certificate::Certificate;
 use super::token::Tokens;
 use serde::Deserialize;
@@ -58,33 +58,33 @@ impl AdminSettings {
 
     /// What has the right type and still makes no sense. The files are read, so that a wrong one is told of before anything is
     /// started.
-    pub fn unfit(&self) -> Vec<Unfit> {
+    pub fn validate(&self) -> Vec<InvalidSetting> {
         if !self.is_on() {
             return Vec::new();
         }
-        let mut unfit = Vec::new();
+        let mut invalid = Vec::new();
         match self.socket() {
             Ok(socket) if !socket.ip().is_loopback() && !self.insecure && !self.is_guarded() => {
-                unfit.push(("admin.address", self.unguarded()));
+                invalid.push(("admin.address", self.unguarded()));
             }
             Ok(_) => {}
-            Err(words) => unfit.push(("admin.address", words)),
+            Err(words) => invalid.push(("admin.address", words)),
         }
         match (self.certificate_file.is_empty(), self.key_file.is_empty()) {
-            (false, true) => unfit.push(("admin.certificate_file", "expected `key_file` beside it".into())),
-            (true, false) => unfit.push(("admin.key_file", "expected `certificate_file` beside it".into())),
-            (false, false) => unfit.extend(self.certificate().err()),
+            (false, true) => invalid.push(("admin.certificate_file", "expected `key_file` beside it".into())),
+            (true, false) => invalid.push(("admin.key_file", "expected `certificate_file` beside it".into())),
+            (false, false) => invalid.extend(self.certificate().err()),
             (true, true) => {}
         }
-        unfit.extend(self.tokens().check());
-        unfit
+        invalid.extend(self.tokens().check());
+        invalid
     }
 
     /// The certificate that the address shows, if it has one.
     ///
     /// # Errors
     /// If it or its key cannot be used.
-    pub(super) fn certificate(&self) -> Result<Option<Certificate>, Unfit> {
+    pub(super) fn certificate(&self) -> Result<Option<Certificate>, InvalidSetting> {
         let files = (Path::new(&self.certificate_file), Path::new(&self.key_file));
         (!self.certificate_file.is_empty()).then(|| Certificate::open(files.0, files.1)).transpose()
     }
@@ -111,29 +111,29 @@ impl AdminSettings {
 mod tests {
     use super::*;
 
-    fn unfit(address: &str, change: impl FnOnce(&mut AdminSettings)) -> Vec<&'static str> {
+    fn invalid_keys(address: &str, change: impl FnOnce(&mut AdminSettings)) -> Vec<&'static str> {
         let mut settings = AdminSettings { address: address.into(), ..AdminSettings::default() };
         change(&mut settings);
-        settings.unfit().into_iter().map(|(key, _)| key).collect()
+        settings.validate().into_iter().map(|(key, _)| key).collect()
     }
 
     #[test]
     fn beyond_the_loopback_it_needs_tls_and_tokens_or_somebody_who_vouches() {
         for loopback in ["127.0.0.1:9464", "127.3.2.1:0", "[::1]:9464", ""] {
-            assert!(unfit(loopback, |_| {}).is_empty(), "{loopback}");
+            assert!(invalid_keys(loopback, |_| {}).is_empty(), "{loopback}");
         }
         for open in ["0.0.0.0:9464", "[::]:9464", "10.0.0.7:9464", "[::ffff:127.0.0.1]:1"] {
-            assert_eq!(unfit(open, |_| {}), ["admin.address"], "{open}");
-            assert!(unfit(open, |settings| settings.insecure = true).is_empty(), "{open}");
+            assert_eq!(invalid_keys(open, |_| {}), ["admin.address"], "{open}");
+            assert!(invalid_keys(open, |settings| settings.insecure = true).is_empty(), "{open}");
         }
         for wrong in ["localhost:9464", "127.0.0.1", "9464", ":9464"] {
-            assert_eq!(unfit(wrong, |settings| settings.insecure = true), ["admin.address"], "{wrong}");
+            assert_eq!(invalid_keys(wrong, |settings| settings.insecure = true), ["admin.address"], "{wrong}");
         }
     }
 
     #[test]
     fn a_certificate_and_its_key_come_together() {
-        let only = |change: fn(&mut AdminSettings)| unfit("127.0.0.1:0", change);
+        let only = |change: fn(&mut AdminSettings)| invalid_keys("127.0.0.1:0", change);
         assert_eq!(only(|settings| settings.certificate_file = "c.pem".into()), ["admin.certificate_file"]);
         assert_eq!(only(|settings| settings.key_file = "c.key".into()), ["admin.key_file"]);
     }

@@ -3,7 +3,7 @@
 //! The files are read whenever a token is shown: they are small, requests are few, and whoever rotates a secret needs to tell
 //! nobody. A file may hold several tokens, one a line, so that the new one is known before the old one goes.
 
-use super::Unfit;
+use super::InvalidSetting;
 use crate::repeats::Repeats;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -67,8 +67,8 @@ impl Tokens {
     }
 
     /// What is wrong with the files as they are now. Tokens are never shown.
-    pub fn check(&self) -> Vec<Unfit> {
-        let mut unfit = Vec::new();
+    pub fn check(&self) -> Vec<InvalidSetting> {
+        let mut invalid = Vec::new();
         let mut seen: Vec<String> = Vec::new();
         for (role, file) in &self.files {
             let key = match role {
@@ -77,13 +77,13 @@ impl Tokens {
             };
             match read(file) {
                 Ok(tokens) if tokens.iter().any(|token| seen.contains(token)) => {
-                    unfit.push((key, "expected other tokens than in `metrics_token_file`, found one of them".into()));
+                    invalid.push((key, "expected other tokens than in `metrics_token_file`, found one of them".into()));
                 }
                 Ok(tokens) => seen.extend(tokens),
-                Err(words) => unfit.push((key, words)),
+                Err(words) => invalid.push((key, words)),
             }
         }
-        unfit
+        invalid
     }
 }
 
@@ -146,7 +146,7 @@ mod tests {
     fn files_without_good_tokens_are_told_of_and_their_contents_are_not() {
         let folder = tempfile::tempdir().unwrap();
         for bad in ["", "\n\n", "short", "with blanks in between it", "t\u{f6}ken-0123456789012"] {
-            let [(key, words)]: [Unfit; 1] = tokens(folder.path(), bad, ADMIN).check().try_into().unwrap();
+            let [(key, words)]: [InvalidSetting; 1] = tokens(folder.path(), bad, ADMIN).check().try_into().unwrap();
             assert_eq!(key, "admin.metrics_token_file");
             assert!(words.contains("expected 1 to 16 tokens"), "{words}");
             assert!(bad.trim().is_empty() || !words.contains(bad), "{words}");

@@ -33,4 +33,4 @@ pub use log::{
     Position, Reader, Record, StartAt, TRANSACTION_STEPS, Topic, Transaction,
 };
 pub use produce::{EventProducer, ProducedEvent};
-pub use settings::{GroupProtocol, Hold, KafkaSettings, Start};
+pub use settings::{GroupProtocol, KafkaSettings, Start};

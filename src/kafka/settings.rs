@@ -1,6 +1,7 @@
 //! How to reach Kafka and which topics to use: section `[kafka]` of `shoal.toml`.
 
 use super::Own;
+use crate::document::duration::DurationSetting;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,7 +27,7 @@ pub struct KafkaSettings {
     /// Who assigns partitions: the group's members, or the broker (KIP-848).
     pub group_protocol: GroupProtocol,
     /// By topic, the time without any record after which time stands still until there is one again.
-    pub hold_time_when_silent: BTreeMap<String, Hold>,
+    pub hold_time_when_silent: BTreeMap<String, DurationSetting>,
     /// Under the classic protocol; otherwise the broker decides.
     pub session_timeout_ms: u32,
     /// How long a fetch waits on the broker for a record.
@@ -73,24 +74,6 @@ pub enum GroupProtocol {
     #[default]
     Classic,
     Consumer,
-}
-
-/// A duration in milliseconds, written as `30s` or `1h30m`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Hold(pub u64);
-
-impl TryFrom<String> for Hold {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let span = text.parse::<jiff::Span>().ok();
-        let days = jiff::SpanRelativeTo::days_are_24_hours();
-        let milliseconds = span.and_then(|span| span.total((jiff::Unit::Millisecond, days)).ok());
-        let hold = milliseconds.filter(|&milliseconds| (1.0..=f64::from(u32::MAX)).contains(&milliseconds));
-        hold.map(|milliseconds| Self(milliseconds as u64))
-            .ok_or_else(|| format!("expected a duration of 1ms to 49d such as \"30s\" or \"1h30m\", found {text:?}"))
-    }
 }
 
 /// `"earliest"`, `"latest"`, or a moment as RFC 3339 text.
@@ -182,17 +165,6 @@ impl From<&Start> for super::StartAt {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_hold_is_a_duration() {
-        let hold = |text: &str| Hold::try_from(text.to_owned());
-        assert_eq!(hold("30s"), Ok(Hold(30_000)));
-        assert_eq!(hold("1h30m"), Ok(Hold(5_400_000)));
-        assert_eq!(hold("2d"), Ok(Hold(172_800_000)));
-        for wrong in ["", "0s", "30", "-5s", "soon", "100d"] {
-            assert!(hold(wrong).unwrap_err().contains("found"), "{wrong}");
-        }
-    }
 
     #[test]
     fn secrets_are_not_printed() {

@@ -3,7 +3,7 @@
 use crate::engine::effects::{Cause, Counts};
 use crate::engine::event::{Millis, Reason};
 use crate::engine::profile::Held;
-use crate::engine::rule::{Kind, Rules, Target};
+use crate::engine::rule::{Rules, Target, TargetKind};
 use crate::engine::shard::Shard;
 use crate::worker::encode::moment_text;
 use std::fmt;
@@ -57,7 +57,7 @@ fn members(shards: &[&Shard]) -> Vec<Members> {
 
 fn value_count(target: &Target) -> usize {
     match &target.kind {
-        Kind::Segmentation { segments, .. } => segments.len(),
+        TargetKind::Segmentation { segments, .. } => segments.len(),
         _ => 2,
     }
 }

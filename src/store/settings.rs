@@ -1,6 +1,6 @@
 //! Where snapshots are put and how often: section `[snapshots]` of `shoal.toml`.
 
-use crate::engine::rule::duration;
+use crate::document::duration::DurationSetting;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +16,7 @@ pub struct SnapshotSettings {
     /// A folder, `file:///…` or `s3://bucket/prefix`; empty: no snapshots.
     pub url: String,
     /// From the end of one snapshot of a shard to the beginning of the next.
-    pub interval: Interval,
+    pub interval: DurationSetting,
     /// Snapshots kept of each shard.
     pub keep: u32,
     /// Options of the object store by its own names: where it is, and secrets.
@@ -25,7 +25,7 @@ pub struct SnapshotSettings {
 
 impl Default for SnapshotSettings {
     fn default() -> Self {
-        Self { url: "snapshots".to_owned(), interval: Interval(60_000), keep: 2, store: BTreeMap::new() }
+        Self { url: "snapshots".to_owned(), interval: DurationSetting(60_000), keep: 2, store: BTreeMap::new() }
     }
 }
 
@@ -35,23 +35,6 @@ impl fmt::Debug for SnapshotSettings {
         let mut settings = f.debug_struct("SnapshotSettings");
         settings.field("url", &self.url).field("interval", &self.interval).field("keep", &self.keep);
         settings.field("store", &self.store.keys()).finish()
-    }
-}
-
-/// Milliseconds between snapshots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Interval(pub u64);
-
-impl TryFrom<String> for Interval {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let milliseconds =
-            duration::parse(&text).filter(|milliseconds| (1..=i64::from(u32::MAX)).contains(milliseconds));
-        milliseconds
-            .map(|milliseconds| Self(milliseconds as u64))
-            .ok_or_else(|| format!("expected a duration of 1ms to 49d such as \"1m\" or \"1h30m\", found {text:?}"))
     }
 }
 
@@ -85,7 +68,7 @@ impl SnapshotSettings {
     }
 
     /// A folder without a scheme is seen from this one.
-    pub fn seen_from(&mut self, folder: &Path) {
+    pub fn resolve_paths(&mut self, folder: &Path) {
         if self.are_on() && !self.url.contains("://") {
             self.url = folder.join(&self.url).to_string_lossy().into_owned();
         }
@@ -115,21 +98,12 @@ mod tests {
     fn a_folder_is_seen_from_the_settings_file() {
         let seen = |url: &str| {
             let mut settings = at(url);
-            settings.seen_from(Path::new("/etc/shoal"));
+            settings.resolve_paths(Path::new("/etc/shoal"));
             settings.url
         };
         assert_eq!(seen("snapshots"), "/etc/shoal/snapshots");
         for other in ["/data", "", "s3://b/p", "file:///data"] {
             assert_eq!(seen(other), other);
-        }
-    }
-
-    #[test]
-    fn an_interval_is_a_duration() {
-        let interval = |text: &str| Interval::try_from(text.to_owned());
-        assert_eq!((interval("1m"), interval("1h30m")), (Ok(Interval(60_000)), Ok(Interval(5_400_000))));
-        for wrong in ["", "0s", "60", "soon", "50d"] {
-            assert!(interval(wrong).unwrap_err().contains("expected a duration"), "{wrong}");
         }
     }
 

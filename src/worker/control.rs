@@ -207,8 +207,5 @@ pub fn read_rules(bytes: &[u8]) -> Result<Arc<Rules>, String> {
 
 fn read_following(bytes: &[u8], previous: Option<&Meaning>) -> Result<Arc<Rules>, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8: {error}"))?;
-    rule::read_following(text, previous).map_err(|mistakes| {
-        let words = mistakes.iter().map(|mistake| format!("line {}: {}", mistake.line, mistake.what));
-        words.collect::<Vec<_>>().join("; ")
-    })
+    rule::read_following(text, previous).map_err(|mistakes| mistakes.in_one_line())
 }

@@ -125,10 +125,8 @@ pub fn names(in_force: &Rules, published: &AllPublished) -> Result<Arc<Rules>, S
         }
     }
     let text = format!("{}{}", head(in_force)?, tail(&targets));
-    read_following(&text, Some(&in_force.meaning)).map_err(|mistakes| {
-        let words = mistakes.iter().map(|mistake| mistake.what.clone());
-        format!("the values in membership do not go together: {}", words.collect::<Vec<_>>().join("; "))
-    })
+    read_following(&text, Some(&in_force.meaning))
+        .map_err(|mistakes| format!("the values in membership do not go together: {}", mistakes.in_one_line()))
 }
 
 /// What gives events their meaning, with attributes and types in the order of their places.

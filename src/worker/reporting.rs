@@ -9,7 +9,7 @@ use super::tally::ValueName;
 use super::work::Worker;
 use crate::engine::event::{DAY, HOUR, Millis};
 use crate::engine::profile::Held;
-use crate::engine::rule::decide::IN;
+use crate::engine::rule::IN;
 use crate::engine::shard::Shard;
 use crate::kafka::{Batch, Log, Moment, Topic};
 use std::collections::BTreeMap;

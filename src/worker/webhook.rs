@@ -39,14 +39,14 @@ pub struct AlertSettings {
 
 impl AlertSettings {
     /// The secret's file is seen from this folder.
-    pub fn seen_from(&mut self, folder: &Path) {
+    pub fn resolve_paths(&mut self, folder: &Path) {
         if !self.webhook_secret_file.as_os_str().is_empty() {
             self.webhook_secret_file = folder.join(&self.webhook_secret_file);
         }
     }
 
     /// What is wrong with a key, if anything is.
-    pub fn unfit(&self) -> Option<(&'static str, String)> {
+    pub fn validate(&self) -> Option<(&'static str, String)> {
         let is_named = !self.webhook_secret_file.as_os_str().is_empty();
         if self.webhook.is_empty() {
             let words = "expected none without `webhook`".to_owned();
@@ -249,15 +249,15 @@ mod tests {
 
     #[test]
     fn settings_that_make_no_sense_are_told() {
-        let unfit = |webhook: &str, file: &str| {
+        let invalid_key = |webhook: &str, file: &str| {
             let settings = AlertSettings { webhook: webhook.into(), webhook_secret_file: file.into() };
-            settings.unfit().map(|(key, _)| key)
+            settings.validate().map(|(key, _)| key)
         };
-        assert_eq!(unfit("", ""), None);
-        assert_eq!(unfit("https://a/b", "secret"), None);
-        assert_eq!(unfit("https://a/b", ""), Some("alerts.webhook_secret_file"));
-        assert_eq!(unfit("", "secret"), Some("alerts.webhook_secret_file"));
-        assert_eq!(unfit("ftp://a/b", "secret"), Some("alerts.webhook"));
-        assert_eq!(unfit("soon", "secret"), Some("alerts.webhook"));
+        assert_eq!(invalid_key("", ""), None);
+        assert_eq!(invalid_key("https://a/b", "secret"), None);
+        assert_eq!(invalid_key("https://a/b", ""), Some("alerts.webhook_secret_file"));
+        assert_eq!(invalid_key("", "secret"), Some("alerts.webhook_secret_file"));
+        assert_eq!(invalid_key("ftp://a/b", "secret"), Some("alerts.webhook"));
+        assert_eq!(invalid_key("soon", "secret"), Some("alerts.webhook"));
     }
 }

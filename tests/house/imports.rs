@@ -5,16 +5,17 @@ use crate::paths::{paths_after, second_parts};
 use crate::sources::{Source, belongs_to, code_of, expect_none, files, production};
 
 /// Parts of the crate with the parts they may import. All may import `trial`, which is not in a release build.
-const PARTS: [(&str, &[&str]); 9] = [
-    ("engine", &["engine"]),
+const PARTS: [(&str, &[&str]); 10] = [
+    ("document", &["document"]),
+    ("engine", &["engine", "document"]),
     ("repeats", &[]),
-    ("kafka", &["kafka", "random", "repeats"]),
-    ("store", &["store", "engine", "random"]),
-    ("config", &["config", "engine", "kafka", "store", "worker", "http"]),
-    ("worker", &["worker", "engine", "kafka", "store", "config", "repeats"]),
+    ("kafka", &["kafka", "document", "random", "repeats"]),
+    ("store", &["store", "engine", "document", "random"]),
+    ("config", &["config", "document", "engine", "kafka", "store", "worker", "http"]),
+    ("worker", &["worker", "engine", "document", "kafka", "store", "config", "repeats"]),
     ("metrics", &["metrics", "worker", "engine", "kafka"]),
     ("http", &["http", "metrics", "worker", "kafka", "repeats"]),
-    ("offline", &["offline", "worker", "engine", "kafka", "store", "config", "random"]),
+    ("offline", &["offline", "document", "worker", "engine", "kafka", "store", "config", "random"]),
 ];
 
 /// Parts of the engine with the parts they may import, besides themselves. `effects` is what comes out: it knows rules'

@@ -1,10 +1,10 @@
-//! The features of a customer as columns of a table: all that there are, with the windows and arguments that the rules use.
+//! The features of a customer as columns of a table: all features, with the windows and arguments that the rules use.
 //!
-//! A column is named as rules write it, with the window as these rules spell it, so that a condition of the file can be
-//! asked of the table as it stands.
+//! A column has the name that rules write, with the window as these rules spell it, so that a condition of the file can
+//! be run as SQL on the table without changes.
 
 use super::Rules;
-use super::scalar::Scalar;
+use super::compiled::scalar::Scalar;
 use crate::engine::event::{DAY, EventType, Millis};
 use crate::engine::feature::find::{self, Found};
 use crate::engine::feature::table::FEATURES;
@@ -12,10 +12,10 @@ use crate::engine::feature::{Arguments, Call, Feature, Parameters, attribute_uni
 use crate::engine::meaning::AttributeType;
 use std::collections::BTreeSet;
 
-/// The window of features that cannot do without one, if the rules use none.
-const USUAL_WINDOW: (Millis, &str) = (30 * DAY, "30d");
+/// The window of features that need one, if the rules use none.
+const DEFAULT_WINDOW: (Millis, &str) = (30 * DAY, "30d");
 
-/// A feature with its arguments, under the name that rules give it.
+/// A feature with its arguments, and the name that rules write for it.
 #[derive(Clone, Debug)]
 pub struct Column {
     pub name: String,
@@ -23,8 +23,8 @@ pub struct Column {
 }
 
 impl Rules {
-    /// A column for every feature of the table; those with a window once for each window in these rules, those that take
-    /// a text as the rules use them. Values of segmentations and audiences are not among them.
+    /// A column for every feature of the table: a feature with a window has one for each window in these rules, a
+    /// feature with a text argument one for each use in them. Segmentations and audiences are not included.
     pub fn columns(&self) -> Vec<Column> {
         let used = self.calls();
         let windows = self.windows();
@@ -32,22 +32,22 @@ impl Rules {
     }
 
     fn columns_of(&self, feature: &'static Feature, windows: &[(Millis, String)], used: &[Call]) -> Vec<Column> {
-        let (name, meaning, nothing) = (feature.name, &self.meaning, self.no_arguments(feature));
+        let (name, meaning, defaults) = (feature.name, &self.meaning, self.default_arguments(feature));
         let column =
             |name: String, arguments: Arguments| Column { name, call: Call::new(feature, feature.unit, arguments) };
         let windowed = || {
             let of = |(window, suffix): &(Millis, String)| {
-                column(format!("{name}_{suffix}"), Arguments { window: Some(*window), ..nothing.clone() })
+                column(format!("{name}_{suffix}"), Arguments { window: Some(*window), ..defaults.clone() })
             };
             windows.iter().map(of)
         };
         let of_type = |(of, event_type): (&str, EventType)| {
-            column(format!("{name}('{of}')"), Arguments { event_type, ..nothing.clone() })
+            column(format!("{name}('{of}')"), Arguments { event_type, ..defaults.clone() })
         };
         match feature.parameters {
-            Parameters::None => vec![column(name.into(), nothing.clone())],
+            Parameters::None => vec![column(name.into(), defaults.clone())],
             Parameters::OptionalWindow => {
-                [column(name.into(), nothing.clone())].into_iter().chain(windowed()).collect()
+                [column(name.into(), defaults.clone())].into_iter().chain(windowed()).collect()
             }
             Parameters::Window => windowed().collect(),
             Parameters::AnyType => {
@@ -61,7 +61,7 @@ impl Rules {
                 let of = |window: Millis| {
                     let named = meaning.declared_types().map(move |(of, event_type)| (of, event_type, window));
                     named.map(|(of, event_type, window)| {
-                        let arguments = Arguments { event_type, window: Some(window), ..nothing.clone() };
+                        let arguments = Arguments { event_type, window: Some(window), ..defaults.clone() };
                         column(format!("{name}('{of}', {})", window / DAY), arguments)
                     })
                 };
@@ -70,7 +70,7 @@ impl Rules {
             Parameters::TimeAttribute => {
                 let moments = meaning.declared_attributes().filter(|(_, known)| known.kind == AttributeType::Time);
                 let of = |(attribute, known): (u8, &crate::engine::meaning::Attribute)| {
-                    column(format!("{name}({})", known.name), Arguments { attribute, ..nothing.clone() })
+                    column(format!("{name}({})", known.name), Arguments { attribute, ..defaults.clone() })
                 };
                 moments.map(of).collect()
             }
@@ -78,7 +78,7 @@ impl Rules {
             Parameters::Attribute => {
                 let of = |(attribute, known): (u8, &crate::engine::meaning::Attribute)| Column {
                     name: known.name.clone(),
-                    call: Call::new(feature, attribute_unit(known.kind), Arguments { attribute, ..nothing.clone() }),
+                    call: Call::new(feature, attribute_unit(known.kind), Arguments { attribute, ..defaults.clone() }),
                 };
                 meaning.declared_attributes().map(of).collect()
             }
@@ -86,7 +86,7 @@ impl Rules {
         }
     }
 
-    fn no_arguments(&self, feature: &Feature) -> Arguments {
+    fn default_arguments(&self, feature: &Feature) -> Arguments {
         Arguments {
             window: None,
             event_type: find::counted_type(feature.name).unwrap_or(EventType::PURCHASE),
@@ -97,7 +97,7 @@ impl Rules {
         }
     }
 
-    /// The calls of a function in the rules, by their own names.
+    /// The calls of a function in the rules, each under its own name.
     fn as_used<'a>(&'a self, feature: &'static Feature, used: &'a [Call]) -> impl Iterator<Item = Column> + 'a {
         let calls = used.iter().filter(move |call| call.feature.name == feature.name);
         calls.map(|call| {
@@ -117,11 +117,11 @@ impl Rules {
         let mut calls = Vec::new();
         let mut add = |scalar: &Scalar| scalar.for_each_feature(&mut |call| calls.push(call.clone()));
         self.include.iter().for_each(|(_, scalar)| add(scalar));
-        self.comparisons.iter().for_each(|comparison| comparison.test.for_each_operand(&mut add));
+        self.comparisons.iter().for_each(|comparison| comparison.predicate.for_each_operand(&mut add));
         calls
     }
 
-    /// The windows in the names that the rules use, shortest first, as they are spelled.
+    /// The windows in the names that the rules use, the shortest first, with their spelling.
     fn windows(&self) -> Vec<(Millis, String)> {
         let texts = self.include.iter().map(|(name, _)| name).chain(self.comparisons.iter().map(|known| &known.text));
         let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
@@ -135,7 +135,7 @@ impl Rules {
             }
         }
         if windows.is_empty() {
-            windows.insert((USUAL_WINDOW.0, USUAL_WINDOW.1.into()));
+            windows.insert((DEFAULT_WINDOW.0, DEFAULT_WINDOW.1.into()));
         }
         windows.into_iter().collect()
     }
@@ -154,7 +154,7 @@ mod tests {
     use crate::engine::rule;
 
     fn names(rules: &str) -> Vec<String> {
-        let rules = rule::read(rules).expect("the rules are well");
+        let rules = rule::read(rules).expect("the rules are valid");
         rules.columns().into_iter().map(|column| column.name).collect()
     }
 
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_window_in_the_rules_there_is_the_usual_one() {
+    fn without_a_window_in_the_rules_there_is_the_default_one() {
         let names = names("[audience.buyer]\nwhen = \"orders > 0\"");
         assert!(names.iter().any(|name| name == "sessions_30d"), "{names:?}");
     }

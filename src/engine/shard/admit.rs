@@ -148,19 +148,19 @@ impl Shard {
     ) {
         let Self { rules, profiles, scratch, deeds, .. } = self;
         let at = event.time.max(profiles.row(row).clock);
-        let affected = rules.affected(event.event_type);
-        rules.read(affected, &profiles.customer(row), at, &mut scratch.before);
+        let affected = rules.affected_comparisons(event.event_type);
+        rules.read_truths(affected, &profiles.customer(row), at, &mut scratch.before);
         if let Some(deed) = Deed::of(event, profiles.row(row), &rules.meaning) {
             deeds.count(deed, profiles.held_bytes(row));
         }
         effects.counts.overflow.add(&profiles.update(row, event, at, &rules.meaning));
         profiles.row_mut(row).clock = at;
         let customer = profiles.customer(row);
-        rules.read(rules.decisive(event.event_type), &customer, at, &mut scratch.after);
-        let turn = rules.holds_after(event.event_type, &customer, at, &scratch.after);
-        if !rules.same(affected, &scratch.before, &scratch.after) && self.evaluate(row, at) {
+        rules.read_truths(rules.decisive_comparisons(event.event_type), &customer, at, &mut scratch.after);
+        let turn = rules.next_deadline_touched_by(event.event_type, &customer, at, &scratch.after);
+        if !rules.same_truths(affected, &scratch.before, &scratch.after) && self.evaluate(row, at) {
             let rules = self.rules.clone();
-            self.scratch.before.complete(&self.scratch.after, rules.affected(event.event_type));
+            self.scratch.before.fill_except(&self.scratch.after, rules.affected_comparisons(event.event_type));
             let cause = if late { Cause::Late } else { Cause::Event };
             let trigger = trigger_of(record, event, &rules, effects);
             self.announce(row, at, cause, Some(trigger), effects);
@@ -168,7 +168,7 @@ impl Shard {
         if at < self.watermark {
             // Deadlines between here and the watermark may have fired without a trace: after this event they may have one.
             let Self { rules, profiles, scratch, .. } = self;
-            rules.read(rules.all(), &profiles.customer(row), at, &mut scratch.after);
+            rules.read_truths(rules.customer_comparisons(), &profiles.customer(row), at, &mut scratch.after);
             self.arm_next(row, at);
         } else {
             self.arm(row, turn);
@@ -182,7 +182,12 @@ impl Shard {
         }
         let rules = self.rules.clone();
         let at = event.time;
-        rules.read(rules.all(), &Customer::unknown(&event.customer_id), at, &mut self.scratch.before);
+        rules.read_truths(
+            rules.customer_comparisons(),
+            &Customer::unknown(&event.customer_id),
+            at,
+            &mut self.scratch.before,
+        );
         let row = self.profiles.create(hash, &event.customer_id, rules.targets.len());
         self.scratch.held.clear();
         self.scratch.held.extend(rules.targets.iter().map(|target| target.initial(at)));

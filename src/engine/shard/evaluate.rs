@@ -52,7 +52,12 @@ impl Shard {
             self.begin_publishing(row, at, effects);
         } else if changed {
             let rules = self.rules.clone();
-            rules.read(rules.all(), &self.profiles.customer(row), at - 1, &mut self.scratch.before);
+            rules.read_truths(
+                rules.customer_comparisons(),
+                &self.profiles.customer(row),
+                at - 1,
+                &mut self.scratch.before,
+            );
             self.announce(row, at, Cause::Time, None, effects);
         }
         self.arm_next(row, at);
@@ -60,7 +65,7 @@ impl Shard {
 
     /// Arms the first instant after `at` at which anything may turn.
     pub(super) fn arm_next(&mut self, row: RowNumber, at: Millis) {
-        let turn = self.rules.holds(&self.profiles.customer(row), at, &self.scratch.after);
+        let turn = self.rules.next_deadline(&self.profiles.customer(row), at, &self.scratch.after);
         let publishing = match self.settings.publish_from {
             Some(from) if self.profiles.row(row).muted => from,
             _ => NEVER,
@@ -72,7 +77,7 @@ impl Shard {
     /// a dwell that holds one back.
     pub(super) fn evaluate(&mut self, row: RowNumber, at: Millis) -> bool {
         let Self { rules, profiles, scratch, .. } = self;
-        rules.read(rules.all(), &profiles.customer(row), at, &mut scratch.after);
+        rules.read_truths(rules.customer_comparisons(), &profiles.customer(row), at, &mut scratch.after);
         profiles.held(row, &mut scratch.held);
         rules.decide(&mut scratch.after, &scratch.held, at, true, &mut scratch.decided);
         let waits_until = scratch.decided.iter().map(|decided| decided.waits_until).min().unwrap_or(NEVER);
@@ -96,7 +101,7 @@ impl Shard {
         if self.profiles.row(row).muted {
             return;
         }
-        rules.read_held(&self.scratch.held, &mut self.scratch.before);
+        rules.read_target_truths(&self.scratch.held, &mut self.scratch.before);
         let occasion = self.occasion(row, at, cause, trigger, effects);
         for (target, place) in rules.targets.iter().zip(0..) {
             let held = self.scratch.held[place];
@@ -177,7 +182,7 @@ impl Shard {
     /// Lists the comparisons that turned (R9) at the end of [`Effects::because`].
     fn explain(&self, row: RowNumber, target: usize, occasion: Occasion, effects: &mut Effects) {
         let Self { rules, profiles, scratch, .. } = self;
-        let change = rule::Change {
+        let change = rule::TargetChange {
             target,
             from: scratch.held[target].value,
             to: scratch.decided[target].value,
@@ -187,7 +192,7 @@ impl Shard {
             held: &scratch.held,
             decided: &scratch.decided,
         };
-        rules.because(&change, &profiles.customer(row), occasion.at, |text, value, was, now| {
+        rules.for_each_reason(&change, &profiles.customer(row), occasion.at, |text, value, was, now| {
             let rule = effects.keep(text);
             let value = effects.keep_value(value);
             effects.because.push(Because { rule, value, was, now });
@@ -279,7 +284,7 @@ pub(super) fn name_of(target: &Target, value: u16) -> Option<&str> {
 
 /// Keeps the features listed under `include` with their values at `at`.
 fn keep_features(rules: &Rules, customer: &Customer<'_>, held: &[Held], at: Millis, effects: &mut Effects) {
-    rules.include_values(customer, held, at, |name, value| {
+    rules.for_each_included(customer, held, at, |name, value| {
         let name = effects.keep(name);
         let value = effects.keep_value(value);
         effects.features.push(Feature { name, value });

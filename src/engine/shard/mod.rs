@@ -32,7 +32,7 @@ use super::effects::{Effects, Trigger};
 use super::event::{Event, EventType, HOUR, Millis, Reason, Record, Rejection};
 use super::profile::dedup::DuplicateMemory;
 use super::profile::{Held, Profiles, RowNumber};
-use super::rule::{Decided, Rules, Scratch, Truths};
+use super::rule::{Decision, ForecastScratch, Rules, Truths};
 use super::timer::Wheel;
 use digest::{Digest, Verdict};
 use std::sync::Arc;
@@ -105,11 +105,11 @@ pub struct Shard {
 struct Work {
     before: Truths,
     after: Truths,
-    decided: Vec<Decided>,
+    decided: Vec<Decision>,
     /// All values held before the evaluation, and after it.
     held: Vec<Held>,
     held_after: Vec<Held>,
-    forecast: Scratch,
+    forecast: ForecastScratch,
     due: Vec<(RowNumber, Millis)>,
     /// When the event that is being applied came, for [`Census`]; [`Millis::MIN`] where there is none.
     arrived: Millis,

@@ -119,7 +119,7 @@ impl Shard {
         before: &[Held],
     ) -> Vec<(Shift<'a>, Option<usize>)> {
         let Self { profiles, scratch, members, .. } = self;
-        rules.read(rules.all(), &profiles.customer(row), at, &mut scratch.after);
+        rules.read_truths(rules.customer_comparisons(), &profiles.customer(row), at, &mut scratch.after);
         rules.decide(&mut scratch.after, &scratch.held, at, false, &mut scratch.decided);
         scratch.held_after.clear();
         let mut shifts = Vec::new();

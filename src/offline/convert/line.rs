@@ -1,7 +1,7 @@
 //! One line of an order export, read through the mapping: from columns of text to a checked [`Line`].
 
 use super::mapping::{Mapping, TimeFormat};
-use crate::config::document::nearest;
+use crate::document::nearest::nearest_or_all;
 use crate::engine::event::Millis;
 use csv::ByteRecord;
 use jiff::Timestamp;
@@ -69,7 +69,7 @@ impl<'m> LineReader<'m> {
         let mut missing = Vec::new();
         let mut find = |name: &str| {
             names.iter().position(|known| known.trim_start_matches('\u{feff}') == name).unwrap_or_else(|| {
-                missing.push(format!("no column `{name}`; {}", nearest(name, names.iter().map(String::as_str))));
+                missing.push(format!("no column `{name}`; {}", nearest_or_all(name, names.iter().map(String::as_str))));
                 0
             })
         };

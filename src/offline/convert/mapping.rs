@@ -1,6 +1,7 @@
 //! What the columns of an order export mean: the mapping file, read and checked once.
 
-use crate::config::document::{self, Mistake, Mistakes, Place, Schema};
+use crate::document::schema::{self, Schema};
+use crate::document::{Mistake, Mistakes, Origin, TextPosition};
 use anyhow::Context;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::Deserialize;
@@ -56,7 +57,7 @@ pub enum OrderLines {
     #[default]
     Anywhere,
     Together,
-    /// Another word: a mistake, so never in a checked mapping.
+    /// Any other text: a mistake, so never in a checked mapping.
     #[serde(other)]
     Unknown,
 }
@@ -127,7 +128,7 @@ pub enum TimeFormat {
 }
 
 impl Mapping {
-    /// Reads and checks the file; all its mistakes come together as [`Mistakes`].
+    /// Reads and checks the file. All its mistakes come in one error, [`Mistakes`].
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read mapping {}", path.display()))?;
         Ok(Self::parse(&path.display().to_string(), &text)?)
@@ -136,23 +137,23 @@ impl Mapping {
     pub fn parse(file: &str, text: &str) -> Result<Self, Mistakes> {
         let example = REFERENCE.parse().expect("the reference mapping is TOML");
         let schema = Schema { example, open: &["attributes"] };
-        let (settings, mut mistakes) = document::read(file, text, &schema);
-        let place_of = |key: &str| {
-            let found = settings.iter().find(|setting| setting.path.join(".") == key);
-            found.map_or(Place::File(file.to_owned(), 1, 1), |setting| setting.place.clone())
+        let (settings, mut mistakes) = schema::read(file, text, &schema);
+        let origin_of = |key: &str| {
+            let found = settings.iter().find(|setting| setting.key() == key);
+            found.map_or(Origin::File(file.to_owned(), TextPosition::START), |setting| setting.origin.clone())
         };
         if !mistakes.is_empty() {
             return Err(Mistakes(mistakes));
         }
         let mapping: Self = toml::from_str(text).expect("keys and types were checked");
-        mistakes = mapping.mistakes(&place_of);
+        mistakes = mapping.mistakes(&origin_of);
         if mistakes.is_empty() { Ok(mapping) } else { Err(Mistakes(mistakes)) }
     }
 
-    fn mistakes(&self, place_of: &dyn Fn(&str) -> Place) -> Vec<Mistake> {
+    fn mistakes(&self, origin_of: &dyn Fn(&str) -> Origin) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
-        let mut mistake = |key: &str, words: String, hint: &str| {
-            mistakes.push(Mistake { place: place_of(key), words, hint: Some(hint.to_owned()) });
+        let mut mistake = |key: &str, message: String, hint: &str| {
+            mistakes.push(Mistake { origin: origin_of(key), message, hint: Some(hint.to_owned()) });
         };
         let required = [
             ("customer.column", &self.customer.column),
@@ -168,7 +169,7 @@ impl Mapping {
         if self.order.lines == OrderLines::Unknown {
             mistake(
                 "order.lines",
-                "expected \"anywhere\" or \"together\", found another word".into(),
+                "expected \"anywhere\" or \"together\", found another text".into(),
                 "see config/mappings/reference.toml",
             );
         }
@@ -192,9 +193,9 @@ impl Mapping {
         if self.constants.channel.is_some() && self.order.channel.is_some() {
             mistake("constants.channel", "the channel is a constant and a column".into(), "keep one");
         }
-        if let Err(words) = self.time_format() {
+        if let Err(message) = self.time_format() {
             let zone = TimeZoneDatabase::bundled().get(&self.time.zone).is_err();
-            mistake(if zone { "time.zone" } else { "time.format" }, words, "see config/mappings/reference.toml");
+            mistake(if zone { "time.zone" } else { "time.format" }, message, "see config/mappings/reference.toml");
         }
         mistakes
     }

@@ -13,7 +13,7 @@ pub mod shop;
 use super::summary::{Summary, grouped};
 use super::words::ChangeRecord;
 use crate::engine::event::{DAY, Millis};
-use crate::engine::rule::{Kind, Rules, Target};
+use crate::engine::rule::{Rules, Target, TargetKind};
 use board::Board;
 use console::Term;
 use live::Live;
@@ -160,7 +160,7 @@ impl Show {
 
 fn segments(target: &Target) -> Vec<String> {
     match &target.kind {
-        Kind::Segmentation { segments, .. } => segments.iter().map(|segment| segment.name.clone()).collect(),
+        TargetKind::Segmentation { segments, .. } => segments.iter().map(|segment| segment.name.clone()).collect(),
         _ => Vec::new(),
     }
 }

@@ -126,10 +126,8 @@ impl Export<'_> {
             );
         };
         let text = std::str::from_utf8(bytes).map_err(|error| anyhow!("the rules in the snapshot: {error}"))?;
-        let rules = read_following(text, None).map_err(|mistakes| {
-            let words: Vec<&str> = mistakes.iter().map(|mistake| mistake.what.as_str()).collect();
-            anyhow!("the rules in the snapshot of shard {number}: {}", words.join("; "))
-        })?;
+        let rules = read_following(text, None)
+            .map_err(|mistakes| anyhow!("the rules in the snapshot of shard {number}: {}", mistakes.in_one_line()))?;
         Ok((rules, None))
     }
 }

@@ -5,10 +5,11 @@
 //! mark before. Counts of a shard are those of minutes in which it had the very alert that is asked about.
 
 use super::record::{AlertRecord, SCHEMA, State, by_name};
+use crate::document::duration;
 use crate::engine::event::MINUTE;
 use crate::engine::profile::Held;
 use crate::engine::rule::alert::CAUSES;
-use crate::engine::rule::{Alert, Direction, Rules, Target, duration};
+use crate::engine::rule::{Alert, Direction, Rules, Target};
 use crate::worker::census::{Told, ToldFlow, ToldHour, ToldMinutes, definition_text, moment_of};
 use std::collections::BTreeMap;
 use std::sync::Arc;

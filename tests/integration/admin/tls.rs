@@ -107,8 +107,8 @@ fn files_that_cannot_be_used_are_told_of_at_the_start() {
     ] {
         let mut settings = AdminSettings::default();
         shown(folder, &mut settings, certificate, key);
-        let unfit = settings.unfit();
-        let [(found, message)] = unfit.as_slice() else { panic!("{certificate}, {key}: {unfit:?}") };
+        let invalid = settings.validate();
+        let [(found, message)] = invalid.as_slice() else { panic!("{certificate}, {key}: {invalid:?}") };
         assert_eq!(*found, at, "{certificate}, {key}: {message}");
         assert!(message.contains(expected), "{certificate}, {key}: {message}");
     }

@@ -5,7 +5,8 @@ use super::bare::{at, joined, position, produced, settings, take, take_all, to, 
 use crate::support::{self, Broker, BrokerOptions, Produced};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
-use shoal::kafka::{Failure, Hold, KafkaLog, KafkaSettings, Log, Own, Topic, Transaction};
+use shoal::document::duration::DurationSetting;
+use shoal::kafka::{Failure, KafkaLog, KafkaSettings, Log, Own, Topic, Transaction};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const INPUT: Topic = Topic::Input(0);
@@ -83,7 +84,7 @@ fn a_full_queue_is_answer_enough() {
 fn a_topic_is_silent_until_it_has_a_record_and_after_its_time() {
     let Some(broker) = support::broker() else { return };
     let mut settings = settings(broker, "silent", &["shop", "other"]);
-    settings.hold_time_when_silent.insert(settings.inputs[0].clone(), Hold(4_000));
+    settings.hold_time_when_silent.insert(settings.inputs[0].clone(), DurationSetting(4_000));
     let mut log = joined(&settings);
     assert!(log.partition_status(Topic::Input(0), 0).is_silent, "until something else is known");
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;

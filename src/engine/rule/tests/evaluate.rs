@@ -1,14 +1,13 @@
 //! What conditions mean: SQL's three-valued logic, exact numbers, durations as doubles.
 
-use super::super::decide::{IN, OUT};
-use super::super::{Decided, Truth, Truths};
+use super::super::{Decision, IN, OUT, Truth, Truths};
 use super::{START, World, event, purchase, rules};
 use crate::engine::event::{AttributeValue, DAY, EventType, MINUTE, Millis};
 use crate::engine::profile::Held;
 
 const ATTRIBUTES: &str = "[attributes]\ncountry = \"text\"\nplan = \"text\"\nage = \"number\"\nheight = \"number\"\nvip = \"boolean\"\nstaff = \"boolean\"\nsigned_up = \"time\"\n";
 
-/// The truth of a condition, told from an audience's `when` and from its negation.
+/// The truth of a condition, derived from an audience with it and one with its negation.
 fn truth(condition: &str, prepare: impl Fn(&mut World), after: Millis) -> Truth {
     let quoted = |sql: &str| format!("{sql:?}");
     let file = format!(
@@ -20,14 +19,14 @@ fn truth(condition: &str, prepare: impl Fn(&mut World), after: Millis) -> Truth 
     prepare(&mut world);
     let now = world.clock + after;
     let mut truths = Truths::default();
-    world.rules.read(world.rules.all(), &world.customer(), now, &mut truths);
+    world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
     let mut decided = Vec::new();
     let held = [Held::new(OUT, START, false); 2];
     world.rules.decide(&mut truths, &held, now, true, &mut decided);
     match decided[..] {
-        [Decided { value: OUT, .. }, Decided { value: IN, .. }] => Truth::True,
-        [Decided { value: IN, .. }, Decided { value: OUT, .. }] => Truth::False,
-        [Decided { value: OUT, .. }, Decided { value: OUT, .. }] => Truth::Null,
+        [Decision { value: OUT, .. }, Decision { value: IN, .. }] => Truth::True,
+        [Decision { value: IN, .. }, Decision { value: OUT, .. }] => Truth::False,
+        [Decision { value: OUT, .. }, Decision { value: OUT, .. }] => Truth::Null,
         _ => panic!("{condition} is true and false: {decided:?}"),
     }
 }
@@ -201,7 +200,7 @@ fn text_compares_by_bytes() {
 }
 
 #[test]
-fn durations_turn_at_the_millisecond() {
+fn durations_flip_at_the_millisecond() {
     let bought = |world: &mut World| {
         world.apply(&event(EventType::CART_ADD, START - 2 * DAY));
         world.apply(&purchase(START, 100));

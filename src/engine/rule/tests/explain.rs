@@ -1,7 +1,6 @@
 //! Which values follow, why, and what comes next, in small cases worked out by hand.
 
-use super::super::decide::{IN, OUT};
-use super::super::{Change, Decided, Scratch, Truths, Value};
+use super::super::{Decision, ForecastScratch, IN, OUT, TargetChange, Truths, Value};
 use super::{START, World, purchase, rules};
 use crate::engine::event::{AttributeValue, DAY, EventType, HOUR, Millis, NEVER};
 use crate::engine::profile::Held;
@@ -33,14 +32,14 @@ fn held(big: u16, care: u16, life: u16, dwells: bool) -> Vec<Held> {
     [big, care, life].map(|value| Held::new(value, START, dwells)).to_vec()
 }
 
-fn decide(world: &World, held: &[Held], now: Millis, obey_dwell: bool) -> (Truths, Vec<Decided>) {
+fn decide(world: &World, held: &[Held], now: Millis, obey_dwell: bool) -> (Truths, Vec<Decision>) {
     let (mut truths, mut decided) = (world.rules.truths(), Vec::new());
-    world.rules.read(world.rules.all(), &world.customer(), now, &mut truths);
+    world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
     world.rules.decide(&mut truths, held, now, obey_dwell, &mut decided);
     (truths, decided)
 }
 
-fn values(decided: &[Decided]) -> Vec<u16> {
+fn values(decided: &[Decision]) -> Vec<u16> {
     decided.iter().map(|decided| decided.value).collect()
 }
 
@@ -67,7 +66,8 @@ fn the_first_segment_that_matches_wins_and_audiences_hold_until_exit() {
     let world = buyer(&[12_000]);
     let new = held(OUT, OUT, Held::NULL, false);
     assert_eq!(values(&decide(&world, &new, START, true).1), [IN, OUT, 1]);
-    // 30 days later nothing of the revenue is in the window: `exit` holds, so nobody comes in, and who is in goes.
+    // 30 days later nothing of the revenue is in the window: `exit` holds, so no customer enters, and one who is in
+    // leaves.
     let later = START + 30 * DAY;
     for big in [OUT, IN] {
         assert_eq!(values(&decide(&world, &held(big, OUT, 1, false), later, true).1), [OUT, OUT, 1]);
@@ -86,18 +86,18 @@ fn a_dwell_holds_values_that_came_from_another() {
     let world = buyer(&[12_000]);
     let until = START + 2 * DAY;
     let of_life = |held: &[Held], now, obey| decide(&world, held, now, obey).1[2];
-    assert_eq!(of_life(&held(IN, OUT, 0, true), until - 1, true), Decided { value: 0, waits_until: until });
-    assert_eq!(of_life(&held(IN, OUT, 0, true), until, true), Decided { value: 1, waits_until: NEVER });
-    assert_eq!(of_life(&held(IN, OUT, 0, false), START, true), Decided { value: 1, waits_until: NEVER });
-    assert_eq!(of_life(&held(IN, OUT, 0, true), START, false), Decided { value: 1, waits_until: NEVER });
-    assert_eq!(of_life(&held(IN, OUT, 1, true), START, true), Decided { value: 1, waits_until: NEVER });
+    assert_eq!(of_life(&held(IN, OUT, 0, true), until - 1, true), Decision { value: 0, waits_until: until });
+    assert_eq!(of_life(&held(IN, OUT, 0, true), until, true), Decision { value: 1, waits_until: NEVER });
+    assert_eq!(of_life(&held(IN, OUT, 0, false), START, true), Decision { value: 1, waits_until: NEVER });
+    assert_eq!(of_life(&held(IN, OUT, 0, true), START, false), Decision { value: 1, waits_until: NEVER });
+    assert_eq!(of_life(&held(IN, OUT, 1, true), START, true), Decision { value: 1, waits_until: NEVER });
     // Only `out` is held.
     assert_eq!(decide(&world, &held(OUT, OUT, 1, true), START, true).1[0].waits_until, START + 7 * DAY);
     assert_eq!(decide(&buyer(&[1]), &held(IN, OUT, 1, true), START, true).1[0].value, OUT);
 }
 
-/// What `because` says of a change, one reason a line.
-fn because(
+/// The reasons of a change, one per line.
+fn reasons(
     world: &World,
     target: usize,
     before: (&World, Millis),
@@ -106,16 +106,16 @@ fn because(
     by_time: bool,
 ) -> String {
     let mut truths = Truths::default();
-    world.rules.read(world.rules.all(), &before.0.customer(), before.1, &mut truths);
-    world.rules.read_held(held, &mut truths);
+    world.rules.read_truths(world.rules.customer_comparisons(), &before.0.customer(), before.1, &mut truths);
+    world.rules.read_target_truths(held, &mut truths);
     let (after, decided) = decide(world, held, now, true);
     let (from, to) = (held[target].value, decided[target].value);
-    let change = Change { target, from, to, by_time, before: &truths, after: &after, held, decided: &decided };
-    let mut said = String::new();
-    world.rules.because(&change, &world.customer(), now, |text, value, was, now| {
-        said += &format!("{text}: {value:?}, {was:?} -> {now:?}\n");
+    let change = TargetChange { target, from, to, by_time, before: &truths, after: &after, held, decided: &decided };
+    let mut reasons = String::new();
+    world.rules.for_each_reason(&change, &world.customer(), now, |text, value, was, now| {
+        reasons += &format!("{text}: {value:?}, {was:?} -> {now:?}\n");
     });
-    said
+    reasons
 }
 
 #[test]
@@ -123,24 +123,24 @@ fn reasons_are_those_of_both_values_in_order_of_the_file() {
     let (nothing, one, two) = (buyer(&[]), buyer(&[12_000]), buyer(&[12_000, 100]));
     let first = held(OUT, OUT, Held::NULL, false);
     assert_eq!(
-        because(&one, 2, (&nothing, START), &first, START, false),
+        reasons(&one, 2, (&nothing, START), &first, START, false),
         "orders = 1: Integer(1), False -> True\nrecency_days <= 30: Double(0.0), Null -> True\n"
     );
     assert_eq!(
-        because(&one, 2, (&nothing, START), &held(OUT, OUT, 0, false), START, false),
+        reasons(&one, 2, (&nothing, START), &held(OUT, OUT, 0, false), START, false),
         "orders = 0: Integer(1), True -> False\norders = 1: Integer(1), False -> True\nrecency_days <= 30: Double(0.0), Null -> True\n"
     );
     assert_eq!(
-        because(&two, 2, (&one, START), &held(OUT, OUT, 1, false), START, false),
+        reasons(&two, 2, (&one, START), &held(OUT, OUT, 1, false), START, false),
         "orders = 1: Integer(2), True -> False\n"
     );
     assert_eq!(
-        because(&one, 0, (&nothing, START), &first, START, false),
+        reasons(&one, 0, (&nothing, START), &first, START, false),
         "revenue >= 100: Money(12000, 2), False -> True\nrevenue_30d < 50: Money(12000, 2), True -> False\n"
     );
     let dormant = START + 60 * DAY + 1;
     assert_eq!(
-        because(&two, 2, (&two, dormant - 1), &held(OUT, OUT, 2, false), dormant, true),
+        reasons(&two, 2, (&two, dormant - 1), &held(OUT, OUT, 2, false), dormant, true),
         "recency_days <= 60: Double(60.00000001157407), True -> False\n"
     );
 }
@@ -153,12 +153,12 @@ fn references_are_reasons_with_the_values_before_and_after() {
     world.apply(&purchase(START, 100));
     let held = [Held::new(0, START, false), Held::new(OUT, START, false)];
     assert_eq!(
-        because(&world, 1, (&nothing, START), &held, START, false),
+        reasons(&world, 1, (&nothing, START), &held, START, false),
         "segment('life') IN ('some'): Text(\"some\"), False -> True\n"
     );
     let first = [Held::NONE, Held::new(OUT, START, false)];
     assert_eq!(
-        because(&world, 1, (&nothing, START), &first, START, false),
+        reasons(&world, 1, (&nothing, START), &first, START, false),
         "segment('life') IN ('some'): Text(\"some\"), Null -> True\nsegment('life') IS NULL: Text(\"some\"), True -> False\n"
     );
 }
@@ -168,11 +168,11 @@ fn an_expired_dwell_is_a_reason_when_time_ended_it() {
     let world = buyer(&[12_000]);
     let end = START + 2 * DAY;
     let dwell = "min_dwell: Integer(172800000), False -> True\n";
-    let said = |held: Vec<Held>, now, by_time| because(&world, 2, (&world, now - 1), &held, now, by_time);
-    assert_eq!(said(held(IN, OUT, 0, true), end, true), dwell);
-    assert_eq!(said(held(IN, OUT, 0, true), end, false), "");
-    assert_eq!(said(held(IN, OUT, 0, true), end + 1, true), "");
-    assert_eq!(said(held(IN, OUT, 0, false), end, true), "");
+    let found = |held: Vec<Held>, now, by_time| reasons(&world, 2, (&world, now - 1), &held, now, by_time);
+    assert_eq!(found(held(IN, OUT, 0, true), end, true), dwell);
+    assert_eq!(found(held(IN, OUT, 0, true), end, false), "");
+    assert_eq!(found(held(IN, OUT, 0, true), end + 1, true), "");
+    assert_eq!(found(held(IN, OUT, 0, false), end, true), "");
 }
 
 #[test]
@@ -182,9 +182,9 @@ fn at_most_eight_reasons_are_given() {
     let (nothing, mut world) = (World::new(rules(&file)), World::new(rules(&file)));
     world.apply(&purchase(START, 100));
     let held = [Held::new(OUT, START, false)];
-    let said = because(&world, 0, (&nothing, START), &held, START, false);
-    assert_eq!(said.lines().count(), 8);
-    assert!(said.starts_with("orders_1h = 1: Integer(1), False -> True\norders_2h"), "{said}");
+    let found = reasons(&world, 0, (&nothing, START), &held, START, false);
+    assert_eq!(found.lines().count(), 8);
+    assert!(found.starts_with("orders_1h = 1: Integer(1), False -> True\norders_2h"), "{found}");
 }
 
 #[test]
@@ -192,9 +192,9 @@ fn included_features_have_their_own_types() {
     let mut world = buyer(&[12_000, 5]);
     world.attribute("plan", AttributeValue::Text("pro".into()));
     world.attribute("signed_up", AttributeValue::Time(START - 5));
-    let mut said = Vec::new();
-    world.rules.include_values(&world.customer(), &held(IN, OUT, 1, false), START, |name, value| {
-        said.push((name.to_string(), format!("{value:?}")));
+    let mut found = Vec::new();
+    world.rules.for_each_included(&world.customer(), &held(IN, OUT, 1, false), START, |name, value| {
+        found.push((name.to_string(), format!("{value:?}")));
     });
     let expected = [
         ("revenue", format!("{:?}", Value::Money(12_005, 2))),
@@ -206,22 +206,22 @@ fn included_features_have_their_own_types() {
         ("top_category", "Null".into()),
         ("segment('life')", "Text(\"new\")".into()),
     ];
-    assert_eq!(said, expected.map(|(name, value)| (name.to_string(), value)));
+    assert_eq!(found, expected.map(|(name, value)| (name.to_string(), value)));
 }
 
 fn forecast(world: &World, target: usize, held: &[Held], now: Millis) -> Option<(u16, Millis)> {
-    world.rules.forecast(target, &world.customer(), held, now, &mut Scratch::default())
+    world.rules.forecast(target, &world.customer(), held, now, &mut ForecastScratch::default())
 }
 
 #[test]
-fn forecasts_follow_turns_dwell_and_references() {
+fn forecasts_follow_flips_dwell_and_references() {
     let world = buyer(&[12_000]);
     let now = held(IN, OUT, 1, true);
     assert_eq!(forecast(&world, 2, &now, START), Some((2, START + 30 * DAY + 1)));
     assert_eq!(forecast(&world, 0, &now, START), Some((OUT, START + 30 * DAY)));
     assert_eq!(forecast(&world, 1, &now, START), None);
     assert_eq!(forecast(&buyer(&[]), 2, &held(OUT, OUT, 0, false), START), None);
-    // A dwell that began late holds the segment beyond its turn.
+    // A dwell that began late holds the segment beyond the flip.
     let later = START + 30 * DAY;
     let held = vec![now[0], now[1], Held::new(1, later, true)];
     assert_eq!(forecast(&world, 2, &held, later), Some((2, later + 2 * DAY)));
@@ -229,8 +229,8 @@ fn forecasts_follow_turns_dwell_and_references() {
 
 #[test]
 fn a_forecast_tries_64_instants() {
-    // Each order leaves the window an hour after the one before: a turn each.
-    let turning = |orders: i64| {
+    // Each order leaves the window an hour after the one before: a flip each.
+    let flipping = |orders: i64| {
         let conditions: Vec<_> = (1..orders).map(|n| format!("orders_400d > {n}")).collect();
         let file = format!("[audience.a]\nwhen = \"({}) IS NULL OR orders_400d = 0\"\n", conditions.join(" AND "));
         let mut world = World::new(rules(&file));
@@ -239,9 +239,9 @@ fn a_forecast_tries_64_instants() {
         }
         (forecast(&world, 0, &[Held::new(OUT, START, false)], START), START + DAY + (orders - 1) * HOUR)
     };
-    let (found, last) = turning(64);
+    let (found, last) = flipping(64);
     assert_eq!(found, Some((IN, last)));
-    assert_eq!(turning(65).0, None);
+    assert_eq!(flipping(65).0, None);
 }
 
 #[test]
@@ -249,7 +249,10 @@ fn only_events_that_can_change_a_comparison_affect_it() {
     let file = "[attributes]\nplan = \"text\"\n[events]\nsurvey = \"other\"\napp = \"browsing\"\n[audience.a]\nwhen = \"orders > 1 OR views_7d > 2 OR plan = 'x' OR since('survey') < 3 OR sessions_1d > 1 OR cart_open OR tenure_days > 1 OR bucket('a', 2) = 1 OR inactive_days > 1\"\n[audience.b]\nwhen = \"audience('a')\"\n";
     let rules = rules(file);
     let affected = |event_type: EventType| {
-        let texts = rules.affected(event_type).iter().map(|place| rules.text(*place).split(' ').next().unwrap_or(""));
+        let texts = rules
+            .affected_comparisons(event_type)
+            .iter()
+            .map(|index| rules.text(*index).split(' ').next().unwrap_or(""));
         texts.collect::<Vec<_>>().join(" ")
     };
     assert_eq!(affected(EventType::PURCHASE), "orders cart_open tenure_days inactive_days");
@@ -261,7 +264,7 @@ fn only_events_that_can_change_a_comparison_affect_it() {
     assert_eq!(affected(EventType::OPEN), "tenure_days");
     assert_eq!(affected(EventType::declared(0)), "since('survey') tenure_days");
     assert_eq!(affected(EventType::declared(1)), "sessions_1d tenure_days inactive_days");
-    assert_eq!(rules.all().len(), 9);
+    assert_eq!(rules.customer_comparisons().len(), 9);
 }
 
 #[test]
@@ -274,11 +277,11 @@ fn the_top_text_is_of_most_orders_then_of_the_latest_then_the_smallest() {
             categories.iter().for_each(|category| order.categories.add((*category).into()));
             world.apply(&order);
         }
-        let mut said = String::new();
+        let mut found = String::new();
         world
             .rules
-            .include_values(&world.customer(), &[Held::NONE], world.clock, |_, value| said = format!("{value:?}"));
-        said
+            .for_each_included(&world.customer(), &[Held::NONE], world.clock, |_, value| found = format!("{value:?}"));
+        found
     };
     assert_eq!(top(&[]), "Null");
     assert_eq!(top(&[&[]]), "Null");

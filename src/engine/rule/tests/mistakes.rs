@@ -1,33 +1,33 @@
-//! Every mistake that a file can have, with its exact words: cases in mistakes.txt, refreshed with `SHOAL_REFRESH=1`.
+//! Every mistake that a file can have, with its exact message: cases in mistakes.txt, refreshed with `SHOAL_REFRESH=1`.
 
 use super::super::read;
 use std::path::Path;
 
 const CASES: &str = "src/engine/rule/tests/mistakes.txt";
 
-/// What reading a file gives, one mistake a line.
-fn said(file: &str) -> String {
+/// The mistakes of a file, one per line.
+fn mistakes_of(file: &str) -> String {
     match read(file) {
         Ok(_) => String::from("no mistake\n"),
-        Err(mistakes) => mistakes.iter().map(|mistake| format!("{mistake}\n")).collect(),
+        Err(mistakes) => format!("{mistakes}\n"),
     }
 }
 
 #[test]
-fn mistakes_say_what_they_should() {
+fn mistakes_have_the_expected_messages() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(CASES);
     let cases = std::fs::read_to_string(&path).expect(CASES);
     let mut renewed = String::new();
     let mut wrong = Vec::new();
     for case in cases.split_inclusive("\n\n\n") {
-        let (file, expected) = case.split_once("\n--\n").expect("a case is a file, a line --, and what is said of it");
+        let (file, expected) = case.split_once("\n--\n").expect("a case is a file, a line --, and its mistakes");
         let file = file.split_once('\n').map_or("", |(_, file)| file);
-        let said = said(&format!("{file}\n"));
-        if expected.trim_end() != said.trim_end() {
-            wrong.push(format!("{case}is now\n{said}"));
+        let found = mistakes_of(&format!("{file}\n"));
+        if expected.trim_end() != found.trim_end() {
+            wrong.push(format!("{case}is now\n{found}"));
         }
         renewed += case.split_once("\n--\n").expect("as above").0;
-        renewed += &format!("\n--\n{said}\n\n");
+        renewed += &format!("\n--\n{found}\n\n");
     }
     if std::env::var_os("SHOAL_REFRESH").is_some() {
         std::fs::write(&path, renewed.trim_end().to_string() + "\n").expect(CASES);
@@ -38,10 +38,10 @@ fn mistakes_say_what_they_should() {
 
 /// Mistakes that would make the file of cases too long to read.
 #[test]
-fn bounds_are_told() {
+fn bounds_are_mistakes() {
     let many = |count: usize, part: &dyn Fn(usize) -> String| (0..count).map(part).collect::<String>();
     let audience = "[audience.a]\nwhen = \"orders > 1\"\n";
-    // So many in several audiences, as one text would be too long.
+    // In several audiences, because one text would be too long.
     let comparisons = |count: usize| {
         many(count.div_ceil(256), &|n| {
             let of = |m: usize| format!("{}orders = {}", if m == 0 { "" } else { " OR " }, n * 256 + m);
@@ -113,7 +113,7 @@ fn bounds_are_told() {
             "2:19: expected text of at most 256 bytes, found 257\n",
         ),
     ];
-    let wrong = cases.iter().filter(|(file, expected)| said(file) != *expected);
-    let wrong: Vec<_> = wrong.map(|(file, expected)| format!("{expected}is now\n{}", said(file))).collect();
+    let wrong = cases.iter().filter(|(file, expected)| mistakes_of(file) != *expected);
+    let wrong: Vec<_> = wrong.map(|(file, expected)| format!("{expected}is now\n{}", mistakes_of(file))).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

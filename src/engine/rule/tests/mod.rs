@@ -1,10 +1,10 @@
-//! Tests of rules: what a file may say, what conditions mean, when they turn, what follows and why.
+//! Tests of rules: what a file may contain, what conditions mean, when they flip, which changes follow, and why.
 
 mod evaluate;
 mod explain;
+mod flips;
 mod mistakes;
 mod random;
-mod turns;
 
 use super::{Rules, read};
 use crate::engine::event::{AttributeValue, Event, EventType, Millis};
@@ -15,9 +15,7 @@ use std::sync::Arc;
 pub(super) const START: Millis = 1_700_006_400_000;
 
 pub(super) fn rules(file: &str) -> Arc<Rules> {
-    read(file).unwrap_or_else(|mistakes| {
-        panic!("{file}\n{}", mistakes.iter().map(|mistake| format!("{mistake}\n")).collect::<String>())
-    })
+    read(file).unwrap_or_else(|mistakes| panic!("{file}\n{mistakes}"))
 }
 
 /// One customer and the rules it is judged by.
@@ -48,8 +46,8 @@ impl World {
 
     /// Sets a declared attribute.
     pub fn attribute(&mut self, name: &str, value: AttributeValue<'static>) {
-        let place = self.rules.meaning.attributes.iter().position(|attribute| attribute.name == name).expect(name);
-        let attributes = vec![(place as u8, value)];
+        let index = self.rules.meaning.attributes.iter().position(|attribute| attribute.name == name).expect(name);
+        let attributes = vec![(index as u8, value)];
         self.apply(&Event { attributes, ..event(EventType::PROFILE, self.clock) });
     }
 }
@@ -73,7 +71,7 @@ pub(super) fn event(event_type: EventType, time: Millis) -> Event<'static> {
     }
 }
 
-/// A purchase of so many minor units.
+/// A purchase of this amount in minor units.
 pub(super) fn purchase(time: Millis, amount: i64) -> Event<'static> {
     Event { amount: Some(amount), ..event(EventType::PURCHASE, time) }
 }

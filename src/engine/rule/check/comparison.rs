@@ -1,0 +1,241 @@
+//! From a parsed comparison to a checked one: its predicate, the types of its sides, and how they move with time.
+
+use super::movement::{MovementError, Speed, speeds, sums};
+use super::shape::{is_scalar, is_test};
+use super::term::{Term, ValueType};
+use super::{COMPARISONS_MAX, Checker, LIST_MAX};
+use crate::document::nearest::nearest;
+use crate::document::table::quoted;
+use crate::engine::rule::compiled::comparison::Comparison;
+use crate::engine::rule::compiled::condition::Condition;
+use crate::engine::rule::compiled::like::Pattern;
+use crate::engine::rule::compiled::predicate::{Comparator, Predicate};
+use crate::engine::rule::compiled::range::Range;
+use crate::engine::rule::compiled::scalar::Scalar;
+use crate::engine::rule::compiled::truth::IsTest;
+use sqlparser::ast::{BinaryOperator, Expr};
+
+impl Checker<'_, '_> {
+    /// A comparison: the one with the same text, or a new one.
+    pub fn comparison(&mut self, expression: &Expr) -> Option<Condition> {
+        let predicate = self.predicate(expression)?;
+        let text = expression.to_string();
+        if let Some(known) = self.comparisons.iter().position(|known| known.text == text) {
+            return Some(Condition::Comparison(known as u16));
+        }
+        let moving = self.moves(&predicate, expression)?;
+        let on_targets = self.refers_to_targets(&predicate, expression)?;
+        if self.comparisons.len() == COMPARISONS_MAX {
+            let message = format!("expected at most {COMPARISONS_MAX} different comparisons in the file, found more");
+            self.mistakes.add(self.offset(expression), message, None);
+            return None;
+        }
+        let mut affected_by = 0;
+        predicate.for_each_operand(|operand| {
+            operand.for_each_feature(&mut |call| affected_by |= call.affected_by(self.meaning));
+        });
+        let range = Range::of(&predicate);
+        self.comparisons.push(Comparison { text, predicate, range, moving, on_targets, affected_by });
+        Some(Condition::Comparison((self.comparisons.len() - 1) as u16))
+    }
+
+    fn predicate(&mut self, expression: &Expr) -> Option<Predicate> {
+        if let Some((of, test, negated)) = is_test(expression) {
+            let term = self.term(of)?;
+            if test != IsTest::Null {
+                self.expect(&term, of, ValueType::Boolean, "a boolean for IS TRUE and IS FALSE")?;
+            }
+            return Some(Predicate::Is { of: term.scalar, test, negated });
+        }
+        match expression {
+            Expr::BinaryOp { left, op, right } => self.compare(left, op, right, expression),
+            Expr::Between { expr, negated, low, high } => {
+                let (of, low_term, high_term) = (self.term(expr), self.term(low), self.term(high));
+                let (of, low_term, high_term) = (of?, low_term?, high_term?);
+                self.comparable(&of, expr, &low_term, low)?;
+                self.comparable(&of, expr, &high_term, high)?;
+                Some(Predicate::Between {
+                    of: of.scalar,
+                    low: low_term.scalar,
+                    high: high_term.scalar,
+                    negated: *negated,
+                })
+            }
+            Expr::InList { expr, list, negated } => self.in_list(expr, list, *negated),
+            Expr::Like { negated, any: false, expr, pattern, escape_char: None } => self.like(expr, pattern, *negated),
+            Expr::Like { .. } | Expr::ILike { .. } => {
+                let message = format!("expected LIKE with one pattern and nothing else, found `{expression}`");
+                self.refuse(expression, message, Some("LIKE is case-sensitive and has no escape character".into()))
+            }
+            Expr::IsUnknown(_) | Expr::IsNotUnknown(_) => {
+                let message = format!("expected IS [NOT] NULL, TRUE or FALSE, found `{expression}`");
+                self.refuse(expression, message, Some("write IS NULL for IS UNKNOWN".into()))
+            }
+            _ if is_scalar(expression) => {
+                let term = self.term(expression)?;
+                self.expect(&term, expression, ValueType::Boolean, "a condition")?;
+                Some(Predicate::Boolean(term.scalar))
+            }
+            _ => self.refuse(
+                expression,
+                format!("expected a condition, found `{expression}`"),
+                Some(
+                    "conditions are comparisons, BETWEEN, IN, LIKE, IS [NOT] NULL, TRUE or FALSE, AND, OR and NOT"
+                        .into(),
+                ),
+            ),
+        }
+    }
+
+    fn compare(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr, whole: &Expr) -> Option<Predicate> {
+        let operator = match op {
+            BinaryOperator::Eq => Comparator::Equal,
+            BinaryOperator::NotEq => Comparator::Unequal,
+            BinaryOperator::Lt => Comparator::Less,
+            BinaryOperator::LtEq => Comparator::LessOrEqual,
+            BinaryOperator::Gt => Comparator::Greater,
+            BinaryOperator::GtEq => Comparator::GreaterOrEqual,
+            _ if is_scalar(whole) => {
+                let term = self.term(whole)?;
+                self.expect(&term, whole, ValueType::Boolean, "a condition")?;
+                return None;
+            }
+            _ => {
+                let message = format!("expected an operator of the rule language, found `{op}`");
+                let hint = "operators are = <> != < <= > >= + - * / AND OR NOT".to_string();
+                return self.refuse(whole, message, Some(hint));
+            }
+        };
+        let (left_term, right_term) = (self.term(left), self.term(right));
+        let (left_term, right_term) = (left_term?, right_term?);
+        self.comparable(&left_term, left, &right_term, right)?;
+        if matches!(operator, Comparator::Equal | Comparator::Unequal) {
+            self.segment_exists(&left_term.scalar, &right_term.scalar, right)?;
+            self.segment_exists(&right_term.scalar, &left_term.scalar, left)?;
+        }
+        Some(Predicate::Compare { operator, left: left_term.scalar, right: right_term.scalar })
+    }
+
+    fn in_list(&mut self, of: &Expr, list: &[Expr], negated: bool) -> Option<Predicate> {
+        let term = self.term(of);
+        let terms: Vec<_> = list.iter().map(|one| self.term(one)).collect();
+        let (term, terms) = (term?, terms.into_iter().collect::<Option<Vec<_>>>()?);
+        if list.is_empty() || list.len() > LIST_MAX {
+            let message = format!("expected 1 to {LIST_MAX} values in IN, found {}", list.len());
+            return self.refuse(of, message, None);
+        }
+        let mut good = true;
+        for (one, expression) in terms.iter().zip(list) {
+            good &= self.comparable(&term, of, one, expression).is_some()
+                && self.segment_exists(&term.scalar, &one.scalar, expression).is_some();
+        }
+        good.then(|| Predicate::In {
+            of: term.scalar,
+            list: terms.into_iter().map(|one| one.scalar).collect(),
+            negated,
+        })
+    }
+
+    fn like(&mut self, of: &Expr, pattern: &Expr, negated: bool) -> Option<Predicate> {
+        let (term, pattern_term) = (self.term(of), self.term(pattern));
+        let (term, pattern_term) = (term?, pattern_term?);
+        self.expect(&term, of, ValueType::Text, "text before LIKE")?;
+        let pattern = match pattern_term.scalar {
+            Scalar::Text(text) => Some(Pattern::new(&text)),
+            Scalar::Null => None,
+            _ => {
+                let message = format!("expected a pattern in single quotes after LIKE, found `{pattern}`");
+                return self.refuse(pattern, message, None);
+            }
+        };
+        Some(Predicate::Like { of: term.scalar, pattern, negated })
+    }
+
+    /// The two sides must be of one type.
+    fn comparable(&mut self, left: &Term, left_text: &Expr, right: &Term, right_text: &Expr) -> Option<()> {
+        for (term, expression) in [(left, left_text), (right, right_text)] {
+            if term.value_type == ValueType::Time {
+                let message = format!("expected a value to compare, found the moment `{expression}`");
+                return self.refuse(expression, message, Some(format!("compare days_since({expression}) with days")));
+            }
+        }
+        if left.value_type == ValueType::Null
+            || right.value_type == ValueType::Null
+            || left.value_type == right.value_type
+        {
+            return Some(());
+        }
+        let message = format!(
+            "expected {} to compare with `{left_text}`, found {} `{right_text}`",
+            left.value_type.described(),
+            right.value_type.described()
+        );
+        self.refuse(right_text, message, None)
+    }
+
+    pub fn expect(&mut self, term: &Term, expression: &Expr, value_type: ValueType, expected: &str) -> Option<()> {
+        if term.value_type == value_type || term.value_type == ValueType::Null {
+            return Some(());
+        }
+        let message = format!("expected {expected}, found {} `{expression}`", term.value_type.described());
+        self.refuse(expression, message, None)
+    }
+
+    /// A text that is compared with segment('x') must be the name of one of its segments.
+    fn segment_exists(&mut self, side: &Scalar, other: &Scalar, other_text: &Expr) -> Option<()> {
+        let (Scalar::Target { index, is_audience: false }, Scalar::Text(text)) = (side, other) else { return Some(()) };
+        let targets = self.targets;
+        let target = &targets[usize::from(*index)];
+        let segments = target.segments.as_deref().unwrap_or_default();
+        // A segmentation whose segments could not be read has been reported itself.
+        if segments.is_empty() || segments.iter().any(|segment| **segment == **text) {
+            return Some(());
+        }
+        let message = format!("expected a segment of {:?}, found {}", target.name, quoted(text));
+        self.refuse(other_text, message, nearest(text, segments.iter().map(String::as_str)))
+    }
+
+    /// Whether its sides move with time. Movement whose next flip cannot be computed is refused (F2).
+    fn moves(&mut self, predicate: &Predicate, expression: &Expr) -> Option<bool> {
+        let (mut refused, mut moving) = (None, false);
+        let mut note = |problem| refused = refused.or(Some(problem));
+        predicate.for_each_operand(|operand| {
+            if let Err(problem) = speeds(operand) {
+                note(problem);
+            }
+        });
+        predicate.for_each_pair(|left, right| {
+            let same_unit = left.duration_unit().is_some() && left.duration_unit() == right.duration_unit();
+            let (Ok(left), Ok(right)) = (speeds(left), speeds(right)) else { return };
+            match sums(&left, &right, -1.0) {
+                // Their milliseconds are compared: the difference is constant until one of them steps.
+                _ if same_unit => {}
+                Ok(speeds) if speeds.iter().any(Speed::cancels) => note(MovementError::Cancels),
+                Ok(_) => moving |= left.iter().chain(&right).any(Speed::moves),
+                Err(problem) => note(problem),
+            }
+        });
+        match refused {
+            None => Some(moving),
+            Some(problem) => {
+                let (expected, hint) = problem.message();
+                self.refuse(expression, format!("expected {expected}, found `{expression}`"), Some(hint.into()))
+            }
+        }
+    }
+
+    /// Whether it refers to targets. One comparison cannot have both targets and features of the customer.
+    fn refers_to_targets(&mut self, predicate: &Predicate, expression: &Expr) -> Option<bool> {
+        let (mut targets, mut features) = (false, false);
+        predicate.for_each_operand(|operand| {
+            operand.for_each_target(&mut |_| targets = true);
+            operand.for_each_feature(&mut |_| features = true);
+        });
+        if targets && features {
+            let message =
+                format!("expected segment() and audience() beside literals or each other only, found `{expression}`");
+            return self.refuse(expression, message, Some("write two comparisons and join them with AND or OR".into()));
+        }
+        Some(targets)
+    }
+}

@@ -1,0 +1,105 @@
+//! From SQL to checked conditions: which expressions are connectives, which are comparisons (R9), and whether each
+//! comparison makes sense.
+//!
+//! [`Checker`] descends through a condition; the files of this folder add its methods for comparisons, terms and
+//! functions.
+
+pub mod sql;
+
+mod shape;
+
+mod comparison;
+
+mod term;
+
+mod function;
+
+mod movement;
+
+use super::compiled::comparison::Comparison;
+use super::compiled::condition::Condition;
+use super::compiled::scalar::Scalar;
+use super::compiled::truth::Truth;
+use crate::document::MistakeCollector;
+use crate::engine::meaning::Meaning;
+use shape::{is_deeper, is_scalar, is_test, operands};
+use sql::SqlText;
+use sqlparser::ast::{BinaryOperator, Expr, Spanned, UnaryOperator, Value, ValueWithSpan};
+
+/// Distinct comparisons of one file at most.
+const COMPARISONS_MAX: usize = 1_024;
+/// Expressions nested in each other at most.
+const DEPTH_MAX: usize = 64;
+/// Values in one IN list at most.
+const LIST_MAX: usize = 256;
+
+/// A segmentation or audience as far as conditions may refer to it.
+#[derive(Debug)]
+pub struct DeclaredTarget {
+    pub name: String,
+    /// Its segments' names; `None` for an audience.
+    pub segments: Option<Vec<String>>,
+}
+
+/// Checks the conditions of one file.
+pub struct Checker<'a, 't> {
+    pub meaning: &'a Meaning,
+    /// In byte order of their names; indexes in it are those of the compiled targets.
+    pub targets: &'a [DeclaredTarget],
+    pub mistakes: &'a mut MistakeCollector<'t>,
+    pub comparisons: &'a mut Vec<Comparison>,
+    /// The text being checked.
+    pub sql: &'a SqlText<'a>,
+}
+
+impl Checker<'_, '_> {
+    /// A condition; `None` after a mistake.
+    pub fn condition(&mut self, expression: &Expr) -> Option<Condition> {
+        if is_deeper(expression, DEPTH_MAX) {
+            let message = format!("expected expressions at most {DEPTH_MAX} deep, found a deeper one");
+            self.mistakes.add(self.sql.start(), message, None);
+            return None;
+        }
+        self.connective(expression)
+    }
+
+    /// One value under `include`; `None` after a mistake.
+    pub fn scalar(&mut self, expression: &Expr) -> Option<Scalar> {
+        Some(self.term(expression)?.scalar)
+    }
+
+    fn connective(&mut self, expression: &Expr) -> Option<Condition> {
+        match expression {
+            Expr::Nested(of) => self.connective(of),
+            Expr::BinaryOp { op: BinaryOperator::And, .. } => Some(Condition::And(self.chain(expression)?)),
+            Expr::BinaryOp { op: BinaryOperator::Or, .. } => Some(Condition::Or(self.chain(expression)?)),
+            Expr::UnaryOp { op: UnaryOperator::Not, expr } => Some(Condition::Not(Box::new(self.connective(expr)?))),
+            Expr::Value(ValueWithSpan { value: Value::Boolean(value), .. }) => {
+                Some(Condition::Constant((*value).into()))
+            }
+            Expr::Value(ValueWithSpan { value: Value::Null, .. }) => Some(Condition::Constant(Truth::Null)),
+            _ => match is_test(expression) {
+                Some((of, test, negated)) if !is_scalar(of) => {
+                    Some(Condition::Is { of: Box::new(self.connective(of)?), test, negated })
+                }
+                _ => self.comparison(expression),
+            },
+        }
+    }
+
+    /// The operands of a chain of one connective. All of them are checked, also after a mistake.
+    fn chain(&mut self, expression: &Expr) -> Option<Vec<Condition>> {
+        let conditions: Vec<_> = operands(expression).into_iter().map(|operand| self.connective(operand)).collect();
+        conditions.into_iter().collect()
+    }
+
+    /// The offset in the file where an expression begins.
+    fn offset(&self, expression: &Expr) -> usize {
+        self.sql.offset(expression.span().start)
+    }
+
+    fn refuse<T>(&mut self, expression: &Expr, message: String, hint: Option<String>) -> Option<T> {
+        self.mistakes.add(self.offset(expression), message, hint);
+        None
+    }
+}

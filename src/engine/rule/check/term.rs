@@ -1,0 +1,229 @@
+//! From parsed SQL to scalars with their types: literals, features with their windows, attributes, arithmetic.
+
+use super::Checker;
+use crate::document::nearest::{did_you_mean, nearest, nearest_name};
+use crate::engine::event::EventType;
+use crate::engine::feature::find::{self, Found};
+use crate::engine::feature::table::FEATURES;
+use crate::engine::feature::{Arguments, Call, Feature, Parameters, Unit, attribute_unit};
+use crate::engine::rule::compiled::scalar::{ArithmeticOperator, Decimal, Scalar};
+use sqlparser::ast::{BinaryOperator, Expr, Ident, UnaryOperator, Value};
+
+/// Bytes of a text literal at most. No text of an event is longer than 128 bytes; a pattern may be longer than what it
+/// matches.
+const TEXT_MAX: usize = 256;
+
+/// A checked scalar and its type.
+pub struct Term {
+    pub scalar: Scalar,
+    pub value_type: ValueType,
+}
+
+/// Values of one type compare with each other, NULL with all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueType {
+    Null,
+    Number,
+    Text,
+    Boolean,
+    Time,
+}
+
+impl ValueType {
+    /// With its article, for a message.
+    pub fn described(self) -> &'static str {
+        match self {
+            Self::Null => "NULL",
+            Self::Number => "a number",
+            Self::Text => "text",
+            Self::Boolean => "a boolean",
+            Self::Time => "a moment",
+        }
+    }
+
+    fn of(unit: Unit) -> Self {
+        match unit {
+            Unit::Text => Self::Text,
+            Unit::Boolean => Self::Boolean,
+            Unit::Time => Self::Time,
+            _ => Self::Number,
+        }
+    }
+}
+
+impl Checker<'_, '_> {
+    /// A scalar; `None` after a mistake.
+    pub fn term(&mut self, expression: &Expr) -> Option<Term> {
+        match expression {
+            Expr::Nested(of) => self.term(of),
+            Expr::Value(value) => self.literal(&value.value, expression),
+            Expr::Identifier(name) => self.name(name, expression),
+            Expr::Function(function) => self.function(function, expression),
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+                let of = self.number(expr)?;
+                let scalar = match of {
+                    Scalar::Decimal(decimal) => Scalar::Decimal(decimal.negative()),
+                    of => Scalar::Negative(Box::new(of)),
+                };
+                Some(Term { scalar, value_type: ValueType::Number })
+            }
+            Expr::UnaryOp { op: UnaryOperator::Plus, expr } => {
+                Some(Term { scalar: self.number(expr)?, value_type: ValueType::Number })
+            }
+            Expr::BinaryOp { left, op, right } => self.arithmetic(left, op, right, expression),
+            _ => {
+                let message = format!("expected a feature, a literal or arithmetic, found `{expression}`");
+                self.refuse(expression, message, None)
+            }
+        }
+    }
+
+    fn number(&mut self, expression: &Expr) -> Option<Scalar> {
+        let term = self.term(expression)?;
+        self.expect(&term, expression, ValueType::Number, "a number for arithmetic")?;
+        Some(term.scalar)
+    }
+
+    fn arithmetic(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr, whole: &Expr) -> Option<Term> {
+        let operator = match op {
+            BinaryOperator::Plus => ArithmeticOperator::Add,
+            BinaryOperator::Minus => ArithmeticOperator::Subtract,
+            BinaryOperator::Multiply => ArithmeticOperator::Multiply,
+            BinaryOperator::Divide => ArithmeticOperator::Divide,
+            _ => {
+                let message = format!("expected a value made with + - * or /, found `{whole}`");
+                return self.refuse(whole, message, None);
+            }
+        };
+        let (left, right) = (self.number(left), self.number(right));
+        let scalar = Scalar::Arithmetic(operator, Box::new(left?), Box::new(right?));
+        Some(Term { scalar, value_type: ValueType::Number })
+    }
+
+    fn literal(&mut self, value: &Value, expression: &Expr) -> Option<Term> {
+        match value {
+            Value::Null => Some(Term { scalar: Scalar::Null, value_type: ValueType::Null }),
+            Value::Boolean(boolean) => Some(Term { scalar: Scalar::Boolean(*boolean), value_type: ValueType::Boolean }),
+            Value::Number(text, false) => match Decimal::parse(text) {
+                Some(decimal) => Some(Term { scalar: Scalar::Decimal(decimal), value_type: ValueType::Number }),
+                None => {
+                    let message =
+                        format!("expected a number of at most {} digits, found `{text}`", Decimal::DIGITS_MAX);
+                    self.refuse(expression, message, None)
+                }
+            },
+            Value::SingleQuotedString(text) if text.len() <= TEXT_MAX => {
+                Some(Term { scalar: Scalar::Text(text.as_str().into()), value_type: ValueType::Text })
+            }
+            Value::SingleQuotedString(text) => {
+                let message = format!("expected text of at most {TEXT_MAX} bytes, found {}", text.len());
+                self.refuse(expression, message, None)
+            }
+            _ => {
+                let message = format!(
+                    "expected a number, text in single quotes, TRUE, FALSE or NULL, found the literal `{expression}`"
+                );
+                self.refuse(expression, message, None)
+            }
+        }
+    }
+
+    /// A feature without parentheses, or an attribute.
+    fn name(&mut self, name: &Ident, expression: &Expr) -> Option<Term> {
+        if name.quote_style.is_some() {
+            let message = format!("expected the name of a feature, found `{name}` in quotes");
+            return self.refuse(
+                expression,
+                message,
+                Some(format!("text is written in single quotes: '{}'", name.value)),
+            );
+        }
+        let lower = name.value.to_lowercase();
+        if let Some(term) = self.attribute(&lower) {
+            return Some(term);
+        }
+        let (message, hint) = match find::find(&lower) {
+            Found::Feature(feature, window) => {
+                let mut arguments = self.arguments();
+                arguments.window = window;
+                arguments.event_type = find::counted_type(feature.name).unwrap_or(arguments.event_type);
+                return Some(feature_term(feature, arguments));
+            }
+            Found::NeedsWindow(feature) => (
+                format!("expected `{}` with a window, found `{}` without", feature.name, name.value),
+                Some(format!("write `{}_7d` or `{}_24h`", feature.name, feature.name)),
+            ),
+            Found::TakesNoWindow(feature) => (
+                format!("expected `{}` without a window, found `{}`", feature.name, name.value),
+                Some(format!("write `{}`", feature.name)),
+            ),
+            Found::WindowOutOfBounds(_) => (format!("expected a window from 1h to 400d, found `{}`", name.value), None),
+            Found::Function(feature) => (
+                format!("expected `{}` with arguments, found `{}` without", feature.name, name.value),
+                Some(format!("write `{}`", example(feature))),
+            ),
+            Found::Later => later(&name.value),
+            Found::Unknown => (
+                format!("expected a feature or a declared attribute, found `{}`", name.value),
+                self.nearest_feature(&lower),
+            ),
+        };
+        self.refuse(expression, message, hint)
+    }
+
+    fn attribute(&self, name: &str) -> Option<Term> {
+        let (index, attribute) = self.meaning.declared_attributes().find(|(_, attribute)| attribute.name == name)?;
+        let mut arguments = self.arguments();
+        arguments.attribute = index;
+        let unit = attribute_unit(attribute.kind);
+        let call = Call::new(find::attribute(), unit, arguments);
+        Some(Term { scalar: Scalar::Feature(Box::new(call)), value_type: ValueType::of(unit) })
+    }
+
+    /// The arguments of a feature before any is given.
+    pub fn arguments(&self) -> Arguments {
+        Arguments {
+            window: None,
+            event_type: EventType::PURCHASE,
+            text: "".into(),
+            attribute: 0,
+            modulus: 1,
+            decimals: self.meaning.currency.decimals,
+        }
+    }
+
+    /// The nearest feature or attribute, with the window that was written.
+    fn nearest_feature(&self, written: &str) -> Option<String> {
+        let attributes = self.meaning.declared_attributes().map(|(_, attribute)| attribute.name.as_str());
+        let names = FEATURES.iter().filter(|feature| feature.parameters != Parameters::Attribute);
+        if let Some((base, suffix)) = written.rsplit_once('_')
+            && suffix.starts_with(|digit: char| digit.is_ascii_digit())
+        {
+            if find::by_name(base).is_some() {
+                return Some("windows are hours or days, such as `24h` or `30d`".into());
+            }
+            let windowed = |parameters| matches!(parameters, Parameters::Window | Parameters::OptionalWindow);
+            let windowed_names = names.filter(|feature| windowed(feature.parameters)).map(|feature| feature.name);
+            return nearest_name(base, windowed_names).map(|name| did_you_mean(&format!("{name}_{suffix}")));
+        }
+        nearest(written, names.map(|feature| feature.name).chain(attributes))
+    }
+}
+
+pub fn feature_term(feature: &'static Feature, arguments: Arguments) -> Term {
+    let call = Call::new(feature, feature.unit, arguments);
+    Term { scalar: Scalar::Feature(Box::new(call)), value_type: ValueType::of(feature.unit) }
+}
+
+/// Message and hint for a name that a later release will know.
+pub fn later(name: &str) -> (String, Option<String>) {
+    (
+        format!("expected a feature of this release, found `{name}`"),
+        Some("scores and models come in a later release".into()),
+    )
+}
+
+/// The spellings of a function, for a message.
+pub fn example(feature: &Feature) -> String {
+    crate::engine::feature::print::spellings(feature).join("` or `")
+}

@@ -1,0 +1,131 @@
+//! When a comparison flips, that is, changes its truth, if nothing else happens (F3).
+//!
+//! A range is solved by arithmetic. Anything else is walked from step to step, with bisection of the straight stretches
+//! in between.
+
+use super::comparison::Comparison;
+use super::range::Range;
+use super::scalar::{Facts, Scalar};
+use super::truth::Truth;
+use super::values::TargetValues;
+use crate::engine::event::{Millis, NEVER};
+use crate::engine::feature::{Read, Steps};
+use crate::engine::profile::Customer;
+
+/// Steps walked at most. After them the instant that was reached is returned: an evaluation too early does no harm.
+const STEPS_MAX: usize = 64;
+
+/// The end of a last stretch without a step: later than any deadline, and exact as a double.
+const FAR: Millis = 1 << 52;
+
+impl Comparison {
+    /// The first instant after `now` at which the truth may change: never too late, possibly too early. `truth` is that
+    /// of `now`.
+    pub fn next_flip(&self, customer: &Customer<'_>, now: Millis, truth: Truth) -> Millis {
+        match &self.range {
+            Some(range) => range.next_flip(customer, now, truth),
+            None => self.walk(customer, now, truth),
+        }
+    }
+
+    fn walk(&self, customer: &Customer<'_>, now: Millis, truth: Truth) -> Millis {
+        let mut from = now;
+        for _ in 0..STEPS_MAX {
+            let step = self.next_step(customer, from);
+            if self.moving {
+                let crossing = self.crossing(customer, from, (step - 1).min(FAR));
+                if crossing < step {
+                    return crossing;
+                }
+            }
+            if step == NEVER || self.truth(customer, step) != truth {
+                return step;
+            }
+            from = step;
+        }
+        from
+    }
+
+    /// The first step of any of its features after `now`.
+    fn next_step(&self, customer: &Customer<'_>, now: Millis) -> Millis {
+        let mut next = NEVER;
+        self.predicate.for_each_operand(|operand| {
+            operand.for_each_feature(&mut |call| next = next.min(call.step(customer, now)));
+        });
+        next
+    }
+
+    /// The first instant after `from`, up to `last`, at which the order of a pair of sides differs from that at `from`.
+    fn crossing(&self, customer: &Customer<'_>, from: Millis, last: Millis) -> Millis {
+        let mut first = NEVER;
+        self.predicate
+            .for_each_pair(|left, right| first = first.min(pair_crossing((left, right), customer, from, last)));
+        first
+    }
+}
+
+fn pair_crossing((left, right): (&Scalar, &Scalar), customer: &Customer<'_>, from: Millis, last: Millis) -> Millis {
+    let order = |now: Millis| {
+        let facts = Facts { customer, now, values: TargetValues::None };
+        left.evaluate(facts).order(&right.evaluate(facts))
+    };
+    let before = order(from);
+    if last <= from || order(last) == before {
+        return NEVER;
+    }
+    let (mut same, mut other) = (from, last);
+    while other - same > 1 {
+        let middle = same + (other - same) / 2;
+        if order(middle) == before {
+            same = middle;
+        } else {
+            other = middle;
+        }
+    }
+    other
+}
+
+impl Range {
+    fn next_flip(&self, customer: &Customer<'_>, now: Millis, truth: Truth) -> Millis {
+        match (self.call.feature.read, self.call.steps) {
+            (Read::Since(_), _) => self.next_duration_flip(customer, now),
+            (_, Steps::Never) => NEVER,
+            (_, Steps::Falls(fewer)) => {
+                let Some(number) = self.number(customer, now) else { return NEVER };
+                let left = if number > self.high { self.high.saturating_add(1) } else { self.low };
+                if number < self.low || left < 1 {
+                    return NEVER;
+                }
+                fewer(&self.call.arguments, customer, now, left as u64)
+            }
+            (_, Steps::At(_)) => self.walk(customer, now, truth),
+        }
+    }
+
+    /// Elapsed milliseconds grow with time: they enter the range at its low end and leave it after its high end.
+    fn next_duration_flip(&self, customer: &Customer<'_>, now: Millis) -> Millis {
+        let step = self.call.step(customer, now);
+        let Some(elapsed) = self.number(customer, now) else { return step };
+        let boundary = if self.low > self.high || elapsed > self.high || (elapsed >= self.low && self.high == i64::MAX)
+        {
+            return step;
+        } else if elapsed < self.low {
+            self.low
+        } else {
+            self.high + 1
+        };
+        step.min((now - elapsed).saturating_add(boundary))
+    }
+
+    fn walk(&self, customer: &Customer<'_>, now: Millis, truth: Truth) -> Millis {
+        let mut from = now;
+        for _ in 0..STEPS_MAX {
+            let step = self.call.step(customer, from);
+            if step == NEVER || self.truth(customer, step) != truth {
+                return step;
+            }
+            from = step;
+        }
+        from
+    }
+}

@@ -1,0 +1,119 @@
+//! The fast form of most comparisons: a whole number in a range.
+//!
+//! A count, an amount of money or a duration compared with literals asks whether a whole number lies in a range. The
+//! ends of the range are found once, by bisection over the very comparison they replace, so both agree to the unit.
+
+use super::predicate::{Comparator, Predicate};
+use super::scalar::{Operand, Scalar};
+use super::truth::Truth;
+use crate::engine::event::Millis;
+use crate::engine::feature::{Arguments, Call, Read, Unit};
+use crate::engine::profile::Customer;
+use std::cmp::Ordering;
+
+/// Whether a feature's whole number (a count, minor units, or milliseconds of a duration) is in a range, ends included.
+#[derive(Clone, Debug)]
+pub struct Range {
+    pub call: Call,
+    /// Above `high` if the range is empty.
+    pub low: i64,
+    pub high: i64,
+    /// True outside instead of inside.
+    pub negated: bool,
+}
+
+impl Range {
+    /// The range that is equal to a predicate, if that compares such a feature with literals.
+    pub fn of(predicate: &Predicate) -> Option<Self> {
+        match predicate {
+            Predicate::Compare { operator, left: Scalar::Feature(call), right } => {
+                Self::compared(call, *operator, &literal(right)?)
+            }
+            Predicate::Compare { operator, left, right: Scalar::Feature(call) } => {
+                Self::compared(call, operator.mirrored(), &literal(left)?)
+            }
+            Predicate::Between { of: Scalar::Feature(call), low, high, negated } => {
+                let (low, _) = ends(call, &literal(low)?)?;
+                let (_, high) = ends(call, &literal(high)?)?;
+                Some(Self { call: (**call).clone(), low, high, negated: *negated })
+            }
+            _ => None,
+        }
+    }
+
+    fn compared(call: &Call, operator: Comparator, literal: &Operand<'_>) -> Option<Self> {
+        // `first` is the first number not below the literal, `last` the last one not above it.
+        let (first, last) = ends(call, literal)?;
+        let (low, high, negated) = match operator {
+            Comparator::Equal => (first, last, false),
+            Comparator::Unequal => (first, last, true),
+            Comparator::GreaterOrEqual => (first, i64::MAX, false),
+            Comparator::Less => (first, i64::MAX, true),
+            Comparator::LessOrEqual => (i64::MIN, last, false),
+            Comparator::Greater => (i64::MIN, last, true),
+        };
+        Some(Self { call: call.clone(), low, high, negated })
+    }
+
+    /// The feature's whole number now.
+    #[inline]
+    pub fn number(&self, customer: &Customer<'_>, now: Millis) -> Option<i64> {
+        let arguments: &Arguments = &self.call.arguments;
+        match self.call.feature.read {
+            Read::Whole(read) => read(arguments, customer, now),
+            Read::Since(read) => read(arguments, customer, now).map(|moment| now - moment),
+            Read::Value(_) | Read::Target => None,
+        }
+    }
+
+    #[inline]
+    pub fn truth(&self, customer: &Customer<'_>, now: Millis) -> Truth {
+        match self.number(customer, now) {
+            None => Truth::Null,
+            Some(number) => ((self.low <= number && number <= self.high) != self.negated).into(),
+        }
+    }
+}
+
+/// The value of a literal number, or of arithmetic with literals only.
+fn literal(scalar: &Scalar) -> Option<Operand<'static>> {
+    match scalar {
+        Scalar::Decimal(decimal) => Some(Operand::Decimal(*decimal)),
+        Scalar::Negative(_) | Scalar::Arithmetic(..) => scalar.constant().map(Operand::Double),
+        _ => None,
+    }
+}
+
+/// The first whole number of a feature not below the literal, and the last one not above it.
+fn ends(call: &Call, literal: &Operand<'_>) -> Option<(i64, i64)> {
+    let operand: fn(i64, u32) -> Operand<'static> = match (call.feature.read, call.unit) {
+        (Read::Whole(_), Unit::Count) => |number, _| Operand::Integer(number),
+        (Read::Whole(_), Unit::Money) => Operand::Money,
+        (Read::Since(_), Unit::Days) => |millis, _| Operand::Double(millis as f64 / 86_400_000.0),
+        (Read::Since(_), Unit::Minutes) => |millis, _| Operand::Double(millis as f64 / 60_000.0),
+        _ => return None,
+    };
+    let order = |number: i64| operand(number, call.arguments.decimals).order(literal);
+    let first = first_where(|number| order(number) != Some(Ordering::Less));
+    let above = first_where(|number| order(number) == Some(Ordering::Greater));
+    // If no number is above the literal, or none is at or above it, the range ends beyond all numbers.
+    let last = above.map_or(i64::MAX, |above| above.saturating_sub(1));
+    match first {
+        Some(first) => Some((first, last)),
+        None => Some((i64::MAX, last)),
+    }
+}
+
+/// The smallest number for which a condition is true that stays true for all larger ones.
+fn first_where(condition: impl Fn(i64) -> bool) -> Option<i64> {
+    let (mut low, mut high) = (i128::from(i64::MIN), i128::from(i64::MAX) + 1);
+    while low < high {
+        let middle = (low + high).div_euclid(2);
+        if condition(middle as i64) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    i64::try_from(low).ok()
+}

@@ -1,0 +1,120 @@
+//! The next deadline: the first instant at which a value can change by time alone (F3).
+//!
+//! A flip counts only if the value depends on it. `a AND b` that is false because of `a` stays false until `a` flips,
+//! whenever `b` flips; segments after the one that matches do not count at all. A deadline may be too early, never too
+//! late. Comparisons on other targets have no flips of their own: they change in an evaluation, after which all
+//! deadlines are computed anew.
+
+use super::Rules;
+use super::compiled::condition::Condition;
+use super::compiled::target::{Target, TargetKind};
+use super::compiled::truth::{Truth, Truths};
+use crate::engine::event::{EventType, Millis, NEVER};
+use crate::engine::profile::Customer;
+
+impl Rules {
+    /// The first instant after `now` at which the value of any target can change. `truths` are those of all comparisons
+    /// at `now`.
+    pub fn next_deadline(&self, customer: &Customer<'_>, now: Millis, truths: &Truths) -> Millis {
+        let search = DeadlineSearch { rules: self, customer, now, truths };
+        self.targets.iter().map(|target| search.target(target)).min().unwrap_or(NEVER)
+    }
+
+    /// The same of the targets that an event of this type touches. `truths` are those of the decisive comparisons at
+    /// `now`.
+    #[inline]
+    pub fn next_deadline_touched_by(
+        &self,
+        event: EventType,
+        customer: &Customer<'_>,
+        now: Millis,
+        truths: &Truths,
+    ) -> Millis {
+        let search = DeadlineSearch { rules: self, customer, now, truths };
+        let touched = self.touched[event.index()].targets.iter();
+        touched.map(|target| search.target(&self.targets[usize::from(*target)])).min().unwrap_or(NEVER)
+    }
+}
+
+/// The search for the next deadline of a customer.
+struct DeadlineSearch<'a> {
+    rules: &'a Rules,
+    customer: &'a Customer<'a>,
+    now: Millis,
+    truths: &'a Truths,
+}
+
+impl DeadlineSearch<'_> {
+    fn target(&self, target: &Target) -> Millis {
+        match &target.kind {
+            TargetKind::Segmentation { segments, .. } => {
+                let mut first = NEVER;
+                for condition in segments.iter().filter_map(|segment| segment.condition.as_ref()) {
+                    first = first.min(self.condition(condition));
+                    if self.truth(condition) == Some(Truth::True) {
+                        break;
+                    }
+                }
+                first
+            }
+            TargetKind::Audience(audience) => {
+                let exit = audience.exit.as_ref().map_or(NEVER, |exit| self.condition(exit));
+                exit.min(self.condition(&audience.when))
+            }
+        }
+    }
+
+    /// The truth of a condition at `now`; `None` if it depends on other targets.
+    fn truth(&self, condition: &Condition) -> Option<Truth> {
+        match condition {
+            Condition::Comparison(index) if self.rules.comparisons[usize::from(*index)].on_targets => None,
+            Condition::Comparison(index) => Some(self.truths.get(*index)),
+            Condition::And(all) => self.joined(all, Truth::False, Truth::and),
+            Condition::Or(any) => self.joined(any, Truth::True, Truth::or),
+            Condition::Not(of) => self.truth(of).map(|truth| !truth),
+            Condition::Is { of, test, negated } => self.truth(of).map(|truth| test.truth(truth, *negated)),
+            Condition::Constant(truth) => Some(*truth),
+        }
+    }
+
+    /// The truth of AND or OR: one operand that decides it is enough, otherwise all must be known.
+    fn joined(&self, operands: &[Condition], decides: Truth, join: fn(Truth, Truth) -> Truth) -> Option<Truth> {
+        let mut result = Some(!decides);
+        for operand in operands {
+            match self.truth(operand) {
+                Some(truth) if truth == decides => return Some(decides),
+                truth => result = result.zip(truth).map(|(result, truth)| join(result, truth)),
+            }
+        }
+        result
+    }
+
+    /// The first instant at which the truth of a condition can change.
+    fn condition(&self, condition: &Condition) -> Millis {
+        match condition {
+            Condition::Constant(_) => NEVER,
+            Condition::Comparison(index) => {
+                let comparison = &self.rules.comparisons[usize::from(*index)];
+                if comparison.on_targets {
+                    return NEVER;
+                }
+                comparison.next_flip(self.customer, self.now, self.truths.get(*index))
+            }
+            Condition::And(all) => self.operands(all, Truth::False),
+            Condition::Or(any) => self.operands(any, Truth::True),
+            Condition::Not(of) | Condition::Is { of, .. } => self.condition(of),
+        }
+    }
+
+    /// While one operand decides AND or OR, the flips of the others do not count; while none does, those of all count.
+    fn operands(&self, operands: &[Condition], decides: Truth) -> Millis {
+        let mut decided_until = None;
+        for operand in operands.iter().filter(|operand| self.truth(operand) == Some(decides)) {
+            decided_until = decided_until.max(Some(self.condition(operand)));
+            if decided_until == Some(NEVER) {
+                break;
+            }
+        }
+        decided_until.unwrap_or_else(|| operands.iter().map(|operand| self.condition(operand)).min().unwrap_or(NEVER))
+    }
+}

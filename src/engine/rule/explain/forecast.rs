@@ -1,0 +1,118 @@
+//! The forecast (R9 `next`): the value that a target will change to if nothing more happens.
+//!
+//! It is the same evaluation, run forward from flip to flip.
+
+use crate::engine::event::{DAY, Millis, NEVER};
+use crate::engine::profile::{Customer, Held};
+use crate::engine::rule::compiled::truth::{Truth, Truths};
+use crate::engine::rule::compiled::values::Decision;
+use crate::engine::rule::{Closure, Rules};
+
+/// How far a forecast looks.
+const HORIZON: Millis = 400 * DAY;
+
+/// Instants at most at which the target's own comparisons flip.
+const FLIPS_MAX: usize = 64;
+
+/// Buffers of [`Rules::forecast`], kept by the caller so that nothing is allocated per change.
+#[derive(Debug, Default)]
+pub struct ForecastScratch {
+    truths: Truths,
+    /// The next flip of each comparison of the target's closure, in the closure's order.
+    next_flips: Vec<Millis>,
+    held: Vec<Held>,
+    decided: Vec<Decision>,
+    /// Truths of the target's own comparisons at the instant before.
+    own: Vec<Truth>,
+}
+
+impl Rules {
+    /// The value that this target will change to first if nothing else happens, and when. `held` are the values after
+    /// the change at `now`.
+    pub fn forecast(
+        &self,
+        target: usize,
+        customer: &Customer<'_>,
+        held: &[Held],
+        now: Millis,
+        scratch: &mut ForecastScratch,
+    ) -> Option<(u16, Millis)> {
+        let closure = &self.closures[target];
+        self.begin(closure, customer, held, now, scratch);
+        let own = &self.targets[target].comparisons;
+        // The end of the target's own dwell is one of the instants, whether or not another value is wanted then.
+        let own_dwell_end = match held[target].dwells {
+            true => held[target].since.saturating_add(self.targets[target].dwell(held[target].value)),
+            false => now,
+        };
+        let (mut instant, mut flips) = (now, 0);
+        while flips < FLIPS_MAX {
+            let dwell_end = if own_dwell_end > instant { own_dwell_end } else { NEVER };
+            let next = scratch.next_instant(closure).min(dwell_end);
+            if next == NEVER || next > now + HORIZON {
+                return None;
+            }
+            debug_assert!(next > instant, "a forecast goes forward in time");
+            instant = next;
+            scratch.own.clear();
+            scratch.own.extend(own.iter().map(|index| scratch.truths.get(*index)));
+            self.advance(closure, customer, instant, scratch);
+            if scratch.held[target].value != held[target].value {
+                return Some((scratch.held[target].value, instant));
+            }
+            let flipped = own.iter().zip(&scratch.own).any(|(index, before)| scratch.truths.get(*index) != *before);
+            flips += usize::from(flipped || instant == own_dwell_end);
+        }
+        None
+    }
+
+    fn begin(
+        &self,
+        closure: &Closure,
+        customer: &Customer<'_>,
+        held: &[Held],
+        now: Millis,
+        scratch: &mut ForecastScratch,
+    ) {
+        scratch.truths.resize(self.comparisons.len());
+        scratch.held.clear();
+        scratch.held.extend_from_slice(held);
+        scratch.decided.clear();
+        scratch.decided.resize(held.len(), Decision { value: Held::NULL, waits_until: NEVER });
+        scratch.next_flips.clear();
+        scratch.next_flips.resize(closure.comparisons.len(), now);
+        self.advance(closure, customer, now, scratch);
+    }
+
+    /// Evaluates the closure at an instant. Only comparisons that may flip there are read again.
+    fn advance(&self, closure: &Closure, customer: &Customer<'_>, instant: Millis, scratch: &mut ForecastScratch) {
+        for (index, next_flip) in closure.comparisons.iter().zip(&mut scratch.next_flips) {
+            if *next_flip <= instant {
+                let comparison = &self.comparisons[usize::from(*index)];
+                let truth = comparison.truth(customer, instant);
+                scratch.truths.set(*index, truth);
+                *next_flip = comparison.next_flip(customer, instant, truth);
+            }
+        }
+        for target in &closure.targets {
+            let target = usize::from(*target);
+            self.decide_one(target, &mut scratch.truths, &scratch.held, instant, true, &mut scratch.decided);
+        }
+        for target in &closure.targets {
+            let target = usize::from(*target);
+            let (held, value) = (&mut scratch.held[target], scratch.decided[target].value);
+            if value != held.value {
+                *held = held.then(value, instant, held.value != Held::NULL);
+            }
+        }
+    }
+}
+
+impl ForecastScratch {
+    /// The next flip of a comparison or end of a dwell.
+    fn next_instant(&self, closure: &Closure) -> Millis {
+        let flip = self.next_flips.iter().copied().min().unwrap_or(NEVER);
+        let waits = closure.targets.iter().map(|target| self.decided[usize::from(*target)].waits_until);
+        flip.min(waits.min().unwrap_or(NEVER))
+    }
+}

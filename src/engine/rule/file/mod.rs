@@ -1,0 +1,145 @@
+//! Reads rules.toml: all mistakes at once, each with its position.
+//!
+//! Three passes over the parsed file: what gives events their meaning; the names of segmentations and audiences; and
+//! then their conditions, which may refer to both.
+
+mod identifier;
+
+mod event_settings;
+
+mod targets;
+
+mod alerts;
+
+use super::Rules;
+use super::check::sql::SqlText;
+use super::check::{Checker, DeclaredTarget};
+use super::compile::{self, CheckedTarget};
+use super::compiled::comparison::Comparison;
+use super::compiled::condition::Condition;
+use super::compiled::scalar::Scalar;
+use super::compiled::truth::Truth;
+use crate::document::table::{Item, Section, found, list, text};
+use crate::document::{self, MistakeCollector, Mistakes};
+use crate::engine::meaning::Meaning;
+use std::sync::Arc;
+use targets::{WrittenConditions, WrittenSql, WrittenTarget};
+
+/// Bytes of a rules file at most: it is published in one record.
+pub const FILE_MAX: usize = 512 * 1024;
+/// Features published with each change at most.
+const INCLUDE_MAX: usize = 64;
+
+/// Reads, checks and compiles a rules.toml. All mistakes are returned at once, in the order of the text; a file that is
+/// not TOML has only mistakes of TOML.
+pub fn read(file: &str) -> Result<Arc<Rules>, Mistakes> {
+    read_following(file, None)
+}
+
+/// Reads a rules.toml that follows another: attributes and event types that both declare keep their indexes in
+/// customers' state ([`Meaning::follow`]).
+pub fn read_following(file: &str, previous: Option<&Meaning>) -> Result<Arc<Rules>, Mistakes> {
+    let mut mistakes = MistakeCollector::new(file);
+    if file.len() > FILE_MAX {
+        mistakes.add(0, format!("expected a file of at most {FILE_MAX} bytes, found {}", file.len()), None);
+        return Err(mistakes.finish());
+    }
+    let root = document::parse(file, &mut mistakes);
+    if !mistakes.is_empty() {
+        return Err(mistakes.finish());
+    }
+    let mut root = Section::new("the file", root.get_ref(), 0);
+    let mut meaning = event_settings::read(&mut root, &mut mistakes);
+    if let Some(Err(message)) = previous.map(|previous| meaning.follow(previous)) {
+        mistakes.add(0, message, None);
+    }
+    let targets = targets::read(&mut root, &mut mistakes);
+    let alerts = alerts::read(&mut root, &targets, &mut mistakes);
+    let include = root.get("include");
+    root.refuse_later("scores", "sections of this release", "scores", &mut mistakes);
+    root.finish(&mut mistakes);
+
+    let mut comparisons = Vec::new();
+    let declared: Vec<_> = targets.iter().map(WrittenTarget::declared).collect();
+    let mut reader = ConditionReader { file, meaning: &meaning, targets: &declared, comparisons: &mut comparisons };
+    let checked: Vec<_> = targets.iter().map(|target| reader.target(target, &mut mistakes)).collect();
+    let include = include.map(|item| reader.include(item, &mut mistakes)).unwrap_or_default();
+    compile::refuse_cycles(&checked, &comparisons, &mut mistakes);
+    if !mistakes.is_empty() {
+        return Err(mistakes.finish());
+    }
+    Ok(Arc::new(compile::rules(file, meaning, checked, comparisons, include, alerts)))
+}
+
+/// Reads the conditions, once all names that they may refer to are known.
+struct ConditionReader<'a> {
+    file: &'a str,
+    meaning: &'a Meaning,
+    targets: &'a [DeclaredTarget],
+    comparisons: &'a mut Vec<Comparison>,
+}
+
+impl ConditionReader<'_> {
+    /// Checks one target's conditions. A condition with a mistake becomes a constant; the file is refused anyway.
+    fn target(&mut self, written: &WrittenTarget<'_>, mistakes: &mut MistakeCollector<'_>) -> CheckedTarget {
+        let conditions = match &written.conditions {
+            WrittenConditions::Segments(segments) => {
+                let conditions =
+                    segments.iter().map(|segment| segment.when.as_ref().map(|when| self.condition(when, mistakes)));
+                conditions.collect()
+            }
+            WrittenConditions::Audience { when, exit } => {
+                let when = when.as_ref().map(|when| self.condition(when, mistakes));
+                vec![when, exit.as_ref().map(|exit| self.condition(exit, mistakes))]
+            }
+        };
+        CheckedTarget {
+            declared: written.declared(),
+            offset: written.offset,
+            conditions,
+            dwell_in: written.dwell_in,
+            dwell_out: written.dwell_out,
+            ladder: written.ladder.clone(),
+        }
+    }
+
+    fn condition(&mut self, item: &WrittenSql<'_>, mistakes: &mut MistakeCollector<'_>) -> Condition {
+        let sql = SqlText::new(item.text, self.file, item.span.clone());
+        let refused = Condition::Constant(Truth::Null);
+        let Some(expression) = sql.parse(mistakes) else { return refused };
+        self.checker(&sql, mistakes).condition(&expression).unwrap_or(refused)
+    }
+
+    fn checker<'b, 't>(&'b mut self, sql: &'b SqlText<'b>, mistakes: &'b mut MistakeCollector<'t>) -> Checker<'b, 't> {
+        Checker { meaning: self.meaning, targets: self.targets, mistakes, comparisons: self.comparisons, sql }
+    }
+
+    /// The features under `include`: one feature or function each, published under the name that was written.
+    fn include(&mut self, item: &Item<'_>, mistakes: &mut MistakeCollector<'_>) -> Vec<(String, Scalar)> {
+        let mut include: Vec<(String, Scalar)> = Vec::new();
+        let items = list(item, "a list of features for `include`", mistakes).unwrap_or_default();
+        if items.len() > INCLUDE_MAX {
+            let message = format!("expected at most {INCLUDE_MAX} features in `include`, found {}", items.len());
+            mistakes.add(item.span().start, message, None);
+        }
+        for item in items {
+            let Some(feature) = text(item, "a feature in quotes", mistakes) else { continue };
+            let sql = SqlText::new(feature, self.file, item.span());
+            let Some(expression) = sql.parse(mistakes) else { continue };
+            let Some(scalar) = self.checker(&sql, mistakes).scalar(&expression) else { continue };
+            let name = expression.to_string();
+            if !matches!(scalar, Scalar::Feature(_) | Scalar::Target { .. }) {
+                mistakes.add(
+                    item.span().start,
+                    format!("expected one feature or function, found {}", found(item)),
+                    None,
+                );
+            } else if include.iter().any(|(known, _)| *known == name) {
+                mistakes.add(item.span().start, format!("expected each feature once, found `{name}` again"), None);
+            } else {
+                include.push((name, scalar));
+            }
+        }
+        include
+    }
+}
