@@ -1,7 +1,8 @@
-//! The command line: what was typed, and which part of Shoal does it.
+//! The command line: parses the arguments, runs the command, and gives the process its exit status.
 //!
-//! Statuses: 0 done, 1 failed, 2 typed wrongly, 3 refused because something outside must be put right first, 78
-//! (`EX_CONFIG`) something configured is wrong.
+//! Statuses: 0 success, 1 failure, 2 wrong arguments, 3 refused because something outside of Shoal must be corrected
+//! first, 78 (`EX_CONFIG`) a mistake in a configuration, rules or mapping file. Each command has a file with its
+//! arguments; the work is done by other parts of the crate.
 
 mod check;
 mod convert;
@@ -31,15 +32,15 @@ use tracing_subscriber::util::SubscriberInitExt;
 const STATUS_REFUSED: u8 = 3;
 const STATUS_CONFIGURATION: u8 = 78;
 
-/// The log is being written for machines: the last words stand there as all others do.
+/// Whether the log is JSON: then the error that ends the process is logged too, instead of printed.
 static LOGS_JSON: AtomicBool = AtomicBool::new(false);
 
 /// A streaming, real-time behavioural customer segmenter: events in, exact segment changes out, exactly once.
 #[derive(Debug, Parser)]
 #[command(name = "shoal", version, max_term_width = 110)]
 #[command(
-    after_help = "Statuses: 0 done, 1 failed, 2 typed wrongly, 3 refused: something outside (Kafka, a topic, a right) must be put
-right first, and the message says what; 78 a mistake in a configuration, rules or mapping file."
+    after_help = "Exit statuses: 0 success; 1 failure; 2 wrong arguments; 3 refused: something outside of Shoal (Kafka, a topic, a right)
+must be corrected first, and the message says what; 78 a mistake in a configuration, rules or mapping file."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -60,9 +61,9 @@ enum Command {
     Rebuild(rebuild::RebuildArguments),
 }
 
-/// Does what was typed; the process's status.
+/// Runs the command and returns the exit status of the process.
 pub fn run() -> ExitCode {
-    let done = match Arguments::parse().command {
+    let result = match Arguments::parse().command {
         Command::Demo(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Convert(command) => command.run(),
@@ -74,7 +75,7 @@ pub fn run() -> ExitCode {
         Command::Snapshot(command) => command.run(),
         Command::Rebuild(command) => command.run(),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref::<Mistakes>() {
@@ -83,7 +84,7 @@ pub fn run() -> ExitCode {
                 ExitCode::from(STATUS_CONFIGURATION)
             }
             None => {
-                tell_end(&error);
+                report_failure(&error);
                 let is_refused = matches!(error.downcast_ref(), Some(Failure::Stop(_)));
                 if is_refused { ExitCode::from(STATUS_REFUSED) } else { ExitCode::FAILURE }
             }
@@ -91,8 +92,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Logs to standard error from here on: for people on a terminal, for machines elsewhere, unless that is set. Errors and
-/// warnings are counted.
+/// Starts the log on standard error: as text on a terminal and as JSON elsewhere, unless the format is configured.
+/// Errors and warnings are counted.
 fn start_log(settings: &LogSettings) -> LogCounts {
     let level = match settings.level {
         LogLevel::Error => tracing::Level::ERROR,
@@ -117,15 +118,15 @@ fn start_log(settings: &LogSettings) -> LogCounts {
     counts
 }
 
-/// Why the process ends.
-fn tell_end(error: &anyhow::Error) {
+/// Reports the error that ends the process.
+fn report_failure(error: &anyhow::Error) {
     match LOGS_JSON.load(Ordering::Relaxed) {
         true => tracing::error!("{error:#}"),
         false => eprintln!("shoal: {error:#}"),
     }
 }
 
-/// Whoever reads our output has seen enough (`shoal replay … | head`): no failure.
+/// Whether the reader of the output has closed it (`shoal replay … | head`), which is not a failure.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<io::Error>().map(io::Error::kind);

@@ -1,4 +1,4 @@
-//! `shoal check`: its arguments, and what it says.
+//! `shoal check`: its arguments and its output.
 
 use crate::config::{Settings, rules};
 use crate::document::{Mistake, Mistakes};
@@ -11,28 +11,28 @@ use clap::Args;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Says everything that is wrong with settings and rules, in one go
+/// Checks settings, rules and mappings, and reports all mistakes at once
 ///
-/// Each mistake comes with file, line and column, what was expected and what was found, and the nearest known name. With
-/// any mistake the status is 78. A settings file is checked together with the environment that goes over it and the
-/// rules file it names.
+/// Each mistake is reported with file, line and column, what was expected and what was found, and the nearest known
+/// name. With any mistake the exit status is 78. A settings file is checked together with the environment variables
+/// that override it and with the rules file that it names.
 ///
-/// With --connect it also looks at everything that `shoal run` needs of Kafka, changes nothing there but for a transactional
-/// id of its own, and says the true cause of what fails; then the status is 3.
+/// With --connect everything that `shoal run` needs of Kafka is checked too, and the cause of each failure is reported;
+/// then the exit status is 3. Nothing is changed in Kafka except a transactional id of its own.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal check --rules config/rules.toml
   shoal check --config /etc/shoal/shoal.toml
   shoal check --connect --config /etc/shoal/shoal.toml
   shoal check --mapping config/mappings/online-retail.toml
-  shoal check --features                 # what rules can say about a customer")]
+  shoal check --features                 # the features that rules can use")]
 #[group(required = true, multiple = true)]
 pub struct CheckArguments {
-    /// A settings file, with the rules file it names
+    /// A settings file, with the rules file that it names
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Look at Kafka too: brokers, topics, partitioner, rights
+    /// Check Kafka too: brokers, topics, partitioner, rights
     #[arg(long, requires = "config")]
     connect: bool,
 
@@ -59,21 +59,21 @@ impl CheckArguments {
         let mut kafka_settings = None;
         let mut rules_files: Vec<PathBuf> = self.rules.into_iter().collect();
         if let Some(file) = &self.config
-            && let Some(settings) = kept(Settings::load(Some(file)), &mut mistakes)?
+            && let Some(settings) = collected(Settings::load(Some(file)), &mut mistakes)?
         {
-            writeln!(out, "{}: settings are well", file.display())?;
+            writeln!(out, "{}: settings are valid", file.display())?;
             rules_files.push(settings.rules);
             kafka_settings = Some(settings.kafka).filter(|_| self.connect);
         }
         for file in &rules_files {
-            if let Some(rules) = kept(rules::read(file), &mut mistakes)? {
-                say_well(&mut out, file, &rules)?;
+            if let Some(rules) = collected(rules::read(file), &mut mistakes)? {
+                print_valid(&mut out, file, &rules)?;
             }
         }
         if let Some(file) = &self.mapping
-            && kept(Mapping::read(file), &mut mistakes)?.is_some()
+            && collected(Mapping::read(file), &mut mistakes)?.is_some()
         {
-            writeln!(out, "{}: the mapping is well", file.display())?;
+            writeln!(out, "{}: the mapping is valid", file.display())?;
         }
         if !mistakes.is_empty() {
             return Err(Mistakes(mistakes).into());
@@ -82,7 +82,7 @@ impl CheckArguments {
     }
 }
 
-/// Prints what there is to say about Kafka.
+/// Checks Kafka and prints the findings.
 fn connect(out: &mut impl Write, settings: &KafkaSettings) -> anyhow::Result<()> {
     let placements = [
         Placement { name: "murmur2", partition_of: |key, count| partition_of(Partitioner::Murmur2, key, count) },
@@ -90,7 +90,7 @@ fn connect(out: &mut impl Write, settings: &KafkaSettings) -> anyhow::Result<()>
     ];
     let findings = kafka::report(settings, &placements);
     for finding in &findings {
-        say(out, finding)?;
+        print_finding(out, finding)?;
     }
     match findings.iter().filter(|finding| finding.verdict == Verdict::Error).count() {
         0 => Ok(()),
@@ -100,7 +100,7 @@ fn connect(out: &mut impl Write, settings: &KafkaSettings) -> anyhow::Result<()>
     }
 }
 
-fn say(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
+fn print_finding(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
     let verdict = match finding.verdict {
         Verdict::Ok => "ok",
         Verdict::Warning => "warning",
@@ -109,8 +109,8 @@ fn say(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
     writeln!(out, "{verdict:<8} {finding}")
 }
 
-/// Keeps the mistakes for later, so that the next file is looked at too.
-fn kept<T>(read: anyhow::Result<T>, mistakes: &mut Vec<Mistake>) -> anyhow::Result<Option<T>> {
+/// Collects the mistakes of a file, so that the next file is checked too.
+fn collected<T>(read: anyhow::Result<T>, mistakes: &mut Vec<Mistake>) -> anyhow::Result<Option<T>> {
     match read.map_err(|error| error.downcast::<Mistakes>()) {
         Ok(value) => Ok(Some(value)),
         Err(Ok(found)) => {
@@ -121,7 +121,7 @@ fn kept<T>(read: anyhow::Result<T>, mistakes: &mut Vec<Mistake>) -> anyhow::Resu
     }
 }
 
-fn say_well(out: &mut impl Write, file: &Path, rules: &Rules) -> io::Result<()> {
+fn print_valid(out: &mut impl Write, file: &Path, rules: &Rules) -> io::Result<()> {
     let audiences = rules.targets.iter().filter(|target| target.is_audience()).count();
     let segmentations = rules.targets.len() - audiences;
     let names: Vec<&str> = rules.targets.iter().map(|target| target.name.as_str()).collect();
@@ -132,7 +132,7 @@ fn say_well(out: &mut impl Write, file: &Path, rules: &Rules) -> io::Result<()> 
     };
     writeln!(
         out,
-        "{}: rules are well, version {}: {segmentations} segmentations, {audiences} audiences ({}){alerts}",
+        "{}: rules are valid, version {}: {segmentations} segmentations, {audiences} audiences ({}){alerts}",
         file.display(),
         rules.version,
         names.join(", ")

@@ -8,15 +8,16 @@ use std::path::PathBuf;
 
 /// Turns order exports (CSV) into native events, as JSON lines on standard output
 ///
-/// A mapping says which column is what: customer, order number, time and its zone, quantity and price, how returns are
-/// recognised, and columns to keep as attributes. Lines of one order become one purchase; returns become refunds;
+/// A mapping says what each column means: customer, order number, time and its zone, quantity and price, how returns
+/// are recognised, and columns to keep as attributes. Lines of one order become one purchase; returns become refunds;
 /// attributes become profile events when they change. Several files are one export. Files may be gzip or Zstandard.
 ///
-/// The events come out in order of time. For that every order (not every line) is held in memory until the end, about
-/// 300 bytes each; with `order.lines = "together"` in the mapping nothing is held, and the export must be by time.
+/// The events are written in order of time. For that every order (not every line) is held in memory until the end,
+/// about 300 bytes each; with `order.lines = "together"` in the mapping nothing is held, and the export must be sorted
+/// by time.
 ///
-/// Lines without a customer are skipped and counted. Lines that cannot be used are reported with their number and the
-/// reason on standard error, the first ten there, all of them in --rejected; they never stop the rest.
+/// Lines without a customer are skipped and counted. Lines that cannot be used never stop the conversion: the first ten
+/// are reported on standard error with their number and the reason, all of them in the file of --rejected.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal convert --mapping config/mappings/online-retail.toml online-retail.csv.gz > orders.jsonl
@@ -24,7 +25,7 @@ use std::path::PathBuf;
 
 Every key of a mapping is in config/mappings/reference.toml.")]
 pub struct ConvertArguments {
-    /// What the columns mean
+    /// The mapping, which says what the columns mean
     #[arg(long, value_name = "FILE")]
     mapping: PathBuf,
 

@@ -9,30 +9,30 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Plays a real shop's year in your terminal: no broker, no set-up, half a minute
+/// Plays a year of a real shop in your terminal, without broker or set-up, in half a minute
 ///
 /// The orders and returns are those of 1,103 customers of a British online shop (Online Retail, Chen 2015, UCI Machine
-/// Learning Repository, CC BY 4.0). Visits, carts and mails around them are generated from a seed. They go through the
-/// same engine as everything else; what you see is made from the changes it publishes.
+/// Learning Repository, CC BY 4.0). Visits, carts and mails around them are generated from a seed. They are processed
+/// by the same engine as on Kafka, and what is shown is computed from the changes that it publishes.
 ///
-/// In a terminal it shows, live, the members of every segment, the flow of customers between segments, and the last
-/// changes in words. Otherwise it writes plain lines. It ends by itself, with a summary.
+/// In a terminal it shows the members of every segment, the flow of customers between segments, and the latest changes
+/// as sentences. Otherwise it writes plain lines. It ends by itself, with a summary.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal demo
   shoal demo --speed 40
-  shoal demo --rules mine.toml        # your own segments, beginning from config/demo/rules.toml
+  shoal demo --rules mine.toml        # your own segments; config/demo/rules.toml is a start
   shoal demo --speed max | tail       # plain lines, as fast as it goes")]
 pub struct DemoArguments {
     /// Days of the shop per second, from 7 to 1,000, or `max`
     #[arg(long, value_name = "DAYS", default_value = "14", value_parser = speed)]
     speed: Speed,
 
-    /// Other rules than those that come with it
+    /// Rules to use instead of those compiled in
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
 
-    /// What the generated events are made from
+    /// The seed of the generated events
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
 }

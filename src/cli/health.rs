@@ -8,15 +8,15 @@ use std::path::PathBuf;
 
 const READY: u16 = 200;
 
-/// Asks the `shoal run` of this machine whether it is ready, for containers and scripts
+/// Asks the `shoal run` on this machine whether it is ready, for containers and scripts
 ///
-/// Prints what it answers: which shards are not live, and why. The status is 0 if it is ready, else 1.
+/// Prints the answer: which shards are not live, and why. The exit status is 0 if the process is ready, otherwise 1.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal health --config /etc/shoal/shoal.toml
   SHOAL__ADMIN__ADDRESS=127.0.0.1:9465 shoal health")]
 pub struct HealthArguments {
-    /// The settings of the process that is asked: `[admin]` says where it is [default: the defaults alone]
+    /// The settings of the process that is asked: `[admin]` has its address [default: the shipped settings]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -24,11 +24,11 @@ pub struct HealthArguments {
 impl HealthArguments {
     pub fn run(self) -> anyhow::Result<()> {
         let settings = Settings::load(self.config.as_deref())?;
-        let (status, body) = http::ask(&settings.admin, "/readyz").map_err(|words| anyhow!(words))?;
+        let (status, body) = http::ask(&settings.admin, "/readyz").map_err(|message| anyhow!(message))?;
         println!("{body}");
         match status {
             READY => Ok(()),
-            other => bail!("not ready: it answers {other}"),
+            other => bail!("not ready: the process answered with HTTP status {other}"),
         }
     }
 }

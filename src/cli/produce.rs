@@ -10,31 +10,31 @@ use clap::Args;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// The year that `shoal demo` shows without a seed.
+/// The seed of `shoal demo` if none is given.
 const DEMO_SEED: u64 = 1;
 
-/// Writes files of native events into a Kafka topic, as Shoal expects to find them
+/// Writes files of native events to a Kafka topic in the form that Shoal reads
 ///
-/// Each record's key is the customer id, its partition that of the configured partitioner (murmur2, the default of Kafka's
-/// own clients), its timestamp the event's own time. Several files are merged by time.
+/// The key of each record is the customer id, its partition that of the configured partitioner (murmur2 is the default
+/// of Kafka's own clients), its timestamp the time of the event. Several files are merged by time.
 ///
-/// A topic that would delete the events by their age (retention.ms) or that stamps its own time
-/// (message.timestamp.type = LogAppendTime) is refused, with what to set.
+/// A topic that would delete the events because of their age (retention.ms) or that replaces their timestamps
+/// (message.timestamp.type = LogAppendTime) is refused; the message says what to set.
 ///
-/// --demo plays the shop of `shoal demo` into the topic instead, from now on, a day of its year in every ten seconds: for
-/// trying out a service and what watches it. deploy/compose/rules.toml counts in the same measure.
+/// --demo writes the events of the shop of `shoal demo` instead, from now on, one day of its year every ten seconds, for
+/// trying out a service and its monitoring. The rules in deploy/compose/rules.toml use the same scale of time.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal produce --brokers localhost:9092 --topic events events.jsonl.zst
   shoal convert --mapping config/mappings/online-retail.toml online-retail.csv.gz \\
     | shoal produce --config shoal.toml --topic events -
-  shoal produce --demo --brokers localhost:9092 --topic events      # for an hour or so, as it happens")]
+  shoal produce --demo --brokers localhost:9092 --topic events      # for about an hour, in real time")]
 pub struct ProduceArguments {
-    /// Where to write
+    /// The topic to write to
     #[arg(long, value_name = "NAME")]
     topic: String,
 
-    /// Settings: [kafka] brokers, partitioner and client are used [default: those compiled in]
+    /// The settings file: brokers, partitioner and client of [kafka] are used [default: the shipped settings]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -46,7 +46,7 @@ pub struct ProduceArguments {
     #[arg(long, value_name = "FILE")]
     rejected: Option<PathBuf>,
 
-    /// Instead of files: a year of the demo's shop, within an hour or so from now
+    /// Write a year of the demo's shop instead of files, within about an hour from now
     #[arg(long, conflicts_with_all = ["files", "rejected"])]
     demo: bool,
 

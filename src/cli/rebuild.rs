@@ -1,4 +1,4 @@
-//! `shoal rebuild`: its arguments, and the question before it begins.
+//! `shoal rebuild`: its arguments, and the confirmation before it begins.
 
 use super::service::{Service, ServiceArguments};
 use crate::kafka::Failure;
@@ -6,22 +6,22 @@ use crate::worker::{self, ShardPlan};
 use clap::Args;
 use std::io::{self, BufRead, IsTerminal, Write};
 
-/// Makes the state anew from the inputs, where `run` has refused to go on from the journal
+/// Rebuilds the state from the inputs after `shoal run` has refused to continue from the journal
 ///
-/// Nothing is published by it: customers hold what `membership` says of them, and the next `shoal run` publishes what
-/// differs, numbered on, with cause `rules`. Every `shoal run` of the group must be stopped. Interrupted, it can be run
-/// again.
+/// It publishes no changes: customers get the values of the `membership` topic, and the next `shoal run` publishes what
+/// differs, with the next sequence numbers and cause `rules`. Every `shoal run` of the group must be stopped. After an
+/// interruption it can be run again.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal rebuild --config /etc/shoal/shoal.toml
   shoal rebuild --config shoal.toml --yes
 
-It says first what it will do, and which records of the inputs are no longer there. docs/recovery.md tells when it is needed.")]
+It first prints what it will do, and how many records of the inputs no longer exist. docs/recovery.md says when it is needed.")]
 pub struct RebuildArguments {
     #[command(flatten)]
     service: ServiceArguments,
 
-    /// Begin without asking
+    /// Begin without confirmation
     #[arg(long)]
     yes: bool,
 }
@@ -29,30 +29,33 @@ pub struct RebuildArguments {
 impl RebuildArguments {
     pub fn run(self) -> anyhow::Result<()> {
         let Service { settings, stop, .. } = self.service.begin(false)?;
-        let done = worker::rebuild(&settings, &stop, |plans| self.agreed(plans))?;
-        eprintln!("{done} shards were made anew. `shoal run` goes on from here, and publishes what differs.");
+        let done = worker::rebuild(&settings, &stop, |plans| self.confirm(plans))?;
+        eprintln!("{done} shards were rebuilt. The next `shoal run` continues from here and publishes what differs.");
         Ok(())
     }
 
-    /// Says what will be done, and asks.
-    fn agreed(&self, plans: &[ShardPlan]) -> anyhow::Result<()> {
+    /// Prints what will be done, and asks for confirmation.
+    fn confirm(&self, plans: &[ShardPlan]) -> anyhow::Result<()> {
         let mut out = io::stderr().lock();
         for plan in plans {
             writeln!(out, "{plan}")?;
         }
         let lost: i64 = plans.iter().flat_map(|plan| &plan.inputs).map(|input| input.lost()).sum();
         if lost > 0 {
-            writeln!(out, "{lost} records of the inputs are no longer there: customers are judged by the rest.")?;
+            writeln!(out, "{lost} records of the inputs no longer exist: customers are rebuilt from the rest.")?;
         }
         writeln!(
             out,
-            "Customers keep what was published of them until `shoal run` publishes what differs, with cause `rules`."
+            "Customers keep their published values until `shoal run` publishes what differs, with cause `rules`."
         )?;
         if self.yes {
             return Ok(());
         }
         if !io::stdin().is_terminal() {
-            return Err(Failure::Stop("nothing was done: there is nobody to ask, and no --yes".into()).into());
+            return Err(Failure::Stop(
+                "nothing was done: confirmation is needed, and standard input is no terminal; use --yes".into(),
+            )
+            .into());
         }
         write!(out, "Begin? [y/N] ")?;
         out.flush()?;

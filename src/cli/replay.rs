@@ -11,14 +11,14 @@ use jiff::Timestamp;
 use std::io::{self, BufWriter};
 use std::path::PathBuf;
 
-/// Plays files of native events through the rules: changes on standard output, without a broker
+/// Replays files of native events with the rules: changes on standard output, without a broker
 ///
-/// Reads JSON lines, one event each, plain, gzip or Zstandard (told by their first bytes). What it writes are the exact
-/// values that a live run publishes on the `changes` topic, with `detected_at` equal to `effective_at`. The same input
-/// gives the same bytes. Several files are merged by the events' times; one file keeps its order.
+/// Reads JSON lines with one event each, plain or compressed by gzip or Zstandard, which is detected. It writes the
+/// exact values that a live run publishes on the `changes` topic, with `detected_at` equal to `effective_at`. The same
+/// input gives the same bytes. Several files are merged by the times of the events; one file keeps its order.
 ///
-/// At the end, time goes on to --until, so that what only the passing of time changes comes out too; by default it
-/// stops at the latest event. A summary goes to standard error.
+/// After the last event, time advances to --until, so that changes by time alone are written too; by default it stops
+/// at the latest event. A summary is written to standard error.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal replay --rules config/rules.toml orders.jsonl.zst browsing.jsonl.gz > changes.jsonl
@@ -26,35 +26,35 @@ use std::path::PathBuf;
     | shoal replay --rules config/demo/rules.toml --until 2012-12-31T00:00:00Z --membership members.jsonl -
   shoal replay --rules config/rules.toml --rejected bad.jsonl events.jsonl | head")]
 pub struct ReplayArguments {
-    /// What events mean, segments and audiences
+    /// The rules file
     #[arg(long, value_name = "FILE")]
     rules: PathBuf,
 
-    /// Let time go on to this moment after the last event (RFC 3339) [default: the latest event's time]
+    /// Advance time to this moment after the last event (RFC 3339) [default: the time of the latest event]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Millis>,
 
-    /// Reject events later than this moment and max_future (RFC 3339) [default: the clock at the start]
+    /// Reject events later than max_future after this moment (RFC 3339) [default: the clock at the start]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     now: Option<Millis>,
 
-    /// Play so many shards, each with the customers that Kafka's default partitioner (murmur2) gives it
+    /// Replay with N shards; the default partitioner of Kafka's clients (murmur2) assigns the customers to them
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_024))]
     partitions: u32,
 
-    /// Neither publish nor number what comes before this moment, at which everybody is published as --bootstrap says
+    /// Publish changes from this moment on; what is before it is neither published nor numbered. See --bootstrap
     #[arg(long, value_name = "TIME", value_parser = moment)]
     publish_from: Option<Millis>,
 
-    /// What is published of everybody's values at that moment
+    /// What is published of all customers' values at the moment of --publish-from
     #[arg(long, value_enum, default_value = "membership", requires = "publish_from")]
     bootstrap: Bootstrap,
 
-    /// Where to write the lines that cannot be used, each with file, line, reason and words
+    /// Where to write the lines that cannot be used, each with file, line, reason and message
     #[arg(long, value_name = "FILE")]
     rejected: Option<PathBuf>,
 
-    /// Where to write what every customer is in at the end, by id: the values that the `membership` topic would hold
+    /// Where to write the values of all customers at the end, by id, as the `membership` topic would have them
     #[arg(long, value_name = "FILE")]
     membership: Option<PathBuf>,
 

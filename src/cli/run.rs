@@ -11,20 +11,20 @@ use std::sync::Arc;
 
 /// Runs the service: events from Kafka in, every change of segment out, exactly once
 ///
-/// Topics of its own are made if they are missing. After a stop or a crash it goes on where the last transaction ended.
-/// The first SIGTERM or SIGINT finishes the open transaction; a second one ends the process at once.
+/// Shoal's own topics are created if they are missing. After a stop or a crash the service continues where the last
+/// transaction ended. The first SIGTERM or SIGINT finishes the open transaction; a second one ends the process at once.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal run --config /etc/shoal/shoal.toml
   SHOAL__KAFKA__BROKERS=kafka:9092 SHOAL__RULES=rules.toml shoal run
   shoal run --config shoal.toml --dry-run > changes.jsonl
 
-The defaults with all keys are config/shoal.toml. `shoal check --config FILE` says what is wrong with a file.")]
+config/shoal.toml has all keys with their defaults. `shoal check --config FILE` reports the mistakes in a file.")]
 pub struct RunArguments {
     #[command(flatten)]
     service: ServiceArguments,
 
-    /// Put the rules file in force even if it was before and has been replaced since
+    /// Put the rules file in force even if it was in force before and has been replaced since
     #[arg(long)]
     force: bool,
 

@@ -10,45 +10,45 @@ use clap::Args;
 use jiff::Timestamp;
 use std::path::PathBuf;
 
-/// Makes the state of history from files, for `shoal run` to begin with
+/// Computes the state from files of past events, as the first state of a service
 ///
-/// Events before --until are played as `shoal replay` plays them; what the rules say of them is published nowhere. The
-/// state is stored as a snapshot of every shard. A service whose journal is empty begins with it, and reads its input
-/// topics from `start` in [kafka], which is to be the moment given as --until. docs/seeding.md has the whole path.
+/// Events before --until are replayed as `shoal replay` does, but no change is published. The state is stored as a
+/// snapshot of every shard. A service whose journal is empty starts with it and reads its input topics from `start` in
+/// [kafka], which must be the moment of --until. docs/seeding.md describes all steps.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal seed --rules rules.toml --partitions 8 --until 2026-11-01T00:00:00Z --snapshot snapshots history.jsonl.zst
   shoal seed --rules rules.toml --partitions 8 --until 2026-11-01T00:00:00Z --bootstrap changes \\
     --snapshot s3://bucket/shoal --store aws_endpoint=https://s3.shop.example orders.jsonl.gz browsing.jsonl.gz")]
 pub struct SeedArguments {
-    /// What events mean, segments and audiences: the file that the service is started with
+    /// The rules file that the service will be started with
     #[arg(long, value_name = "FILE")]
     rules: PathBuf,
 
-    /// Partitions of the input topics
+    /// The number of partitions of the input topics
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     partitions: u32,
 
-    /// Take the events before this moment (RFC 3339)
+    /// Read the events before this moment (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Millis,
 
-    /// Publish changes from this moment on, at which everybody is published as --bootstrap says [default: --until]
+    /// Publish changes from this moment on. See --bootstrap [default: --until]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     publish_from: Option<Millis>,
 
-    /// What is published of everybody's values at that moment
+    /// What is published of all customers' values at the moment of --publish-from
     #[arg(long, value_enum, default_value = "membership")]
     bootstrap: Bootstrap,
 
-    /// How the producers of the input topics place keys
+    /// How the producers of the input topics choose the partition of a key
     #[arg(long, value_enum, default_value = "murmur2")]
     partitioner: Partitioner,
 
     #[command(flatten)]
     place: SnapshotPlace,
 
-    /// Where to write the lines that cannot be used, each with file, line, reason and words
+    /// Where to write the lines that cannot be used, each with file, line, reason and message
     #[arg(long, value_name = "FILE")]
     rejected: Option<PathBuf>,
 
@@ -61,10 +61,10 @@ impl SeedArguments {
     pub fn run(self) -> anyhow::Result<()> {
         let publish_from = self.publish_from.unwrap_or(self.until);
         if publish_from < self.until {
-            bail!("--publish-from: expected --until or later, as nothing is published of what is seeded");
+            bail!("--publish-from: expected --until or later, since no change before --until is published");
         }
         if self.until > Timestamp::now().as_millisecond() {
-            bail!("--until: expected a moment that has passed: events of then may still come");
+            bail!("--until: expected a moment in the past: events before a moment in the future may still arrive");
         }
         let rules = rules::read(&self.rules)?;
         let seed = Seed {

@@ -1,4 +1,4 @@
-//! How the service is run, for the commands that do.
+//! Settings, rules, log and signals of the commands that run as a service: `run` and `rebuild`.
 
 use crate::config::{Settings, rules};
 use crate::http::AdminSettings;
@@ -10,27 +10,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// What a service needs.
+/// What a service needs to run.
 pub struct Service {
     pub settings: RunSettings,
     pub admin: AdminSettings,
-    /// What is logged is counted here.
+    /// Counts of logged errors and warnings.
     pub logs: LogCounts,
-    /// It is to end.
+    /// Set when the process is to stop.
     pub stop: Arc<AtomicBool>,
 }
 
-/// Where its settings are.
+/// The arguments that such commands share.
 #[derive(Debug, Args)]
 pub struct ServiceArguments {
-    /// How it is run; what is not in it has its default [default: the defaults alone]
+    /// The settings file; settings that it does not contain have their defaults [default: the shipped settings]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 impl ServiceArguments {
-    /// Reads settings and rules, starts the log, and listens for signals to stop. Mistakes in the rules are told like those
-    /// in the settings, before anything is started.
+    /// Reads settings and rules, starts the log, and installs the signal handlers. Mistakes in settings and rules are
+    /// reported before anything is started.
     pub fn begin(&self, force_rules: bool) -> anyhow::Result<Service> {
         let settings = Settings::load(self.config.as_deref())?;
         rules::read(&settings.rules)?;

@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Lists, verifies and exports the snapshots of a service, without it
+/// Lists, verifies and exports the snapshots of a service, without the service
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal snapshot list --snapshot snapshots
@@ -34,54 +34,55 @@ enum Verb {
     Export(ExportArguments),
 }
 
-/// Says which snapshots there are: shards, transactions, times, customers, files and bytes
+/// Lists the snapshots: shards, transactions, times, customers, files and bytes
 #[derive(Debug, Args)]
 struct ListArguments {
     #[command(flatten)]
     place: SnapshotPlace,
 
-    /// One JSON object a line, with all files, instead of a table
+    /// Print one JSON object per snapshot, with all its files, instead of a table
     #[arg(long)]
     json: bool,
 }
 
-/// Reads all snapshots as a start would, and says what is damaged; then the status is 1
+/// Reads all snapshots as a start of the service does, and reports what is damaged; then the exit status is 1
 #[derive(Debug, Args)]
 struct VerifyArguments {
     #[command(flatten)]
     place: SnapshotPlace,
 
-    /// How the producers of the input topics place keys: whether each customer is in its own shard
+    /// How the producers of the input topics choose the partition of a key, to verify that each customer is in its
+    /// shard
     #[arg(long, value_enum, default_value = "murmur2")]
-    partitioner: Placing,
+    partitioner: PartitionerArgument,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Placing {
+enum PartitionerArgument {
     Murmur2,
     Crc32,
-    /// Not looked at
+    /// Not verified
     Any,
 }
 
-/// Writes the newest snapshots as Parquet files: customers with all features, memberships, and how far inputs were read
+/// Writes the newest snapshots as Parquet files: customers with all features, memberships, and positions of the inputs
 ///
-/// customers.parquet has a column for every feature of docs/features.md, windows and arguments as the rules use them;
-/// docs/sql.md says how to compute the same from the events.
+/// customers.parquet has a column for every feature of docs/features.md, with the windows and arguments that the rules
+/// use; docs/sql.md shows how to compute the same from the events.
 #[derive(Debug, Args)]
 struct ExportArguments {
     #[command(flatten)]
     place: SnapshotPlace,
 
-    /// The rules file that was in force; if others were before it, these first, each with --rules [default: a seed's own]
+    /// The rules file in force, preceded by earlier ones in their order, each with --rules [default: those of a seed]
     #[arg(long, value_name = "FILE")]
     rules: Vec<PathBuf>,
 
-    /// Let time go on to this moment first (RFC 3339) [default: each shard as its snapshot has it]
+    /// Advance time to this moment first (RFC 3339) [default: the time of each shard's snapshot]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<Millis>,
 
-    /// The folder for the files; made if it is missing
+    /// The folder for the files; created if it is missing
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
 }
@@ -115,16 +116,16 @@ impl ListArguments {
 impl VerifyArguments {
     fn run(&self) -> anyhow::Result<()> {
         let partitioner = match self.partitioner {
-            Placing::Murmur2 => Partitioner::Murmur2,
-            Placing::Crc32 => Partitioner::Crc32,
-            Placing::Any => Partitioner::Any,
+            PartitionerArgument::Murmur2 => Partitioner::Murmur2,
+            PartitionerArgument::Crc32 => Partitioner::Crc32,
+            PartitionerArgument::Any => Partitioner::Any,
         };
         let verified = verify(&self.place.existing()?, partitioner)?;
         for damage in &verified.damages {
             eprintln!("{damage}");
         }
         match verified.damages.len() {
-            0 => println!("{} snapshots are well, {} bytes read", verified.snapshots, verified.bytes),
+            0 => println!("{} snapshots are intact, {} bytes read", verified.snapshots, verified.bytes),
             damaged => bail!("{damaged} of {} snapshots are damaged", verified.snapshots),
         }
         Ok(())

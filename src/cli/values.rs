@@ -1,4 +1,4 @@
-//! Values as several commands take them.
+//! Argument values that several commands have in common.
 
 use crate::engine::decode;
 use crate::engine::event::Millis;
@@ -6,7 +6,7 @@ use crate::engine::shard;
 use clap::ValueEnum;
 use jiff::Timestamp;
 
-/// A moment as typed.
+/// Parses a moment.
 pub fn moment(text: &str) -> Result<Millis, String> {
     let parsed = text.parse::<Timestamp>();
     parsed
@@ -14,20 +14,20 @@ pub fn moment(text: &str) -> Result<Millis, String> {
         .map_err(|_| "expected RFC 3339 with a zone, such as 2026-11-22T10:04:11Z".into())
 }
 
-/// What is published of everybody's values at the moment from which changes are published.
+/// What is published of all customers' values at the moment from which changes are published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Bootstrap {
-    /// Nothing: only what changes from then on
+    /// Nothing: only later changes
     None,
-    /// Where everybody is, on the membership topic only
+    /// Their values, on the membership topic only
     Membership,
-    /// Changes from null with cause `bootstrap`, and the membership
+    /// A change from null with cause `bootstrap` for each value, and the membership
     Changes,
 }
 
 impl From<Bootstrap> for shard::Bootstrap {
-    fn from(typed: Bootstrap) -> Self {
-        match typed {
+    fn from(argument: Bootstrap) -> Self {
+        match argument {
             Bootstrap::None => Self::Nothing,
             Bootstrap::Membership => Self::Membership,
             Bootstrap::Changes => Self::Changes,
@@ -35,18 +35,18 @@ impl From<Bootstrap> for shard::Bootstrap {
     }
 }
 
-/// How the producers of the input topics place keys.
+/// How the producers of the input topics choose the partition of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Partitioner {
-    /// The Java client's default
+    /// The default of the Java client
     Murmur2,
-    /// That of librdkafka
+    /// The default of librdkafka
     Crc32,
 }
 
 impl From<Partitioner> for decode::Partitioner {
-    fn from(typed: Partitioner) -> Self {
-        match typed {
+    fn from(argument: Partitioner) -> Self {
+        match argument {
             Partitioner::Murmur2 => Self::Murmur2,
             Partitioner::Crc32 => Self::Crc32,
         }

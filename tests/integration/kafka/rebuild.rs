@@ -98,7 +98,7 @@ fn what_was_lost_is_made_anew_and_only_differences_are_published() {
     assert!(!output.0, "and here: {}", output.1);
     let (done, message) = Service::rebuild(&settings, &[]);
     assert!(
-        done && message.contains("400 records of the inputs are no longer there")
+        done && message.contains("400 records of the inputs no longer exist")
             && message.contains("made anew at transaction"),
         "{message}"
     );
@@ -156,5 +156,5 @@ fn a_rebuild_waits_until_nobody_is_in_a_group_of_the_newer_protocol() {
     rebuild.wait_until_logged("has members: lives-0 at ");
     service.stop();
     let output = rebuild.done();
-    assert!(output.contains("2 shards were made anew"), "{output}");
+    assert!(output.contains("2 shards were rebuilt"), "{output}");
 }

@@ -1,4 +1,4 @@
-//! `shoal check`, `shoal run` and `shoal demo` with the real program: mistakes are told all at once, with their places.
+//! `shoal check`, `shoal run` and `shoal demo` with the real program: all mistakes are reported at once, with positions.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -18,13 +18,13 @@ fn root() -> &'static Path {
 }
 
 #[test]
-fn what_is_shipped_is_well() {
+fn shipped_files_are_valid() {
     let arguments = ["check", "--config", "config/shoal.toml", "--rules", "config/demo/rules.toml"];
     let (status, out, errors) = shoal(root(), &arguments, &[]);
     assert_eq!((status, errors.as_str()), (0, ""));
-    assert!(out.contains("config/shoal.toml: settings are well"), "{out}");
-    assert!(out.contains("config/rules.toml: rules are well") && out.contains("lifecycle"), "{out}");
-    assert!(out.contains("config/demo/rules.toml: rules are well"), "{out}");
+    assert!(out.contains("config/shoal.toml: settings are valid"), "{out}");
+    assert!(out.contains("config/rules.toml: rules are valid") && out.contains("lifecycle"), "{out}");
+    assert!(out.contains("config/demo/rules.toml: rules are valid"), "{out}");
     for mapping in ["online-retail", "reference"] {
         let file = format!("config/mappings/{mapping}.toml");
         let (status, _, errors) = shoal(root(), &["check", "--mapping", &file], &[]);
@@ -34,7 +34,7 @@ fn what_is_shipped_is_well() {
 }
 
 #[test]
-fn every_mistake_of_settings_and_rules_comes_at_once() {
+fn all_mistakes_of_settings_and_rules_are_reported_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let settings =
         "rules = \"mine.toml\"\n[kafka]\nbroker = \"b:9092\"\npartitioner = \"md5\"\nreplication_factor = \"three\"\n";

@@ -69,7 +69,7 @@ fn a_seed_is_a_snapshot_of_every_shard() {
     let table = text(&shoal(folder, &["snapshot", "list", "--snapshot", "snapshots"]).stdout);
     assert!(table.lines().count() == 5 && table.contains("2011-11-08T23:59:59.999Z"), "{table}");
     let (status, output) = verified(folder, "snapshots", &[]);
-    assert!(status == 0 && output.contains("4 snapshots are well"), "{output}");
+    assert!(status == 0 && output.contains("4 snapshots are intact"), "{output}");
     let (status, output) = verified(folder, "snapshots", &["--partitioner", "crc32"]);
     assert!(status == 1 && output.contains("who belongs to shard") && output.contains("4 of 4 snapshots"), "{output}");
 
