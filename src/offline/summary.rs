@@ -2,7 +2,7 @@
 
 use crate::engine::effects::{Cause, Counts};
 use crate::engine::event::{Millis, Reason};
-use crate::engine::profile::Held;
+use crate::engine::profile::HeldValue;
 use crate::engine::rule::{Rules, Target, TargetKind};
 use crate::engine::shard::Shard;
 use crate::worker::encode::moment_text;
@@ -42,7 +42,7 @@ fn members(shards: &[&Shard]) -> Vec<Members> {
     for shard in shards {
         for row in shard.profiles().rows() {
             shard.profiles().held(row, &mut held);
-            for (counts, held) in counts.iter_mut().zip(&held).filter(|(_, held)| held.value != Held::NULL) {
+            for (counts, held) in counts.iter_mut().zip(&held).filter(|(_, held)| held.value != HeldValue::NULL) {
                 counts[usize::from(held.value)] += 1;
             }
         }

@@ -5,7 +5,7 @@
 
 use crate::engine::effects::{Change, Effects, Feature, Rejected, Scalar, Span, Trigger};
 use crate::engine::event::{DAY, HOUR, MINUTE, Millis, Record};
-use crate::engine::profile::Held;
+use crate::engine::profile::HeldValue;
 use crate::engine::rule::{Rules, Truth};
 use std::io::Write;
 
@@ -64,7 +64,7 @@ pub struct Membership<'a> {
 }
 
 /// The value of a membership record (R12).
-pub fn membership(out: &mut Vec<u8>, customer: &Membership<'_>, held: &[Held], rules: &Rules) {
+pub fn membership(out: &mut Vec<u8>, customer: &Membership<'_>, held: &[HeldValue], rules: &Rules) {
     out.extend_from_slice(b"{\"customer_id\":");
     string(out, customer.customer_id);
     write!(out, ",\"life\":{},\"sequence\":{},\"effective_at\":", customer.life, customer.sequence).expect("memory");
@@ -76,7 +76,7 @@ pub fn membership(out: &mut Vec<u8>, customer: &Membership<'_>, held: &[Held], r
     for (place, (target, held)) in targets().filter(|(target, _)| !target.is_audience()).enumerate() {
         name_in_object(out, place, &target.name);
         out.extend_from_slice(b"{\"value\":");
-        if held.value == Held::NULL {
+        if held.value == HeldValue::NULL {
             out.extend_from_slice(b"null");
         } else {
             string(out, target.value_name(held.value));

@@ -8,7 +8,7 @@ use super::publish::Published;
 use super::tally::ValueName;
 use super::work::Worker;
 use crate::engine::event::{DAY, HOUR, Millis};
-use crate::engine::profile::Held;
+use crate::engine::profile::HeldValue;
 use crate::engine::rule::IN;
 use crate::engine::shard::Shard;
 use crate::kafka::{Batch, Log, Moment, Topic};
@@ -144,7 +144,7 @@ fn state_report(shard: &Shard) -> StateReport {
 /// Adds who is in which segment or audience.
 fn add_members(shard: &Shard, members: &mut BTreeMap<ValueName, u64>) {
     shard.members(|target, value, count| {
-        let is_told = if target.is_audience() { value == IN } else { value != Held::NULL };
+        let is_told = if target.is_audience() { value == IN } else { value != HeldValue::NULL };
         if is_told {
             let name = ValueName { segmentation: target.name.as_str().into(), value: target.value_name(value).into() };
             *members.entry(name).or_default() += u64::from(count);

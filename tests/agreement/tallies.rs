@@ -1,7 +1,7 @@
 //! What a shard counts as it goes, against a walk over all its customers.
 
 use shoal::engine::event::{DAY, HOUR, Millis, NEVER};
-use shoal::engine::profile::Held;
+use shoal::engine::profile::HeldValue;
 use shoal::engine::rule::Target;
 use shoal::engine::shard::{Deeds, Shard};
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ const PIECE_BITS: u32 = 20;
 type Members = BTreeMap<(String, bool, Option<String>), u64>;
 
 fn add(members: &mut Members, target: &Target, value: u16, count: u64) {
-    let name = (value != Held::NULL).then(|| target.value_name(value).to_owned());
+    let name = (value != HeldValue::NULL).then(|| target.value_name(value).to_owned());
     *members.entry((target.name.clone(), target.is_audience(), name)).or_default() += count;
 }
 

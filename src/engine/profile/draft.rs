@@ -4,7 +4,7 @@ use super::cart_events::{self, ADD, TOTAL, ZERO};
 use super::hours::CategoryHour;
 use super::image::{CartEvent, KeptAttribute, KeptValue};
 use super::order::{Order, OrderParts, Refund, Totals, Waiting};
-use super::row::{Held, ID_INLINE, Row, RowNumber};
+use super::row::{HeldValue, ID_INLINE, Row, RowNumber};
 use super::section::{PARTS, Section};
 use super::texts::TextReference;
 use super::{Profiles, attributes, memory};
@@ -49,13 +49,13 @@ impl Draft {
         }
     }
 
-    pub fn push_held(&mut self, held: Held) {
-        self.push(Section::Held, &[held.pack()]);
+    pub fn push_held(&mut self, held: HeldValue) {
+        self.push(Section::HeldValues, &[held.pack()]);
     }
 
-    pub fn held(&self) -> impl ExactSizeIterator<Item = Held> + use<'_> {
+    pub fn held(&self) -> impl ExactSizeIterator<Item = HeldValue> + use<'_> {
         let from = self.lengths[Section::Id as usize];
-        self.words[from..from + self.lengths[Section::Held as usize]].iter().map(|&word| Held::unpack(word))
+        self.words[from..from + self.lengths[Section::HeldValues as usize]].iter().map(|&word| HeldValue::unpack(word))
     }
 
     /// At most once.

@@ -7,7 +7,7 @@ use super::cart_events::{self, ADD, TOTAL, ZERO};
 use super::hours::CategoryHour;
 use super::memory;
 use super::order::{Order, OrderParts, Refund, Totals, Waiting};
-use super::row::{Held, ID_INLINE, Row, RowNumber};
+use super::row::{HeldValue, ID_INLINE, Row, RowNumber};
 use super::section::{self, Section};
 use super::{Detail, Texts, attributes};
 use crate::engine::event::{EventType, Millis};
@@ -110,8 +110,8 @@ impl<'a> Image<'a> {
         memory::text(&bytes[..length])
     }
 
-    pub fn held(&self) -> impl Iterator<Item = Held> + use<'a> {
-        self.part(Section::Held).iter().map(|&word| Held::unpack(word))
+    pub fn held(&self) -> impl Iterator<Item = HeldValue> + use<'a> {
+        self.part(Section::HeldValues).iter().map(|&word| HeldValue::unpack(word))
     }
 
     pub fn totals(&self) -> Option<&'a Totals> {
@@ -179,7 +179,7 @@ impl<'a> Image<'a> {
             Detail::Known => &scalars[..Row::SCALARS_KNOWN],
         };
         known.iter().for_each(|&word| put(into, word));
-        put(into, self.part(Section::Held).len() as u64);
+        put(into, self.part(Section::HeldValues).len() as u64);
         self.held().for_each(|held| put(into, held.canonical()));
         for section in [Section::Totals, Section::Latest, Section::Waiting, Section::Refunds, Section::Cart] {
             put(into, self.part(section).len() as u64);

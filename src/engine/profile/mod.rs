@@ -56,7 +56,7 @@ pub use draft::Draft;
 pub use hours::CategoryHour;
 pub use image::{Image, Images};
 pub use order::{Order, OrderParts, Refund, Totals, Waiting};
-pub use row::{Held, Row, RowNumber};
+pub use row::{HeldValue, Row, RowNumber};
 pub use texts::{TextReference, split_set};
 
 use blocks::Blocks;

@@ -130,18 +130,18 @@ impl Row {
 
 /// The value of one target (segmentation or audience) for one customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Place of the segment; audiences: 0 out, 1 in; [`Held::NULL`]: no value.
+pub struct HeldValue {
+    /// Place of the segment; audiences: 0 out, 1 in; [`HeldValue::NULL`]: no value.
     pub value: u16,
     /// Since when, by `effective_at`.
     pub since: Millis,
     /// Whether `min_dwell` holds it: not when it came from null (R5).
     pub dwells: bool,
-    /// The value before it; [`Held::NULL`] if there was none, or it is not known any more.
+    /// The value before it; [`HeldValue::NULL`] if there was none, or it is not known any more.
     pub before: u16,
 }
 
-impl Held {
+impl HeldValue {
     pub const NULL: u16 = u16::MAX;
     pub const NONE: Self = Self::new(Self::NULL, 0, false);
 

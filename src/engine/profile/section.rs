@@ -14,7 +14,7 @@ pub(super) enum Section {
     /// An id of more than 16 bytes, in words.
     Id,
     /// Values of the targets, one word each.
-    Held,
+    HeldValues,
     Totals,
     /// Latest refund, cancellation and profile event, one word each.
     Latest,
@@ -32,7 +32,7 @@ pub(super) enum Section {
 /// All of them, in their order.
 const ALL: [Section; 11] = [
     Section::Id,
-    Section::Held,
+    Section::HeldValues,
     Section::Totals,
     Section::Latest,
     Section::Attributes,

@@ -3,12 +3,12 @@
 use super::orders::{self, Purchases};
 use super::row::{ID_INLINE, Row};
 use super::section::Section;
-use super::{Held, Order, Overflow, Profiles, RowNumber, attributes, cart, categories, counting, memory};
+use super::{HeldValue, Order, Overflow, Profiles, RowNumber, attributes, cart, categories, counting, memory};
 use crate::engine::event::{DAY, Event, EventType, Millis};
 use crate::engine::meaning::Meaning;
 
 impl Profiles {
-    /// A new customer (there must be none with this id) that holds `held` values, all [`Held::NONE`].
+    /// A new customer (there must be none with this id) that holds `held` values, all [`HeldValue::NONE`].
     pub fn create(&mut self, hash: u64, id: &str, held: usize) -> RowNumber {
         let number = self.slab.take();
         self.touch(number);
@@ -24,8 +24,8 @@ impl Profiles {
             let words = self.blocks.section_mut(row.block, Section::Id);
             memory::bytes_mut(words)[..id.len()].copy_from_slice(id.as_bytes());
         }
-        self.blocks.splice(&mut row.block, Section::Held, 0, 0, held);
-        self.blocks.section_mut(row.block, Section::Held).fill(Held::NONE.pack());
+        self.blocks.splice(&mut row.block, Section::HeldValues, 0, 0, held);
+        self.blocks.section_mut(row.block, Section::HeldValues).fill(HeldValue::NONE.pack());
         self.compact();
         number
     }
@@ -98,25 +98,27 @@ impl Profiles {
 
     /// Copies the customer's held values, one per target, into `into` (cleared before). They are packed in 8 bytes each,
     /// so no slice is lent.
-    pub fn held(&self, row: RowNumber, into: &mut Vec<Held>) {
+    pub fn held(&self, row: RowNumber, into: &mut Vec<HeldValue>) {
         into.clear();
-        into.extend(self.blocks.section(self.row(row).block, Section::Held).iter().map(|&word| Held::unpack(word)));
+        into.extend(
+            self.blocks.section(self.row(row).block, Section::HeldValues).iter().map(|&word| HeldValue::unpack(word)),
+        );
     }
 
     /// The held values one by one, without what else is held of them: 255 is null.
     pub fn held_bytes(&self, row: RowNumber) -> impl ExactSizeIterator<Item = u8> + use<'_> {
-        self.blocks.section(self.row(row).block, Section::Held).iter().map(|&word| Held::byte_of(word))
+        self.blocks.section(self.row(row).block, Section::HeldValues).iter().map(|&word| HeldValue::byte_of(word))
     }
 
     /// Sets the held values; another number of them than before is fine (new rules).
-    pub fn set_held(&mut self, row: RowNumber, held: &[Held]) {
+    pub fn set_held(&mut self, row: RowNumber, held: &[HeldValue]) {
         self.touch(row);
         let block = &mut self.slab.get_mut(row).block;
-        let known = self.blocks.count(*block, Section::Held);
+        let known = self.blocks.count(*block, Section::HeldValues);
         if known != held.len() {
-            self.blocks.splice(block, Section::Held, 0, known, held.len());
+            self.blocks.splice(block, Section::HeldValues, 0, known, held.len());
         }
-        let words = self.blocks.section_mut(*block, Section::Held);
+        let words = self.blocks.section_mut(*block, Section::HeldValues);
         for (word, value) in words.iter_mut().zip(held) {
             *word = value.pack();
         }

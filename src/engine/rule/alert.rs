@@ -47,7 +47,7 @@ pub struct Alert {
 }
 
 impl Alert {
-    /// Whether a change of its target between these values counts; [`crate::engine::profile::Held::NULL`] is no
+    /// Whether a change of its target between these values counts; [`crate::engine::profile::HeldValue::NULL`] is no
     /// segment.
     pub fn selects(&self, target: &Target, from: u16, to: u16) -> bool {
         let is_wanted = |wanted: Option<u16>, value: u16| wanted.is_none_or(|wanted| wanted == value);

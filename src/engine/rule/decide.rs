@@ -6,11 +6,11 @@ use super::compiled::target::{Audience, IN, OUT, TargetKind};
 use super::compiled::truth::Truths;
 use super::compiled::values::{Decision, TargetValues};
 use crate::engine::event::{Millis, NEVER};
-use crate::engine::profile::{Customer, Held};
+use crate::engine::profile::{Customer, HeldValue};
 
 impl Rules {
     /// Reads the truths of the comparisons on segment() and audience() from the values held.
-    pub fn read_target_truths(&self, held: &[Held], truths: &mut Truths) {
+    pub fn read_target_truths(&self, held: &[HeldValue], truths: &mut Truths) {
         truths.resize(self.comparisons.len());
         self.read_on_targets(&self.on_targets, TargetValues::Held(&self.targets, held), truths);
     }
@@ -28,14 +28,14 @@ impl Rules {
     pub fn decide(
         &self,
         truths: &mut Truths,
-        held: &[Held],
+        held: &[HeldValue],
         now: Millis,
         obey_dwell: bool,
         decided: &mut Vec<Decision>,
     ) {
         truths.resize(self.comparisons.len());
         decided.clear();
-        decided.resize(self.targets.len(), Decision { value: Held::NULL, waits_until: NEVER });
+        decided.resize(self.targets.len(), Decision { value: HeldValue::NULL, waits_until: NEVER });
         for target in &self.order {
             self.decide_one(usize::from(*target), truths, held, now, obey_dwell, decided);
         }
@@ -46,7 +46,7 @@ impl Rules {
         &self,
         target: usize,
         truths: &mut Truths,
-        held: &[Held],
+        held: &[HeldValue],
         now: Millis,
         obey_dwell: bool,
         decided: &mut [Decision],
@@ -56,7 +56,7 @@ impl Rules {
         let wanted = self.wanted(target, truths, held.value);
         let dwell_end = held.since.saturating_add(self.targets[target].dwell(held.value));
         let is_held_back =
-            obey_dwell && wanted != held.value && held.value != Held::NULL && held.dwells && now < dwell_end;
+            obey_dwell && wanted != held.value && held.value != HeldValue::NULL && held.dwells && now < dwell_end;
         decided[target] = match is_held_back {
             true => Decision { value: held.value, waits_until: dwell_end },
             false => Decision { value: wanted, waits_until: NEVER },

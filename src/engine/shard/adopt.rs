@@ -9,7 +9,7 @@ use super::digest::Verdict;
 use super::evaluate::name_of;
 use super::{Bootstrap, Census, Shard};
 use crate::engine::event::{Millis, NEVER};
-use crate::engine::profile::{Held, Profiles, RowNumber};
+use crate::engine::profile::{HeldValue, Profiles, RowNumber};
 use crate::engine::rule::{Rules, Target};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Shard {
         self.digest.input(moment, Verdict::Adopted, self.watermark, self.profiles.len() as Millis);
     }
 
-    fn hold_published(&mut self, row: RowNumber, published: &Published, names: &Rules, held: &mut Vec<Held>) {
+    fn hold_published(&mut self, row: RowNumber, published: &Published, names: &Rules, held: &mut Vec<HeldValue>) {
         let Published { life, sequence, effective_at, .. } = *published;
         held.clear();
         held.extend(names.targets.iter().map(|target| held_of(target, published)));
@@ -75,7 +75,7 @@ impl Shard {
 
     /// A customer of whom nothing was published begins now, with a life that no other of this id had. But one from before
     /// the moment at which publishing began, with nothing to be published then, keeps its values to itself.
-    fn hold_unpublished(&mut self, row: RowNumber, names: &Rules, held: &mut Vec<Held>) {
+    fn hold_unpublished(&mut self, row: RowNumber, names: &Rules, held: &mut Vec<HeldValue>) {
         let (at, before) = (self.profiles.row(row).clock.max(self.watermark), self.profiles.row(row).life);
         let is_silent = self.settings.bootstrap == Bootstrap::Nothing
             && self.settings.publish_from.is_some_and(|publish_from| before < publish_from);
@@ -98,25 +98,25 @@ impl Shard {
 }
 
 /// What a customer holds of a target by what was published.
-fn held_of(target: &Target, published: &Published) -> Held {
+fn held_of(target: &Target, published: &Published) -> HeldValue {
     let is_it = |value: &&PublishedValue| *value.name == target.name && value.is_audience == target.is_audience();
     let found = published.values.iter().find(is_it);
     let held = found.and_then(|found| {
         let value = target.value_named(&found.value)?;
         // The first segment is held by no dwell (R5).
         let dwells = target.is_audience() || found.since > published.life;
-        Some(Held::new(value, found.since, dwells))
+        Some(HeldValue::new(value, found.since, dwells))
     });
     held.unwrap_or_else(|| target.initial(published.effective_at))
 }
 
 /// The value that a customer holds under other rules, by its name.
-fn moved(target: &Target, rules: &Rules, own: &[Held], at: Millis) -> Held {
+fn moved(target: &Target, rules: &Rules, own: &[HeldValue], at: Millis) -> HeldValue {
     let same = |other: &&Target| other.name == target.name && other.is_audience() == target.is_audience();
     let place = rules.targets.iter().position(|other| same(&other));
     let held = place.and_then(|place| {
         let value = target.value_named(name_of(&rules.targets[place], own[place].value)?)?;
-        Some(Held { value, before: Held::NULL, ..own[place] })
+        Some(HeldValue { value, before: HeldValue::NULL, ..own[place] })
     });
     held.unwrap_or_else(|| target.initial(at))
 }

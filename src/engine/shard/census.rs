@@ -10,7 +10,7 @@ use super::{Effects, Shard};
 use crate::engine::effects::report::{Flow, Hour, InForce, Minute, Report, WayNames};
 use crate::engine::effects::{Cause, FRESH};
 use crate::engine::event::{HOUR, MINUTE, Millis};
-use crate::engine::profile::{Held, RowNumber};
+use crate::engine::profile::{HeldValue, RowNumber};
 use crate::engine::rule::alert::CAUSES;
 use crate::engine::rule::{Alert, Rules};
 use std::hash::{Hash, Hasher};
@@ -191,7 +191,7 @@ impl Shard {
             usize::from(alert.target) == target && alert.causes[cause] && alert.selects(changed, from, to)
         };
         let Some(ids_max) = rules.alerts.iter().filter(is_meant).map(|alert| alert.customer_ids).max() else { return };
-        let from_name = (from != Held::NULL).then(|| changed.value_name(from));
+        let from_name = (from != HeldValue::NULL).then(|| changed.value_name(from));
         let way = (changed.name.as_str(), from_name, changed.value_name(to));
         let minute = at.max(scratch.arrived).div_euclid(MINUTE);
         census.count(minute, way, cause, profiles.id(row), ids_max);

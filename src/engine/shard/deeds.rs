@@ -8,7 +8,7 @@ use super::Shard;
 use super::members::{NULL, VALUES};
 use crate::engine::event::{Event, EventType};
 use crate::engine::meaning::Meaning;
-use crate::engine::profile::{Held, Row};
+use crate::engine::profile::{HeldValue, Row};
 use crate::engine::rule::Target;
 
 /// One thing that a customer did. Money is in minor units of the base currency.
@@ -94,13 +94,13 @@ impl DeedsByValue {
 
 impl Shard {
     /// Takes what was done since the last time, by the values of the rules in force that customers held before; null is
-    /// [`Held::NULL`]. To be called before new rules are applied, or it is lost.
+    /// [`HeldValue::NULL`]. To be called before new rules are applied, or it is lost.
     pub fn take_deeds(&mut self, mut tell: impl FnMut(&Target, u16, Deeds)) {
         if std::mem::replace(&mut self.deeds.is_empty, true) {
             return;
         }
         for (target, sums) in self.rules.targets.iter().zip(&mut self.deeds.sums) {
-            for value in target.values().chain([Held::NULL]) {
+            for value in target.values().chain([HeldValue::NULL]) {
                 let sum = std::mem::take(&mut sums[usize::from(value).min(NULL)]);
                 if !sum.is_empty() {
                     tell(target, value, sum);

@@ -6,7 +6,7 @@
 use super::{Bootstrap, Shard};
 use crate::engine::effects::{Because, Cause, Change, Effects, Feature, Next, Run, Span, Touched, Trigger};
 use crate::engine::event::{Millis, NEVER};
-use crate::engine::profile::{Customer, Held, RowNumber};
+use crate::engine::profile::{Customer, HeldValue, RowNumber};
 use crate::engine::rule::{self, Direction, Rules, Target};
 use crate::trial::{self, Sabotage};
 
@@ -114,7 +114,7 @@ impl Shard {
             let shift = Shift {
                 segmentation: &target.name,
                 from: name_of(target, held.value),
-                from_since: (held.value != Held::NULL).then_some(held.since),
+                from_since: (held.value != HeldValue::NULL).then_some(held.since),
                 to: name_of(target, to),
                 direction: target.direction(held.value, to),
                 is_return: held.is_return(to, at),
@@ -173,7 +173,7 @@ impl Shard {
                 if held.value == decided.value {
                     return *held;
                 }
-                held.then(decided.value, at, held.value != Held::NULL || target.is_audience())
+                held.then(decided.value, at, held.value != HeldValue::NULL || target.is_audience())
             },
         ));
         profiles.set_held(row, &scratch.held_after);
@@ -279,11 +279,11 @@ impl Shard {
 
 /// The name of a value; null has none.
 pub(super) fn name_of(target: &Target, value: u16) -> Option<&str> {
-    (value != Held::NULL).then(|| target.value_name(value))
+    (value != HeldValue::NULL).then(|| target.value_name(value))
 }
 
 /// Keeps the features listed under `include` with their values at `at`.
-fn keep_features(rules: &Rules, customer: &Customer<'_>, held: &[Held], at: Millis, effects: &mut Effects) {
+fn keep_features(rules: &Rules, customer: &Customer<'_>, held: &[HeldValue], at: Millis, effects: &mut Effects) {
     rules.for_each_included(customer, held, at, |name, value| {
         let name = effects.keep(name);
         let value = effects.keep_value(value);

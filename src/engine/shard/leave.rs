@@ -4,7 +4,7 @@ use super::evaluate::{Shift, name_of};
 use super::{Shard, trigger_of};
 use crate::engine::effects::{Cause, Effects, Touched, Trigger};
 use crate::engine::event::{Event, EventType, Millis, Record};
-use crate::engine::profile::{Held, RowNumber};
+use crate::engine::profile::{HeldValue, RowNumber};
 use crate::engine::rule::Rules;
 
 impl Shard {
@@ -78,7 +78,7 @@ impl Shard {
                 let shift = Shift {
                     segmentation: &target.name,
                     from: name_of(target, held.value),
-                    from_since: (held.value != Held::NULL).then_some(held.since),
+                    from_since: (held.value != HeldValue::NULL).then_some(held.since),
                     to: name_of(target, end),
                     direction: target.direction(held.value, end),
                     is_return: held.is_return(end, at),

@@ -4,7 +4,7 @@
 //! null. So a change costs one subtraction and one addition, whatever the rules are.
 
 use super::Shard;
-use crate::engine::profile::Held;
+use crate::engine::profile::HeldValue;
 use crate::engine::rule::{Rules, Target};
 
 /// Values of a target, null as the last.
@@ -19,7 +19,7 @@ fn place_of(target: usize, value: u16) -> usize {
 /// All values of the rules' targets with their places in such tables, null last.
 fn places(rules: &Rules) -> impl Iterator<Item = (&Target, u16, usize)> {
     rules.targets.iter().enumerate().flat_map(|(place, target)| {
-        let values = target.values().chain([Held::NULL]);
+        let values = target.values().chain([HeldValue::NULL]);
         values.map(move |value| (target, value, place_of(place, value)))
     })
 }
@@ -30,7 +30,7 @@ pub(super) struct Members(Vec<u32>);
 
 impl Members {
     /// A customer comes who holds these.
-    pub fn enter(&mut self, held: impl ExactSizeIterator<Item = Held>) {
+    pub fn enter(&mut self, held: impl ExactSizeIterator<Item = HeldValue>) {
         if self.0.len() < held.len() * VALUES {
             self.0.resize(held.len() * VALUES, 0);
         }
@@ -38,7 +38,7 @@ impl Members {
     }
 
     /// A customer goes who held these.
-    pub fn leave(&mut self, held: &[Held]) {
+    pub fn leave(&mut self, held: &[HeldValue]) {
         held.iter().enumerate().for_each(|(target, held)| self.0[place_of(target, held.value)] -= 1);
     }
 
@@ -56,7 +56,7 @@ impl Members {
 }
 
 impl Shard {
-    /// How many customers hold each value, [`Held::NULL`] included. While a sweep goes on those it has not come to are told
+    /// How many customers hold each value, [`HeldValue::NULL`] included. While a sweep goes on those it has not come to are told
     /// of too, with their targets of the rules before: whoever adds up does so by names.
     pub fn members(&self, mut tell: impl FnMut(&Target, u16, u32)) {
         self.members.tell(&self.rules, &mut tell);

@@ -31,7 +31,7 @@ use super::decode::{Decoder, Source};
 use super::effects::{Effects, Trigger};
 use super::event::{Event, EventType, HOUR, Millis, Reason, Record, Rejection};
 use super::profile::dedup::DuplicateMemory;
-use super::profile::{Held, Profiles, RowNumber};
+use super::profile::{HeldValue, Profiles, RowNumber};
 use super::rule::{Decision, ForecastScratch, Rules, Truths};
 use super::timer::Wheel;
 use digest::{Digest, Verdict};
@@ -107,8 +107,8 @@ struct Work {
     after: Truths,
     decided: Vec<Decision>,
     /// All values held before the evaluation, and after it.
-    held: Vec<Held>,
-    held_after: Vec<Held>,
+    held: Vec<HeldValue>,
+    held_after: Vec<HeldValue>,
     forecast: ForecastScratch,
     due: Vec<(RowNumber, Millis)>,
     /// When the event that is being applied came, for [`Census`]; [`Millis::MIN`] where there is none.

@@ -8,7 +8,7 @@ use super::members::Members;
 use crate::engine::decode::Decoder;
 use crate::engine::effects::{Cause, Effects};
 use crate::engine::event::{Millis, NEVER};
-use crate::engine::profile::{Held, RowNumber};
+use crate::engine::profile::{HeldValue, RowNumber};
 use crate::engine::rule::{Direction, Rules, Target};
 use std::sync::Arc;
 
@@ -116,7 +116,7 @@ impl Shard {
         at: Millis,
         rules: &'a Rules,
         old: &'a Rules,
-        before: &[Held],
+        before: &[HeldValue],
     ) -> Vec<(Shift<'a>, Option<usize>)> {
         let Self { profiles, scratch, members, .. } = self;
         rules.read_truths(rules.customer_comparisons(), &profiles.customer(row), at, &mut scratch.after);
@@ -166,7 +166,7 @@ impl Shard {
 
 /// Which way a change goes that has values of two rules: one that the new ones do not know has no place on their ladder.
 fn direction(target: &Target, from: Option<&str>, to: Option<&str>) -> Direction {
-    let value = |name: Option<&str>| name.map_or(Some(Held::NULL), |name| target.value_named(name));
+    let value = |name: Option<&str>| name.map_or(Some(HeldValue::NULL), |name| target.value_named(name));
     value(from).zip(value(to)).map_or(Direction::Side, |(from, to)| target.direction(from, to))
 }
 
@@ -177,11 +177,11 @@ fn same_kind(rules: &Rules, target: &Target) -> Option<usize> {
 }
 
 /// What a customer holds of a new target: the value of the same name, else as if it had just begun.
-fn carried_over(target: &Target, old: &Rules, before: &[Held], at: Millis) -> Held {
+fn carried_over(target: &Target, old: &Rules, before: &[HeldValue], at: Millis) -> HeldValue {
     let initial = target.initial(at);
     let Some(place) = same_kind(old, target) else { return initial };
     let held = before[place];
     let value = |value: u16| target.value_named(name_of(&old.targets[place], value)?);
-    let before = value(held.before).unwrap_or(Held::NULL);
-    Held { value: value(held.value).unwrap_or(initial.value), before, ..held }
+    let before = value(held.before).unwrap_or(HeldValue::NULL);
+    HeldValue { value: value(held.value).unwrap_or(initial.value), before, ..held }
 }

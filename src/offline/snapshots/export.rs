@@ -8,7 +8,7 @@ use super::tables::{ParquetFile, moment};
 use crate::engine::decode::Source;
 use crate::engine::effects::Effects;
 use crate::engine::event::Millis;
-use crate::engine::profile::Held;
+use crate::engine::profile::HeldValue;
 use crate::engine::rule::{Rules, read_following};
 use crate::engine::shard::{Bootstrap, Input, Settings, Shard};
 use crate::store::blobs::Blobs;
@@ -187,11 +187,11 @@ impl Memberships {
         })
     }
 
-    fn add(&mut self, id: &str, held: &[Held], rules: &Rules) -> anyhow::Result<()> {
+    fn add(&mut self, id: &str, held: &[HeldValue], rules: &Rules) -> anyhow::Result<()> {
         for (target, held) in rules.targets.iter().zip(held) {
             self.ids.append_value(id);
             self.names.append_value(&target.name);
-            self.values.append_option((held.value != Held::NULL).then(|| target.value_name(held.value)));
+            self.values.append_option((held.value != HeldValue::NULL).then(|| target.value_name(held.value)));
             self.since.append_value(held.since);
         }
         if self.since.values_slice().len() >= Self::ROWS_MAX { self.flush() } else { Ok(()) }

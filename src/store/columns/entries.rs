@@ -4,7 +4,7 @@ use super::lists::type_name;
 use super::rows::{Times, get, values};
 use crate::engine::event::{EventType, Millis};
 use crate::engine::profile::image::{CartEvent, KeptAttribute, KeptValue};
-use crate::engine::profile::{CategoryHour, Draft, Held, OrderParts, TextReference, Waiting};
+use crate::engine::profile::{CategoryHour, Draft, HeldValue, OrderParts, TextReference, Waiting};
 use crate::engine::shard::Restored;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, StructArray};
 use arrow::datatypes::{
@@ -92,8 +92,8 @@ impl<'a> HeldEntries<'a> {
 
     pub fn fill(&self, row: usize, draft: &mut Draft) {
         for at in entries(self.rows, row) {
-            let [value, before] = [self.value, self.before].map(|values| get(values, at).unwrap_or(Held::NULL));
-            draft.push_held(Held { value, since: self.since[at], dwells: self.dwells.value(at), before });
+            let [value, before] = [self.value, self.before].map(|values| get(values, at).unwrap_or(HeldValue::NULL));
+            draft.push_held(HeldValue { value, since: self.since[at], dwells: self.dwells.value(at), before });
         }
     }
 }

@@ -5,7 +5,7 @@ use super::schema::{self, item};
 use super::words::Words;
 use crate::engine::event::{EventType, Millis};
 use crate::engine::profile::image::{KeptAttribute, KeptValue};
-use crate::engine::profile::{Held, Image, Order, Waiting, split_set};
+use crate::engine::profile::{HeldValue, Image, Order, Waiting, split_set};
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, StructArray};
 use arrow::array::{UInt8Array, UInt16Array, UInt32Array, UInt64Array};
 use arrow::buffer::OffsetBuffer;
@@ -81,7 +81,7 @@ struct HeldList {
 impl HeldList {
     fn push(&mut self, image: &Image<'_>) {
         for held in image.held() {
-            let known = |value: u16| (value != Held::NULL).then_some(value);
+            let known = |value: u16| (value != HeldValue::NULL).then_some(value);
             self.values.push(known(held.value));
             self.since.push(held.since);
             self.dwells.push(held.dwells);

@@ -7,7 +7,7 @@
 use super::record::{AlertRecord, SCHEMA, State, by_name};
 use crate::document::duration;
 use crate::engine::event::MINUTE;
-use crate::engine::profile::Held;
+use crate::engine::profile::HeldValue;
 use crate::engine::rule::alert::CAUSES;
 use crate::engine::rule::{Alert, Direction, Rules, Target};
 use crate::worker::census::{Told, ToldFlow, ToldHour, ToldMinutes, definition_text, moment_of};
@@ -253,7 +253,7 @@ fn is_selected(alert: &Alert, target: &Target, flow: &ToldFlow) -> bool {
         wanted.is_none_or(|wanted| name.is_some_and(|name| name == target.value_name(wanted)))
     };
     let is_way = |direction: Direction| {
-        let from = flow.from.as_ref().map_or(Some(Held::NULL), |from| target.value_named(from));
+        let from = flow.from.as_ref().map_or(Some(HeldValue::NULL), |from| target.value_named(from));
         from.zip(target.value_named(&flow.to)).is_some_and(|(from, to)| target.direction(from, to) == direction)
     };
     is_named(alert.from, flow.from.as_deref())

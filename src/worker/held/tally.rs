@@ -3,7 +3,7 @@
 use super::HeldShard;
 use crate::engine::effects::Effects;
 use crate::engine::event::Millis;
-use crate::engine::profile::Held;
+use crate::engine::profile::HeldValue;
 use crate::worker::journal::StepPart;
 use crate::worker::tally::Tally;
 
@@ -77,7 +77,7 @@ impl HeldShard {
         let Some(shard) = &mut self.shard else { return };
         let open = &mut self.counting.open;
         shard.take_deeds(|target, value, deeds| {
-            let value = (value != Held::NULL).then(|| target.value_name(value));
+            let value = (value != HeldValue::NULL).then(|| target.value_name(value));
             open.add_deeds(&target.name, value, &deeds);
         });
     }

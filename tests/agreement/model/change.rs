@@ -1,6 +1,6 @@
 //! The bytes of a change and of a membership value.
 
-use super::evaluate::{Held, Truth, Values, View};
+use super::evaluate::{HeldValue, Truth, Values, View};
 use super::rules::Rules;
 use super::value::json_text;
 use super::{customer::Customer, moment};
@@ -33,7 +33,7 @@ pub struct Trigger {
 
 pub struct Change<'a> {
     pub name: &'a str,
-    pub from: &'a Held,
+    pub from: &'a HeldValue,
     pub to: Option<&'a str>,
     pub cause: &'a str,
     pub effective_at: i64,

@@ -1,7 +1,7 @@
 //! One customer: raw events, clock, values held, and the evaluations that time causes.
 
 use super::change::{Because, Next};
-use super::evaluate::{Held, Values, View, evaluate};
+use super::evaluate::{HeldValue, Values, View, evaluate};
 use super::expression::Comparison;
 use super::facts::{Accepted, Facts};
 use super::instants::{turns, turns_of_target};
@@ -53,9 +53,9 @@ impl Customer {
     pub fn adopt(&mut self, rules: &Rules, at: i64) {
         for (name, target) in &rules.targets {
             let start = if target.is_audience() {
-                Held { value: Some("out".into()), since: Some(at), dwells: false }
+                HeldValue { value: Some("out".into()), since: Some(at), dwells: false }
             } else {
-                Held { value: None, since: None, dwells: false }
+                HeldValue { value: None, since: None, dwells: false }
             };
             self.values.entry(name.clone()).or_insert(start);
         }
@@ -135,7 +135,14 @@ impl Customer {
     }
 
     /// What a change lists as its reasons: comparisons of both values that `before` and `after` see differently.
-    pub fn because(&self, target: &Target, old: &Held, new: &Held, before: View, after: View) -> Vec<Because> {
+    pub fn because(
+        &self,
+        target: &Target,
+        old: &HeldValue,
+        new: &HeldValue,
+        before: View,
+        after: View,
+    ) -> Vec<Because> {
         let names = [old.value.as_deref(), new.value.as_deref()];
         let mut found: Vec<Because> = Vec::new();
         for (name, condition) in target.conditions() {
@@ -155,7 +162,7 @@ impl Customer {
     }
 
     /// The entry for a value that was held until exactly this instant although the rules wanted another before.
-    pub fn because_of_dwell(&self, target: &Target, old: &Held, instant: i64) -> Option<Because> {
+    pub fn because_of_dwell(&self, target: &Target, old: &HeldValue, instant: i64) -> Option<Because> {
         let since = old.since?;
         let expired = old.held_until(target) == Some(instant);
         let waited = expired && self.view(instant - 1).wants_other(target, old);

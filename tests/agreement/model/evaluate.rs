@@ -13,14 +13,14 @@ pub type Truth = Option<bool>;
 
 /// The value of a segmentation (`None` before the first) or `in`/`out` of an audience.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Held {
+pub struct HeldValue {
     pub value: Option<String>,
     pub since: Option<i64>,
     /// Whether it came by a change from another value, so that `min_dwell` holds it (R5).
     pub dwells: bool,
 }
 
-pub type Values = BTreeMap<String, Held>;
+pub type Values = BTreeMap<String, HeldValue>;
 
 /// A customer at one instant, with the values that it had just before or has now.
 #[derive(Clone, Copy)]
@@ -129,12 +129,12 @@ impl<'a> View<'a> {
     }
 
     /// Whether the rules want another value than the one that is held.
-    pub fn wants_other(self, target: &Target, held: &Held) -> bool {
+    pub fn wants_other(self, target: &Target, held: &HeldValue) -> bool {
         held.value.as_deref() != Some(&self.wanted(target, held.value.as_deref()))
     }
 }
 
-impl Held {
+impl HeldValue {
     /// The instant from which the value may change again; `None` if it always may.
     pub fn held_until(&self, target: &Target) -> Option<i64> {
         let dwell = if self.value.as_deref() == Some("out") { target.dwell_out } else { target.dwell_in };
@@ -153,7 +153,7 @@ pub fn evaluate(rules: &Rules, view: View, mind_dwell: bool) -> Values {
         let is_held = mind_dwell && held.held_until(target).is_some_and(|until| view.now < until);
         if wanted != held.value && !is_held {
             let dwells = held.value.is_some();
-            values.insert(name.clone(), Held { value: wanted, since: Some(view.now), dwells });
+            values.insert(name.clone(), HeldValue { value: wanted, since: Some(view.now), dwells });
         }
     }
     values

@@ -2,7 +2,7 @@
 
 use super::change::{Because, Change, features_json, membership_json};
 use super::customer::{BECAUSE_MAX, Customer};
-use super::evaluate::{Held, Values, View};
+use super::evaluate::{HeldValue, Values, View};
 use super::facts::Facts;
 use super::shard::{Cause, Model};
 
@@ -68,7 +68,7 @@ impl Model {
         &self,
         id: &str,
         name: &'a str,
-        from: &'a Held,
+        from: &'a HeldValue,
         to: Option<&'a str>,
         cause: &'a str,
         at: i64,

@@ -4,7 +4,7 @@ use super::change::Trigger;
 use super::customer::Customer;
 use super::decode::{Event, Record, decode};
 use super::duplicates::Ids;
-use super::evaluate::{Held, evaluate};
+use super::evaluate::{HeldValue, evaluate};
 use super::facts::Accepted;
 use super::marks::{Mark, Verdict};
 use super::partition::Source;
@@ -291,13 +291,13 @@ impl Model {
         customer.published = true;
         (customer.clock, customer.looked_until) = (at, at);
         let values = customer.values.clone();
-        let is_new = |(name, held): &(&String, &Held)| {
+        let is_new = |(name, held): &(&String, &HeldValue)| {
             !self.rules.targets[*name].is_audience() || held.value.as_deref() == Some("in")
         };
         let names: Vec<String> = values.iter().filter(is_new).map(|(name, _)| name.clone()).collect();
         if self.publish_from.is_some_and(|from| from.changes) {
             for name in &names {
-                let from = Held { value: None, since: None, dwells: false };
+                let from = HeldValue { value: None, since: None, dwells: false };
                 let change = self.change(id, name, &from, values[name].value.as_deref(), "bootstrap", at);
                 self.send(id, change);
             }

@@ -7,7 +7,7 @@ use crate::engine::profile::hours::CategoryHour;
 use crate::engine::profile::order::Waiting;
 use crate::engine::profile::row::NONE;
 use crate::engine::profile::section::Section;
-use crate::engine::profile::{Held, Order, Profiles, Refund, Row, RowNumber, Totals};
+use crate::engine::profile::{HeldValue, Order, Profiles, Refund, Row, RowNumber, Totals};
 
 /// The start of an hour and of no day.
 const START: i64 = 472_222 * HOUR;
@@ -135,12 +135,12 @@ fn held_values_are_kept() {
     let (mut profiles, row, _) = one();
     let mut held = Vec::new();
     profiles.held(row, &mut held);
-    assert_eq!(held, [Held::NONE; 3]);
+    assert_eq!(held, [HeldValue::NONE; 3]);
     let values = [
-        Held { before: 248, ..Held::new(249, START, true) },
-        Held::new(0, 70_000_000_000_000, false),
-        Held::NONE,
-        Held { before: 0, ..Held::new(1, -1, true) },
+        HeldValue { before: 248, ..HeldValue::new(249, START, true) },
+        HeldValue::new(0, 70_000_000_000_000, false),
+        HeldValue::NONE,
+        HeldValue { before: 0, ..HeldValue::new(1, -1, true) },
     ];
     profiles.set_held(row, &values);
     profiles.held(row, &mut held);
@@ -187,6 +187,6 @@ fn a_usual_customer_costs_what_the_table_says() {
     let words = |section| profiles.blocks.section(block, section).len() * 8;
     assert_eq!(profiles.customer(row).count_after(EventType::SESSION, 0), 10);
     assert_eq!(profiles.blocks.hours(block).len(), 10 * (4 + 3 * 3));
-    assert_eq!((words(Section::Held), words(Section::Orders), words(Section::Cart)), (4 * 8, 2 * 32, 8));
+    assert_eq!((words(Section::HeldValues), words(Section::Orders), words(Section::Cart)), (4 * 8, 2 * 32, 8));
     assert_eq!(super::super::section::size(profiles.blocks.words(block)) * 16, 256);
 }

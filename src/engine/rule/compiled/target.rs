@@ -3,7 +3,7 @@
 use super::condition::Condition;
 use super::direction::Direction;
 use crate::engine::event::Millis;
-use crate::engine::profile::Held;
+use crate::engine::profile::HeldValue;
 
 /// An audience's values.
 pub const OUT: u16 = 0;
@@ -82,8 +82,8 @@ impl Target {
     }
 
     /// The value before the first evaluation: null for a segmentation, `out` for an audience (R3).
-    pub fn initial(&self, at: Millis) -> Held {
-        Held::new(if self.is_audience() { OUT } else { Held::NULL }, at, false)
+    pub fn initial(&self, at: Millis) -> HeldValue {
+        HeldValue::new(if self.is_audience() { OUT } else { HeldValue::NULL }, at, false)
     }
 
     /// The value of this name.
@@ -104,12 +104,12 @@ impl Target {
         }
     }
 
-    /// The direction of a change between two of its values; [`Held::NULL`] is no segment.
+    /// The direction of a change between two of its values; [`HeldValue::NULL`] is no segment.
     pub fn direction(&self, from: u16, to: u16) -> Direction {
         match &self.kind {
             TargetKind::Audience(_) if to == OUT => Direction::Down,
             TargetKind::Audience(_) => Direction::Up,
-            TargetKind::Segmentation { .. } if from == Held::NULL || to == Held::NULL => Direction::None,
+            TargetKind::Segmentation { .. } if from == HeldValue::NULL || to == HeldValue::NULL => Direction::None,
             TargetKind::Segmentation { ladder, .. } => Direction::on_ladder(ladder, from, to),
         }
     }
@@ -143,7 +143,7 @@ mod tests {
         .unwrap();
         let direction = |name: &str, from: Option<&str>, to: Option<&str>| {
             let target = rules.targets.iter().find(|target| target.name == name).unwrap();
-            let value = |name: Option<&str>| name.map_or(Held::NULL, |name| target.value_named(name).unwrap());
+            let value = |name: Option<&str>| name.map_or(HeldValue::NULL, |name| target.value_named(name).unwrap());
             target.direction(value(from), value(to)).name()
         };
         assert_eq!(direction("life", Some("lost"), Some("loyal")), "up");

@@ -2,7 +2,7 @@
 
 use super::target::{IN, Target};
 use crate::engine::event::Millis;
-use crate::engine::profile::Held;
+use crate::engine::profile::HeldValue;
 
 /// The value of a target after an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Decision {
 pub enum TargetValues<'a> {
     /// For comparisons that do not refer to targets.
     None,
-    Held(&'a [Target], &'a [Held]),
+    Held(&'a [Target], &'a [HeldValue]),
     /// Of the targets decided so far.
     Decided(&'a [Target], &'a [Decision]),
 }
@@ -30,7 +30,7 @@ impl<'a> TargetValues<'a> {
             Self::Held(targets, held) => (targets, held[index].value),
             Self::Decided(targets, decided) => (targets, decided[index].value),
         };
-        (value != Held::NULL).then_some((&targets[index], value))
+        (value != HeldValue::NULL).then_some((&targets[index], value))
     }
 
     /// The name of the value; `None` for null.

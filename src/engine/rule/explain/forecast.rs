@@ -3,7 +3,7 @@
 //! It is the same evaluation, run forward from flip to flip.
 
 use crate::engine::event::{DAY, Millis, NEVER};
-use crate::engine::profile::{Customer, Held};
+use crate::engine::profile::{Customer, HeldValue};
 use crate::engine::rule::compiled::truth::{Truth, Truths};
 use crate::engine::rule::compiled::values::Decision;
 use crate::engine::rule::{Closure, Rules};
@@ -20,7 +20,7 @@ pub struct ForecastScratch {
     truths: Truths,
     /// The next flip of each comparison of the target's closure, in the closure's order.
     next_flips: Vec<Millis>,
-    held: Vec<Held>,
+    held: Vec<HeldValue>,
     decided: Vec<Decision>,
     /// Truths of the target's own comparisons at the instant before.
     own: Vec<Truth>,
@@ -33,7 +33,7 @@ impl Rules {
         &self,
         target: usize,
         customer: &Customer<'_>,
-        held: &[Held],
+        held: &[HeldValue],
         now: Millis,
         scratch: &mut ForecastScratch,
     ) -> Option<(u16, Millis)> {
@@ -70,7 +70,7 @@ impl Rules {
         &self,
         closure: &Closure,
         customer: &Customer<'_>,
-        held: &[Held],
+        held: &[HeldValue],
         now: Millis,
         scratch: &mut ForecastScratch,
     ) {
@@ -78,7 +78,7 @@ impl Rules {
         scratch.held.clear();
         scratch.held.extend_from_slice(held);
         scratch.decided.clear();
-        scratch.decided.resize(held.len(), Decision { value: Held::NULL, waits_until: NEVER });
+        scratch.decided.resize(held.len(), Decision { value: HeldValue::NULL, waits_until: NEVER });
         scratch.next_flips.clear();
         scratch.next_flips.resize(closure.comparisons.len(), now);
         self.advance(closure, customer, now, scratch);
@@ -102,7 +102,7 @@ impl Rules {
             let target = usize::from(*target);
             let (held, value) = (&mut scratch.held[target], scratch.decided[target].value);
             if value != held.value {
-                *held = held.then(value, instant, held.value != Held::NULL);
+                *held = held.then(value, instant, held.value != HeldValue::NULL);
             }
         }
     }

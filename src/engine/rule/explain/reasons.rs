@@ -2,7 +2,7 @@
 
 use crate::engine::event::Millis;
 use crate::engine::feature::Value;
-use crate::engine::profile::{Customer, Held};
+use crate::engine::profile::{Customer, HeldValue};
 use crate::engine::rule::Rules;
 use crate::engine::rule::compiled::scalar::Facts;
 use crate::engine::rule::compiled::truth::{Truth, Truths};
@@ -15,7 +15,7 @@ pub const REASONS_MAX: usize = 8;
 #[derive(Clone, Copy)]
 pub struct TargetChange<'a> {
     pub target: usize,
-    /// [`Held::NULL`] for null.
+    /// [`HeldValue::NULL`] for null.
     pub from: u16,
     pub to: u16,
     /// Whether the cause is `time`: only then can an expired dwell be among the reasons.
@@ -26,7 +26,7 @@ pub struct TargetChange<'a> {
     /// Truths after, as [`Rules::decide`] left them.
     pub after: &'a Truths,
     /// All targets' values before the change.
-    pub held: &'a [Held],
+    pub held: &'a [HeldValue],
     /// All targets' values after it.
     pub decided: &'a [Decision],
 }
@@ -60,8 +60,8 @@ impl Rules {
     }
 
     /// Whether a dwell held the change back until this instant.
-    fn is_end_of_dwell(&self, change: &TargetChange<'_>, held: Held, now: Millis) -> bool {
-        held.value != Held::NULL
+    fn is_end_of_dwell(&self, change: &TargetChange<'_>, held: HeldValue, now: Millis) -> bool {
+        held.value != HeldValue::NULL
             && held.dwells
             && held.since.saturating_add(self.targets[change.target].dwell(held.value)) == now
             && self.wanted(change.target, change.before, held.value) != held.value
@@ -71,7 +71,7 @@ impl Rules {
     pub fn for_each_included(
         &self,
         customer: &Customer<'_>,
-        held: &[Held],
+        held: &[HeldValue],
         now: Millis,
         mut f: impl FnMut(&str, Value<'_>),
     ) {

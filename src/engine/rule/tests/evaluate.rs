@@ -3,7 +3,7 @@
 use super::super::{Decision, IN, OUT, Truth, Truths};
 use super::{START, World, event, purchase, rules};
 use crate::engine::event::{AttributeValue, DAY, EventType, MINUTE, Millis};
-use crate::engine::profile::Held;
+use crate::engine::profile::HeldValue;
 
 const ATTRIBUTES: &str = "[attributes]\ncountry = \"text\"\nplan = \"text\"\nage = \"number\"\nheight = \"number\"\nvip = \"boolean\"\nstaff = \"boolean\"\nsigned_up = \"time\"\n";
 
@@ -21,7 +21,7 @@ fn truth(condition: &str, prepare: impl Fn(&mut World), after: Millis) -> Truth 
     let mut truths = Truths::default();
     world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
     let mut decided = Vec::new();
-    let held = [Held::new(OUT, START, false); 2];
+    let held = [HeldValue::new(OUT, START, false); 2];
     world.rules.decide(&mut truths, &held, now, true, &mut decided);
     match decided[..] {
         [Decision { value: OUT, .. }, Decision { value: IN, .. }] => Truth::True,

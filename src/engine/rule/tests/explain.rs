@@ -3,7 +3,7 @@
 use super::super::{Decision, ForecastScratch, IN, OUT, TargetChange, Truths, Value};
 use super::{START, World, purchase, rules};
 use crate::engine::event::{AttributeValue, DAY, EventType, HOUR, Millis, NEVER};
-use crate::engine::profile::Held;
+use crate::engine::profile::HeldValue;
 
 /// The file of the documentation, with hysteresis, dwell and references.
 const FILE: &str = r#"
@@ -28,11 +28,11 @@ when = "segment('life') = 'dormant' AND audience('big')"
 "#;
 
 /// Values of big, care and life, all held since START.
-fn held(big: u16, care: u16, life: u16, dwells: bool) -> Vec<Held> {
-    [big, care, life].map(|value| Held::new(value, START, dwells)).to_vec()
+fn held(big: u16, care: u16, life: u16, dwells: bool) -> Vec<HeldValue> {
+    [big, care, life].map(|value| HeldValue::new(value, START, dwells)).to_vec()
 }
 
-fn decide(world: &World, held: &[Held], now: Millis, obey_dwell: bool) -> (Truths, Vec<Decision>) {
+fn decide(world: &World, held: &[HeldValue], now: Millis, obey_dwell: bool) -> (Truths, Vec<Decision>) {
     let (mut truths, mut decided) = (world.rules.truths(), Vec::new());
     world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
     world.rules.decide(&mut truths, held, now, obey_dwell, &mut decided);
@@ -64,7 +64,7 @@ fn targets_stand_in_byte_order_of_their_names() {
 #[test]
 fn the_first_segment_that_matches_wins_and_audiences_hold_until_exit() {
     let world = buyer(&[12_000]);
-    let new = held(OUT, OUT, Held::NULL, false);
+    let new = held(OUT, OUT, HeldValue::NULL, false);
     assert_eq!(values(&decide(&world, &new, START, true).1), [IN, OUT, 1]);
     // 30 days later nothing of the revenue is in the window: `exit` holds, so no customer enters, and one who is in
     // leaves.
@@ -85,7 +85,7 @@ fn the_first_segment_that_matches_wins_and_audiences_hold_until_exit() {
 fn a_dwell_holds_values_that_came_from_another() {
     let world = buyer(&[12_000]);
     let until = START + 2 * DAY;
-    let of_life = |held: &[Held], now, obey| decide(&world, held, now, obey).1[2];
+    let of_life = |held: &[HeldValue], now, obey| decide(&world, held, now, obey).1[2];
     assert_eq!(of_life(&held(IN, OUT, 0, true), until - 1, true), Decision { value: 0, waits_until: until });
     assert_eq!(of_life(&held(IN, OUT, 0, true), until, true), Decision { value: 1, waits_until: NEVER });
     assert_eq!(of_life(&held(IN, OUT, 0, false), START, true), Decision { value: 1, waits_until: NEVER });
@@ -101,7 +101,7 @@ fn reasons(
     world: &World,
     target: usize,
     before: (&World, Millis),
-    held: &[Held],
+    held: &[HeldValue],
     now: Millis,
     by_time: bool,
 ) -> String {
@@ -121,7 +121,7 @@ fn reasons(
 #[test]
 fn reasons_are_those_of_both_values_in_order_of_the_file() {
     let (nothing, one, two) = (buyer(&[]), buyer(&[12_000]), buyer(&[12_000, 100]));
-    let first = held(OUT, OUT, Held::NULL, false);
+    let first = held(OUT, OUT, HeldValue::NULL, false);
     assert_eq!(
         reasons(&one, 2, (&nothing, START), &first, START, false),
         "orders = 1: Integer(1), False -> True\nrecency_days <= 30: Double(0.0), Null -> True\n"
@@ -151,12 +151,12 @@ fn references_are_reasons_with_the_values_before_and_after() {
                 [audience.x]\nwhen = \"segment('life') IN ('some') OR segment('life') IS NULL\"\n";
     let (nothing, mut world) = (World::new(rules(file)), World::new(rules(file)));
     world.apply(&purchase(START, 100));
-    let held = [Held::new(0, START, false), Held::new(OUT, START, false)];
+    let held = [HeldValue::new(0, START, false), HeldValue::new(OUT, START, false)];
     assert_eq!(
         reasons(&world, 1, (&nothing, START), &held, START, false),
         "segment('life') IN ('some'): Text(\"some\"), False -> True\n"
     );
-    let first = [Held::NONE, Held::new(OUT, START, false)];
+    let first = [HeldValue::NONE, HeldValue::new(OUT, START, false)];
     assert_eq!(
         reasons(&world, 1, (&nothing, START), &first, START, false),
         "segment('life') IN ('some'): Text(\"some\"), Null -> True\nsegment('life') IS NULL: Text(\"some\"), True -> False\n"
@@ -168,7 +168,7 @@ fn an_expired_dwell_is_a_reason_when_time_ended_it() {
     let world = buyer(&[12_000]);
     let end = START + 2 * DAY;
     let dwell = "min_dwell: Integer(172800000), False -> True\n";
-    let found = |held: Vec<Held>, now, by_time| reasons(&world, 2, (&world, now - 1), &held, now, by_time);
+    let found = |held: Vec<HeldValue>, now, by_time| reasons(&world, 2, (&world, now - 1), &held, now, by_time);
     assert_eq!(found(held(IN, OUT, 0, true), end, true), dwell);
     assert_eq!(found(held(IN, OUT, 0, true), end, false), "");
     assert_eq!(found(held(IN, OUT, 0, true), end + 1, true), "");
@@ -181,7 +181,7 @@ fn at_most_eight_reasons_are_given() {
     let file = format!("[audience.a]\nwhen = \"{} OR orders_1h = 1\"\n", many.join(" OR "));
     let (nothing, mut world) = (World::new(rules(&file)), World::new(rules(&file)));
     world.apply(&purchase(START, 100));
-    let held = [Held::new(OUT, START, false)];
+    let held = [HeldValue::new(OUT, START, false)];
     let found = reasons(&world, 0, (&nothing, START), &held, START, false);
     assert_eq!(found.lines().count(), 8);
     assert!(found.starts_with("orders_1h = 1: Integer(1), False -> True\norders_2h"), "{found}");
@@ -209,7 +209,7 @@ fn included_features_have_their_own_types() {
     assert_eq!(found, expected.map(|(name, value)| (name.to_string(), value)));
 }
 
-fn forecast(world: &World, target: usize, held: &[Held], now: Millis) -> Option<(u16, Millis)> {
+fn forecast(world: &World, target: usize, held: &[HeldValue], now: Millis) -> Option<(u16, Millis)> {
     world.rules.forecast(target, &world.customer(), held, now, &mut ForecastScratch::default())
 }
 
@@ -223,7 +223,7 @@ fn forecasts_follow_flips_dwell_and_references() {
     assert_eq!(forecast(&buyer(&[]), 2, &held(OUT, OUT, 0, false), START), None);
     // A dwell that began late holds the segment beyond the flip.
     let later = START + 30 * DAY;
-    let held = vec![now[0], now[1], Held::new(1, later, true)];
+    let held = vec![now[0], now[1], HeldValue::new(1, later, true)];
     assert_eq!(forecast(&world, 2, &held, later), Some((2, later + 2 * DAY)));
 }
 
@@ -237,7 +237,7 @@ fn a_forecast_tries_64_instants() {
         for n in 0..orders {
             world.apply(&purchase(START - 399 * DAY + n * HOUR, 100));
         }
-        (forecast(&world, 0, &[Held::new(OUT, START, false)], START), START + DAY + (orders - 1) * HOUR)
+        (forecast(&world, 0, &[HeldValue::new(OUT, START, false)], START), START + DAY + (orders - 1) * HOUR)
     };
     let (found, last) = flipping(64);
     assert_eq!(found, Some((IN, last)));
@@ -278,9 +278,9 @@ fn the_top_text_is_of_most_orders_then_of_the_latest_then_the_smallest() {
             world.apply(&order);
         }
         let mut found = String::new();
-        world
-            .rules
-            .for_each_included(&world.customer(), &[Held::NONE], world.clock, |_, value| found = format!("{value:?}"));
+        world.rules.for_each_included(&world.customer(), &[HeldValue::NONE], world.clock, |_, value| {
+            found = format!("{value:?}")
+        });
         found
     };
     assert_eq!(top(&[]), "Null");

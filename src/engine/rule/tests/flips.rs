@@ -4,7 +4,7 @@ use super::super::{Decision, ForecastScratch, TargetKind, Truth, Truths};
 use super::random::{DAYS, HEAD, MINUTES, WINDOWS, comparison, populate};
 use super::{START, World, rules};
 use crate::engine::event::{DAY, EventType, HOUR, MINUTE, Millis, NEVER};
-use crate::engine::profile::Held;
+use crate::engine::profile::HeldValue;
 use crate::random::Random;
 
 const HORIZON: Millis = 400 * DAY;
@@ -176,18 +176,24 @@ fn all_flips(world: &World, now: Millis) -> Vec<Millis> {
 }
 
 /// R9 taken literally: an evaluation of everything at every flip and at the end of every dwell.
-fn naive_forecast(world: &World, target: usize, held: &[Held], now: Millis, flips: &[Millis]) -> Option<(u16, Millis)> {
+fn naive_forecast(
+    world: &World,
+    target: usize,
+    held: &[HeldValue],
+    now: Millis,
+    flips: &[Millis],
+) -> Option<(u16, Millis)> {
     let rules = &world.rules;
     let (mut held, first) = (held.to_vec(), held[target].value);
     let own = own_comparisons(world, target);
     let mut decided: Vec<Decision> = Vec::new();
     let mut truths = Truths::default();
-    let mut evaluate = |instant: Millis, held: &mut Vec<Held>| {
+    let mut evaluate = |instant: Millis, held: &mut Vec<HeldValue>| {
         rules.read_truths(rules.customer_comparisons(), &world.customer(), instant, &mut truths);
         rules.decide(&mut truths, held, instant, true, &mut decided);
         for (held, decided) in held.iter_mut().zip(&decided) {
             if held.value != decided.value {
-                *held = Held::new(decided.value, instant, held.value != Held::NULL);
+                *held = HeldValue::new(decided.value, instant, held.value != HeldValue::NULL);
             }
         }
         let waits = decided.iter().map(|decided| decided.waits_until).min().unwrap_or(NEVER);
@@ -239,12 +245,12 @@ fn forecasts_are_what_evaluating_at_every_turn_gives() {
         let mut world = World::new(rules(&file));
         populate(&mut world, 20, &mut random);
         let now = world.clock;
-        let mut held: Vec<Held> = world.rules.targets.iter().map(|target| target.initial(now)).collect();
+        let mut held: Vec<HeldValue> = world.rules.targets.iter().map(|target| target.initial(now)).collect();
         let (mut truths, mut decided) = (Truths::default(), Vec::new());
         world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
         world.rules.decide(&mut truths, &held, now, true, &mut decided);
         for (held, decided) in held.iter_mut().zip(&decided) {
-            *held = Held::new(decided.value, now, random.chance(70));
+            *held = HeldValue::new(decided.value, now, random.chance(70));
         }
         let flips = all_flips(&world, now);
         for target in 0..world.rules.targets.len() {
@@ -259,7 +265,7 @@ fn forecasts_are_what_evaluating_at_every_turn_gives() {
 }
 
 /// The values that the rules want for a customer with these values, without regard to dwell.
-fn wanted(world: &World, held: &[Held], now: Millis) -> Vec<u16> {
+fn wanted(world: &World, held: &[HeldValue], now: Millis) -> Vec<u16> {
     let (mut truths, mut decided) = (world.rules.truths(), Vec::new());
     world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
     world.rules.decide(&mut truths, held, now, true, &mut decided);
@@ -274,9 +280,9 @@ fn no_value_changes_before_the_next_deadline() {
         let mut world = World::new(rules(&random_file(&mut random)));
         populate(&mut world, 25, &mut random);
         let now = world.clock + random.pick(&[0, 1, DAY, 31 * DAY]);
-        let initial: Vec<Held> = world.rules.targets.iter().map(|target| target.initial(now)).collect();
+        let initial: Vec<HeldValue> = world.rules.targets.iter().map(|target| target.initial(now)).collect();
         let values = wanted(&world, &initial, now);
-        let held: Vec<Held> = values.iter().map(|&value| Held::new(value, now, false)).collect();
+        let held: Vec<HeldValue> = values.iter().map(|&value| HeldValue::new(value, now, false)).collect();
         let mut truths = world.rules.truths();
         world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
         let until = world.rules.next_deadline(&world.customer(), now, &truths);
