@@ -136,7 +136,7 @@ impl ExportArguments {
     fn run(&self) -> anyhow::Result<()> {
         let mut chain: Vec<Arc<Rules>> = Vec::new();
         for file in &self.rules {
-            let rules = rules::read_following(file, chain.last().map(|before| &before.meaning))?;
+            let rules = rules::read_following(file, chain.last().map(|before| &before.event_settings))?;
             chain.push(rules);
         }
         let export = Export { rules: chain, at: self.at, folder: &self.out };

@@ -3,7 +3,7 @@
 //! The engine checks the text itself and knows nothing of files.
 
 use crate::document::{Mistake, Mistakes, Origin, TextPosition};
-use crate::engine::meaning::Meaning;
+use crate::engine::event_settings::EventSettings;
 use crate::engine::rule::{self, Rules};
 use anyhow::Context;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub fn read(path: &Path) -> anyhow::Result<Arc<Rules>> {
 }
 
 /// Reads and checks a file that follows others, if `previous` is what they declared.
-pub fn read_following(path: &Path, previous: Option<&Meaning>) -> anyhow::Result<Arc<Rules>> {
+pub fn read_following(path: &Path, previous: Option<&EventSettings>) -> anyhow::Result<Arc<Rules>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read rules {}", path.display()))?;
     let file = path.display().to_string();
     let text = String::from_utf8(bytes).map_err(|error| {

@@ -80,7 +80,7 @@ impl Player {
         mut step: impl FnMut(Step<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<u64> {
         let read = BytesRead::default();
-        let ahead = self.shards.first().map_or(0, |shard| shard.rules().meaning.max_future);
+        let ahead = self.shards.first().map_or(0, |shard| shard.rules().event_settings.max_future);
         let mut merge = Merge::open(files, self.stage.now.saturating_add(ahead), &read)?;
         let progress = progress(files);
         let (mut lines, mut left_out): (Vec<Line>, u64) = (Vec::new(), 0);
@@ -140,7 +140,7 @@ impl Player {
         let until = until.or(self.shards.iter().filter_map(Shard::latest_event).max());
         let Some(until) = until else { return Ok(None) };
         for shard in 0..self.shards.len() {
-            let grace = self.shards[shard].rules().meaning.grace;
+            let grace = self.shards[shard].rules().event_settings.grace;
             self.apply(shard, Input::Tick(until.saturating_add(grace)), &[], &mut step)?;
             while self.shards[shard].has_due() {
                 self.apply(shard, Input::Fire(FIRED_AT_ONCE), &[], &mut step)?;

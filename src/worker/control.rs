@@ -6,7 +6,7 @@
 
 use super::publish::Beside;
 use super::tail::{Ended, read_all};
-use crate::engine::meaning::Meaning;
+use crate::engine::event_settings::EventSettings;
 use crate::engine::rule::{self, Rules};
 use crate::kafka::{Batch, Failure, Log, Own, Topic};
 use serde::{Deserialize, Serialize};
@@ -84,7 +84,7 @@ impl Control {
             self.inputs =
                 Some(inputs.map_err(|error| Failure::Stop(format!("control record {offset}, inputs: {error}")))?);
         } else if key.starts_with(RULES_KEY.as_bytes()) {
-            let previous = self.newest_rules().map(|rules| &rules.meaning);
+            let previous = self.newest_rules().map(|rules| &rules.event_settings);
             let rules = read_following(value, previous).map_err(|words| {
                 Failure::Stop(format!("control record {offset} holds rules that this version cannot read: {words}"))
             })?;
@@ -178,7 +178,7 @@ impl Control {
             Standing::InForce => false,
         };
         if is_due {
-            let previous = self.newest_rules().map(|rules| &rules.meaning);
+            let previous = self.newest_rules().map(|rules| &rules.event_settings);
             read_following(&rules.bytes, previous)
                 .map_err(|words| Failure::Stop(format!("the rules file: {words}")))?;
             let key = format!("{RULES_KEY}{}", rules.version).into_bytes();
@@ -205,7 +205,7 @@ pub fn read_rules(bytes: &[u8]) -> Result<Arc<Rules>, String> {
     read_following(bytes, None)
 }
 
-fn read_following(bytes: &[u8], previous: Option<&Meaning>) -> Result<Arc<Rules>, String> {
+fn read_following(bytes: &[u8], previous: Option<&EventSettings>) -> Result<Arc<Rules>, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8: {error}"))?;
     rule::read_following(text, previous).map_err(|mistakes| mistakes.in_one_line())
 }

@@ -21,7 +21,7 @@ use super::traceparent;
 use crate::engine::decode::{Partitioner, Source};
 use crate::engine::effects::{Cause, Counts, Effects};
 use crate::engine::event::{MINUTE, Millis, Record};
-use crate::engine::meaning::Clock;
+use crate::engine::event_settings::Clock;
 use crate::engine::rule::Rules;
 use crate::engine::shard::{Input, Settings, Shard};
 use crate::kafka::{Batch, Failure, InputOffset};
@@ -302,11 +302,12 @@ impl HeldShard {
     /// When the wall clock makes a tick due, if there are ticks.
     pub fn next_tick(&self) -> Option<Millis> {
         let shard = self.shard.as_ref()?;
-        let meaning = &shard.rules().meaning;
-        if meaning.clock == Clock::Events {
+        let event_settings = &shard.rules().event_settings;
+        if event_settings.clock == Clock::Events {
             return None;
         }
-        let by_deadline = shard.next_deadline().map_or(Millis::MAX, |deadline| deadline.saturating_add(meaning.grace));
+        let by_deadline =
+            shard.next_deadline().map_or(Millis::MAX, |deadline| deadline.saturating_add(event_settings.grace));
         let by_minute = self.ticked.saturating_add(MINUTE);
         Some(by_deadline.min(by_minute).min(self.next_census_tick().unwrap_or(Millis::MAX)))
     }
@@ -403,7 +404,7 @@ impl HeldShard {
         shard.apply(input, &mut self.effects);
         self.counts.add(&self.effects.counts);
         if effect == Effect::Published {
-            self.counting.take(&self.effects, shard.rules().meaning.grace);
+            self.counting.take(&self.effects, shard.rules().event_settings.grace);
             self.outbox.take_traced(&self.effects, records, traceparent);
             self.effects.reports.iter().for_each(|report| self.outbox.take_report(self.number, report));
             let is_swept = |cause: Cause| matches!(cause, Cause::Rules | Cause::CutPoints | Cause::Model);

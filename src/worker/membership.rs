@@ -2,7 +2,7 @@
 
 use super::tail::{Ended, read_all};
 use crate::engine::decode::rfc3339;
-use crate::engine::meaning::{AttributeType, DeclaredKind, Meaning};
+use crate::engine::event_settings::{AttributeType, DeclaredKind, EventSettings};
 use crate::engine::rule::{Rules, read_following};
 use crate::engine::shard::{Published, PublishedValue};
 use crate::kafka::{Batch, Failure, Log, Own, Topic};
@@ -125,7 +125,7 @@ pub fn names(in_force: &Rules, published: &AllPublished) -> Result<Arc<Rules>, S
         }
     }
     let text = format!("{}{}", head(in_force)?, tail(&targets));
-    read_following(&text, Some(&in_force.meaning))
+    read_following(&text, Some(&in_force.event_settings))
         .map_err(|mistakes| format!("the values in membership do not go together: {}", mistakes.in_one_line()))
 }
 
@@ -138,7 +138,7 @@ fn head(in_force: &Rules) -> Result<String, String> {
         file.remove(section);
     }
     text += &toml::to_string(&file).map_err(|error| error.to_string())?;
-    let Meaning { attributes, events, .. } = &in_force.meaning;
+    let EventSettings { attributes, events, .. } = &in_force.event_settings;
     text += "[attributes]\n";
     for attribute in attributes {
         let kind = match attribute.kind {
@@ -218,14 +218,14 @@ when = "age > 3 AND plan = 'gold'"
     fn names_have_a_place_for_everything_and_the_same_meaning() {
         let before =
             read_rules(RULES.replace("plan = \"text\"\n", "").replace(" AND plan = 'gold'", "").as_bytes()).unwrap();
-        let in_force = read_following(RULES, Some(&before.meaning)).unwrap();
+        let in_force = read_following(RULES, Some(&before.event_settings)).unwrap();
         let published = Names::default().published(RECORD.as_bytes()).unwrap();
         let names = names(&in_force, &AllPublished::from([("c-1".into(), published)])).unwrap();
         let all: Vec<_> = names.targets.iter().map(|target| target.name.as_str()).collect();
         assert_eq!(all, ["gone", "lifecycle", "vip"]);
         assert_eq!(names.targets[1].segment_names().collect::<Vec<_>>(), ["new", "old", "asleep"]);
-        assert_eq!(names.meaning, in_force.meaning);
+        assert_eq!(names.event_settings, in_force.event_settings);
         let alone = read_rules(&names.bytes).unwrap();
-        assert_eq!(alone.meaning, in_force.meaning, "they can be read without what was before");
+        assert_eq!(alone.event_settings, in_force.event_settings, "they can be read without what was before");
     }
 }

@@ -95,7 +95,7 @@ impl<L: Log> Worker<L> {
             has_joined: reporting.has_joined,
             shards_expected: self.job.partitions,
             rules_version: rules.map(|rules| rules.version.clone()),
-            money_decimals: rules.map_or(2, |rules| rules.meaning.currency.decimals),
+            money_decimals: rules.map_or(2, |rules| rules.event_settings.currency.decimals),
             shards,
             members,
             inputs: reporting.inputs.clone(),
@@ -131,7 +131,7 @@ fn state_report(shard: &Shard) -> StateReport {
     ];
     StateReport {
         customers: profiles.len() as u64,
-        customers_limit: u64::from(shard.rules().meaning.max_customers),
+        customers_limit: u64::from(shard.rules().event_settings.max_customers),
         bytes: bytes.map(|(kind, bytes)| (kind, bytes as u64)),
         texts: profiles.texts() as u64,
         timers: timers as u64,

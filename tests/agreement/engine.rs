@@ -95,7 +95,7 @@ impl Run {
     fn finish(&mut self, scenario: &Scenario, random: &mut Random) {
         self.work_off(random, true);
         if let Some(until) = scenario.until.or(self.shard.latest_event()) {
-            self.apply(shard::Input::Tick(until + self.shard.rules().meaning.grace), &[]);
+            self.apply(shard::Input::Tick(until + self.shard.rules().event_settings.grace), &[]);
         }
         self.work_off(random, true);
     }

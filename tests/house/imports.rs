@@ -23,14 +23,14 @@ const PARTS: [(&str, &[&str]); 10] = [
 const ENGINE: [(&str, &[&str]); 10] = [
     ("event", &[]),
     ("currency", &[]),
-    ("meaning", &["event", "currency"]),
-    ("decode", &["event", "currency", "meaning"]),
-    ("profile", &["event", "meaning"]),
-    ("feature", &["event", "meaning", "profile"]),
-    ("rule", &["event", "currency", "meaning", "decode", "profile", "feature"]),
+    ("event_settings", &["event", "currency"]),
+    ("decode", &["event", "currency", "event_settings"]),
+    ("profile", &["event", "event_settings"]),
+    ("feature", &["event", "event_settings", "profile"]),
+    ("rule", &["event", "currency", "event_settings", "decode", "profile", "feature"]),
     ("timer", &["event", "profile"]),
     ("effects", &["event", "profile", "rule"]),
-    ("shard", &["event", "meaning", "decode", "profile", "rule", "timer", "effects"]),
+    ("shard", &["event", "event_settings", "decode", "profile", "rule", "timer", "effects"]),
 ];
 
 #[test]

@@ -61,7 +61,7 @@ fn control(cluster: &Cluster) -> Result<BTreeMap<i64, Arc<Rules>>, String> {
         let key = stored.key.as_deref().unwrap_or_default();
         if key.starts_with(b"rules/") {
             let text = String::from_utf8_lossy(stored.value.as_deref().unwrap_or_default()).into_owned();
-            let previous = known.values().next_back().map(|rules| &rules.meaning);
+            let previous = known.values().next_back().map(|rules| &rules.event_settings);
             let rules = rule::read_following(&text, previous);
             known.insert(stored.offset, rules.map_err(|_| format!("control {} cannot be read", stored.offset))?);
         }

@@ -3,7 +3,7 @@
 
 use super::{Decoder, Partitioner, Source, oracle, partition_of};
 use crate::engine::event::{Millis, Reason, Record};
-use crate::engine::meaning::{Attribute, AttributeType, Currency, DeclaredKind, DeclaredType, Meaning};
+use crate::engine::event_settings::{Attribute, AttributeType, Currency, DeclaredKind, DeclaredType, EventSettings};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRng, TestRunner};
 use std::cell::RefCell;
@@ -13,11 +13,11 @@ const CASES: u32 = 20_000;
 /// How often each outcome must come at least among the cases.
 const SEEN_MIN: u32 = 40;
 
-fn meaning() -> Meaning {
+fn event_settings() -> EventSettings {
     let kinds = [AttributeType::Text, AttributeType::Number, AttributeType::Boolean, AttributeType::Time];
     let attributes = ["country", "age", "vip", "signup"].into_iter().zip(kinds);
     let rates = [("USD", "0.92"), ("JPY", "0.0061"), ("KWD", "2.815")];
-    Meaning {
+    EventSettings {
         currency: Currency {
             base: "EUR".into(),
             decimals: 2,
@@ -25,7 +25,7 @@ fn meaning() -> Meaning {
         },
         attributes: attributes.map(|(name, kind)| Attribute { name: name.into(), kind, retired: false }).collect(),
         events: vec![DeclaredType { name: "survey".into(), kind: DeclaredKind::Other, retired: false }],
-        ..Meaning::default()
+        ..EventSettings::default()
     }
 }
 
@@ -247,8 +247,8 @@ fn agrees_with_serde_json() {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let rng = TestRng::from_seed(Config::default().rng_algorithm, &bytes);
     let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
-    let (meaning, seen) = (meaning(), RefCell::new([0_u32; Reason::ALL.len() + 1]));
-    let decoder = Decoder::new(&meaning);
+    let (event_settings, seen) = (event_settings(), RefCell::new([0_u32; Reason::ALL.len() + 1]));
+    let decoder = Decoder::new(&event_settings);
     let result =
         TestRunner::new_with_rng(config, rng).run(&(record_text(), changes(), place()), |(text, changes, place)| {
             let value = changed(text, changes);
@@ -256,7 +256,7 @@ fn agrees_with_serde_json() {
             let source = if key.is_some() { Source::Kafka { partitioner, partitions: 8 } } else { Source::File };
             let partition = key.map_or(0, |key| partition_of(partitioner, key, 8)) + off as u32;
             let record = Record { topic: 0, partition, offset: 0, arrival, key, value: &value };
-            let expected = oracle::judge(&meaning, &record, &source, NOW);
+            let expected = oracle::judge(&event_settings, &record, &source, NOW);
             let found = decoder.decode(&record, &source, NOW);
             seen.borrow_mut()[expected.as_ref().map_or_else(|reason| *reason as usize, |_| Reason::ALL.len())] += 1;
             let text = String::from_utf8_lossy(&value);

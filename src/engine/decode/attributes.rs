@@ -4,7 +4,7 @@ use super::fields::{CHECKED, Field, Fields, text, unfit};
 use super::time;
 use super::value::{Kind, Value};
 use crate::engine::event::{AttributeValue, Millis, Rejection};
-use crate::engine::meaning::{Attribute, AttributeType};
+use crate::engine::event_settings::{Attribute, AttributeType};
 
 /// The declared attributes in a profile event's `attributes`, in order of their declaration.
 pub fn read<'a>(declared: &[Attribute], fields: &Fields<'a>) -> Result<Vec<(u8, AttributeValue<'a>)>, Rejection> {

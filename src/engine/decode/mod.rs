@@ -28,7 +28,7 @@ pub use partition::{Partitioner, partition_of};
 pub use time::rfc3339;
 
 use super::event::{AttributeValue, Categories, Event, EventType, Millis, Reason, Record, Rejection, Text};
-use super::meaning::{Attribute, Meaning};
+use super::event_settings::{Attribute, EventSettings};
 use ascii::utf8;
 use customer::{check_partition, customer};
 use fields::{Field, Fields, unfit};
@@ -58,7 +58,7 @@ impl Source {
     }
 }
 
-/// What it takes to decode, made once from the meaning.
+/// What it takes to decode, made once from the event settings.
 pub struct Decoder {
     types: Vec<(Box<str>, EventType)>,
     attributes: Vec<Attribute>,
@@ -67,14 +67,14 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    pub fn new(meaning: &Meaning) -> Self {
+    pub fn new(event_settings: &EventSettings) -> Self {
         let built_in = EventType::BUILT_IN.iter().map(|(name, event_type)| ((*name).into(), *event_type));
-        let declared = meaning.declared_types().map(|(name, event_type)| (name.into(), event_type));
+        let declared = event_settings.declared_types().map(|(name, event_type)| (name.into(), event_type));
         Self {
             types: built_in.chain(declared).collect(),
-            attributes: meaning.attributes.clone(),
-            rates: Rates::new(&meaning.currency),
-            max_future: meaning.max_future,
+            attributes: event_settings.attributes.clone(),
+            rates: Rates::new(&event_settings.currency),
+            max_future: event_settings.max_future,
         }
     }
 

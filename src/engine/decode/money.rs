@@ -4,7 +4,7 @@
 //! 256 bits and divided once. No amount goes through a float.
 
 use crate::engine::decode::json::number_length;
-use crate::engine::meaning::Currency;
+use crate::engine::event_settings::Currency;
 
 /// More minor units than this are refused (E1).
 pub const MINOR_UNITS_MAX: u64 = 1_000_000_000_000_000;

@@ -6,7 +6,7 @@
 
 use super::{Partitioner, Source, partition_of};
 use crate::engine::event::*;
-use crate::engine::meaning::{AttributeType, Meaning};
+use crate::engine::event_settings::{AttributeType, EventSettings};
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -118,7 +118,12 @@ fn short_text(tree: &Tree) -> Judged<Text<'static>> {
 }
 
 /// What E1 says about a record.
-pub fn judge(meaning: &Meaning, record: &Record<'_>, source: &Source, now: Millis) -> Judged<Event<'static>> {
+pub fn judge(
+    event_settings: &EventSettings,
+    record: &Record<'_>,
+    source: &Source,
+    now: Millis,
+) -> Judged<Event<'static>> {
     if record.value.len() > 65_536 {
         return Err(Reason::TooLarge);
     }
@@ -132,13 +137,13 @@ pub fn judge(meaning: &Meaning, record: &Record<'_>, source: &Source, now: Milli
     {
         return Err(Reason::Partition);
     }
-    let event_type = event_type(meaning, &fields)?;
-    let event = shape(meaning, event_type, customer_id, &fields)?;
+    let event_type = event_type(event_settings, &fields)?;
+    let event = shape(event_settings, event_type, customer_id, &fields)?;
     let time = event_time(&fields)?;
-    if time > record.arrival.unwrap_or(now).min(now) + meaning.max_future {
+    if time > record.arrival.unwrap_or(now).min(now) + event_settings.max_future {
         return Err(Reason::TimeFuture);
     }
-    money(meaning, Event { time, ..event }, &fields)
+    money(event_settings, Event { time, ..event }, &fields)
 }
 
 fn customer_id(record: &Record<'_>, source: &Source, fields: &Fields) -> Judged<Text<'static>> {
@@ -156,15 +161,15 @@ fn customer_id(record: &Record<'_>, source: &Source, fields: &Fields) -> Judged<
     if fits { Ok(id.to_owned().into()) } else { Err(Reason::Key) }
 }
 
-fn event_type(meaning: &Meaning, fields: &Fields) -> Judged<EventType> {
+fn event_type(event_settings: &EventSettings, fields: &Fields) -> Judged<EventType> {
     let Some(Tree::Text(name)) = fields.get("type") else { return Err(Reason::Type) };
     let all = (0..EventType::DECLARED.0 - 1).map(EventType);
-    let all = all.chain((0..meaning.events.len()).map(EventType::declared));
-    all.into_iter().find(|event_type| meaning.type_name(*event_type) == name).ok_or(Reason::Type)
+    let all = all.chain((0..event_settings.events.len()).map(EventType::declared));
+    all.into_iter().find(|event_type| event_settings.type_name(*event_type) == name).ok_or(Reason::Type)
 }
 
 fn shape(
-    meaning: &Meaning,
+    event_settings: &EventSettings,
     event_type: EventType,
     customer_id: Text<'static>,
     fields: &Fields,
@@ -209,18 +214,18 @@ fn shape(
         categories: if with_categories { fields.categories()? } else { Categories::default() },
         channel: fields.text("channel")?,
         campaign: fields.text("campaign")?,
-        attributes: if is(&[EventType::PROFILE]) { attributes(meaning, fields)? } else { Vec::new() },
+        attributes: if is(&[EventType::PROFILE]) { attributes(event_settings, fields)? } else { Vec::new() },
     })
 }
 
-fn attributes(meaning: &Meaning, fields: &Fields) -> Judged<Vec<(u8, AttributeValue<'static>)>> {
+fn attributes(event_settings: &EventSettings, fields: &Fields) -> Judged<Vec<(u8, AttributeValue<'static>)>> {
     let members = match fields.get("attributes") {
         None => return Ok(Vec::new()),
         Some(Tree::Map(members)) => members,
         Some(_) => return Err(Reason::Schema),
     };
     let mut attributes = Vec::new();
-    for (place, declared) in meaning.attributes.iter().enumerate() {
+    for (place, declared) in event_settings.attributes.iter().enumerate() {
         let Some((_, value)) = members.iter().find(|(name, _)| *name == declared.name) else { continue };
         let value = match (declared.kind, value) {
             (_, Tree::Null) => AttributeValue::Removed,
@@ -280,7 +285,7 @@ fn rfc3339(text: &str) -> Option<Millis> {
     Some(moment.as_millisecond())
 }
 
-fn money(meaning: &Meaning, event: Event<'static>, fields: &Fields) -> Judged<Event<'static>> {
+fn money(event_settings: &EventSettings, event: Event<'static>, fields: &Fields) -> Judged<Event<'static>> {
     let is = |types: &[EventType]| types.contains(&event.event_type);
     let read =
         |used: bool, name| if used { fields.decimal(name)?.map(|text| amount(&text)).transpose() } else { Ok(None) };
@@ -293,8 +298,8 @@ fn money(meaning: &Meaning, event: Event<'static>, fields: &Fields) -> Judged<Ev
     let cart_total = read(is(&[EventType::CART_ADD, EventType::CART_REMOVE]), "cart_total")?;
     let cost = read(is(&[EventType::EXPOSURE]), "cost")?;
     let rate = match fields.text("currency") {
-        Ok(Some(code)) if sold && code != meaning.currency.base.as_str() => {
-            let known = meaning.currency.rates.iter().find(|(known, _)| *known == code);
+        Ok(Some(code)) if sold && code != event_settings.currency.base.as_str() => {
+            let known = event_settings.currency.rates.iter().find(|(known, _)| *known == code);
             known.ok_or(Reason::Currency)?.1
         }
         _ => Decimal::ONE,
@@ -303,7 +308,7 @@ fn money(meaning: &Meaning, event: Event<'static>, fields: &Fields) -> Judged<Ev
         None => Ok(None),
         Some(amount) if amount > Decimal::from(10_u64.pow(18)) => Err(Reason::Amount),
         Some(amount) => {
-            let exact = amount * rate * Decimal::from(10_u64.pow(meaning.currency.decimals));
+            let exact = amount * rate * Decimal::from(10_u64.pow(event_settings.currency.decimals));
             let units = exact.round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero);
             let units = i64::try_from(units).ok().filter(|units| *units <= 10_i64.pow(15));
             units.map(Some).ok_or(Reason::Amount)

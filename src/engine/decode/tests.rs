@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::engine::event::{AttributeValue, MINUTE};
-use crate::engine::meaning::{AttributeType, Currency, DeclaredKind, DeclaredType};
+use crate::engine::event_settings::{AttributeType, Currency, DeclaredKind, DeclaredType};
 
 const NOW: Millis = 1_763_806_251_000; // 2025-11-22T10:10:51Z
 const KAFKA: Source = Source::Kafka { partitioner: Partitioner::Murmur2, partitions: 8 };
 
-fn meaning() -> Meaning {
+fn event_settings() -> EventSettings {
     let attribute = |name: &str, kind| Attribute { name: name.into(), kind, retired: false };
-    Meaning {
+    EventSettings {
         currency: Currency { base: "EUR".into(), decimals: 2, rates: vec![("USD".into(), "0.92".parse().unwrap())] },
         attributes: vec![
             attribute("country", AttributeType::Text),
@@ -18,7 +18,7 @@ fn meaning() -> Meaning {
             attribute("signup", AttributeType::Time),
         ],
         events: vec![DeclaredType { name: "survey".into(), kind: DeclaredKind::Other, retired: false }],
-        ..Meaning::default()
+        ..EventSettings::default()
     }
 }
 
@@ -27,7 +27,7 @@ fn line(value: &[u8]) -> Record<'_> {
 }
 
 fn decode(value: &str) -> Result<Event<'_>, Rejection> {
-    Decoder::new(&meaning()).decode(&line(value.as_bytes()), &Source::File, NOW)
+    Decoder::new(&event_settings()).decode(&line(value.as_bytes()), &Source::File, NOW)
 }
 
 /// An event of customer `c` at [`NOW`] with further fields.
@@ -54,7 +54,7 @@ fn check_fields(event_type: &str, fields: &str, reason: Reason) {
 #[track_caller]
 fn check_key(key: Option<&[u8]>, partition: u32, value: &str, expected: Result<&str, Reason>) {
     let record = Record { key, partition, arrival: Some(NOW), ..line(value.as_bytes()) };
-    let result = Decoder::new(&meaning()).decode(&record, &KAFKA, NOW);
+    let result = Decoder::new(&event_settings()).decode(&record, &KAFKA, NOW);
     let result = result.map(|event| event.customer_id.into_owned()).map_err(|rejection| rejection.reason);
     assert_eq!(result.as_deref().map_err(|reason| *reason), expected, "{key:?} {value}");
 }
@@ -110,7 +110,7 @@ fn not_one_json_object() {
         check_rejected(text, Reason::Decode);
     }
     let not_utf8 = [b"{\"a\":\"" as &[u8], &[0xFF], b"\"}"].concat();
-    let rejection = Decoder::new(&meaning()).decode(&line(&not_utf8), &Source::File, NOW).unwrap_err();
+    let rejection = Decoder::new(&event_settings()).decode(&line(&not_utf8), &Source::File, NOW).unwrap_err();
     assert_eq!(rejection.reason, Reason::Decode);
 }
 
@@ -196,7 +196,7 @@ fn partition() {
     let of = |partitioner, partition| {
         let record = Record { key: Some(b"c"), partition, arrival: Some(NOW), ..line(text.as_bytes()) };
         let source = Source::Kafka { partitioner, partitions: 8 };
-        Decoder::new(&meaning()).decode(&record, &source, NOW).map(|_| ()).map_err(|rejection| rejection.reason)
+        Decoder::new(&event_settings()).decode(&record, &source, NOW).map(|_| ()).map_err(|rejection| rejection.reason)
     };
     for partitioner in [Partitioner::Murmur2, Partitioner::Crc32] {
         let right = partition_of(partitioner, b"c", 8);
@@ -337,7 +337,7 @@ fn time() {
 
 #[test]
 fn time_future() {
-    let decoder = Decoder::new(&meaning());
+    let decoder = Decoder::new(&event_settings());
     let check = |time: Millis, arrival, now, expected: Result<(), Reason>| {
         let text = format!(r#"{{"customer_id":"c","type":"search","time":{time}}}"#);
         let result = decoder.decode(&Record { arrival, ..line(text.as_bytes()) }, &Source::File, now);

@@ -12,7 +12,7 @@ pub mod print;
 pub mod table;
 
 use super::event::{DAY, EventType, HOUR, MINUTE, Millis, NEVER};
-use super::meaning::{AttributeType, Meaning};
+use super::event_settings::{AttributeType, EventSettings};
 use super::profile::Customer;
 
 /// The value of a feature, or of the left side of a comparison.
@@ -36,7 +36,7 @@ pub struct Feature {
     pub parameters: Parameters,
     pub unit: Unit,
     /// In words, for the documentation.
-    pub meaning: &'static str,
+    pub description: &'static str,
     pub affected_by: AffectedBy,
     pub read: Read,
     pub steps: Steps,
@@ -232,19 +232,19 @@ impl Call {
     }
 
     /// The event types that can change the value, one bit each.
-    pub fn affected_by(&self, meaning: &Meaning) -> u64 {
-        let types = (0..EventType::DECLARED.index() + meaning.events.len()).map(|place| EventType(place as u8));
-        types.filter(|event_type| self.is_affected_by(*event_type, meaning)).fold(0, |bits, t| bits | 1 << t.0)
+    pub fn affected_by(&self, event_settings: &EventSettings) -> u64 {
+        let types = (0..EventType::DECLARED.index() + event_settings.events.len()).map(|place| EventType(place as u8));
+        types.filter(|event_type| self.is_affected_by(*event_type, event_settings)).fold(0, |bits, t| bits | 1 << t.0)
     }
 
-    fn is_affected_by(&self, event_type: EventType, meaning: &Meaning) -> bool {
+    fn is_affected_by(&self, event_type: EventType, event_settings: &EventSettings) -> bool {
         const ORDERS: [EventType; 3] = [EventType::PURCHASE, EventType::REFUND, EventType::CANCEL];
         match self.feature.affected_by {
             AffectedBy::Nothing | AffectedBy::Targets => false,
             AffectedBy::Orders => ORDERS.contains(&event_type),
             AffectedBy::ItsType => event_type == self.arguments.event_type,
-            AffectedBy::Browsing => meaning.is_browsing(event_type),
-            AffectedBy::Activity => meaning.is_activity(event_type),
+            AffectedBy::Browsing => event_settings.is_browsing(event_type),
+            AffectedBy::Activity => event_settings.is_activity(event_type),
             AffectedBy::Cart => {
                 ORDERS.contains(&event_type) || (EventType::CART_ADD..=EventType::CHECKOUT).contains(&event_type)
             }

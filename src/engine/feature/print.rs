@@ -27,7 +27,7 @@ pub fn markdown() -> String {
     for feature in FEATURES {
         let names: Vec<_> = spellings(feature).iter().map(|name| format!("`{name}`")).collect();
         let (value, moves) = (unit_words(feature), if feature.unit.moves() { "yes" } else { "" });
-        let _ = writeln!(text, "| {} | {value} | {} | {moves} |", names.join(", "), feature.meaning);
+        let _ = writeln!(text, "| {} | {value} | {} | {moves} |", names.join(", "), feature.description);
     }
     text
 }
@@ -38,7 +38,7 @@ pub fn plain() -> String {
     let width = rows.iter().map(|(names, _)| names.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (names, feature) in rows {
-        let _ = writeln!(text, "{names:width$}  {:15}  {}", unit_words(feature), feature.meaning);
+        let _ = writeln!(text, "{names:width$}  {:15}  {}", unit_words(feature), feature.description);
     }
     text
 }

@@ -3,12 +3,12 @@
 use super::{AffectedBy, Feature, Parameters, Read, Steps, Unit, browsing, orders, person};
 
 /// A feature of orders whose value only orders, refunds and cancellations change.
-const fn of_orders(name: &'static str, unit: Unit, read: Read, steps: Steps, meaning: &'static str) -> Feature {
+const fn of_orders(name: &'static str, unit: Unit, read: Read, steps: Steps, description: &'static str) -> Feature {
     Feature {
         name,
         parameters: Parameters::OptionalWindow,
         unit,
-        meaning,
+        description,
         affected_by: AffectedBy::Orders,
         read,
         steps,
@@ -16,12 +16,12 @@ const fn of_orders(name: &'static str, unit: Unit, read: Read, steps: Steps, mea
 }
 
 /// A count of hours' events in a window (B1).
-const fn counted(name: &'static str, meaning: &'static str) -> Feature {
+const fn counted(name: &'static str, description: &'static str) -> Feature {
     Feature {
         name,
         parameters: Parameters::Window,
         unit: Unit::Count,
-        meaning,
+        description,
         affected_by: AffectedBy::ItsType,
         read: Read::Whole(browsing::count),
         steps: Steps::Falls(browsing::fewer),
@@ -103,7 +103,7 @@ pub static FEATURES: &[Feature] = &[
         name: "inactive_days",
         parameters: Parameters::None,
         unit: Unit::Days,
-        meaning: "Days since the latest activity: a purchase, browsing, a click, or a declared type of kind browsing or \
+        description: "Days since the latest activity: a purchase, browsing, a click, or a declared type of kind browsing or \
                   activity; NULL if none.",
         affected_by: AffectedBy::Activity,
         read: Read::Since(person::last_activity),
@@ -113,7 +113,7 @@ pub static FEATURES: &[Feature] = &[
         name: "since",
         parameters: Parameters::AnyType,
         unit: Unit::Days,
-        meaning: "Days since the latest event of that type, built in or declared; NULL if none in the last 400 days.",
+        description: "Days since the latest event of that type, built in or declared; NULL if none in the last 400 days.",
         affected_by: AffectedBy::ItsType,
         read: Read::Since(person::latest_of_type),
         steps: Steps::At(person::latest_is_forgotten),
@@ -122,7 +122,7 @@ pub static FEATURES: &[Feature] = &[
         name: "days_since",
         parameters: Parameters::TimeAttribute,
         unit: Unit::Days,
-        meaning: "Days since the moment in an attribute of type time; negative before it, NULL without it.",
+        description: "Days since the moment in an attribute of type time; negative before it, NULL without it.",
         affected_by: AffectedBy::Profile,
         read: Read::Since(person::moment_in_attribute),
         steps: Steps::Never,
@@ -131,7 +131,7 @@ pub static FEATURES: &[Feature] = &[
         name: "tenure_days",
         parameters: Parameters::None,
         unit: Unit::Days,
-        meaning: "Days since the earliest accepted event of any type.",
+        description: "Days since the earliest accepted event of any type.",
         affected_by: AffectedBy::Any,
         read: Read::Since(person::first_event),
         steps: Steps::Never,
@@ -176,7 +176,7 @@ pub static FEATURES: &[Feature] = &[
         name: "cart_open",
         parameters: Parameters::None,
         unit: Unit::Boolean,
-        meaning: "Whether the cart is open: from a cart_add until an order, a cart_total of 0, or 30 days without a cart event.",
+        description: "Whether the cart is open: from a cart_add until an order, a cart_total of 0, or 30 days without a cart event.",
         affected_by: AffectedBy::Cart,
         read: Read::Value(browsing::cart_open),
         steps: Steps::At(browsing::cart_closes),
@@ -185,7 +185,7 @@ pub static FEATURES: &[Feature] = &[
         name: "cart_idle_minutes",
         parameters: Parameters::None,
         unit: Unit::Minutes,
-        meaning: "Minutes since the latest cart event while the cart is open, else NULL.",
+        description: "Minutes since the latest cart event while the cart is open, else NULL.",
         affected_by: AffectedBy::Cart,
         read: Read::Since(browsing::cart_idle),
         steps: Steps::At(browsing::cart_closes),
@@ -194,7 +194,7 @@ pub static FEATURES: &[Feature] = &[
         name: "cart_value",
         parameters: Parameters::None,
         unit: Unit::Money,
-        meaning: "The latest cart_total of the open cart; NULL if unknown or closed.",
+        description: "The latest cart_total of the open cart; NULL if unknown or closed.",
         affected_by: AffectedBy::Cart,
         read: Read::Whole(browsing::cart_value),
         steps: Steps::At(browsing::cart_closes),
@@ -213,7 +213,7 @@ pub static FEATURES: &[Feature] = &[
         name: "views_in",
         parameters: Parameters::TextAndDays,
         unit: Unit::Count,
-        meaning: "Number of views with the category, in the last days.",
+        description: "Number of views with the category, in the last days.",
         affected_by: AffectedBy::ItsType,
         read: Read::Whole(browsing::views_in),
         steps: Steps::At(browsing::view_in_leaves),
@@ -232,7 +232,7 @@ pub static FEATURES: &[Feature] = &[
         name: "segment",
         parameters: Parameters::Segmentation,
         unit: Unit::Text,
-        meaning: "The segment of another segmentation at the same evaluation.",
+        description: "The segment of another segmentation at the same evaluation.",
         affected_by: AffectedBy::Targets,
         read: Read::Target,
         steps: Steps::Never,
@@ -241,7 +241,7 @@ pub static FEATURES: &[Feature] = &[
         name: "audience",
         parameters: Parameters::Audience,
         unit: Unit::Boolean,
-        meaning: "Whether the customer is in another audience at the same evaluation.",
+        description: "Whether the customer is in another audience at the same evaluation.",
         affected_by: AffectedBy::Targets,
         read: Read::Target,
         steps: Steps::Never,
@@ -250,7 +250,7 @@ pub static FEATURES: &[Feature] = &[
         name: "bucket",
         parameters: Parameters::SaltAndCount,
         unit: Unit::Count,
-        meaning: "A number from 0 to n - 1, fixed for the customer: xxh64 of salt, a zero byte and id, modulo n.",
+        description: "A number from 0 to n - 1, fixed for the customer: xxh64 of salt, a zero byte and id, modulo n.",
         affected_by: AffectedBy::Nothing,
         read: Read::Whole(person::bucket),
         steps: Steps::Never,
@@ -279,7 +279,7 @@ pub static FEATURES: &[Feature] = &[
         name: "attribute",
         parameters: Parameters::Attribute,
         unit: Unit::Text,
-        meaning: "The value of a declared attribute, by the attribute's name; of type time only for days_since() and IS NULL.",
+        description: "The value of a declared attribute, by the attribute's name; of type time only for days_since() and IS NULL.",
         affected_by: AffectedBy::Profile,
         read: Read::Value(person::attribute),
         steps: Steps::Never,

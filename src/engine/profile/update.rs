@@ -5,7 +5,7 @@ use super::row::{ID_INLINE, Row};
 use super::section::Section;
 use super::{HeldValue, Order, Overflow, Profiles, RowNumber, attributes, cart, categories, counting, memory};
 use crate::engine::event::{DAY, Event, EventType, Millis};
-use crate::engine::meaning::Meaning;
+use crate::engine::event_settings::EventSettings;
 
 impl Profiles {
     /// A new customer (there must be none with this id) that holds `held` values, all [`HeldValue::NONE`].
@@ -54,16 +54,22 @@ impl Profiles {
     }
 
     /// Applies an accepted event as of `at`, the later of the clock and its time. Moves neither clock nor held values.
-    pub fn update(&mut self, row: RowNumber, event: &Event<'_>, at: Millis, meaning: &Meaning) -> Overflow {
+    pub fn update(
+        &mut self,
+        row: RowNumber,
+        event: &Event<'_>,
+        at: Millis,
+        event_settings: &EventSettings,
+    ) -> Overflow {
         self.touch(row);
         let Self { slab, blocks, texts, .. } = self;
         let row = slab.get_mut(row);
         let (event_type, mut overflow) = (event.event_type, Overflow::default());
-        note(row, event, meaning);
+        note(row, event, event_settings);
         let cart = cart::concerns(event_type).then(|| cart::Change::new(blocks, row.block, event, at));
-        if meaning.is_browsing(event_type) {
+        if event_settings.is_browsing(event_type) {
             overflow.hours = counting::browse(row, blocks, event_type, event.time, at);
-        } else if meaning.is_counted(event_type) {
+        } else if event_settings.is_counted(event_type) {
             overflow.hours = counting::count(blocks, &mut row.block, event_type, event.time, at);
         }
         if event_type == EventType::VIEW {
@@ -126,10 +132,10 @@ impl Profiles {
 }
 
 /// What every event changes.
-fn note(row: &mut Row, event: &Event<'_>, meaning: &Meaning) {
+fn note(row: &mut Row, event: &Event<'_>, event_settings: &EventSettings) {
     row.first_event = row.first_event.min(event.time);
     row.last_event_day = row.last_event_day.max((event.time / DAY) as u16);
-    if meaning.is_activity(event.event_type) {
+    if event_settings.is_activity(event.event_type) {
         row.last_activity = row.last_activity.max(event.time);
     }
 }

@@ -6,10 +6,10 @@
 use super::Rules;
 use super::compiled::scalar::Scalar;
 use crate::engine::event::{DAY, EventType, Millis};
+use crate::engine::event_settings::AttributeType;
 use crate::engine::feature::find::{self, Found};
 use crate::engine::feature::table::FEATURES;
 use crate::engine::feature::{Arguments, Call, Feature, Parameters, attribute_unit};
-use crate::engine::meaning::AttributeType;
 use std::collections::BTreeSet;
 
 /// The window of features that need one, if the rules use none.
@@ -32,7 +32,7 @@ impl Rules {
     }
 
     fn columns_of(&self, feature: &'static Feature, windows: &[(Millis, String)], used: &[Call]) -> Vec<Column> {
-        let (name, meaning, defaults) = (feature.name, &self.meaning, self.default_arguments(feature));
+        let (name, event_settings, defaults) = (feature.name, &self.event_settings, self.default_arguments(feature));
         let column =
             |name: String, arguments: Arguments| Column { name, call: Call::new(feature, feature.unit, arguments) };
         let windowed = || {
@@ -53,13 +53,13 @@ impl Rules {
             Parameters::AnyType => {
                 let marks = [EventType::ERASE, EventType::OPT_OUT, EventType::OPT_IN];
                 let types = EventType::BUILT_IN.iter().map(|(name, event_type)| (*name, *event_type));
-                let types = types.chain(meaning.declared_types());
+                let types = types.chain(event_settings.declared_types());
                 types.filter(|(_, event_type)| !marks.contains(event_type)).map(of_type).collect()
             }
             Parameters::CountedTypeAndDays => {
                 let days = windows.iter().filter(|(window, _)| window % DAY == 0);
                 let of = |window: Millis| {
-                    let named = meaning.declared_types().map(move |(of, event_type)| (of, event_type, window));
+                    let named = event_settings.declared_types().map(move |(of, event_type)| (of, event_type, window));
                     named.map(|(of, event_type, window)| {
                         let arguments = Arguments { event_type, window: Some(window), ..defaults.clone() };
                         column(format!("{name}('{of}', {})", window / DAY), arguments)
@@ -68,19 +68,20 @@ impl Rules {
                 days.flat_map(|(window, _)| of(*window)).chain(self.as_used(feature, used)).fold(Vec::new(), add_new)
             }
             Parameters::TimeAttribute => {
-                let moments = meaning.declared_attributes().filter(|(_, known)| known.kind == AttributeType::Time);
-                let of = |(attribute, known): (u8, &crate::engine::meaning::Attribute)| {
+                let moments =
+                    event_settings.declared_attributes().filter(|(_, known)| known.kind == AttributeType::Time);
+                let of = |(attribute, known): (u8, &crate::engine::event_settings::Attribute)| {
                     column(format!("{name}({})", known.name), Arguments { attribute, ..defaults.clone() })
                 };
                 moments.map(of).collect()
             }
             Parameters::TextAndDays | Parameters::SaltAndCount => self.as_used(feature, used).fold(Vec::new(), add_new),
             Parameters::Attribute => {
-                let of = |(attribute, known): (u8, &crate::engine::meaning::Attribute)| Column {
+                let of = |(attribute, known): (u8, &crate::engine::event_settings::Attribute)| Column {
                     name: known.name.clone(),
                     call: Call::new(feature, attribute_unit(known.kind), Arguments { attribute, ..defaults.clone() }),
                 };
-                meaning.declared_attributes().map(of).collect()
+                event_settings.declared_attributes().map(of).collect()
             }
             Parameters::Segmentation | Parameters::Audience => Vec::new(),
         }
@@ -93,7 +94,7 @@ impl Rules {
             text: "".into(),
             attribute: 0,
             modulus: 1,
-            decimals: self.meaning.currency.decimals,
+            decimals: self.event_settings.currency.decimals,
         }
     }
 
@@ -103,7 +104,7 @@ impl Rules {
         calls.map(|call| {
             let Arguments { text, window, event_type, modulus, .. } = &call.arguments;
             let text = match call.feature.parameters {
-                Parameters::CountedTypeAndDays => self.meaning.type_name(*event_type),
+                Parameters::CountedTypeAndDays => self.event_settings.type_name(*event_type),
                 _ => text,
             };
             let number = window.map_or(i64::from(*modulus), |window| window / DAY);

@@ -9,7 +9,7 @@ use super::compiled::target::{Audience, Segment, Target, TargetKind};
 use super::{Alert, Closure, Rules};
 use crate::document::MistakeCollector;
 use crate::engine::event::{EventType, Millis};
-use crate::engine::meaning::Meaning;
+use crate::engine::event_settings::EventSettings;
 use sha2::{Digest, Sha256};
 
 /// A target whose conditions are checked.
@@ -93,7 +93,7 @@ fn cycle_from(start: usize, references: &[Vec<u16>]) -> Option<Vec<usize>> {
 /// Compiles checked targets into rules.
 pub fn rules(
     file: &str,
-    meaning: Meaning,
+    event_settings: EventSettings,
     checked: Vec<CheckedTarget>,
     comparisons: Vec<Comparison>,
     include: Vec<(String, Scalar)>,
@@ -117,7 +117,7 @@ pub fn rules(
     Rules {
         version,
         bytes: file.as_bytes().to_vec(),
-        meaning,
+        event_settings,
         targets,
         alerts,
         include,

@@ -37,7 +37,7 @@ pub use explain::reasons::TargetChange;
 pub use file::{read, read_following};
 
 use crate::engine::event::{EventType, Millis};
-use crate::engine::meaning::Meaning;
+use crate::engine::event_settings::EventSettings;
 use crate::engine::profile::Customer;
 use compiled::comparison::Comparison;
 use compiled::scalar::Scalar;
@@ -49,7 +49,7 @@ pub struct Rules {
     pub version: String,
     /// The file as it was read.
     pub bytes: Vec<u8>,
-    pub meaning: Meaning,
+    pub event_settings: EventSettings,
     /// Segmentations and audiences in byte order of their names; the values held by a customer follow this order.
     pub targets: Vec<Target>,
     /// Alerts in byte order of their names.

@@ -6,7 +6,7 @@ use super::marks::Treatment;
 use super::{Shard, duplicate_hash, is_about_consent, trigger_of};
 use crate::engine::effects::{Cause, Effects};
 use crate::engine::event::{Event, EventType, HOUR, Millis, NEVER, Record};
-use crate::engine::meaning::Clock;
+use crate::engine::event_settings::Clock;
 use crate::engine::profile::{Customer, RowNumber};
 
 impl Shard {
@@ -52,8 +52,8 @@ impl Shard {
     /// clock, what a tick at its arrival would make of it (T3). So a backlog gives what running live would have given.
     fn passed(&self, record: &Record<'_>) -> Millis {
         match record.arrival {
-            Some(arrival) if self.rules.meaning.clock == Clock::Wall => {
-                self.watermark.max(arrival.min(self.now) - self.rules.meaning.grace)
+            Some(arrival) if self.rules.event_settings.clock == Clock::Wall => {
+                self.watermark.max(arrival.min(self.now) - self.rules.event_settings.grace)
             }
             _ => self.watermark,
         }
@@ -64,8 +64,9 @@ impl Shard {
     fn arrived(&self, record: &Record<'_>) -> Millis {
         match record.arrival {
             // A clock that is far ahead must not take it away.
-            Some(arrival) if self.rules.meaning.clock == Clock::Wall => {
-                arrival.min(self.now.saturating_add(self.rules.meaning.max_future)) - self.rules.meaning.grace
+            Some(arrival) if self.rules.event_settings.clock == Clock::Wall => {
+                arrival.min(self.now.saturating_add(self.rules.event_settings.max_future))
+                    - self.rules.event_settings.grace
             }
             _ => self.watermark,
         }
@@ -150,10 +151,10 @@ impl Shard {
         let at = event.time.max(profiles.row(row).clock);
         let affected = rules.affected_comparisons(event.event_type);
         rules.read_truths(affected, &profiles.customer(row), at, &mut scratch.before);
-        if let Some(deed) = Deed::of(event, profiles.row(row), &rules.meaning) {
+        if let Some(deed) = Deed::of(event, profiles.row(row), &rules.event_settings) {
             deeds.count(deed, profiles.held_bytes(row));
         }
-        effects.counts.overflow.add(&profiles.update(row, event, at, &rules.meaning));
+        effects.counts.overflow.add(&profiles.update(row, event, at, &rules.event_settings));
         profiles.row_mut(row).clock = at;
         let customer = profiles.customer(row);
         rules.read_truths(rules.decisive_comparisons(event.event_type), &customer, at, &mut scratch.after);
@@ -177,7 +178,7 @@ impl Shard {
 
     /// Makes a customer of an event: every segmentation goes from null to its segment, every audience starts out (R3).
     fn welcome(&mut self, record: &Record<'_>, event: &Event<'_>, hash: u64, effects: &mut Effects) -> RowNumber {
-        if self.profiles.len() >= self.rules.meaning.max_customers as usize {
+        if self.profiles.len() >= self.rules.event_settings.max_customers as usize {
             self.forget_one(effects);
         }
         let rules = self.rules.clone();
@@ -193,7 +194,7 @@ impl Shard {
         self.scratch.held.extend(rules.targets.iter().map(|target| target.initial(at)));
         self.profiles.set_held(row, &self.scratch.held);
         self.members.enter(self.scratch.held.iter().copied());
-        if let Some(deed) = Deed::of(event, self.profiles.row(row), &rules.meaning) {
+        if let Some(deed) = Deed::of(event, self.profiles.row(row), &rules.event_settings) {
             self.deeds.count(deed, self.profiles.held_bytes(row));
         }
         self.customers_made = self.customers_made.wrapping_add(1);
@@ -204,7 +205,7 @@ impl Shard {
         new.incarnation = self.customers_made;
         new.generation = self.generation;
         new.muted = self.settings.publish_from.is_some_and(|from| at < from);
-        let overflow = self.profiles.update(row, event, at, &rules.meaning);
+        let overflow = self.profiles.update(row, event, at, &rules.event_settings);
         effects.counts.overflow.add(&overflow);
         self.forget.add(&self.profiles, row);
         if self.evaluate(row, at) {

@@ -34,7 +34,7 @@ pub struct PublishedValue {
 }
 
 impl Shard {
-    /// Holds for each customer what was published of it. `names` are rules with the same meaning that have a place for
+    /// Holds for each customer what was published of it. `names` are rules with the same event settings that have a place for
     /// each value that was published and for each that is held now; `moment` tells two such states of one journal apart.
     pub fn adopt(&mut self, names: &Arc<Rules>, mut published: BTreeMap<Box<str>, Published>, moment: Millis) {
         let rows: Vec<RowNumber> = self.profiles.rows().collect();

@@ -7,7 +7,7 @@
 use super::Shard;
 use super::members::{NULL, VALUES};
 use crate::engine::event::{Event, EventType};
-use crate::engine::meaning::Meaning;
+use crate::engine::event_settings::EventSettings;
 use crate::engine::profile::{HeldValue, Row};
 use crate::engine::rule::Target;
 
@@ -22,11 +22,13 @@ pub(super) enum Deed {
 impl Deed {
     /// What an accepted event of a customer is; most are none.
     #[inline]
-    pub fn of(event: &Event<'_>, row: &Row, meaning: &Meaning) -> Option<Self> {
+    pub fn of(event: &Event<'_>, row: &Row, event_settings: &EventSettings) -> Option<Self> {
         match event.event_type {
             EventType::PURCHASE => Some(Self::Order { revenue: event.amount.unwrap_or(0) }),
             EventType::EXPOSURE => Some(Self::Exposure { cost: event.cost.unwrap_or(0) }),
-            browsing => (meaning.is_browsing(browsing) && row.starts_session(event.time)).then_some(Self::Session),
+            browsing => {
+                (event_settings.is_browsing(browsing) && row.starts_session(event.time)).then_some(Self::Session)
+            }
         }
     }
 }

@@ -122,9 +122,12 @@ impl Shard {
     /// A shard without customers, under its first rules.
     pub fn new(settings: Settings, rules: Arc<Rules>) -> Self {
         Self {
-            decoder: Decoder::new(&rules.meaning),
+            decoder: Decoder::new(&rules.event_settings),
             census: Census::new(&rules),
-            duplicates: DuplicateMemory::new(rules.meaning.dedup_horizon_hours, rules.meaning.dedup_max_ids),
+            duplicates: DuplicateMemory::new(
+                rules.event_settings.dedup_horizon_hours,
+                rules.event_settings.dedup_max_ids,
+            ),
             settings,
             rules,
             profiles: Profiles::new(),
@@ -281,7 +284,7 @@ impl Shard {
 
     /// Raises the watermark by an accepted event or tick at `moment` (T3).
     fn raise_watermark(&mut self, moment: Millis) {
-        let candidate = moment - self.rules.meaning.grace;
+        let candidate = moment - self.rules.event_settings.grace;
         if candidate <= self.watermark {
             return;
         }
@@ -351,7 +354,7 @@ fn trigger_of(record: &Record<'_>, event: &Event<'_>, rules: &Rules, effects: &m
         partition: record.partition,
         offset: record.offset,
         event_id: event.event_id.as_deref().map(|id| effects.keep(id)),
-        event_type: effects.keep(rules.meaning.type_name(event.event_type)),
+        event_type: effects.keep(rules.event_settings.type_name(event.event_type)),
         time: event.time,
     }
 }

@@ -126,7 +126,7 @@ impl Shard {
         let Restored { mut profiles, mut duplicates, mut marks, wheel, texts, members, unswept, agenda, .. } = restored;
         texts.into_iter().for_each(|reference| profiles.release_text(reference));
         profiles.end_restore();
-        duplicates.set_bounds(rules.meaning.dedup_horizon_hours, rules.meaning.dedup_max_ids);
+        duplicates.set_bounds(rules.event_settings.dedup_horizon_hours, rules.event_settings.dedup_max_ids);
         duplicates.set_stored(duplicates.progress());
         marks.expire(head.watermark);
         let old_rules = |SweepHead { at, next_row }: SweepHead| Sweep {

@@ -34,8 +34,8 @@ impl Sweep {
 impl Shard {
     pub(super) fn take_rules(&mut self, rules: Arc<Rules>) {
         assert!(self.sweep.is_none(), "new rules came before the sweep of the ones before had ended");
-        self.decoder = Decoder::new(&rules.meaning);
-        self.duplicates.set_bounds(rules.meaning.dedup_horizon_hours, rules.meaning.dedup_max_ids);
+        self.decoder = Decoder::new(&rules.event_settings);
+        self.duplicates.set_bounds(rules.event_settings.dedup_horizon_hours, rules.event_settings.dedup_max_ids);
         let old = std::mem::replace(&mut self.rules, rules);
         self.census.take_rules(&self.rules);
         self.generation = self.generation.wrapping_add(1);

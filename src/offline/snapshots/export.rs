@@ -96,7 +96,7 @@ impl Export<'_> {
             if at < shard.watermark() {
                 bail!("--at: expected no moment before that of the snapshots: what was then is not in them");
             }
-            let grace = shard.rules().meaning.grace;
+            let grace = shard.rules().event_settings.grace;
             shard.apply(Input::Tick(at.saturating_add(grace)), &mut effects);
         }
         while shard.has_due() {

@@ -15,7 +15,7 @@ impl HeldShard {
     pub(super) fn next_census_tick(&self) -> Option<Millis> {
         let shard = self.shard.as_ref().filter(|shard| !shard.rules().alerts.is_empty())?;
         let minute = shard.watermark().div_euclid(MINUTE) + 1;
-        Some(minute.saturating_mul(MINUTE).saturating_add(shard.rules().meaning.grace))
+        Some(minute.saturating_mul(MINUTE).saturating_add(shard.rules().event_settings.grace))
     }
 
     /// Tells what was counted for alerts, if that is due.

@@ -131,7 +131,7 @@ impl Player<'_> {
         self.flush_all();
         let latest = self.shards.iter().filter_map(|driven| driven.shard.latest_event()).max();
         if let Some(until) = self.scenario.until.or(latest) {
-            let grace = self.shards[0].shard.rules().meaning.grace;
+            let grace = self.shards[0].shard.rules().event_settings.grace;
             self.tick(until + grace);
         }
         (0..self.shards.len()).for_each(|index| self.take_slices(index, true));

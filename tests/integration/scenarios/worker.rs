@@ -159,7 +159,7 @@ impl<W: World> Player<'_, W> {
         self.run();
         let latest = self.worker.shards().filter_map(|held| held.shard()?.latest_event()).max();
         if let Some(until) = self.scenario.until.or(latest) {
-            let grace = self.rules[self.current_rules].meaning.grace;
+            let grace = self.rules[self.current_rules].event_settings.grace;
             self.tick(until + grace);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::event;
 use crate::engine::event::{DAY, EventType, HOUR};
-use crate::engine::meaning::Meaning;
+use crate::engine::event_settings::EventSettings;
 use crate::engine::profile::hours::CategoryHour;
 use crate::engine::profile::order::Waiting;
 use crate::engine::profile::row::NONE;
@@ -20,21 +20,21 @@ impl Profiles {
     }
 }
 
-fn one() -> (Profiles, RowNumber, Meaning) {
+fn one() -> (Profiles, RowNumber, EventSettings) {
     let mut profiles = Profiles::new();
     let row = profiles.create(Profiles::hash(b"c"), "c", 3);
-    (profiles, row, Meaning::default())
+    (profiles, row, EventSettings::default())
 }
 
 #[test]
 fn the_oldest_of_4097_orders_is_folded() {
-    let (mut profiles, row, meaning) = one();
+    let (mut profiles, row, event_settings) = one();
     let mut folded = 0;
     for n in 0..5_000 {
         let mut purchase = event(EventType::PURCHASE, START + n * 1_000);
         purchase.amount = Some(100);
         purchase.order_id = Some(n.to_string().into());
-        folded += profiles.update(row, &purchase, purchase.time, &meaning).orders;
+        folded += profiles.update(row, &purchase, purchase.time, &event_settings).orders;
     }
     let customer = profiles.customer(row);
     assert_eq!((folded, customer.orders().len(), customer.totals().placed), (904, 4_096, 904));
@@ -47,12 +47,12 @@ fn the_oldest_of_4097_orders_is_folded() {
 
 #[test]
 fn the_oldest_of_4097_refunds_goes() {
-    let (mut profiles, row, meaning) = one();
+    let (mut profiles, row, event_settings) = one();
     let mut cut = 0;
     for n in 0..5_000 {
         let mut refund = event(EventType::REFUND, START + n);
         refund.amount = Some(1);
-        cut += profiles.update(row, &refund, refund.time, &meaning).refunds;
+        cut += profiles.update(row, &refund, refund.time, &event_settings).refunds;
     }
     let customer = profiles.customer(row);
     assert_eq!((cut, customer.refunds().len(), customer.refunds()[0].time()), (904, 4_096, START + 904));
@@ -61,13 +61,13 @@ fn the_oldest_of_4097_refunds_goes() {
 
 #[test]
 fn the_oldest_of_2049_hours_goes() {
-    let (mut profiles, row, meaning) = one();
+    let (mut profiles, row, event_settings) = one();
     let mut cut = 0;
     for n in 0..3_000 {
         for event_type in [EventType::VIEW, EventType::OPEN] {
             let time = START + n * HOUR;
             if event_type == EventType::VIEW || n % 2 == 0 {
-                cut += profiles.update(row, &event(event_type, time), time, &meaning).hours;
+                cut += profiles.update(row, &event(event_type, time), time, &event_settings).hours;
             }
         }
     }
@@ -78,16 +78,16 @@ fn the_oldest_of_2049_hours_goes() {
     assert_eq!(customer.next_newest(EventType::VIEW, i64::MIN), Some(START + (3_000 - 2_048) * HOUR));
     assert_eq!(customer.next_newest(EventType::OPEN, i64::MIN), Some(START));
     let late = event(EventType::VIEW, START);
-    assert_eq!(profiles.update(row, &late, START + 3_000 * HOUR, &meaning).hours, 1);
+    assert_eq!(profiles.update(row, &late, START + 3_000 * HOUR, &event_settings).hours, 1);
     assert_eq!(profiles.customer(row).count_after(EventType::VIEW, i64::MIN), 2_048);
 }
 
 #[test]
 fn hours_that_no_window_reaches_are_forgotten() {
-    let (mut profiles, row, meaning) = one();
+    let (mut profiles, row, event_settings) = one();
     for n in 0..4_000 {
         let time = START + n * DAY;
-        profiles.update(row, &event(EventType::VIEW, time), time, &meaning);
+        profiles.update(row, &event(EventType::VIEW, time), time, &event_settings);
     }
     let kept = profiles.customer(row).count_after(EventType::VIEW, i64::MIN);
     assert!((400..=411).contains(&kept), "{kept} days");
@@ -95,25 +95,25 @@ fn hours_that_no_window_reaches_are_forgotten() {
 
 #[test]
 fn many_events_of_one_hour_are_counted() {
-    let (mut profiles, row, meaning) = one();
+    let (mut profiles, row, event_settings) = one();
     for n in 1..=70_000u64 {
         let time = START + (n % 60_000) as i64;
-        profiles.update(row, &event(EventType::CLICK, time), time, &meaning);
+        profiles.update(row, &event(EventType::CLICK, time), time, &event_settings);
         assert_eq!(profiles.customer(row).count_after(EventType::CLICK, 0), n);
     }
 }
 
 #[test]
 fn of_65_category_hours_the_oldest_and_smallest_goes() {
-    let (mut profiles, row, meaning) = one();
+    let (mut profiles, row, event_settings) = one();
     for n in 0..64 {
         let mut view = event(EventType::VIEW, START + n / 2 * HOUR);
         view.categories.add(format!("{}", 1 - n % 2).into());
-        assert_eq!(profiles.update(row, &view, view.time, &meaning).categories, 0);
+        assert_eq!(profiles.update(row, &view, view.time, &event_settings).categories, 0);
     }
     let mut view = event(EventType::VIEW, START + 100 * HOUR);
     view.categories.add("2".into());
-    assert_eq!(profiles.update(row, &view, view.time, &meaning).categories, 1);
+    assert_eq!(profiles.update(row, &view, view.time, &event_settings).categories, 1);
     let customer = profiles.customer(row);
     let count = |category| customer.views_in_after(category, 0);
     assert_eq!((count("0"), count("1"), count("2")), (31, 32, 1));
@@ -121,11 +121,11 @@ fn of_65_category_hours_the_oldest_and_smallest_goes() {
 
 #[test]
 fn the_oldest_of_65_cart_events_goes() {
-    let (mut profiles, row, meaning) = one();
+    let (mut profiles, row, event_settings) = one();
     let mut cut = 0;
     for n in 0..100 {
         let add = event(EventType::CART_ADD, START + n * 1_000);
-        cut += profiles.update(row, &add, add.time, &meaning).cart;
+        cut += profiles.update(row, &add, add.time, &event_settings).cart;
     }
     assert_eq!((cut, profiles.customer(row).cart_last()), (36, START + 99_000));
 }
@@ -167,13 +167,13 @@ fn parts_cost_what_the_table_says() {
 /// 16-byte id, four targets, two orders in two categories, ten hours with view, search, cart_add and session.
 #[test]
 fn a_usual_customer_costs_what_the_table_says() {
-    let (mut profiles, meaning) = (Profiles::new(), Meaning::default());
+    let (mut profiles, event_settings) = (Profiles::new(), EventSettings::default());
     let id = "0123456789abcdef";
     let row = profiles.create(Profiles::hash(id.as_bytes()), id, 4);
     for n in 0..10 {
         for (minute, event_type) in [EventType::VIEW, EventType::SEARCH, EventType::CART_ADD].into_iter().enumerate() {
             let time = START + n * 5 * DAY + minute as i64 * 60_000;
-            profiles.update(row, &event(event_type, time), time, &meaning);
+            profiles.update(row, &event(event_type, time), time, &event_settings);
         }
     }
     for n in 0..2 {
@@ -181,7 +181,7 @@ fn a_usual_customer_costs_what_the_table_says() {
         purchase.amount = Some(100);
         purchase.categories.add("shoes".into());
         purchase.categories.add("bags".into());
-        profiles.update(row, &purchase, purchase.time, &meaning);
+        profiles.update(row, &purchase, purchase.time, &event_settings);
     }
     let block = profiles.row(row).block;
     let words = |section| profiles.blocks.section(block, section).len() * 8;

@@ -1,7 +1,7 @@
 //! One customer by the letter of the semantics: all events are kept, and every question walks over them.
 
 use crate::engine::event::{AttributeValue, DAY, Event, EventType, HOUR, MINUTE, Millis, REMEMBERED};
-use crate::engine::meaning::Meaning;
+use crate::engine::event_settings::EventSettings;
 
 #[derive(Clone, Debug)]
 pub struct NaiveOrder {
@@ -37,9 +37,9 @@ pub struct Naive {
 }
 
 impl Naive {
-    pub fn add(&mut self, event: &Event<'static>, at: Millis, meaning: &Meaning) {
-        if meaning.is_browsing(event.event_type) {
-            let browsing = self.events.iter().filter(|known| meaning.is_browsing(known.event_type));
+    pub fn add(&mut self, event: &Event<'static>, at: Millis, event_settings: &EventSettings) {
+        if event_settings.is_browsing(event.event_type) {
+            let browsing = self.events.iter().filter(|known| event_settings.is_browsing(known.event_type));
             if browsing.map(|known| known.time).max().is_none_or(|latest| event.time - latest > 30 * MINUTE) {
                 self.sessions.push(event.time);
             }

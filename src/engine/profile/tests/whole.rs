@@ -3,7 +3,7 @@
 use super::event;
 use super::naive::Naive;
 use crate::engine::event::{AttributeValue, DAY, Event, EventType, HOUR, MINUTE, Millis, REMEMBERED};
-use crate::engine::meaning::{DeclaredKind, DeclaredType, Meaning};
+use crate::engine::event_settings::{DeclaredKind, DeclaredType, EventSettings};
 use crate::engine::profile::row::NONE;
 use crate::engine::profile::{Customer, Profiles, RowNumber, StoredValue};
 use crate::random::Random;
@@ -13,14 +13,14 @@ const CATEGORIES: [&str; 5] = ["shoes", "bags", "hats", "a", "ä"];
 const CHANNELS: [&str; 3] = ["web", "store", "app"];
 const START: Millis = 1_600_000_000_000;
 
-fn meaning() -> Meaning {
+fn event_settings() -> EventSettings {
     let kinds = [DeclaredKind::Browsing, DeclaredKind::Activity, DeclaredKind::Other];
     let events = kinds.into_iter().enumerate().map(|(n, kind)| DeclaredType {
         name: format!("declared_{n}"),
         kind,
         retired: false,
     });
-    Meaning { events: events.collect(), ..Meaning::default() }
+    EventSettings { events: events.collect(), ..EventSettings::default() }
 }
 
 /// Steps that hit the boundaries of sessions, hours, carts, memories.
@@ -156,12 +156,12 @@ fn check_counts(customer: &Customer<'_>, naive: &Naive, now: Millis, random: &mu
     }
 }
 
-fn check_rest(customer: &Customer<'_>, naive: &Naive, now: Millis, meaning: &Meaning) {
+fn check_rest(customer: &Customer<'_>, naive: &Naive, now: Millis, event_settings: &EventSettings) {
     let row = customer.row();
     assert_eq!(row.first_event, naive.events.iter().map(|event| event.time).min().unwrap());
     let last_event = naive.events.iter().map(|event| event.time).max().unwrap();
     assert_eq!(i64::from(row.last_event_day), last_event / DAY);
-    let active = naive.events.iter().filter(|event| meaning.is_activity(event.event_type));
+    let active = naive.events.iter().filter(|event| event_settings.is_activity(event.event_type));
     assert_eq!(row.last_activity, active.map(|event| event.time).max().unwrap_or(NONE));
     for place in [0, 20, 40, 60] {
         let value = match customer.attribute(place) {
@@ -180,10 +180,10 @@ fn check_rest(customer: &Customer<'_>, naive: &Naive, now: Millis, meaning: &Mea
     }
 }
 
-fn check(customer: &Customer<'_>, naive: &Naive, now: Millis, meaning: &Meaning, random: &mut Random) {
+fn check(customer: &Customer<'_>, naive: &Naive, now: Millis, event_settings: &EventSettings, random: &mut Random) {
     check_orders(customer, naive, now);
     check_counts(customer, naive, now, random);
-    check_rest(customer, naive, now, meaning);
+    check_rest(customer, naive, now, event_settings);
 }
 
 /// One customer of the test: its row and its clock.
@@ -193,7 +193,7 @@ struct Known {
     naive: Naive,
 }
 
-fn live(random: &mut Random, profiles: &mut Profiles, known: &mut Known, meaning: &Meaning, profile: u64) {
+fn live(random: &mut Random, profiles: &mut Profiles, known: &mut Known, event_settings: &EventSettings, profile: u64) {
     let late = random.below(4) == 0;
     let time = if late { (known.clock - step(random)).max(START) } else { known.clock + step(random) };
     let event = random_event(random, time, profile);
@@ -203,13 +203,13 @@ fn live(random: &mut Random, profiles: &mut Profiles, known: &mut Known, meaning
     if duplicate {
         return;
     }
-    profiles.update(known.row, &event, at, meaning);
-    known.naive.add(&event, at, meaning);
+    profiles.update(known.row, &event, at, event_settings);
+    known.naive.add(&event, at, event_settings);
     known.clock = at;
     let customer = profiles.customer(known.row);
-    check(&customer, &known.naive, at, meaning, random);
+    check(&customer, &known.naive, at, event_settings, random);
     let later = at + step(random);
-    check(&customer, &known.naive, later, meaning, random);
+    check(&customer, &known.naive, later, event_settings, random);
 }
 
 fn uses(all: &BTreeMap<usize, Known>, profiles: &Profiles) -> BTreeMap<String, u32> {
@@ -240,7 +240,7 @@ fn uses(all: &BTreeMap<usize, Known>, profiles: &Profiles) -> BTreeMap<String, u
 #[test]
 fn customers_agree_with_the_naive_model() {
     let mut random = Random::of_test();
-    let meaning = meaning();
+    let event_settings = event_settings();
     for _ in 0..40 {
         let mut profiles = Profiles::new();
         let mut all: BTreeMap<usize, Known> = BTreeMap::new();
@@ -260,7 +260,7 @@ fn customers_agree_with_the_naive_model() {
                 let row = profiles.create(hash, &id, 4);
                 Known { row, clock: START + random.below(DAY as u64) as i64, naive: Naive::default() }
             });
-            live(&mut random, &mut profiles, known, &meaning, profile);
+            live(&mut random, &mut profiles, known, &event_settings, profile);
             assert_eq!(profiles.customer(known.row).id(), id);
         }
         assert_eq!(profiles.len(), all.len());
@@ -277,7 +277,7 @@ fn customers_agree_with_the_naive_model() {
 #[test]
 fn blocks_that_move_lose_nothing() {
     let mut random = Random::of_test();
-    let (mut profiles, meaning) = (Profiles::new(), meaning());
+    let (mut profiles, event_settings) = (Profiles::new(), event_settings());
     let id = |who: usize| format!("{}{who}", "long ".repeat(who % 7));
     let mut naive = vec![(0u64, 0usize, START); 1_500];
     for who in 0..naive.len() {
@@ -297,7 +297,7 @@ fn blocks_that_move_lose_nothing() {
         let is_view = random.below(5) > 0;
         let mut event = event(if is_view { EventType::VIEW } else { EventType::PURCHASE }, *clock);
         event.amount = Some(5);
-        profiles.update(row, &event, *clock, &meaning);
+        profiles.update(row, &event, *clock, &event_settings);
         *views += u64::from(is_view);
         *orders += usize::from(!is_view);
     }

@@ -32,7 +32,7 @@ impl Checker<'_, '_> {
         }
         let mut affected_by = 0;
         predicate.for_each_operand(|operand| {
-            operand.for_each_feature(&mut |call| affected_by |= call.affected_by(self.meaning));
+            operand.for_each_feature(&mut |call| affected_by |= call.affected_by(self.event_settings));
         });
         let range = Range::of(&predicate);
         self.comparisons.push(Comparison { text, predicate, range, moving, on_targets, affected_by });

@@ -6,10 +6,10 @@ use super::term::{Term, ValueType, example, feature_term, later};
 use crate::document::nearest::{nearest, nearest_or_all};
 use crate::document::table::quoted;
 use crate::engine::event::{DAY, EventType, Millis};
+use crate::engine::event_settings::AttributeType;
 use crate::engine::feature::find;
 use crate::engine::feature::table::{self, FEATURES};
 use crate::engine::feature::{Feature, Parameters, WINDOW_DAYS_MAX};
-use crate::engine::meaning::AttributeType;
 use crate::engine::rule::compiled::scalar::{Decimal, Scalar};
 use sqlparser::ast::{Expr, Function, ObjectNamePart};
 
@@ -118,12 +118,14 @@ impl Checker<'_, '_> {
     fn event_type(&mut self, expression: &Expr, counted: bool) -> Option<EventType> {
         let text = self.text(expression, "a type of events in single quotes")?;
         let built_in = EventType::BUILT_IN.iter().map(|(name, event_type)| (*name, *event_type));
-        let meaning = self.meaning;
+        let event_settings = self.event_settings;
         let marks = [EventType::ERASE, EventType::OPT_OUT, EventType::OPT_IN];
         let known: Vec<_> = built_in
-            .chain(meaning.declared_types())
+            .chain(event_settings.declared_types())
             .filter(
-                |(_, event_type)| if counted { meaning.is_counted(*event_type) } else { !marks.contains(event_type) },
+                |(_, event_type)| {
+                    if counted { event_settings.is_counted(*event_type) } else { !marks.contains(event_type) }
+                },
             )
             .collect();
         match known.iter().find(|(name, _)| *name == &*text) {
@@ -142,8 +144,8 @@ impl Checker<'_, '_> {
             return self.refuse(expression, message, None);
         };
         let lower = name.value.to_lowercase();
-        let meaning = self.meaning;
-        match meaning.declared_attributes().find(|(_, attribute)| attribute.name == lower) {
+        let event_settings = self.event_settings;
+        match event_settings.declared_attributes().find(|(_, attribute)| attribute.name == lower) {
             Some((index, attribute)) if attribute.kind == AttributeType::Time => Some(index),
             Some(_) => {
                 let message = format!("expected an attribute of type time, found `{lower}` of another type");
@@ -151,7 +153,8 @@ impl Checker<'_, '_> {
             }
             None => {
                 let message = format!("expected an attribute of type time, found `{}`", name.value);
-                let moments = meaning.declared_attributes().filter(|(_, moment)| moment.kind == AttributeType::Time);
+                let moments =
+                    event_settings.declared_attributes().filter(|(_, moment)| moment.kind == AttributeType::Time);
                 let hint = nearest(&lower, moments.map(|(_, moment)| moment.name.as_str()));
                 self.refuse(expression, message, hint.or(Some("declare it under [attributes]".into())))
             }

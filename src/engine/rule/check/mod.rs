@@ -21,7 +21,7 @@ use super::compiled::condition::Condition;
 use super::compiled::scalar::Scalar;
 use super::compiled::truth::Truth;
 use crate::document::MistakeCollector;
-use crate::engine::meaning::Meaning;
+use crate::engine::event_settings::EventSettings;
 use shape::{is_deeper, is_scalar, is_test, operands};
 use sql::SqlText;
 use sqlparser::ast::{BinaryOperator, Expr, Spanned, UnaryOperator, Value, ValueWithSpan};
@@ -43,7 +43,7 @@ pub struct DeclaredTarget {
 
 /// Checks the conditions of one file.
 pub struct Checker<'a, 't> {
-    pub meaning: &'a Meaning,
+    pub event_settings: &'a EventSettings,
     /// In byte order of their names; indexes in it are those of the compiled targets.
     pub targets: &'a [DeclaredTarget],
     pub mistakes: &'a mut MistakeCollector<'t>,

@@ -172,7 +172,8 @@ impl Checker<'_, '_> {
     }
 
     fn attribute(&self, name: &str) -> Option<Term> {
-        let (index, attribute) = self.meaning.declared_attributes().find(|(_, attribute)| attribute.name == name)?;
+        let (index, attribute) =
+            self.event_settings.declared_attributes().find(|(_, attribute)| attribute.name == name)?;
         let mut arguments = self.arguments();
         arguments.attribute = index;
         let unit = attribute_unit(attribute.kind);
@@ -188,13 +189,13 @@ impl Checker<'_, '_> {
             text: "".into(),
             attribute: 0,
             modulus: 1,
-            decimals: self.meaning.currency.decimals,
+            decimals: self.event_settings.currency.decimals,
         }
     }
 
     /// The nearest feature or attribute, with the window that was written.
     fn nearest_feature(&self, written: &str) -> Option<String> {
-        let attributes = self.meaning.declared_attributes().map(|(_, attribute)| attribute.name.as_str());
+        let attributes = self.event_settings.declared_attributes().map(|(_, attribute)| attribute.name.as_str());
         let names = FEATURES.iter().filter(|feature| feature.parameters != Parameters::Attribute);
         if let Some((base, suffix)) = written.rsplit_once('_')
             && suffix.starts_with(|digit: char| digit.is_ascii_digit())

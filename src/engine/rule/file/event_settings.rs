@@ -6,8 +6,10 @@ use crate::document::duration::HOURS;
 use crate::document::table::{Item, Section, choice, found, quoted};
 use crate::engine::currency;
 use crate::engine::event::{DAY, EventType, HOUR};
+use crate::engine::event_settings::{
+    Attribute, AttributeType, Clock, Currency, DeclaredKind, DeclaredType, EventSettings,
+};
 use crate::engine::feature::find::{self, Found};
-use crate::engine::meaning::{Attribute, AttributeType, Clock, Currency, DeclaredKind, DeclaredType, Meaning};
 use crate::engine::rule::check::sql;
 use rust_decimal::Decimal;
 use toml::de::DeValue;
@@ -22,49 +24,49 @@ const IDS_MAX: i64 = 1_000_000_000;
 const CLOCKS: [(&str, Clock); 2] = [("wall", Clock::Wall), ("events", Clock::Events)];
 
 /// What these sections declare; for what is missing or wrong, the default.
-pub fn read(file: &mut Section<'_>, mistakes: &mut MistakeCollector<'_>) -> Meaning {
-    let mut meaning = Meaning::default();
-    time(file, &mut meaning, mistakes);
+pub fn read(file: &mut Section<'_>, mistakes: &mut MistakeCollector<'_>) -> EventSettings {
+    let mut event_settings = EventSettings::default();
+    time(file, &mut event_settings, mistakes);
     if let Some(section) = file.section("currency", "[currency]", mistakes) {
-        meaning.currency = read_currency(section, mistakes);
+        event_settings.currency = read_currency(section, mistakes);
     }
     if let Some(section) = file.section("attributes", "[attributes]", mistakes) {
-        attributes(&section, &mut meaning, mistakes);
+        attributes(&section, &mut event_settings, mistakes);
     }
     if let Some(section) = file.section("events", "[events]", mistakes) {
-        events(&section, &mut meaning, mistakes);
+        events(&section, &mut event_settings, mistakes);
     }
-    bounds(file, &mut meaning, mistakes);
-    meaning
+    bounds(file, &mut event_settings, mistakes);
+    event_settings
 }
 
-fn time(file: &mut Section<'_>, meaning: &mut Meaning, mistakes: &mut MistakeCollector<'_>) {
+fn time(file: &mut Section<'_>, event_settings: &mut EventSettings, mistakes: &mut MistakeCollector<'_>) {
     let Some(mut section) = file.section("time", "[time]", mistakes) else { return };
     if let Some(item) = section.get("clock") {
-        meaning.clock = choice(item, "clock", &CLOCKS, mistakes).unwrap_or(meaning.clock);
+        event_settings.clock = choice(item, "clock", &CLOCKS, mistakes).unwrap_or(event_settings.clock);
     }
-    meaning.grace = section.duration("grace", 0..=DAY, mistakes).unwrap_or(meaning.grace);
-    meaning.max_future = section.duration("max_future", 0..=DAY, mistakes).unwrap_or(meaning.max_future);
+    event_settings.grace = section.duration("grace", 0..=DAY, mistakes).unwrap_or(event_settings.grace);
+    event_settings.max_future = section.duration("max_future", 0..=DAY, mistakes).unwrap_or(event_settings.max_future);
     section.finish(mistakes);
 }
 
-fn bounds(file: &mut Section<'_>, meaning: &mut Meaning, mistakes: &mut MistakeCollector<'_>) {
+fn bounds(file: &mut Section<'_>, event_settings: &mut EventSettings, mistakes: &mut MistakeCollector<'_>) {
     if let Some(mut section) = file.section("dedup", "[dedup]", mistakes) {
         let hours = section.duration_in("horizon", HOURS, HOUR..=DEDUP_HORIZON_MAX, mistakes);
-        meaning.dedup_horizon_hours = hours.unwrap_or(meaning.dedup_horizon_hours);
+        event_settings.dedup_horizon_hours = hours.unwrap_or(event_settings.dedup_horizon_hours);
         let ids = section.integer("max_ids", 1..=IDS_MAX, mistakes);
-        meaning.dedup_max_ids = ids.map_or(meaning.dedup_max_ids, |ids| ids as u32);
+        event_settings.dedup_max_ids = ids.map_or(event_settings.dedup_max_ids, |ids| ids as u32);
         section.finish(mistakes);
     }
     if let Some(mut section) = file.section("limits", "[limits]", mistakes) {
         let customers = section.integer("max_customers", 1..=IDS_MAX, mistakes);
-        meaning.max_customers = customers.map_or(meaning.max_customers, |customers| customers as u32);
+        event_settings.max_customers = customers.map_or(event_settings.max_customers, |customers| customers as u32);
         section.finish(mistakes);
     }
 }
 
 fn read_currency(mut section: Section<'_>, mistakes: &mut MistakeCollector<'_>) -> Currency {
-    let mut read = Meaning::default().currency;
+    let mut read = EventSettings::default().currency;
     if let Some((base, offset)) = section.text("base", mistakes)
         && let Some(decimals) = code(base, offset, mistakes)
     {
@@ -121,7 +123,7 @@ fn rate(item: &Item<'_>, currency: &str, mistakes: &mut MistakeCollector<'_>) ->
     rate
 }
 
-fn attributes(section: &Section<'_>, meaning: &mut Meaning, mistakes: &mut MistakeCollector<'_>) {
+fn attributes(section: &Section<'_>, event_settings: &mut EventSettings, mistakes: &mut MistakeCollector<'_>) {
     const KINDS: [(&str, AttributeType); 4] = [
         ("text", AttributeType::Text),
         ("number", AttributeType::Number),
@@ -138,8 +140,8 @@ fn attributes(section: &Section<'_>, meaning: &mut Meaning, mistakes: &mut Mista
             mistakes.add(offset, message, Some("choose another name".into()));
         }
         let Some(kind) = choice(item, name, &KINDS, mistakes) else { continue };
-        match meaning.attributes.iter().find(|known| known.name == name) {
-            None => meaning.attributes.push(Attribute { name: name.into(), kind, retired: false }),
+        match event_settings.attributes.iter().find(|known| known.name == name) {
+            None => event_settings.attributes.push(Attribute { name: name.into(), kind, retired: false }),
             Some(known) if known.kind == kind => {}
             Some(_) => {
                 let message =
@@ -148,14 +150,14 @@ fn attributes(section: &Section<'_>, meaning: &mut Meaning, mistakes: &mut Mista
             }
         }
     }
-    if meaning.attributes.len() > Meaning::ATTRIBUTES_MAX {
-        let (max, count) = (Meaning::ATTRIBUTES_MAX, meaning.attributes.len());
+    if event_settings.attributes.len() > EventSettings::ATTRIBUTES_MAX {
+        let (max, count) = (EventSettings::ATTRIBUTES_MAX, event_settings.attributes.len());
         mistakes.add(
             section.offset,
             format!("expected at most {max} attributes, `country` included, found {count}"),
             None,
         );
-        meaning.attributes.truncate(max);
+        event_settings.attributes.truncate(max);
     }
 }
 
@@ -164,7 +166,7 @@ fn is_feature(name: &str) -> bool {
     !matches!(find::find(name), Found::Unknown)
 }
 
-fn events(section: &Section<'_>, meaning: &mut Meaning, mistakes: &mut MistakeCollector<'_>) {
+fn events(section: &Section<'_>, event_settings: &mut EventSettings, mistakes: &mut MistakeCollector<'_>) {
     const KINDS: [(&str, DeclaredKind); 3] =
         [("browsing", DeclaredKind::Browsing), ("activity", DeclaredKind::Activity), ("other", DeclaredKind::Other)];
     for (name, offset, item) in section.entries() {
@@ -174,12 +176,12 @@ fn events(section: &Section<'_>, meaning: &mut Meaning, mistakes: &mut MistakeCo
             mistakes.add(offset, message, Some("remove it".into()));
         }
         if let Some(kind) = choice(item, name, &KINDS, mistakes) {
-            meaning.events.push(DeclaredType { name: name.into(), kind, retired: false });
+            event_settings.events.push(DeclaredType { name: name.into(), kind, retired: false });
         }
     }
-    if meaning.events.len() > EventType::DECLARED_MAX {
-        let (max, count) = (EventType::DECLARED_MAX, meaning.events.len());
+    if event_settings.events.len() > EventType::DECLARED_MAX {
+        let (max, count) = (EventType::DECLARED_MAX, event_settings.events.len());
         mistakes.add(section.offset, format!("expected at most {max} declared types, found {count}"), None);
-        meaning.events.truncate(max);
+        event_settings.events.truncate(max);
     }
 }

@@ -21,7 +21,7 @@ use super::compiled::scalar::Scalar;
 use super::compiled::truth::Truth;
 use crate::document::table::{Item, Section, found, list, text};
 use crate::document::{self, MistakeCollector, Mistakes};
-use crate::engine::meaning::Meaning;
+use crate::engine::event_settings::EventSettings;
 use std::sync::Arc;
 use targets::{WrittenConditions, WrittenSql, WrittenTarget};
 
@@ -37,8 +37,8 @@ pub fn read(file: &str) -> Result<Arc<Rules>, Mistakes> {
 }
 
 /// Reads a rules.toml that follows another: attributes and event types that both declare keep their indexes in
-/// customers' state ([`Meaning::follow`]).
-pub fn read_following(file: &str, previous: Option<&Meaning>) -> Result<Arc<Rules>, Mistakes> {
+/// customers' state ([`EventSettings::follow`]).
+pub fn read_following(file: &str, previous: Option<&EventSettings>) -> Result<Arc<Rules>, Mistakes> {
     let mut mistakes = MistakeCollector::new(file);
     if file.len() > FILE_MAX {
         mistakes.add(0, format!("expected a file of at most {FILE_MAX} bytes, found {}", file.len()), None);
@@ -49,8 +49,8 @@ pub fn read_following(file: &str, previous: Option<&Meaning>) -> Result<Arc<Rule
         return Err(mistakes.finish());
     }
     let mut root = Section::new("the file", root.get_ref(), 0);
-    let mut meaning = event_settings::read(&mut root, &mut mistakes);
-    if let Some(Err(message)) = previous.map(|previous| meaning.follow(previous)) {
+    let mut event_settings = event_settings::read(&mut root, &mut mistakes);
+    if let Some(Err(message)) = previous.map(|previous| event_settings.follow(previous)) {
         mistakes.add(0, message, None);
     }
     let targets = targets::read(&mut root, &mut mistakes);
@@ -61,20 +61,21 @@ pub fn read_following(file: &str, previous: Option<&Meaning>) -> Result<Arc<Rule
 
     let mut comparisons = Vec::new();
     let declared: Vec<_> = targets.iter().map(WrittenTarget::declared).collect();
-    let mut reader = ConditionReader { file, meaning: &meaning, targets: &declared, comparisons: &mut comparisons };
+    let mut reader =
+        ConditionReader { file, event_settings: &event_settings, targets: &declared, comparisons: &mut comparisons };
     let checked: Vec<_> = targets.iter().map(|target| reader.target(target, &mut mistakes)).collect();
     let include = include.map(|item| reader.include(item, &mut mistakes)).unwrap_or_default();
     compile::refuse_cycles(&checked, &comparisons, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(mistakes.finish());
     }
-    Ok(Arc::new(compile::rules(file, meaning, checked, comparisons, include, alerts)))
+    Ok(Arc::new(compile::rules(file, event_settings, checked, comparisons, include, alerts)))
 }
 
 /// Reads the conditions, once all names that they may refer to are known.
 struct ConditionReader<'a> {
     file: &'a str,
-    meaning: &'a Meaning,
+    event_settings: &'a EventSettings,
     targets: &'a [DeclaredTarget],
     comparisons: &'a mut Vec<Comparison>,
 }
@@ -111,7 +112,13 @@ impl ConditionReader<'_> {
     }
 
     fn checker<'b, 't>(&'b mut self, sql: &'b SqlText<'b>, mistakes: &'b mut MistakeCollector<'t>) -> Checker<'b, 't> {
-        Checker { meaning: self.meaning, targets: self.targets, mistakes, comparisons: self.comparisons, sql }
+        Checker {
+            event_settings: self.event_settings,
+            targets: self.targets,
+            mistakes,
+            comparisons: self.comparisons,
+            sql,
+        }
     }
 
     /// The features under `include`: one feature or function each, published under the name that was written.

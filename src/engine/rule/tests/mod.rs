@@ -41,12 +41,13 @@ impl World {
     /// Applies an event, late or not.
     pub fn apply(&mut self, event: &Event<'_>) {
         self.clock = self.clock.max(event.time);
-        self.profiles.update(self.row, event, self.clock, &self.rules.meaning);
+        self.profiles.update(self.row, event, self.clock, &self.rules.event_settings);
     }
 
     /// Sets a declared attribute.
     pub fn attribute(&mut self, name: &str, value: AttributeValue<'static>) {
-        let index = self.rules.meaning.attributes.iter().position(|attribute| attribute.name == name).expect(name);
+        let index =
+            self.rules.event_settings.attributes.iter().position(|attribute| attribute.name == name).expect(name);
         let attributes = vec![(index as u8, value)];
         self.apply(&Event { attributes, ..event(EventType::PROFILE, self.clock) });
     }

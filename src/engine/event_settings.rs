@@ -6,14 +6,14 @@ use super::event::{DAY, EventType, HOUR, MINUTE, Millis};
 use rust_decimal::Decimal;
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Meaning {
+pub struct EventSettings {
     pub clock: Clock,
     /// How far the watermark stays behind (T3).
     pub grace: Millis,
     /// How far before its arrival an event may stand (T8).
     pub max_future: Millis,
     pub currency: Currency,
-    /// Declared attributes (B6), `country` first; at most [`Meaning::ATTRIBUTES_MAX`].
+    /// Declared attributes (B6), `country` first; at most [`EventSettings::ATTRIBUTES_MAX`].
     pub attributes: Vec<Attribute>,
     /// Declared event types (B7), at most 32, in the order of the file.
     pub events: Vec<DeclaredType>,
@@ -72,7 +72,7 @@ pub enum DeclaredKind {
     Other,
 }
 
-impl Meaning {
+impl EventSettings {
     pub const ATTRIBUTES_MAX: usize = 64;
 
     /// Whether events of this type are browsing (B1, B2).
@@ -160,7 +160,7 @@ impl Meaning {
     }
 }
 
-impl Default for Meaning {
+impl Default for EventSettings {
     fn default() -> Self {
         Self {
             clock: Clock::Wall,
@@ -180,18 +180,18 @@ impl Default for Meaning {
 mod tests {
     use super::*;
 
-    fn meaning(events: &[(&str, DeclaredKind)], attributes: &[(&str, AttributeType)]) -> Meaning {
+    fn event_settings(events: &[(&str, DeclaredKind)], attributes: &[(&str, AttributeType)]) -> EventSettings {
         let events = events.iter().map(|&(name, kind)| DeclaredType { name: name.into(), kind, retired: false });
         let attributes = attributes.iter().map(|&(name, kind)| Attribute { name: name.into(), kind, retired: false });
-        Meaning { events: events.collect(), attributes: attributes.collect(), ..Meaning::default() }
+        EventSettings { events: events.collect(), attributes: attributes.collect(), ..EventSettings::default() }
     }
 
     #[test]
     fn what_is_declared_keeps_its_place() {
         use AttributeType::{Number, Text};
         use DeclaredKind::{Activity, Browsing, Other};
-        let first = meaning(&[("ticket", Other), ("survey", Other)], &[("plan", Text), ("age", Number)]);
-        let mut second = meaning(&[("visit", Browsing), ("survey", Activity)], &[("age", Text), ("plan", Text)]);
+        let first = event_settings(&[("ticket", Other), ("survey", Other)], &[("plan", Text), ("age", Number)]);
+        let mut second = event_settings(&[("visit", Browsing), ("survey", Activity)], &[("age", Text), ("plan", Text)]);
         second.follow(&first).unwrap();
         let types: Vec<_> = second.declared_types().collect();
         assert_eq!(types, [("survey", EventType::declared(1)), ("visit", EventType::declared(2))]);
@@ -207,8 +207,8 @@ mod tests {
 
     #[test]
     fn the_base_currency_is_fixed() {
-        let mut other = Meaning::default();
+        let mut other = EventSettings::default();
         other.currency.base = "GBP".into();
-        assert!(other.follow(&Meaning::default()).unwrap_err().contains("fixed for the life of the state"));
+        assert!(other.follow(&EventSettings::default()).unwrap_err().contains("fixed for the life of the state"));
     }
 }
