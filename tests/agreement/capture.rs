@@ -4,8 +4,10 @@
 use crate::random::Random;
 use shoal::engine::effects::Effects;
 use shoal::engine::profile::dedup::HourOfIds;
-use shoal::engine::profile::image::{KeptAttribute, KeptValue};
-use shoal::engine::profile::{CategoryHour, Draft, Image, Images, OrderParts, TextReference, split_set};
+use shoal::engine::profile::{
+    AttributeParts, CategoryHour, CustomerBuilder, CustomerImage, CustomerImages, InternedValue, OrderParts,
+    TextReference, split_set,
+};
 use shoal::engine::rule::Rules;
 use shoal::engine::shard::{Head, Input, Part, Restored, Settings, Shard, StoredMark};
 use std::collections::BTreeMap;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 #[derive(Default)]
 struct Group {
     texts: BTreeMap<TextReference, Arc<str>>,
-    customers: Vec<Images>,
+    customers: Vec<CustomerImages>,
     ids: Vec<HourOfIds>,
     marks: Vec<StoredMark>,
 }
@@ -150,7 +152,7 @@ fn restore(groups: &[Group], head: &Head) -> Restored {
     let mut restored = Restored::new(head);
     let mut seen = std::collections::BTreeSet::new();
     for group in groups.iter().rev() {
-        for image in group.customers.iter().flat_map(Images::iter) {
+        for image in group.customers.iter().flat_map(CustomerImages::iter) {
             if seen.insert(image.number) && image.is_alive() {
                 add(&mut restored, &image, &group.texts);
             }
@@ -170,25 +172,25 @@ fn restore(groups: &[Group], head: &Head) -> Restored {
     restored
 }
 
-fn add(restored: &mut Restored, image: &Image<'_>, texts: &BTreeMap<TextReference, Arc<str>>) {
-    let mut draft = Draft::default();
-    draft.begin(image.id());
-    draft.row = image.row.clone();
-    image.held().for_each(|held| draft.push_held(held));
-    image.totals().into_iter().for_each(|totals| draft.set_totals(totals));
-    image.latest().for_each(|(event_type, time)| draft.push_latest(event_type, time));
+fn add(restored: &mut Restored, image: &CustomerImage<'_>, texts: &BTreeMap<TextReference, Arc<str>>) {
+    let mut builder = CustomerBuilder::default();
+    builder.begin(image.id());
+    builder.row = image.row.clone();
+    image.held().for_each(|held| builder.push_held(held));
+    image.totals().into_iter().for_each(|totals| builder.set_totals(totals));
+    image.latest().for_each(|(event_type, time)| builder.push_latest(event_type, time));
     let text = |restored: &mut Restored, reference: TextReference| match reference {
         0 => 0,
         _ => restored.text(&texts[&reference]),
     };
     for attribute in image.attributes() {
         let value = match attribute.value {
-            KeptValue::Text(reference) => KeptValue::Text(text(restored, reference)),
+            InternedValue::Text(reference) => InternedValue::Text(text(restored, reference)),
             other => other,
         };
-        draft.push_attribute(KeptAttribute { value, ..attribute });
+        builder.push_attribute(AttributeParts { value, ..attribute });
     }
-    image.waiting().iter().for_each(|waiting| draft.push_waiting(*waiting));
+    image.waiting().iter().for_each(|waiting| builder.push_waiting(*waiting));
     for order in image.orders() {
         let parts = order.parts();
         let channel = text(restored, parts.channel);
@@ -196,13 +198,13 @@ fn add(restored: &mut Restored, image: &Image<'_>, texts: &BTreeMap<TextReferenc
             0 => 0,
             known => restored.text_set(split_set(&texts[&known])),
         };
-        draft.push_order(&OrderParts { categories, channel, ..parts });
+        builder.push_order(&OrderParts { categories, channel, ..parts });
     }
-    image.refunds().iter().for_each(|refund| draft.push_refund(refund.time(), refund.given(), refund.unlinked()));
+    image.refunds().iter().for_each(|refund| builder.push_refund(refund.time(), refund.given(), refund.unlinked()));
     for views in image.category_hours() {
-        draft.push_category_hour(CategoryHour { category: text(restored, views.category), ..*views });
+        builder.push_category_hour(CategoryHour { category: text(restored, views.category), ..*views });
     }
-    image.cart().for_each(|event| draft.push_cart_event(event));
-    draft.set_hours(image.hours());
-    restored.add(image.number, image.id(), &draft);
+    image.cart().for_each(|event| builder.push_cart_event(event));
+    builder.set_hours(image.hours());
+    restored.add(image.number, image.id(), &builder);
 }

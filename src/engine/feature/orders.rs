@@ -2,8 +2,7 @@
 
 use super::{Arguments, Value};
 use crate::engine::event::{DAY, Millis, NEVER, REMEMBERED};
-use crate::engine::profile::row::NONE;
-use crate::engine::profile::{Customer, Order};
+use crate::engine::profile::{Customer, NONE, Order};
 use std::cmp::Reverse;
 
 /// The orders after `after` that count, latest first.

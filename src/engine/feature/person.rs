@@ -2,8 +2,7 @@
 
 use super::{Arguments, Value};
 use crate::engine::event::{Millis, NEVER, REMEMBERED};
-use crate::engine::profile::row::NONE;
-use crate::engine::profile::{Customer, StoredValue};
+use crate::engine::profile::{Customer, NONE, StoredValue};
 use xxhash_rust::xxh64::Xxh64;
 
 pub fn last_activity(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<Millis> {

@@ -2,7 +2,7 @@
 
 use super::blocks::{Blocks, Handle};
 use super::customer::StoredValue;
-use super::image::{KeptAttribute, KeptValue};
+use super::image::{AttributeParts, InternedValue};
 use super::section::Section;
 use super::texts::Texts;
 use crate::engine::event::{AttributeValue, EventType, Millis};
@@ -15,7 +15,7 @@ const BOOLEAN: u64 = 3;
 const TIME: u64 = 4;
 const KIND_SHIFT: u32 = 6;
 const TIME_SHIFT: u32 = 9;
-const PLACE_MASK: u64 = (1 << KIND_SHIFT) - 1;
+const INDEX_MASK: u64 = (1 << KIND_SHIFT) - 1;
 
 fn kind(word: u64) -> u64 {
     word >> KIND_SHIFT & 7
@@ -27,11 +27,11 @@ pub(super) fn set(
     texts: &mut Texts,
     handle: &mut Handle,
     time: Millis,
-    place: u8,
+    index: u8,
     value: &AttributeValue<'_>,
 ) {
     let section = blocks.section(*handle, Section::Attributes);
-    let known = section.chunks_exact(2).position(|attribute| attribute[0] & PLACE_MASK == u64::from(place));
+    let known = section.chunks_exact(2).position(|attribute| attribute[0] & INDEX_MASK == u64::from(index));
     let at = match known {
         Some(nth) if section[nth * 2] as i64 >> TIME_SHIFT > time => return,
         Some(nth) => {
@@ -47,50 +47,50 @@ pub(super) fn set(
         }
     };
     let value = match value {
-        AttributeValue::Removed => KeptValue::Removed,
-        AttributeValue::Text(text) => KeptValue::Text(texts.take(text)),
-        AttributeValue::Number(number) => KeptValue::Number(*number),
-        AttributeValue::Boolean(is) => KeptValue::Boolean(*is),
-        AttributeValue::Time(moment) => KeptValue::Time(*moment),
+        AttributeValue::Removed => InternedValue::Removed,
+        AttributeValue::Text(text) => InternedValue::Text(texts.take(text)),
+        AttributeValue::Number(number) => InternedValue::Number(*number),
+        AttributeValue::Boolean(is) => InternedValue::Boolean(*is),
+        AttributeValue::Time(moment) => InternedValue::Time(*moment),
     };
-    let words = words(KeptAttribute { place, time, value });
+    let words = words(AttributeParts { index, time, value });
     blocks.section_mut(*handle, Section::Attributes)[at * 2..at * 2 + 2].copy_from_slice(&words);
 }
 
-pub(super) fn get<'a>(blocks: &'a Blocks, texts: &'a Texts, handle: Handle, place: u8) -> Option<StoredValue<'a>> {
+pub(super) fn get<'a>(blocks: &'a Blocks, texts: &'a Texts, handle: Handle, index: u8) -> Option<StoredValue<'a>> {
     let mut attributes = blocks.section(handle, Section::Attributes).chunks_exact(2);
-    let found = attributes.find(|attribute| attribute[0] & PLACE_MASK == u64::from(place))?;
+    let found = attributes.find(|attribute| attribute[0] & INDEX_MASK == u64::from(index))?;
     match kept([found[0], found[1]]).value {
-        KeptValue::Removed => None,
-        KeptValue::Text(reference) => Some(StoredValue::Text(texts.get(reference))),
-        KeptValue::Number(number) => Some(StoredValue::Number(number)),
-        KeptValue::Boolean(is) => Some(StoredValue::Boolean(is)),
-        KeptValue::Time(moment) => Some(StoredValue::Time(moment)),
+        InternedValue::Removed => None,
+        InternedValue::Text(reference) => Some(StoredValue::Text(texts.get(reference))),
+        InternedValue::Number(number) => Some(StoredValue::Number(number)),
+        InternedValue::Boolean(is) => Some(StoredValue::Boolean(is)),
+        InternedValue::Time(moment) => Some(StoredValue::Time(moment)),
     }
 }
 
 /// An attribute of its two words.
-pub(super) fn kept(words: [u64; 2]) -> KeptAttribute {
+pub(super) fn kept(words: [u64; 2]) -> AttributeParts {
     let value = match kind(words[0]) {
-        TEXT => KeptValue::Text(words[1] as u32),
-        NUMBER => KeptValue::Number(f64::from_bits(words[1])),
-        BOOLEAN => KeptValue::Boolean(words[1] != 0),
-        TIME => KeptValue::Time(words[1] as i64),
-        _ => KeptValue::Removed,
+        TEXT => InternedValue::Text(words[1] as u32),
+        NUMBER => InternedValue::Number(f64::from_bits(words[1])),
+        BOOLEAN => InternedValue::Boolean(words[1] != 0),
+        TIME => InternedValue::Time(words[1] as i64),
+        _ => InternedValue::Removed,
     };
-    KeptAttribute { place: (words[0] & PLACE_MASK) as u8, time: words[0] as i64 >> TIME_SHIFT, value }
+    AttributeParts { index: (words[0] & INDEX_MASK) as u8, time: words[0] as i64 >> TIME_SHIFT, value }
 }
 
 /// The two words of an attribute.
-pub(super) fn words(attribute: KeptAttribute) -> [u64; 2] {
+pub(super) fn words(attribute: AttributeParts) -> [u64; 2] {
     let (kind, word) = match attribute.value {
-        KeptValue::Removed => (REMOVED, 0),
-        KeptValue::Text(reference) => (TEXT, u64::from(reference)),
-        KeptValue::Number(number) => (NUMBER, number.to_bits()),
-        KeptValue::Boolean(is) => (BOOLEAN, u64::from(is)),
-        KeptValue::Time(moment) => (TIME, moment as u64),
+        InternedValue::Removed => (REMOVED, 0),
+        InternedValue::Text(reference) => (TEXT, u64::from(reference)),
+        InternedValue::Number(number) => (NUMBER, number.to_bits()),
+        InternedValue::Boolean(is) => (BOOLEAN, u64::from(is)),
+        InternedValue::Time(moment) => (TIME, moment as u64),
     };
-    [(attribute.time << TIME_SHIFT) as u64 | kind << KIND_SHIFT | u64::from(attribute.place), word]
+    [(attribute.time << TIME_SHIFT) as u64 | kind << KIND_SHIFT | u64::from(attribute.index), word]
 }
 
 /// Gives back the texts of all attributes.

@@ -6,7 +6,7 @@
 //! slice at a time; a row that changes before its turn is copied just before.
 
 use super::blocks::Blocks;
-use super::image::Images;
+use super::image::CustomerImages;
 use super::row::{Row, RowNumber};
 use super::{Detail, Profiles, Slab, TextReference};
 use crate::trial::{self, Sabotage};
@@ -27,7 +27,7 @@ struct Capture {
     next: RowNumber,
     /// Copies of rows that changed before their turn, by row, with their places.
     early: BTreeMap<RowNumber, usize>,
-    copies: Images,
+    copies: CustomerImages,
 }
 
 /// A set of rows.
@@ -81,12 +81,13 @@ impl Profiles {
             rows.words.first_mut().into_iter().for_each(|word| *word &= word.wrapping_sub(1));
         }
         self.changes.epoch += 1;
-        self.changes.capture = Some(Capture { rows, next: 0, early: BTreeMap::new(), copies: Images::default() });
+        self.changes.capture =
+            Some(Capture { rows, next: 0, early: BTreeMap::new(), copies: CustomerImages::default() });
     }
 
     /// The next rows of the capture as they were when it began, at most so many; none when all were given.
-    pub fn capture(&mut self, rows_max: usize) -> Images {
-        let mut images = Images::default();
+    pub fn capture(&mut self, rows_max: usize) -> CustomerImages {
+        let mut images = CustomerImages::default();
         let Self { changes: Changes { epoch, capture, .. }, slab, blocks, .. } = self;
         let Some(capture) = capture else { return images };
         while images.len() < rows_max
@@ -102,7 +103,7 @@ impl Profiles {
         }
         if images.is_empty() {
             capture.next = RowNumber::MAX;
-            capture.copies = Images::default();
+            capture.copies = CustomerImages::default();
         }
         images
     }
@@ -140,7 +141,7 @@ impl Profiles {
     pub fn fingerprint(&self, detail: Detail) -> u64 {
         let mut bytes = Vec::new();
         let mut of_row = |number: RowNumber| {
-            let mut images = Images::default();
+            let mut images = CustomerImages::default();
             push(&mut images, self.slab.get(number), &self.blocks, number);
             bytes.clear();
             images.get(0).canonical(&self.texts, detail, &mut bytes);
@@ -155,7 +156,7 @@ impl Profiles {
     }
 }
 
-fn push(images: &mut Images, row: &Row, blocks: &Blocks, number: RowNumber) {
+fn push(images: &mut CustomerImages, row: &Row, blocks: &Blocks, number: RowNumber) {
     let words = if row.alive { blocks.contents(row.block) } else { &[] };
     images.push(number, row, words);
 }

@@ -1,7 +1,7 @@
 //! Copies of customers, to be stored, and what is made of stored ones.
 //!
 //! A row and its block are copied as they are, which is quick; whoever stores the copy reads it part by part through
-//! [`Image`], on another thread. References to text mean what they meant when the copy was made.
+//! [`CustomerImage`], on another thread. References to text mean what they meant when the copy was made.
 
 use super::cart_events::{self, ADD, TOTAL, ZERO};
 use super::hours::CategoryHour;
@@ -14,7 +14,7 @@ use crate::engine::event::{EventType, Millis};
 
 /// Copied rows in order of their numbers.
 #[derive(Clone, Debug, Default)]
-pub struct Images {
+pub struct CustomerImages {
     /// With their numbers; a row's block is the place of its words.
     rows: Vec<(RowNumber, Row)>,
     words: Vec<u64>,
@@ -22,23 +22,24 @@ pub struct Images {
 
 /// One copied row.
 #[derive(Clone, Copy)]
-pub struct Image<'a> {
+pub struct CustomerImage<'a> {
     pub number: RowNumber,
     pub row: &'a Row,
     words: &'a [u64],
 }
 
-/// An attribute as it is kept: by its place in the list of declared ones, with the time of the event that set it.
+/// An attribute with the time of the event that set it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct KeptAttribute {
-    pub place: u8,
+pub struct AttributeParts {
+    /// Index in the list of declared attributes.
+    pub index: u8,
     pub time: Millis,
-    pub value: KeptValue,
+    pub value: InternedValue,
 }
 
-/// Value of a kept attribute.
+/// The value of an attribute, a text by its reference.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum KeptValue {
+pub enum InternedValue {
     Removed,
     /// Reference of the text.
     Text(u32),
@@ -59,7 +60,7 @@ pub struct CartEvent {
     pub total: Option<i64>,
 }
 
-impl Images {
+impl CustomerImages {
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -73,13 +74,13 @@ impl Images {
         self.rows.capacity() * size_of::<(RowNumber, Row)>() + self.words.capacity() * size_of::<u64>()
     }
 
-    pub fn get(&self, place: usize) -> Image<'_> {
+    pub fn get(&self, place: usize) -> CustomerImage<'_> {
         let (number, row) = &self.rows[place];
         let end = self.rows.get(place + 1).map_or(self.words.len(), |(_, next)| next.block as usize);
-        Image { number: *number, row, words: &self.words[row.block as usize..end] }
+        CustomerImage { number: *number, row, words: &self.words[row.block as usize..end] }
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = Image<'_>> {
+    pub fn iter(&self) -> impl Iterator<Item = CustomerImage<'_>> {
         (0..self.len()).map(|place| self.get(place))
     }
 
@@ -89,12 +90,12 @@ impl Images {
         self.words.extend_from_slice(words);
     }
 
-    pub(super) fn push_image(&mut self, image: &Image<'_>) {
+    pub(super) fn push_image(&mut self, image: &CustomerImage<'_>) {
         self.push(image.number, image.row, image.words);
     }
 }
 
-impl<'a> Image<'a> {
+impl<'a> CustomerImage<'a> {
     /// Whether there is a customer in the row. A free one has nothing else to tell.
     pub fn is_alive(&self) -> bool {
         self.row.alive
@@ -123,7 +124,7 @@ impl<'a> Image<'a> {
         self.part(Section::Latest).iter().map(|&word| attributes::latest_of(word))
     }
 
-    pub fn attributes(&self) -> impl Iterator<Item = KeptAttribute> + use<'a> {
+    pub fn attributes(&self) -> impl Iterator<Item = AttributeParts> + use<'a> {
         self.part(Section::Attributes).chunks_exact(2).map(|words| attributes::kept([words[0], words[1]]))
     }
 
@@ -187,16 +188,16 @@ impl<'a> Image<'a> {
         }
         for attribute in self.attributes() {
             let (kind, word) = match attribute.value {
-                KeptValue::Text(reference) => {
+                InternedValue::Text(reference) => {
                     text(into, reference);
                     (1, 0)
                 }
-                KeptValue::Removed => (0, 0),
-                KeptValue::Number(number) => (2, number.to_bits()),
-                KeptValue::Boolean(is) => (3, u64::from(is)),
-                KeptValue::Time(moment) => (4, moment as u64),
+                InternedValue::Removed => (0, 0),
+                InternedValue::Number(number) => (2, number.to_bits()),
+                InternedValue::Boolean(is) => (3, u64::from(is)),
+                InternedValue::Time(moment) => (4, moment as u64),
             };
-            [u64::from(attribute.place), attribute.time as u64, kind, word].iter().for_each(|&word| put(into, word));
+            [u64::from(attribute.index), attribute.time as u64, kind, word].iter().for_each(|&word| put(into, word));
         }
         for order in self.orders() {
             let OrderParts { id, time, amount, given, cancelled, refunded, discounted, categories, channel } =

@@ -28,6 +28,7 @@
 
 mod attributes;
 mod blocks;
+mod builder;
 mod cart;
 mod cart_events;
 mod categories;
@@ -35,7 +36,6 @@ mod changes;
 mod counting;
 pub mod customer;
 pub mod dedup;
-mod draft;
 mod hours;
 pub mod image;
 mod index;
@@ -51,12 +51,12 @@ mod update;
 #[cfg(test)]
 mod tests;
 
+pub use builder::CustomerBuilder;
 pub use customer::{Customer, StoredValue};
-pub use draft::Draft;
 pub use hours::CategoryHour;
-pub use image::{Image, Images};
+pub use image::{AttributeParts, CartEvent, CustomerImage, CustomerImages, InternedValue};
 pub use order::{Order, OrderParts, Refund, Totals, Waiting};
-pub use row::{HeldValue, Row, RowNumber};
+pub use row::{HeldValue, NONE, Row, RowNumber};
 pub use texts::{TextReference, split_set};
 
 use blocks::Blocks;

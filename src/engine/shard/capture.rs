@@ -8,7 +8,7 @@
 use super::{Bootstrap, Census, Shard, StoredMark};
 use crate::engine::event::Millis;
 use crate::engine::profile::dedup::{HourOfIds, IdsHead, Progress};
-use crate::engine::profile::{Images, RowNumber, TextReference};
+use crate::engine::profile::{CustomerImages, RowNumber, TextReference};
 use crate::trial::{self, Sabotage};
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ pub enum Part {
     /// All texts there were when the capture began; they come before the customers that refer to them.
     Texts(Vec<(TextReference, Arc<str>)>),
     /// Rows in order of their numbers, free ones too.
-    Customers(Images),
+    Customers(CustomerImages),
     /// Ids that came since the last stored capture.
     Ids(Vec<HourOfIds>),
     /// Marks set since the last stored capture; of one customer the latest counts.

@@ -8,7 +8,7 @@ use super::sweep::Sweep;
 use super::{Settings, Shard, StoredMark, marks};
 use crate::engine::event::{Millis, NEVER};
 use crate::engine::profile::dedup::DuplicateMemory;
-use crate::engine::profile::{Detail, Draft, Profiles, RowNumber, TextReference};
+use crate::engine::profile::{CustomerBuilder, Detail, Profiles, RowNumber, TextReference};
 use crate::engine::rule::Rules;
 use crate::engine::timer::Wheel;
 use std::sync::Arc;
@@ -64,18 +64,18 @@ impl Restored {
         reference
     }
 
-    /// Puts a customer into a row; the draft was begun with its id.
+    /// Puts a customer into a row; the builder was begun with its id.
     ///
     /// # Panics
     /// If the row is taken, or not below the head's `rows_used`.
-    pub fn add(&mut self, row: RowNumber, id: &str, draft: &Draft) {
-        self.profiles.restore(row, draft);
-        let is_swept = draft.row.generation == self.generation;
+    pub fn add(&mut self, row: RowNumber, id: &str, builder: &CustomerBuilder) {
+        self.profiles.restore(row, builder);
+        let is_swept = builder.row.generation == self.generation;
         let members = if is_swept { &mut self.members } else { &mut self.unswept };
-        members.enter(draft.held());
-        self.agenda.add(draft.row.armed);
-        if draft.row.armed != NEVER {
-            self.wheel.insert(row, draft.row.armed);
+        members.enter(builder.held());
+        self.agenda.add(builder.row.armed);
+        if builder.row.armed != NEVER {
+            self.wheel.insert(row, builder.row.armed);
         }
         self.to_enter.push((Profiles::hash(id.as_bytes()), row));
         if self.to_enter.len() == ENTERED_AT_ONCE {

@@ -1,7 +1,7 @@
 //! Customers out of columns, into a shard in the making. [`super::rows`] reads the columns of one customer.
 
 use super::rows::{Rows, values};
-use crate::engine::profile::Draft;
+use crate::engine::profile::CustomerBuilder;
 use crate::engine::shard::Restored;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::UInt32Type;
@@ -40,7 +40,7 @@ impl Customers {
         let rows = Rows::new(self, restored)?;
         let (numbers, alive) = (self.numbers(), self.alive());
         let ids = self.column("id").as_string::<i32>();
-        let mut draft = Draft::default();
+        let mut builder = CustomerBuilder::default();
         for (place, &number) in numbers.iter().enumerate() {
             if place > 0 && numbers[place - 1] >= number {
                 return Err(format!("expected rows in order of their numbers, found {number} out of it"));
@@ -52,9 +52,9 @@ impl Customers {
             if !(1..=256).contains(&id.len()) {
                 return Err(format!("expected an id of 1 to 256 bytes in row {number}, found {}", id.len()));
             }
-            draft.begin(id);
-            rows.fill(place, &mut draft);
-            restored.add(number, id, &draft);
+            builder.begin(id);
+            rows.fill(place, &mut builder);
+            restored.add(number, id, &builder);
         }
         Ok(())
     }

@@ -5,8 +5,7 @@
 use super::lists::Lists;
 use super::schema::{self, Kind, TIMES};
 use crate::engine::event::{Millis, NEVER};
-use crate::engine::profile::row::{NONE, Row};
-use crate::engine::profile::{Image, TextReference, Totals};
+use crate::engine::profile::{CustomerImage, NONE, Row, TextReference, Totals};
 use arrow::array::{
     ArrayRef, BinaryBuilder, BooleanArray, Date32Array, Int64Array, RecordBatch, StringBuilder, StructArray,
     TimestampMillisecondArray, UInt8Array, UInt32Array,
@@ -102,7 +101,7 @@ impl CustomersBuilder {
     }
 
     /// Adds a row.
-    pub fn push(&mut self, image: &Image<'_>, texts: &Texts) {
+    pub fn push(&mut self, image: &CustomerImage<'_>, texts: &Texts) {
         let row = image.row;
         let is_alive = image.is_alive();
         self.numbers.push(image.number);

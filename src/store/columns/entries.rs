@@ -1,10 +1,12 @@
-//! What a customer has several of: columns that are lists of structs, read row by row into a draft.
+//! What a customer has several of: columns that are lists of structs, read row by row into a builder.
 
 use super::lists::type_name;
 use super::rows::{Times, get, values};
 use crate::engine::event::{EventType, Millis};
-use crate::engine::profile::image::{CartEvent, KeptAttribute, KeptValue};
-use crate::engine::profile::{CategoryHour, Draft, HeldValue, OrderParts, TextReference, Waiting};
+use crate::engine::profile::{
+    AttributeParts, CartEvent, CategoryHour, CustomerBuilder, HeldValue, InternedValue, OrderParts, TextReference,
+    Waiting,
+};
 use crate::engine::shard::Restored;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, StructArray};
 use arrow::datatypes::{
@@ -90,10 +92,10 @@ impl<'a> HeldEntries<'a> {
         }
     }
 
-    pub fn fill(&self, row: usize, draft: &mut Draft) {
+    pub fn fill(&self, row: usize, builder: &mut CustomerBuilder) {
         for at in entries(self.rows, row) {
             let [value, before] = [self.value, self.before].map(|values| get(values, at).unwrap_or(HeldValue::NULL));
-            draft.push_held(HeldValue { value, since: self.since[at], dwells: self.dwells.value(at), before });
+            builder.push_held(HeldValue { value, since: self.since[at], dwells: self.dwells.value(at), before });
         }
     }
 }
@@ -114,10 +116,10 @@ impl<'a> LatestEntries<'a> {
         Ok(Self { rows: list.rows, event_type: WordsOf::new(list.column(0), type_named)?, time: list.times(1) })
     }
 
-    pub fn fill(&self, row: usize, draft: &mut Draft) {
+    pub fn fill(&self, row: usize, builder: &mut CustomerBuilder) {
         for at in entries(self.rows, row) {
             if let Some(event_type) = self.event_type.get(at) {
-                draft.push_latest(event_type, self.time[at]);
+                builder.push_latest(event_type, self.time[at]);
             }
         }
     }
@@ -146,21 +148,25 @@ impl<'a> AttributeEntries<'a> {
         })
     }
 
-    pub fn fill(&self, row: usize, draft: &mut Draft) {
+    pub fn fill(&self, row: usize, builder: &mut CustomerBuilder) {
         for at in entries(self.rows, row) {
-            draft.push_attribute(KeptAttribute { place: self.place[at], time: self.time[at], value: self.value(at) });
+            builder.push_attribute(AttributeParts {
+                index: self.place[at],
+                time: self.time[at],
+                value: self.value(at),
+            });
         }
     }
 
-    fn value(&self, at: usize) -> KeptValue {
-        let boolean = || self.boolean.is_valid(at).then(|| KeptValue::Boolean(self.boolean.value(at)));
+    fn value(&self, at: usize) -> InternedValue {
+        let boolean = || self.boolean.is_valid(at).then(|| InternedValue::Boolean(self.boolean.value(at)));
         match self.text.get(at) {
             0 => get(self.number, at)
-                .map(KeptValue::Number)
+                .map(InternedValue::Number)
                 .or_else(boolean)
-                .or_else(|| get(self.moment, at).map(KeptValue::Time))
-                .unwrap_or(KeptValue::Removed),
-            reference => KeptValue::Text(reference),
+                .or_else(|| get(self.moment, at).map(InternedValue::Time))
+                .unwrap_or(InternedValue::Removed),
+            reference => InternedValue::Text(reference),
         }
     }
 }
@@ -184,11 +190,11 @@ impl<'a> WaitingEntries<'a> {
         }
     }
 
-    pub fn fill(&self, row: usize, draft: &mut Draft) {
+    pub fn fill(&self, row: usize, builder: &mut CustomerBuilder) {
         for at in entries(self.rows, row) {
             let whole = if self.cancels.value(at) { Waiting::CANCEL } else { Waiting::ALL };
             let amount = get(self.amount, at).unwrap_or(whole);
-            draft.push_waiting(Waiting { order: self.order[at], time: self.time[at], amount });
+            builder.push_waiting(Waiting { order: self.order[at], time: self.time[at], amount });
         }
     }
 }
@@ -227,9 +233,9 @@ impl<'a> OrderEntries<'a> {
         })
     }
 
-    pub fn fill(&self, row: usize, draft: &mut Draft) {
+    pub fn fill(&self, row: usize, builder: &mut CustomerBuilder) {
         for at in entries(self.rows, row) {
-            draft.push_order(&OrderParts {
+            builder.push_order(&OrderParts {
                 id: self.id[at],
                 time: self.time[at],
                 amount: self.amount[at],
@@ -256,9 +262,9 @@ impl<'a> RefundEntries<'a> {
         Self { rows: list.rows, time: list.times(0), given: list.values::<Int64Type>(1), unlinked: list.booleans(2) }
     }
 
-    pub fn fill(&self, row: usize, draft: &mut Draft) {
+    pub fn fill(&self, row: usize, builder: &mut CustomerBuilder) {
         for at in entries(self.rows, row) {
-            draft.push_refund(self.time[at], self.given[at], self.unlinked.value(at));
+            builder.push_refund(self.time[at], self.given[at], self.unlinked.value(at));
         }
     }
 }
@@ -280,10 +286,10 @@ impl<'a> CategoryEntries<'a> {
         })
     }
 
-    pub fn fill(&self, row: usize, draft: &mut Draft) {
+    pub fn fill(&self, row: usize, builder: &mut CustomerBuilder) {
         for at in entries(self.rows, row) {
             let category = self.category.get(at);
-            draft.push_category_hour(CategoryHour { category, events: self.events[at], newest: self.newest[at] });
+            builder.push_category_hour(CategoryHour { category, events: self.events[at], newest: self.newest[at] });
         }
     }
 }
@@ -307,9 +313,9 @@ impl<'a> CartEntries<'a> {
         }
     }
 
-    pub fn fill(&self, row: usize, draft: &mut Draft) {
+    pub fn fill(&self, row: usize, builder: &mut CustomerBuilder) {
         for at in entries(self.rows, row) {
-            draft.push_cart_event(CartEvent {
+            builder.push_cart_event(CartEvent {
                 time: self.time[at],
                 is_add: self.is_add.value(at),
                 is_zero: self.is_zero.value(at),

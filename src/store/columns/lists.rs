@@ -4,8 +4,7 @@ use super::encode::{Texts, maybe_times, times};
 use super::schema::{self, item};
 use super::words::Words;
 use crate::engine::event::{EventType, Millis};
-use crate::engine::profile::image::{KeptAttribute, KeptValue};
-use crate::engine::profile::{HeldValue, Image, Order, Waiting, split_set};
+use crate::engine::profile::{AttributeParts, CustomerImage, HeldValue, InternedValue, Order, Waiting, split_set};
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, StructArray};
 use arrow::array::{UInt8Array, UInt16Array, UInt32Array, UInt64Array};
 use arrow::buffer::OffsetBuffer;
@@ -27,7 +26,7 @@ pub(super) struct Lists {
 
 impl Lists {
     /// Adds the lists of a row; about how many bytes they take.
-    pub fn push(&mut self, image: &Image<'_>, texts: &Texts) -> usize {
+    pub fn push(&mut self, image: &CustomerImage<'_>, texts: &Texts) -> usize {
         self.held.push(image);
         self.latest.push(image);
         self.attributes.push(image, texts);
@@ -79,7 +78,7 @@ struct HeldList {
 }
 
 impl HeldList {
-    fn push(&mut self, image: &Image<'_>) {
+    fn push(&mut self, image: &CustomerImage<'_>) {
         for held in image.held() {
             let known = |value: u16| (value != HeldValue::NULL).then_some(value);
             self.values.push(known(held.value));
@@ -114,7 +113,7 @@ struct LatestList {
 }
 
 impl LatestList {
-    fn push(&mut self, image: &Image<'_>) {
+    fn push(&mut self, image: &CustomerImage<'_>) {
         for (event_type, time) in image.latest() {
             self.types.push(u32::from(event_type.0) + 1, || type_name(event_type).into());
             self.times.push(time);
@@ -130,7 +129,7 @@ impl LatestList {
 #[derive(Default)]
 struct AttributeList {
     ends: Ends,
-    places: Vec<u8>,
+    indexes: Vec<u8>,
     times: Vec<Millis>,
     texts: Words,
     numbers: Vec<Option<f64>>,
@@ -139,22 +138,22 @@ struct AttributeList {
 }
 
 impl AttributeList {
-    fn push(&mut self, image: &Image<'_>, texts: &Texts) {
-        for KeptAttribute { place, time, value } in image.attributes() {
-            self.places.push(place);
+    fn push(&mut self, image: &CustomerImage<'_>, texts: &Texts) {
+        for AttributeParts { index, time, value } in image.attributes() {
+            self.indexes.push(index);
             self.times.push(time);
-            let text = if let KeptValue::Text(reference) = value { reference } else { 0 };
+            let text = if let InternedValue::Text(reference) = value { reference } else { 0 };
             self.texts.push(text, || texts.get(text));
-            self.numbers.push(if let KeptValue::Number(number) = value { Some(number) } else { None });
-            self.booleans.push(if let KeptValue::Boolean(is) = value { Some(is) } else { None });
-            self.moments.push(if let KeptValue::Time(moment) = value { Some(moment) } else { None });
+            self.numbers.push(if let InternedValue::Number(number) = value { Some(number) } else { None });
+            self.booleans.push(if let InternedValue::Boolean(is) = value { Some(is) } else { None });
+            self.moments.push(if let InternedValue::Time(moment) = value { Some(moment) } else { None });
         }
-        self.ends.push(self.places.len());
+        self.ends.push(self.indexes.len());
     }
 
     fn take(mut self) -> ArrayRef {
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt8Array::from(self.places)),
+            Arc::new(UInt8Array::from(self.indexes)),
             times(self.times),
             self.texts.take(),
             Arc::new(Float64Array::from(self.numbers)),
@@ -175,7 +174,7 @@ struct WaitingList {
 }
 
 impl WaitingList {
-    fn push(&mut self, image: &Image<'_>) {
+    fn push(&mut self, image: &CustomerImage<'_>) {
         for waiting in image.waiting() {
             self.orders.push(waiting.order);
             self.times.push(waiting.time);
@@ -209,7 +208,7 @@ struct OrderList {
 }
 
 impl OrderList {
-    fn push(&mut self, image: &Image<'_>, texts: &Texts) {
+    fn push(&mut self, image: &CustomerImage<'_>, texts: &Texts) {
         for order in image.orders().iter().map(Order::parts) {
             self.ids.push(order.id);
             self.times.push(order.time);
@@ -251,7 +250,7 @@ struct RefundList {
 }
 
 impl RefundList {
-    fn push(&mut self, image: &Image<'_>) {
+    fn push(&mut self, image: &CustomerImage<'_>) {
         for refund in image.refunds() {
             self.times.push(refund.time());
             self.given.push(refund.given());
@@ -275,7 +274,7 @@ struct CategoryHourList {
 }
 
 impl CategoryHourList {
-    fn push(&mut self, image: &Image<'_>, texts: &Texts) {
+    fn push(&mut self, image: &CustomerImage<'_>, texts: &Texts) {
         for hour in image.category_hours() {
             self.categories.push(hour.category, || texts.get(hour.category));
             self.views.push(hour.events);
@@ -300,7 +299,7 @@ struct CartEventList {
 }
 
 impl CartEventList {
-    fn push(&mut self, image: &Image<'_>) {
+    fn push(&mut self, image: &CustomerImage<'_>) {
         for event in image.cart() {
             self.times.push(event.time);
             self.adds.push(event.is_add);

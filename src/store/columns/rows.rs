@@ -1,7 +1,7 @@
 //! All columns of a file of customers, ready to be read row by row.
 //!
 //! A start waits for this: what a column is is looked up once per file, each text once per file, and nothing is allocated
-//! per customer. Parts are pushed in the order in which a [`Draft`] wants them.
+//! per customer. Parts are pushed in the order in which a [`CustomerBuilder`] wants them.
 
 use super::decode::Customers;
 use super::encode::NULLS;
@@ -10,7 +10,7 @@ use super::entries::{
     WaitingEntries,
 };
 use super::schema::TIMES;
-use crate::engine::profile::{Draft, Totals};
+use crate::engine::profile::{CustomerBuilder, Totals};
 use crate::engine::shard::Restored;
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, PrimitiveArray, StructArray,
@@ -62,19 +62,19 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// Fills a draft that was begun with the row's id.
-    pub fn fill(&self, row: usize, draft: &mut Draft) {
-        self.plain.fill(row, draft);
-        self.held.fill(row, draft);
-        self.totals.fill(row, draft);
-        self.latest.fill(row, draft);
-        self.attributes.fill(row, draft);
-        self.waiting.fill(row, draft);
-        self.orders.fill(row, draft);
-        self.refunds.fill(row, draft);
-        self.category_hours.fill(row, draft);
-        self.cart_events.fill(row, draft);
-        draft.set_hours(self.hours.value(row));
+    /// Fills a builder that was begun with the row's id.
+    pub fn fill(&self, row: usize, builder: &mut CustomerBuilder) {
+        self.plain.fill(row, builder);
+        self.held.fill(row, builder);
+        self.totals.fill(row, builder);
+        self.latest.fill(row, builder);
+        self.attributes.fill(row, builder);
+        self.waiting.fill(row, builder);
+        self.orders.fill(row, builder);
+        self.refunds.fill(row, builder);
+        self.category_hours.fill(row, builder);
+        self.cart_events.fill(row, builder);
+        builder.set_hours(self.hours.value(row));
     }
 }
 
@@ -103,9 +103,9 @@ impl<'a> Plain<'a> {
         }
     }
 
-    fn fill(&self, place: usize, draft: &mut Draft) {
+    fn fill(&self, place: usize, builder: &mut CustomerBuilder) {
         let time = |column: usize| get(self.times[column], place).unwrap_or(NULLS[column]);
-        let row = &mut draft.row;
+        let row = &mut builder.row;
         row.clock = time(0);
         row.armed = time(1);
         row.life = time(2);
@@ -141,14 +141,14 @@ impl<'a> TotalsRows<'a> {
         }
     }
 
-    fn fill(&self, row: usize, draft: &mut Draft) {
+    fn fill(&self, row: usize, builder: &mut CustomerBuilder) {
         if !self.all.is_valid(row) {
             return;
         }
         let [counting, placed, returned, discounted] = self.counts.map(|counts| counts[row]);
         let [first, last] = self.times.map(|times| get(times, row));
         let [net, last_value, refunded, unlinked] = self.sums.map(|sums| sums[row]);
-        draft.set_totals(&Totals {
+        builder.set_totals(&Totals {
             counting,
             placed,
             returned,

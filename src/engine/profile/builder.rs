@@ -2,7 +2,7 @@
 
 use super::cart_events::{self, ADD, TOTAL, ZERO};
 use super::hours::CategoryHour;
-use super::image::{CartEvent, KeptAttribute, KeptValue};
+use super::image::{AttributeParts, CartEvent, InternedValue};
 use super::order::{Order, OrderParts, Refund, Totals, Waiting};
 use super::row::{HeldValue, ID_INLINE, Row, RowNumber};
 use super::section::{PARTS, Section};
@@ -12,7 +12,7 @@ use crate::engine::event::{EventType, Millis};
 
 /// A customer in the making: [`Self::begin`], then its parts in the order of the functions that push them, records of each
 /// in the order in which they were stored. So the words stand as they will in the customer's block, and are copied once.
-pub struct Draft {
+pub struct CustomerBuilder {
     /// The plain fields; those of this folder's own are filled in by [`Profiles::restore`].
     pub row: Row,
     /// Parts and hours, one after the other.
@@ -24,13 +24,13 @@ pub struct Draft {
     texts: Vec<TextReference>,
 }
 
-impl Default for Draft {
+impl Default for CustomerBuilder {
     fn default() -> Self {
         Self { row: Row::EMPTY, words: Vec::new(), lengths: [0; PARTS], hours: 0, texts: Vec::new() }
     }
 }
 
-impl Draft {
+impl CustomerBuilder {
     /// Begins with a customer of this id; whoever was there before is gone.
     ///
     /// # Panics
@@ -70,8 +70,8 @@ impl Draft {
         }
     }
 
-    pub fn push_attribute(&mut self, attribute: KeptAttribute) {
-        if let KeptValue::Text(reference) = attribute.value {
+    pub fn push_attribute(&mut self, attribute: AttributeParts) {
+        if let InternedValue::Text(reference) = attribute.value {
             self.texts.push(reference);
         }
         self.push(Section::Attributes, &attributes::words(attribute));
@@ -168,12 +168,12 @@ impl Profiles {
     ///
     /// # Panics
     /// If the row is not free or beyond those there is room for.
-    pub fn restore(&mut self, number: RowNumber, draft: &Draft) {
+    pub fn restore(&mut self, number: RowNumber, builder: &CustomerBuilder) {
         let row = self.slab.get_mut(number);
         assert!(!row.alive, "row {number} is taken");
-        let block = self.blocks.make_of(number, &draft.words, &draft.lengths, draft.hours);
-        *row = Row { alive: true, epoch: row.epoch, block, ..draft.row.clone() };
-        draft.texts.iter().for_each(|&reference| self.texts.take_again(reference));
+        let block = self.blocks.make_of(number, &builder.words, &builder.lengths, builder.hours);
+        *row = Row { alive: true, epoch: row.epoch, block, ..builder.row.clone() };
+        builder.texts.iter().for_each(|&reference| self.texts.take_again(reference));
     }
 
     /// Enters customers into the index, by the hashes of their ids: many at once, as each place is somewhere else.
