@@ -162,7 +162,7 @@ pub struct Rejected {
     pub partition: u32,
     pub offset: i64,
     pub reason: Reason,
-    pub words: Span,
+    pub message: Span,
     /// Place of the record in the input that was applied.
     pub record: u32,
     pub detected_at: Millis,

@@ -198,9 +198,9 @@ impl Reason {
     }
 }
 
-/// A record that cannot be used: the reason, and in words what was expected and what was found.
+/// Why a record cannot be used: the reason, and a message that says what was expected and what was found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rejection {
     pub reason: Reason,
-    pub words: String,
+    pub message: String,
 }

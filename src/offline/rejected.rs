@@ -38,8 +38,8 @@ impl RejectedLines {
         for rejected in &effects.rejected {
             let file = &files[usize::from(rejected.topic)];
             let value = records[rejected.record as usize].value;
-            let words = effects.text(rejected.words);
-            self.write(rejected.offset as u64 + 1, file, rejected.reason.name(), words, value)?;
+            let message = effects.text(rejected.message);
+            self.write(rejected.offset as u64 + 1, file, rejected.reason.name(), message, value)?;
         }
         Ok(())
     }

@@ -98,9 +98,9 @@ pub fn membership(out: &mut Vec<u8>, customer: &Membership<'_>, held: &[HeldValu
 }
 
 /// The value of a rejected record: why, where it stood, and its raw bytes.
-pub fn rejected(out: &mut Vec<u8>, rejected: &Rejected, words: &str, record: &Record<'_>, topics: &[String]) {
+pub fn rejected(out: &mut Vec<u8>, rejected: &Rejected, message: &str, record: &Record<'_>, topics: &[String]) {
     write!(out, "{{\"schema\":1,\"reason\":\"{}\",\"error\":", rejected.reason.name()).expect("memory");
-    string(out, words);
+    string(out, message);
     out.extend_from_slice(b",\"topic\":");
     string(out, &topics[usize::from(rejected.topic)]);
     write!(out, ",\"partition\":{},\"offset\":{},\"key\":", rejected.partition, rejected.offset).expect("memory");

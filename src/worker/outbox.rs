@@ -133,9 +133,9 @@ impl Outbox {
         for rejected in &effects.rejected {
             let record = &records[rejected.record as usize];
             let key = self.put(|out| out.extend_from_slice(record.key.unwrap_or_default()));
-            let words = effects.text(rejected.words);
+            let message = effects.text(rejected.message);
             let start = self.bytes.len();
-            encode::rejected(&mut self.bytes, rejected, words, record, &self.topics);
+            encode::rejected(&mut self.bytes, rejected, message, record, &self.topics);
             self.enter(Topic::Rejected, key, Some(start..self.bytes.len()), self.headers.len());
         }
         for change in &effects.changes {

@@ -48,9 +48,9 @@ pub fn check_partition(record: &Record<'_>, source: &Source) -> Result<(), Rejec
         return Ok(());
     }
     let found = record.partition;
-    let words =
+    let message =
         format!("expected the key in partition {expected} of {partitions} ({partitioner:?}), found it in {found}");
-    Err(reject(Reason::Partition, format!("{words}: set the producer's partitioner, or ours, to the same")))
+    Err(reject(Reason::Partition, format!("{message}: set the producer's partitioner, or ours, to the same")))
 }
 
 #[cold]

@@ -115,8 +115,8 @@ impl Decoder {
         let name = value.text(fields.text);
         let known = self.types.iter().find(|(known, _)| **known == *name);
         known.map(|(_, event_type)| *event_type).ok_or_else(|| {
-            let words = "expected a built-in type or one declared under [events] in rules.toml, found";
-            reject(Reason::Type, format!("`type`: {words} {:?}", shortened(&name)))
+            let message = "expected a built-in type or one declared under [events] in rules.toml, found";
+            reject(Reason::Type, format!("`type`: {message} {:?}", shortened(&name)))
         })
     }
 
@@ -168,8 +168,8 @@ impl Decoder {
         let time = written_time(fields)?;
         let latest = arrival.saturating_add(self.max_future);
         if time > latest {
-            let words = "expected at most max_future after the record's arrival (check the source's clock, or --now)";
-            return Err(reject(Reason::TimeFuture, format!("`time`: {words}: {latest} ms, found {time} ms")));
+            let message = "expected at most max_future after the record's arrival (check the source's clock, or --now)";
+            return Err(reject(Reason::TimeFuture, format!("`time`: {message}: {latest} ms, found {time} ms")));
         }
         Ok(time)
     }
@@ -197,8 +197,8 @@ impl Decoder {
     fn rate(&self, fields: &Fields<'_>, currency: Value) -> Result<Rate, Rejection> {
         let code = currency.text(fields.text);
         self.rates.rate(&code).ok_or_else(|| {
-            let words = format!("expected one with a rate ({})", self.rates.codes());
-            reject(Reason::Currency, format!("`currency`: {words}, found {:?}", shortened(&code)))
+            let message = format!("expected one with a rate ({})", self.rates.codes());
+            reject(Reason::Currency, format!("`currency`: {message}, found {:?}", shortened(&code)))
         })
     }
 }
@@ -246,8 +246,8 @@ struct Money {
 #[inline]
 fn text(value: &[u8]) -> Result<&str, Rejection> {
     if value.len() > RECORD_BYTES_MAX {
-        let words = format!("expected a record of at most {RECORD_BYTES_MAX} bytes, found {}", value.len());
-        return Err(reject(Reason::TooLarge, words));
+        let message = format!("expected a record of at most {RECORD_BYTES_MAX} bytes, found {}", value.len());
+        return Err(reject(Reason::TooLarge, message));
     }
     utf8(value).map_err(|error| {
         reject(Reason::Decode, format!("expected UTF-8, found another byte at {}", error.valid_up_to()))
@@ -289,8 +289,8 @@ fn written_time(fields: &Fields<'_>) -> Result<Millis, Rejection> {
         (time::rfc3339(&text).ok_or_else(|| no_rfc3339(&text))?, Reason::Time)
     };
     if !(time::EVENT_MIN..time::END).contains(&time) {
-        let words = "expected a moment from 1990 to before 2100 (an integer is in milliseconds since 1970)";
-        return Err(reject(reason, format!("`time`: {words}, found {:?}", shortened(&text))));
+        let message = "expected a moment from 1990 to before 2100 (an integer is in milliseconds since 1970)";
+        return Err(reject(reason, format!("`time`: {message}, found {:?}", shortened(&text))));
     }
     Ok(time)
 }
@@ -310,20 +310,21 @@ fn parse_amount(name: &str, fields: &Fields<'_>, written: Value) -> Result<Optio
 fn minor_units(name: &str, amount: Option<Amount>, rate: Rate) -> Result<Option<i64>, Rejection> {
     let Some(amount) = amount else { return Ok(None) };
     rate.minor_units(amount).map(Some).ok_or_else(|| {
-        let words = format!("expected at most {} minor units of the base currency, found more", money::MINOR_UNITS_MAX);
-        reject(Reason::Amount, format!("`{name}`: {words}"))
+        let message =
+            format!("expected at most {} minor units of the base currency, found more", money::MINOR_UNITS_MAX);
+        reject(Reason::Amount, format!("`{name}`: {message}"))
     })
 }
 
 #[cold]
 fn no_rfc3339(text: &str) -> Rejection {
-    let words = "expected RFC 3339 with zone such as 2026-11-22T10:04:11Z";
-    reject(Reason::Time, format!("`time`: {words}, found {:?}", shortened(text)))
+    let message = "expected RFC 3339 with zone such as 2026-11-22T10:04:11Z";
+    reject(Reason::Time, format!("`time`: {message}, found {:?}", shortened(text)))
 }
 
 #[cold]
-fn reject(reason: Reason, words: String) -> Rejection {
-    Rejection { reason, words }
+fn reject(reason: Reason, message: String) -> Rejection {
+    Rejection { reason, message }
 }
 
 /// The beginning of a text, for messages.

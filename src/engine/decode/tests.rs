@@ -40,8 +40,8 @@ fn check_rejected(value: &str, reason: Reason) {
     match decode(value) {
         Ok(event) => panic!("{value}: expected {reason:?}, found {event:?}"),
         Err(rejection) => {
-            assert_eq!(rejection.reason, reason, "{value}: {}", rejection.words);
-            assert!(rejection.words.contains("expected") || reason == Reason::TimeFuture, "{}", rejection.words);
+            assert_eq!(rejection.reason, reason, "{value}: {}", rejection.message);
+            assert!(rejection.message.contains("expected") || reason == Reason::TimeFuture, "{}", rejection.message);
         }
     }
 }

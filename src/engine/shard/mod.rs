@@ -161,8 +161,8 @@ impl Shard {
                 self.apply_records(records, effects);
             }
             Input::Skipped(record) => {
-                let words = "the process ended each time it came to this record, also when it was tried alone";
-                self.reject(record, 0, &Rejection { reason: Reason::Crash, words: words.into() }, effects);
+                let message = "the process ended each time it came to this record, also when it was tried alone";
+                self.reject(record, 0, &Rejection { reason: Reason::Crash, message: message.into() }, effects);
                 effects.counts.records += 1;
             }
             Input::Tick(wall_clock) => {
@@ -269,13 +269,13 @@ impl Shard {
 
     fn reject(&mut self, record: &Record<'_>, place: usize, rejection: &Rejection, effects: &mut Effects) {
         effects.counts.rejected[rejection.reason as usize] += 1;
-        let words = effects.keep(&rejection.words);
+        let message = effects.keep(&rejection.message);
         effects.rejected.push(super::effects::Rejected {
             topic: record.topic,
             partition: record.partition,
             offset: record.offset,
             reason: rejection.reason,
-            words,
+            message,
             record: place as u32,
             detected_at: self.now,
         });
