@@ -16,7 +16,7 @@ const UNSAFE: [&str; 5] = [
     "src/kafka/raw/queue.rs",
     "src/kafka/raw/producer.rs",
     "src/kafka/raw/admin.rs",
-    "src/engine/profile/memory.rs",
+    "src/engine/profile/storage/memory.rs",
     "src/engine/decode/ascii.rs",
 ];
 

@@ -1,42 +1,34 @@
-//! A read view of one customer: all that features may ask.
+//! A read view of one customer: all that features can read.
 
-use super::hours::{self, CategoryHour};
-use super::order::{Order, Refund, Totals};
+use super::activity::{self, CategoryHour};
+use super::attributes::{self, StoredValue};
+use super::orders::{Order, Refund, Totals};
 use super::row::Row;
-use super::section::Section;
-use super::{Profiles, attributes, cart, cart_events};
+use super::storage::{Section, TextReference};
+use super::{Profiles, cart};
 use crate::engine::event::{EventType, Millis};
 
-/// A customer, as of the latest applied event.
+/// A customer as of the latest applied event.
 ///
-/// An instant of evaluation is never before any accepted event, so windows need only their lower bound. Windows reach
-/// back at most 400 days.
+/// The instant of an evaluation is never before any accepted event, so a window needs only its lower bound. Windows
+/// reach back at most 400 days.
 #[derive(Clone, Copy)]
 pub struct Customer<'a> {
-    /// Text, by [`Profiles::create`]; seldom asked for.
+    /// The bytes of a text, checked only when the id is read, which is rare.
     pub(super) id: &'a [u8],
     pub(super) row: &'a Row,
-    /// The bytes of the hours: found once, as several windows look at them.
+    /// The bytes of the hours, found once because several windows read them.
     pub(super) hours: &'a [u8],
     /// `None` if the customer is unknown.
     pub(super) profiles: Option<&'a Profiles>,
 }
 
-/// Value of an attribute.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum StoredValue<'a> {
-    Text(&'a str),
-    Number(f64),
-    Boolean(bool),
-    Time(Millis),
-}
-
-static NOBODY: Row = Row::EMPTY;
+static EMPTY_ROW: Row = Row::EMPTY;
 
 impl<'a> Customer<'a> {
     /// A customer without events.
     pub fn unknown(id: &'a str) -> Self {
-        Self { id: id.as_bytes(), row: &NOBODY, hours: &[], profiles: None }
+        Self { id: id.as_bytes(), row: &EMPTY_ROW, hours: &[], profiles: None }
     }
 
     pub fn id(&self) -> &'a str {
@@ -57,30 +49,30 @@ impl<'a> Customer<'a> {
         self.profiles.map_or(&[], |profiles| profiles.blocks.records(self.row.block, Section::Refunds))
     }
 
-    /// What orders no longer remembered left, and lifetime sums of refunds.
+    /// Totals of the orders that are no longer stored one by one, and lifetime sums of refunds.
     pub fn totals(&self) -> &'a Totals {
         let totals: Option<&[Totals]> =
             self.profiles.map(|profiles| profiles.blocks.records(self.row.block, Section::Totals));
         totals.and_then(<[Totals]>::first).unwrap_or(&Totals::EMPTY)
     }
 
-    /// The hours of a type whose newest event is after `after`, latest first: that event's time, and number of events.
+    /// The hours of a type whose newest event is after `after`, latest first: that event's time and the number of events.
     pub fn hours_after(&self, event_type: EventType, after: Millis) -> impl Iterator<Item = (Millis, u64)> + use<'a> {
-        hours::after(self.hours, event_type, after)
+        activity::after(self.hours, event_type, after)
     }
 
-    /// Events of the hours whose newest event of that type is after `after` (B1).
+    /// Number of events in the hours whose newest event of that type is after `after` (B1).
     pub fn count_after(&self, event_type: EventType, after: Millis) -> u64 {
-        hours::count_after(self.hours, event_type, after)
+        activity::count_after(self.hours, event_type, after)
     }
 
-    /// The smallest newest event of an hour after `after`: when it leaves the window, the count falls.
+    /// The newest event of the oldest hour in the window: when it leaves the window, the count falls.
     pub fn next_newest(&self, event_type: EventType, after: Millis) -> Option<Millis> {
         self.hours_after(event_type, after).last().map(|(newest, _)| newest)
     }
 
-    /// The newest event of the hour that holds the n-th latest event (n from 1), if it is after `after`: when it leaves
-    /// the window, fewer than n are left.
+    /// The newest event of the hour that contains the n-th latest event (n from 1), if it is after `after`: when it leaves
+    /// the window, fewer than n events are left.
     pub fn nth_latest(&self, event_type: EventType, after: Millis, n: u64) -> Option<Millis> {
         let mut seen = 0;
         let mut hours = self.hours_after(event_type, after);
@@ -92,7 +84,7 @@ impl<'a> Customer<'a> {
             .map(|(newest, _)| newest)
     }
 
-    /// Time of the latest event of the type, at least if it is of the last 400 days.
+    /// Time of the latest event of the type. An event older than 400 days may be unknown.
     pub fn latest(&self, event_type: EventType) -> Option<Millis> {
         match event_type {
             EventType::PURCHASE => self.orders().last().map(Order::time),
@@ -115,32 +107,32 @@ impl<'a> Customer<'a> {
 
     fn category_hours(&self, category: &str, after: Millis) -> impl Iterator<Item = &'a CategoryHour> + use<'a> {
         let known = self.profiles.and_then(|profiles| Some((profiles, profiles.texts.find(category)?)));
-        let (views, reference): (&[CategoryHour], u32) = match known {
+        let (views, reference): (&[CategoryHour], TextReference) = match known {
             Some((profiles, reference)) => (profiles.blocks.records(self.row.block, Section::CategoryHours), reference),
             None => (&[], 0),
         };
         views.iter().filter(move |views| views.category == reference && views.newest > after)
     }
 
-    /// Value of a declared attribute by its place in the list of declared ones.
-    pub fn attribute(&self, place: u8) -> Option<StoredValue<'a>> {
+    /// Value of an attribute by its index in the list of declared ones.
+    pub fn attribute(&self, index: u8) -> Option<StoredValue<'a>> {
         let profiles = self.profiles?;
-        attributes::get(&profiles.blocks, &profiles.texts, self.row.block, place)
+        attributes::get(&profiles.blocks, &profiles.texts, self.row.block, index)
     }
 
     pub fn cart_open(&self, now: Millis) -> bool {
         now < self.row.cart_until
     }
 
-    /// Latest cart event of the open cart; means nothing while it is closed.
+    /// Time of the latest cart event of the open cart; meaningless while it is closed.
     pub fn cart_last(&self) -> Millis {
         self.row.cart_until.saturating_sub(cart::OPEN)
     }
 
-    /// Minor units in the open cart, if known; means nothing while it is closed.
+    /// Minor units in the open cart, if known; meaningless while it is closed.
     pub fn cart_value(&self) -> Option<i64> {
         let profiles = self.profiles.filter(|_| self.row.cart_value_known)?;
-        cart_events::total(&profiles.blocks, self.row.block)
+        cart::total(&profiles.blocks, self.row.block)
     }
 
     pub fn has_category(&self, order: &Order, category: &str) -> bool {

@@ -1,11 +1,13 @@
-//! The event ids accepted lately (E3), as 64-bit hashes.
+//! The event ids accepted within the horizon (E3), as 64-bit hashes.
 //!
-//! Open addressing with linear probing over cells of eight bytes, and beside each the batch it belongs to: the ids
-//! accepted in one hour of the watermark. Forgetting a batch takes effect at once, by its number; its cells are then
-//! removed a few with each insertion, so that the end of a busy hour stalls nothing. A repeat among the 64-bit hashes of
-//! 4 million ids that are none is expected once in 4 x 10^12 events.
+//! Open addressing with linear probing over slots of eight bytes, each with the number of its batch: the ids accepted
+//! in one hour of the watermark. A batch is forgotten at once, by its number; its slots are then removed a few with
+//! each insertion, so that the end of a busy hour does not delay any record. Among 4 million ids, one event in
+//! 4 x 10^12 is expected to be taken for a duplicate because two hashes are equal.
 //!
-//! Memory per id: a cell of 10 bytes in a table 0.53 to 0.8 full (13 to 19 bytes), and 8 in its batch's list, up to 16
+//! A table of our own, because a library's table has no such removal in steps, and takes more memory per id.
+//!
+//! Memory per id: a slot of 10 bytes in a table 0.53 to 0.8 full (13 to 19 bytes), and 8 in its batch's list, up to 16
 //! in that of the current hour.
 
 mod ids;
@@ -20,20 +22,20 @@ use ids::Ids;
 use std::collections::VecDeque;
 use table::{EMPTY, Table};
 
-/// Cells of forgotten batches that are removed with each insertion.
+/// Slots of forgotten batches that are removed with each insertion.
 const REMOVALS_PER_INSERTION: usize = 4;
-/// So many removals before a cell is needed, the memory is asked for it.
+/// How many removals ahead a slot is prefetched.
 const REMOVALS_AHEAD: usize = 8;
 
 /// The ids accepted in one hour of the watermark.
 struct Batch {
     hour: i64,
-    /// Counts batches, round and round: there are never half as many as numbers.
+    /// Counts batches and wraps around: there are never half as many batches as numbers.
     number: u16,
     ids: Ids,
 }
 
-/// How far the memory has come: its latest batch, and how many ids that has.
+/// A position in the growing memory: the latest batch and its number of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     hour: i64,
@@ -41,33 +43,33 @@ pub struct Progress {
     ids: usize,
 }
 
-/// All of the memory but for the ids themselves.
+/// The state of the memory without the ids themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdsHead {
     pub latest_hour: i64,
-    /// The hour of the latest batch that went because there were too many ids.
+    /// The hour of the latest batch that was removed at the bound.
     pub lost_hour: Option<i64>,
     pub lost: u64,
-    /// The hours remembered, the oldest first, each with its number of ids.
+    /// The remembered hours, oldest first, each with its number of ids.
     pub hours: Vec<(i64, u64)>,
 }
 
-/// Which event ids are remembered; see the module.
+/// The remembered event ids; see the module.
 pub struct DuplicateMemory {
     horizon_hours: u32,
     max_ids: u32,
     table: Table,
-    /// Remembered, the oldest first.
+    /// Remembered batches, oldest first.
     batches: VecDeque<Batch>,
-    /// Forgotten, but with cells left in the table.
+    /// Forgotten batches that still have slots in the table.
     forgotten: VecDeque<Batch>,
     /// Ids in `batches`.
     len: usize,
     latest_hour: i64,
-    /// The hour of the latest batch that went because there were too many ids.
+    /// The hour of the latest batch that was removed at the bound.
     lost_hour: Option<i64>,
     lost: u64,
-    /// How far the memory had come when it was stored last.
+    /// The progress when the memory was stored last.
     stored: Option<Progress>,
 }
 
@@ -87,7 +89,7 @@ impl DuplicateMemory {
         }
     }
 
-    /// A memory as it was; the ids follow with [`Self::restore`].
+    /// A memory with a stored state; its ids follow with [`Self::restore`].
     pub fn restored(head: &IdsHead) -> Self {
         let mut memory = Self::new(u32::MAX, u32::MAX);
         (memory.latest_hour, memory.lost_hour, memory.lost) = (head.latest_hour, head.lost_hour, head.lost);
@@ -98,11 +100,11 @@ impl DuplicateMemory {
         memory
     }
 
-    /// Puts ids back into their hour, in the order in which they were accepted; those of an hour that was forgotten since
-    /// are left out.
+    /// Restores ids of an hour, in the order in which they were accepted. Ids of an hour that is not remembered are left
+    /// out.
     pub fn restore(&mut self, hour: i64, ids: impl Iterator<Item = u64>) {
-        let Ok(place) = self.batches.binary_search_by_key(&hour, |batch| batch.hour) else { return };
-        let batch = &mut self.batches[place];
+        let Ok(index) = self.batches.binary_search_by_key(&hour, |batch| batch.hour) else { return };
+        let batch = &mut self.batches[index];
         for id in ids {
             self.table.insert(id, batch.number);
             batch.ids.push(id);
@@ -110,21 +112,21 @@ impl DuplicateMemory {
         }
     }
 
-    /// What is there is stored: see [`Self::unstored`].
+    /// Sets the progress that is stored, for [`Self::unstored`].
     pub fn set_stored(&mut self, stored: Option<Progress>) {
         self.stored = stored;
     }
 
-    /// How far the memory has come.
+    /// The current progress.
     pub fn progress(&self) -> Option<Progress> {
         self.batches.back().map(|batch| Progress { hour: batch.hour, number: batch.number, ids: batch.ids.len() })
     }
 
-    /// The ids that came since what is stored.
+    /// The ids accepted since the stored progress.
     pub fn unstored(&self) -> Vec<HourOfIds> {
         let Progress { hour, number, ids } = self.stored.unwrap_or(Progress { hour: i64::MIN, number: 0, ids: 0 });
         let later = self.batches.iter().filter(|batch| batch.hour >= hour);
-        // An hour that went because there were too many ids may have begun again, with another number.
+        // An hour that was removed at the bound may have begun again, with another number.
         let known = |batch: &Batch| if (batch.hour, batch.number) == (hour, number) { ids } else { 0 };
         let shared = later.map(|batch| batch.ids.share(batch.hour, known(batch)));
         shared.filter(|ids| !ids.is_empty()).collect()
@@ -139,7 +141,7 @@ impl DuplicateMemory {
         }
     }
 
-    /// A hash of which ids are remembered from which hour.
+    /// A hash of the remembered ids with their hours.
     pub fn fingerprint(&self) -> u64 {
         let of_hour = |batch: &Batch| {
             let ids = batch.ids.share(batch.hour, 0);
@@ -148,13 +150,13 @@ impl DuplicateMemory {
         self.batches.iter().map(of_hour).fold(self.lost, u64::wrapping_add)
     }
 
-    /// Takes the bounds of new rules; what is beyond them goes at the next expiry or insertion.
+    /// Sets the bounds of new rules. Ids beyond them are removed at the next expiry or insertion.
     pub fn set_bounds(&mut self, horizon_hours: u32, max_ids: u32) {
         self.horizon_hours = horizon_hours;
         self.max_ids = max_ids;
     }
 
-    /// Asks the memory for the cell of an id that will be looked up soon.
+    /// Prefetches the slot of an id that will be looked up soon.
     #[inline]
     pub fn prefetch(&self, hash: u64) {
         self.table.prefetch(stored(hash));
@@ -166,8 +168,8 @@ impl DuplicateMemory {
         self.table.batches_of(stored(hash)).any(|batch| is_from(batch, oldest.number))
     }
 
-    /// Remembers an id accepted when the watermark stood in `watermark_hour`. At the bound, the whole oldest hour goes
-    /// before it.
+    /// Remembers an id accepted when the watermark was in `watermark_hour`. At the bound, the whole oldest hour is removed
+    /// first.
     pub fn insert(&mut self, hash: u64, watermark_hour: i64) {
         self.latest_hour = self.latest_hour.max(watermark_hour);
         self.remove_some();
@@ -184,7 +186,7 @@ impl DuplicateMemory {
         self.len += 1;
     }
 
-    /// Forgets the ids whose hour is more than the horizon before that of the watermark.
+    /// Forgets the ids whose hour is more than the horizon before the hour of the watermark.
     pub fn expire(&mut self, watermark_hour: i64) {
         self.latest_hour = self.latest_hour.max(watermark_hour);
         let end = watermark_hour.saturating_sub(i64::from(self.horizon_hours));
@@ -193,7 +195,7 @@ impl DuplicateMemory {
         }
     }
 
-    /// Ids remembered.
+    /// Number of remembered ids.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -202,12 +204,12 @@ impl DuplicateMemory {
         self.len == 0
     }
 
-    /// Ids that went before their time because there were too many.
+    /// Number of ids that were removed at the bound, before the horizon.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// For how many whole hours ids are really remembered: the horizon, or less when there are too many ids.
+    /// Whole hours for which ids are really remembered: the horizon, or less if ids were removed at the bound.
     pub fn horizon_held(&self) -> u32 {
         let Some(lost_hour) = self.lost_hour else { return self.horizon_hours };
         let held = u32::try_from(self.latest_hour - lost_hour - 1).unwrap_or(0);
@@ -219,7 +221,7 @@ impl DuplicateMemory {
         lists.sum::<usize>() + self.table.bytes()
     }
 
-    /// The number of the batch of the current hour, made if need be.
+    /// The number of the batch of the current hour, which is created if it does not exist.
     fn batch_for(&mut self, hour: i64) -> u16 {
         let number = match self.batches.back_mut() {
             Some(batch) if batch.hour == hour => return batch.number,
@@ -227,7 +229,7 @@ impl DuplicateMemory {
                 batch.ids.shrink();
                 batch.number.wrapping_add(1)
             }
-            // Not a number that cells waiting for removal have.
+            // Not a number that slots waiting for removal have.
             None => self.forgotten.back().map_or(0, |batch| batch.number.wrapping_add(1)),
         };
         self.batches.push_back(Batch { hour, number, ids: Ids::default() });
@@ -248,7 +250,7 @@ impl DuplicateMemory {
         }
     }
 
-    /// Removes a few cells of forgotten batches.
+    /// Removes a few slots of forgotten batches.
     fn remove_some(&mut self) {
         for _ in 0..REMOVALS_PER_INSERTION {
             let Some(batch) = self.forgotten.front_mut() else { return };
@@ -270,7 +272,7 @@ fn is_from(batch: u16, oldest: u16) -> bool {
     batch.wrapping_sub(oldest) < u16::MAX / 2
 }
 
-/// A hash as cells hold it: never [`EMPTY`].
+/// A hash as slots store it: never [`EMPTY`].
 fn stored(hash: u64) -> u64 {
     if hash == EMPTY { 1 } else { hash }
 }

@@ -1,82 +1,70 @@
 //! The state of all customers of one shard, and how each event changes it (O1-O8, B1-B7).
 //!
-//! [`Profiles`] finds, makes and removes customers and applies events; [`Customer`] is the view that features read.
-//! It knows nothing of rules, time's passing or outputs: the shard moves the clock, the rules read.
+//! [`Profiles`] finds, creates and removes customers and applies events; [`Customer`] is the view that features read.
+//! Nothing here knows rules or outputs, or advances a customer's clock: that is up to the shard.
 //!
 //! What a customer costs:
 //!
 //! | part | bytes |
 //! |---|---|
 //! | row | 128 |
-//! | index cell | 8, at 0.53 to 0.8 full |
+//! | index slot | 8, at 0.53 to 0.8 full |
 //! | block header | 16 |
 //! | id over 16 bytes | its length, to the next 8 |
-//! | held value, per target | 8 |
+//! | held value, per segmentation or audience | 8 |
 //! | order | 32 |
 //! | refund | 16 |
-//! | folded orders and refunds, once | 64 |
+//! | totals of folded orders and of refunds, once | 64 |
 //! | waiting refund or cancellation | 24 |
 //! | hour with events | 4 |
 //! | type in an hour, up to four events of a built-in type | 3 |
 //! | type in an hour, other | 6, and once 1 |
 //! | session at the earliest time of its hour | 0 |
 //! | category in an hour | 16 |
-//! | cart | 8 per event that may matter and is not the newest `cart_add` of its hour, 8 for the latest total |
+//! | cart | 8 per event that can matter and is not the newest `cart_add` of its hour, 8 for the latest total |
 //! | attribute | 16 |
 //! | latest refund, cancellation, profile event | 8 |
 //! | end of the block | to the next 16, over 256 the next 32, over 512 the next 64, … |
 
+mod activity;
 mod attributes;
-mod blocks;
-mod builder;
 mod cart;
-mod cart_events;
-mod categories;
-mod changes;
-mod counting;
-pub mod customer;
+mod customer;
 pub mod dedup;
-mod hours;
-pub mod image;
-mod index;
-mod memory;
-pub mod order;
+mod held_value;
 mod orders;
-pub mod row;
-mod section;
-mod slab;
-mod texts;
+mod row;
+mod snapshot;
+mod storage;
 mod update;
 
 #[cfg(test)]
 mod tests;
 
-pub use builder::CustomerBuilder;
-pub use customer::{Customer, StoredValue};
-pub use hours::CategoryHour;
-pub use image::{AttributeParts, CartEvent, CustomerImage, CustomerImages, InternedValue};
-pub use order::{Order, OrderParts, Refund, Totals, Waiting};
-pub use row::{HeldValue, NONE, Row, RowNumber};
-pub use texts::{TextReference, split_set};
+pub use activity::CategoryHour;
+pub use attributes::{AttributeParts, InternedValue, StoredValue};
+pub use cart::CartEvent;
+pub use customer::Customer;
+pub use held_value::HeldValue;
+pub use orders::{Order, OrderParts, Refund, Totals, Waiting};
+pub use row::{NONE, Row, RowNumber};
+pub use snapshot::{CustomerBuilder, CustomerImage, CustomerImages};
+pub use storage::{TextReference, split_set};
 
-use blocks::Blocks;
-use changes::Changes;
-use index::Index;
 use row::ID_INLINE;
-use section::Section;
-use slab::Slab;
-use texts::Texts;
+use snapshot::Changes;
+use storage::{Blocks, Index, Section, Slab, Texts, memory};
 
-/// What did not fit into a bound or had no effect, by kind; counted by the shard.
+/// Number of records that one event pushed out at a bound, and of refunds that were cut. The shard adds them up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overflow {
-    /// Orders folded into the totals because 4,096 are remembered (O3).
+    /// Orders folded into the totals because 4,096 later ones are stored (O3).
     pub orders: u32,
-    /// Waiting refunds and cancellations that gave way to later ones (O6).
+    /// Waiting refunds and cancellations dropped in favour of later ones (O6).
     pub waiting: u32,
-    /// Refunds no longer remembered singly because there are 4,096 later ones (O8).
+    /// Refunds that are no longer stored because there are 4,096 later ones (O8).
     pub refunds: u32,
-    /// Refunds that would have given back more than was left (O5).
+    /// Refunds of more than was left of the order (O5).
     pub excess_refunds: u32,
     /// Hours of a type beyond 2,048 (B1).
     pub hours: u32,
@@ -86,24 +74,24 @@ pub struct Overflow {
     pub cart: u32,
 }
 
-/// Bytes held, by kind.
+/// Bytes in use, by part of the state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bytes {
     pub rows: usize,
     pub index: usize,
     pub blocks: usize,
-    /// Of the blocks' bytes those that no customer uses.
+    /// The part of `blocks` that no customer uses.
     pub blocks_free: usize,
     pub texts: usize,
 }
 
-/// What a fingerprint is of.
+/// What a fingerprint covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detail {
-    /// All of the state.
+pub enum FingerprintScope {
+    /// The whole state.
     All,
-    /// What is known of the customers and held for them, and not in which row, nor what is armed.
-    Known,
+    /// The customers with their data and held values, but neither their rows nor their armed deadlines.
+    Customers,
 }
 
 /// All customers of one shard.
@@ -113,7 +101,7 @@ pub struct Profiles {
     blocks: Blocks,
     texts: Texts,
     changes: Changes,
-    /// Room for the owners of blocks that move.
+    /// Buffer for the owners of blocks that move.
     owners: Vec<RowNumber>,
 }
 
@@ -153,13 +141,13 @@ impl Profiles {
         xxhash_rust::xxh3::xxh3_64(id)
     }
 
-    /// First pass over a batch: asks the memory for the index cell.
+    /// First pass over a batch: prefetches the index slot.
     #[inline]
-    pub fn prefetch_cell(&self, hash: u64) {
+    pub fn prefetch_slot(&self, hash: u64) {
         self.index.prefetch(hash);
     }
 
-    /// Second pass: asks the memory for the row the index points to; not verified against the id.
+    /// Second pass: prefetches the row that the index points to, without comparing its id.
     #[inline]
     pub fn prefetch_row(&self, hash: u64) -> Option<RowNumber> {
         let number = self.index.rows(hash).next()?;
@@ -167,7 +155,7 @@ impl Profiles {
         Some(number)
     }
 
-    /// Asks the memory for a row by its number.
+    /// Prefetches a row by its number.
     #[inline]
     pub fn prefetch_number(&self, row: RowNumber) {
         let row = self.slab.get(row);
@@ -175,12 +163,12 @@ impl Profiles {
         memory::prefetch(&row.id);
     }
 
-    /// Whether a row of this number holds a living customer.
+    /// Whether the row has a customer.
     pub fn is_live(&self, row: RowNumber) -> bool {
         self.slab.is_alive(row)
     }
 
-    /// Between second and third pass: asks the memory for the variable part of a row that is there by now.
+    /// Between the second and third pass: prefetches the block of a row, which is in the cache by now.
     #[inline]
     pub fn prefetch_blocks(&self, row: RowNumber) {
         let words = self.blocks.words(self.slab.get(row).block);
@@ -189,7 +177,7 @@ impl Profiles {
         }
     }
 
-    /// The living customer with this id.
+    /// The row of the customer with this id.
     #[inline]
     pub fn find(&self, hash: u64, id: &str) -> Option<RowNumber> {
         let id = id.as_bytes();
@@ -204,7 +192,7 @@ impl Profiles {
         })
     }
 
-    /// Number of living customers.
+    /// Number of customers.
     pub fn len(&self) -> usize {
         self.index.len()
     }
@@ -213,12 +201,12 @@ impl Profiles {
         self.len() == 0
     }
 
-    /// The living rows in order of their numbers.
+    /// The rows with a customer in order of their numbers.
     pub fn rows(&self) -> impl Iterator<Item = RowNumber> {
         std::iter::successors(self.next_row(0), |row| self.next_row(row + 1))
     }
 
-    /// The smallest living row number at or after `from`: a sweep goes on with it.
+    /// The first row with a customer at or after `from`.
     pub fn next_row(&self, from: RowNumber) -> Option<RowNumber> {
         self.slab.next(from)
     }
@@ -234,7 +222,7 @@ impl Profiles {
         self.slab.get_mut(row)
     }
 
-    /// Row numbers below this were ever used.
+    /// One more than the largest row number that was ever used.
     pub fn rows_used(&self) -> RowNumber {
         self.slab.used()
     }
@@ -258,7 +246,7 @@ impl Profiles {
         Customer { id: self.id_bytes(row), row: hot, hours: self.blocks.hours(hot.block), profiles: Some(self) }
     }
 
-    /// Different texts that customers share.
+    /// Number of different texts that customers share.
     pub fn texts(&self) -> usize {
         self.texts.len()
     }

@@ -1,16 +1,18 @@
-//! Making, changing and removing customers.
+//! Creates, changes and removes customers.
 
-use super::orders::{self, Purchases};
-use super::row::{ID_INLINE, Row};
-use super::section::Section;
-use super::{HeldValue, Order, Overflow, Profiles, RowNumber, attributes, cart, categories, counting, memory};
+use super::cart::{self, CartChange};
+use super::held_value::HeldValue;
+use super::orders::{self, Order, OrderChange};
+use super::row::{ID_INLINE, Row, RowNumber};
+use super::storage::{Section, memory};
+use super::{Overflow, Profiles, activity, attributes};
 use crate::engine::event::{DAY, Event, EventType, Millis};
 use crate::engine::event_settings::EventSettings;
 
 impl Profiles {
-    /// A new customer (there must be none with this id) that holds `held` values, all [`HeldValue::NONE`].
-    pub fn create(&mut self, hash: u64, id: &str, held: usize) -> RowNumber {
-        let number = self.slab.take();
+    /// A new customer with `values` held values, all [`HeldValue::NONE`]. There must be none with this id.
+    pub fn create(&mut self, hash: u64, id: &str, values: usize) -> RowNumber {
+        let number = self.slab.allocate();
         self.touch(number);
         self.index.insert(hash, number);
         let row = self.slab.get_mut(number);
@@ -24,13 +26,13 @@ impl Profiles {
             let words = self.blocks.section_mut(row.block, Section::Id);
             memory::bytes_mut(words)[..id.len()].copy_from_slice(id.as_bytes());
         }
-        self.blocks.splice(&mut row.block, Section::HeldValues, 0, 0, held);
+        self.blocks.splice(&mut row.block, Section::HeldValues, 0, 0, values);
         self.blocks.section_mut(row.block, Section::HeldValues).fill(HeldValue::NONE.pack());
         self.compact();
         number
     }
 
-    /// Forgets all that is known of the customer.
+    /// Removes a customer with everything that is known of it.
     pub fn remove(&mut self, row: RowNumber) {
         self.touch(row);
         let hash = Self::hash(self.id(row).as_bytes());
@@ -41,7 +43,7 @@ impl Profiles {
             self.texts.release(order.channel());
         }
         attributes::release(&self.blocks, &mut self.texts, *block);
-        categories::release(&mut self.blocks, &mut self.texts, block);
+        activity::release(&mut self.blocks, &mut self.texts, block);
         self.blocks.destroy(*block);
         self.slab.release(row);
         self.compact();
@@ -53,7 +55,7 @@ impl Profiles {
         event.event_type == EventType::PURCHASE && orders::is_remembered(self.row(row), &self.blocks, order_id, at)
     }
 
-    /// Applies an accepted event as of `at`, the later of the clock and its time. Moves neither clock nor held values.
+    /// Applies an accepted event as of `at`, the later of the clock and its time. Changes neither the clock nor held values.
     pub fn update(
         &mut self,
         row: RowNumber,
@@ -65,32 +67,32 @@ impl Profiles {
         let Self { slab, blocks, texts, .. } = self;
         let row = slab.get_mut(row);
         let (event_type, mut overflow) = (event.event_type, Overflow::default());
-        note(row, event, event_settings);
-        let cart = cart::concerns(event_type).then(|| cart::Change::new(blocks, row.block, event, at));
+        update_row(row, event, event_settings);
+        let cart = cart::concerns(event_type).then(|| CartChange::new(blocks, row.block, event, at));
         if event_settings.is_browsing(event_type) {
-            overflow.hours = counting::browse(row, blocks, event_type, event.time, at);
+            overflow.hours = activity::browse(row, blocks, event_type, event.time, at);
         } else if event_settings.is_counted(event_type) {
-            overflow.hours = counting::count(blocks, &mut row.block, event_type, event.time, at);
+            overflow.hours = activity::count(blocks, &mut row.block, event_type, event.time, at);
         }
         if event_type == EventType::VIEW {
-            overflow.categories = categories::views(blocks, texts, &mut row.block, event, at);
+            overflow.categories = activity::count_views(blocks, texts, &mut row.block, event, at);
         } else if let Some(change) = cart {
             overflow.cart = change.write(blocks, &mut row.block);
             cart::refresh(row, blocks);
         } else if matches!(event_type, EventType::PURCHASE | EventType::REFUND | EventType::CANCEL) {
-            Purchases { row, blocks, texts, at, overflow: &mut overflow }.apply(event);
+            OrderChange { row, blocks, texts, at, overflow: &mut overflow }.apply(event);
         }
-        attributes::note_latest(blocks, &mut row.block, event_type, event.time);
-        for (place, value) in &event.attributes {
-            attributes::set(blocks, texts, &mut row.block, event.time, *place, value);
+        attributes::record_latest(blocks, &mut row.block, event_type, event.time);
+        for (index, value) in &event.attributes {
+            attributes::set(blocks, texts, &mut row.block, event.time, *index, value);
         }
         self.compact();
         overflow
     }
 
-    /// Clears a chunk of blocks if too much of their memory is free.
+    /// Clears a chunk of blocks if too much of the blocks' memory is free.
     fn compact(&mut self) {
-        let Some(chunk) = self.blocks.chunk_to_clear() else { return };
+        let Some(chunk) = self.blocks.begin_clearing() else { return };
         self.blocks.owners(chunk, &mut self.owners);
         for &owner in &self.owners {
             memory::prefetch(self.slab.get(owner));
@@ -99,11 +101,11 @@ impl Profiles {
             let block = &mut self.slab.get_mut(owner).block;
             *block = self.blocks.move_away(*block);
         }
-        self.blocks.cleared(chunk);
+        self.blocks.finish_clearing(chunk);
     }
 
-    /// Copies the customer's held values, one per target, into `into` (cleared before). They are packed in 8 bytes each,
-    /// so no slice is lent.
+    /// Replaces the content of `into` by the customer's held values, one per segmentation and audience. They are stored
+    /// packed, so they cannot be borrowed.
     pub fn held(&self, row: RowNumber, into: &mut Vec<HeldValue>) {
         into.clear();
         into.extend(
@@ -111,12 +113,12 @@ impl Profiles {
         );
     }
 
-    /// The held values one by one, without what else is held of them: 255 is null.
+    /// The held values without their times: one byte each, 255 for null.
     pub fn held_bytes(&self, row: RowNumber) -> impl ExactSizeIterator<Item = u8> + use<'_> {
         self.blocks.section(self.row(row).block, Section::HeldValues).iter().map(|&word| HeldValue::byte_of(word))
     }
 
-    /// Sets the held values; another number of them than before is fine (new rules).
+    /// Sets the held values. Their number may differ from before, with new rules.
     pub fn set_held(&mut self, row: RowNumber, held: &[HeldValue]) {
         self.touch(row);
         let block = &mut self.slab.get_mut(row).block;
@@ -131,8 +133,8 @@ impl Profiles {
     }
 }
 
-/// What every event changes.
-fn note(row: &mut Row, event: &Event<'_>, event_settings: &EventSettings) {
+/// Updates the fields of the row that every event changes.
+fn update_row(row: &mut Row, event: &Event<'_>, event_settings: &EventSettings) {
     row.first_event = row.first_event.min(event.time);
     row.last_event_day = row.last_event_day.max((event.time / DAY) as u16);
     if event_settings.is_activity(event.event_type) {

@@ -108,7 +108,7 @@ impl Shard {
             let texts = self.profiles.captured_texts(from, TEXTS_MAX);
             capture.next_text = texts.last().map(|(reference, _)| reference + 1);
             if capture.next_text.is_none() {
-                self.profiles.let_texts_go();
+                self.profiles.release_captured_texts();
             }
             if !texts.is_empty() {
                 return Some(Part::Texts(texts));
@@ -125,14 +125,14 @@ impl Shard {
 
     /// What was stored is lost: the next capture is of everything.
     pub fn forget_stored(&mut self) {
-        self.profiles.forget_stored();
+        self.profiles.mark_all_changed();
         self.marks.forget_stored();
         self.duplicates.set_stored(None);
     }
 
     /// Bytes of rows that were copied before their turn: what waiting with a capture costs.
     pub fn captured_early(&self) -> usize {
-        self.profiles.captured_early()
+        self.profiles.bytes_copied_early()
     }
 
     /// Ends a capture. What was not stored is in the next one.
@@ -141,7 +141,7 @@ impl Shard {
         if is_stored {
             self.duplicates.set_stored(capture.progress);
         }
-        self.profiles.let_texts_go();
+        self.profiles.release_captured_texts();
         self.profiles.end_capture(is_stored);
         self.marks.end_capture(is_stored);
     }

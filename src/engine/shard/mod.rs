@@ -244,7 +244,7 @@ impl Shard {
         for record in records {
             let event = self.decoder.decode(record, &self.settings.source, self.now);
             let hash = event.as_ref().map_or(0, |event| Profiles::hash(event.customer_id.as_bytes()));
-            self.profiles.prefetch_cell(hash);
+            self.profiles.prefetch_slot(hash);
             decoded.push((event, hash, None));
         }
         for (_, hash, row) in &mut decoded {

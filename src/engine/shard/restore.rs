@@ -8,7 +8,7 @@ use super::sweep::Sweep;
 use super::{Settings, Shard, StoredMark, marks};
 use crate::engine::event::{Millis, NEVER};
 use crate::engine::profile::dedup::DuplicateMemory;
-use crate::engine::profile::{CustomerBuilder, Detail, Profiles, RowNumber, TextReference};
+use crate::engine::profile::{CustomerBuilder, FingerprintScope, Profiles, RowNumber, TextReference};
 use crate::engine::rule::Rules;
 use crate::engine::timer::Wheel;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Restored {
     /// Nothing yet, with room for what the head says.
     pub fn new(head: &Head) -> Self {
         Self {
-            profiles: Profiles::with_room(head.customers, head.rows_used),
+            profiles: Profiles::with_capacity(head.customers, head.rows_used),
             duplicates: DuplicateMemory::restored(&head.ids),
             marks: marks::Marks::default(),
             wheel: Wheel::new(0, head.watermark),
@@ -52,14 +52,14 @@ impl Restored {
 
     /// The reference of a text, for drafts.
     pub fn text(&mut self, text: &str) -> TextReference {
-        let reference = self.profiles.take_text(text);
+        let reference = self.profiles.intern_text(text);
         self.texts.push(reference);
         reference
     }
 
     /// The reference of a set of categories, for orders; 0 for an empty one.
     pub fn text_set<'t>(&mut self, categories: impl Iterator<Item = &'t str>) -> TextReference {
-        let reference = self.profiles.take_text_set(categories);
+        let reference = self.profiles.intern_text_set(categories);
         self.texts.push(reference);
         reference
     }
@@ -84,7 +84,7 @@ impl Restored {
     }
 
     fn enter(&mut self) {
-        self.profiles.enter(&self.to_enter);
+        self.profiles.index_restored(&self.to_enter);
         self.to_enter.clear();
     }
 
@@ -169,7 +169,7 @@ impl Shard {
             ids.latest_hour,
             ids.lost_hour.unwrap_or(Millis::MIN),
             sweep,
-            self.profiles.fingerprint(Detail::All) as Millis,
+            self.profiles.fingerprint(FingerprintScope::All) as Millis,
             self.duplicates.fingerprint() as Millis,
             self.marks.fingerprint(self.watermark) as Millis,
         ];
@@ -180,6 +180,6 @@ impl Shard {
     /// A hash of what is known of all customers and held for them, whatever rows they are in and however the inputs were
     /// cut into steps: equal for two shards that were told the same events.
     pub fn knowledge(&self) -> u64 {
-        self.profiles.fingerprint(Detail::Known) ^ self.marks.fingerprint(self.watermark)
+        self.profiles.fingerprint(FingerprintScope::Customers) ^ self.marks.fingerprint(self.watermark)
     }
 }

@@ -1,23 +1,23 @@
-//! The ids of one hour, in pieces: those that are full never change and can be shared with whoever stores them.
+//! The ids of one hour, in pieces. Full pieces never change, so they can be shared with the thread that stores them.
 
 use std::sync::Arc;
 
 /// Ids of a piece.
 const PIECE: usize = 4_096;
 
-/// A list of ids that grows at its end and is taken apart from there.
+/// A list of ids that grows and shrinks at its end.
 #[derive(Default)]
 pub(super) struct Ids {
     full: Vec<Arc<[u64]>>,
     open: Vec<u64>,
 }
 
-/// Ids accepted in one hour of the watermark, shared with the memory that goes on.
+/// Ids accepted in one hour of the watermark, shared with the memory.
 #[derive(Clone, Debug)]
 pub struct HourOfIds {
     /// Hours since 1970 UTC.
     pub hour: i64,
-    /// How many ids of the hour came before these.
+    /// Number of ids of the hour before these.
     pub before: usize,
     pieces: Vec<Arc<[u64]>>,
     /// Ids of the first piece that were stored before.
@@ -44,17 +44,17 @@ impl Ids {
         self.open.pop()
     }
 
-    /// The id so many places before the end, 0 being the last; at least while it lies in the same piece.
+    /// The id at a distance from the last one, if it is in the same piece.
     pub fn before_end(&self, distance: usize) -> Option<u64> {
-        let place = self.open.len().checked_sub(distance + 1)?;
-        Some(self.open[place])
+        let index = self.open.len().checked_sub(distance + 1)?;
+        Some(self.open[index])
     }
 
     pub fn shrink(&mut self) {
         self.open.shrink_to_fit();
     }
 
-    /// All from the n-th on. Full pieces are shared, the open one is copied.
+    /// All ids from an index on. Full pieces are shared, the open one is copied.
     pub fn share(&self, hour: i64, from: usize) -> HourOfIds {
         let (piece, skip) = (from / PIECE, from % PIECE);
         let mut pieces: Vec<Arc<[u64]>> = self.full.get(piece..).unwrap_or_default().to_vec();
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_what_came_since_and_is_taken_apart_from_the_end() {
+    fn shares_later_ids_and_shrinks_from_the_end() {
         let mut ids = Ids::default();
         let all: Vec<u64> = (0..3 * PIECE as u64 + 7).collect();
         for (count, &id) in all.iter().enumerate() {

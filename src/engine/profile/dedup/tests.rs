@@ -20,7 +20,7 @@ fn remembered_until_past_the_horizon() {
 }
 
 #[test]
-fn at_the_bound_the_whole_oldest_hour_goes() {
+fn at_the_bound_the_whole_oldest_hour_is_removed() {
     let mut memory = DuplicateMemory::new(24, 4);
     for (n, hour) in [(1, 10), (2, 10), (3, 11), (4, 12), (5, 12)] {
         memory.insert(id(n), hour);
@@ -53,7 +53,7 @@ fn memory_per_id() {
     assert!((18.0..36.0).contains(&per_id), "{per_id} bytes");
 }
 
-/// Ids and hours as the rule tells it.
+/// Ids with their hours, by the letter of the rule.
 struct Naive {
     horizon: i64,
     max_ids: usize,
@@ -77,7 +77,7 @@ impl Naive {
     }
 }
 
-/// Few distinct home cells, so that probes run long and wrap round the end of the table.
+/// Few distinct home slots, so that probes run long and wrap round the end of the table.
 fn crowded(random: u64) -> u64 {
     let top = [0, 0xFFFF_FFFF_FFFF_F000, 0x8000_0000_0000_0000][(random % 3) as usize];
     top + (random >> 8) % 300

@@ -1,13 +1,10 @@
-//! What happens at the bounds, and what a customer costs.
+//! The behaviour at the bounds, and the memory that a customer takes.
 
 use super::event;
 use crate::engine::event::{DAY, EventType, HOUR};
 use crate::engine::event_settings::EventSettings;
-use crate::engine::profile::hours::CategoryHour;
-use crate::engine::profile::order::Waiting;
-use crate::engine::profile::row::NONE;
-use crate::engine::profile::section::Section;
-use crate::engine::profile::{HeldValue, Order, Profiles, Refund, Row, RowNumber, Totals};
+use crate::engine::profile::storage::Section;
+use crate::engine::profile::{CategoryHour, HeldValue, NONE, Order, Profiles, Refund, Row, RowNumber, Totals, Waiting};
 
 /// The start of an hour and of no day.
 const START: i64 = 472_222 * HOUR;
@@ -46,7 +43,7 @@ fn the_oldest_of_4097_orders_is_folded() {
 }
 
 #[test]
-fn the_oldest_of_4097_refunds_goes() {
+fn the_oldest_of_4097_refunds_is_removed() {
     let (mut profiles, row, event_settings) = one();
     let mut cut = 0;
     for n in 0..5_000 {
@@ -188,5 +185,5 @@ fn a_usual_customer_costs_what_the_table_says() {
     assert_eq!(profiles.customer(row).count_after(EventType::SESSION, 0), 10);
     assert_eq!(profiles.blocks.hours(block).len(), 10 * (4 + 3 * 3));
     assert_eq!((words(Section::HeldValues), words(Section::Orders), words(Section::Cart)), (4 * 8, 2 * 32, 8));
-    assert_eq!(super::super::section::size(profiles.blocks.words(block)) * 16, 256);
+    assert_eq!(profiles.blocks.bytes_of(block), 256);
 }

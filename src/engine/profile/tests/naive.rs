@@ -1,4 +1,5 @@
-//! One customer by the letter of the semantics: all events are kept, and every question walks over them.
+//! The naive model of one customer, by the letter of the semantics: all events are stored, and each read walks over
+//! them.
 
 use crate::engine::event::{AttributeValue, DAY, Event, EventType, HOUR, MINUTE, Millis, REMEMBERED};
 use crate::engine::event_settings::EventSettings;
@@ -28,9 +29,9 @@ type NaiveWaiting = (String, Millis, Option<Option<i64>>);
 #[derive(Default)]
 pub struct Naive {
     pub events: Vec<Event<'static>>,
-    /// In order of arrival; those too old when they came are among them, but can be found by nobody.
+    /// In order of arrival, including orders that were too old on arrival to be found again.
     pub orders: Vec<NaiveOrder>,
-    /// Time, given, without an order.
+    /// Time, refunded amount, and whether it has no order.
     pub refunds: Vec<(Millis, i64, bool)>,
     waiting: Vec<NaiveWaiting>,
     pub sessions: Vec<Millis>,
@@ -48,9 +49,9 @@ impl Naive {
         let order_id = event.order_id.as_ref().map(|id| id.to_string());
         match event.event_type {
             EventType::PURCHASE => self.purchase(event, at),
-            EventType::CANCEL => self.take_back(&order_id.unwrap(), event.time, None, at),
+            EventType::CANCEL => self.return_order(&order_id.unwrap(), event.time, None, at),
             EventType::REFUND => match order_id {
-                Some(id) => self.take_back(&id, event.time, Some(event.amount), at),
+                Some(id) => self.return_order(&id, event.time, Some(event.amount), at),
                 None => self.refunds.push((event.time, event.amount.unwrap(), true)),
             },
             _ => {}
@@ -58,10 +59,10 @@ impl Naive {
     }
 
     pub fn is_duplicate(&self, event: &Event<'_>, at: Millis) -> bool {
-        event.order_id.as_deref().is_some_and(|id| self.place(id, at).is_some())
+        event.order_id.as_deref().is_some_and(|id| self.index_of(id, at).is_some())
     }
 
-    fn place(&self, id: &str, at: Millis) -> Option<usize> {
+    fn index_of(&self, id: &str, at: Millis) -> Option<usize> {
         self.orders.iter().position(|order| order.id.as_deref() == Some(id) && at - order.time <= REMEMBERED)
     }
 
@@ -84,12 +85,12 @@ impl Naive {
             std::mem::take(&mut self.waiting).into_iter().partition(|known| known.0 == id);
         self.waiting = others;
         for (id, time, amount) in mine {
-            self.take_back(&id, time, amount, at);
+            self.return_order(&id, time, amount, at);
         }
     }
 
-    fn take_back(&mut self, id: &str, time: Millis, amount: Option<Option<i64>>, at: Millis) {
-        let Some(place) = self.place(id, at) else {
+    fn return_order(&mut self, id: &str, time: Millis, amount: Option<Option<i64>>, at: Millis) {
+        let Some(index) = self.index_of(id, at) else {
             self.waiting.push((id.into(), time, amount));
             self.waiting.retain(|known| at - known.1 <= REMEMBERED);
             if self.waiting.len() > 16 {
@@ -99,7 +100,7 @@ impl Naive {
             }
             return;
         };
-        let order = &mut self.orders[place];
+        let order = &mut self.orders[index];
         match amount {
             None => order.cancelled = true,
             Some(_) if order.cancelled => {}
@@ -131,7 +132,7 @@ impl Naive {
         self.times(event_type).into_iter().max()
     }
 
-    /// Hours of some times: newest and number, latest first, if the newest is after `after`.
+    /// The hours of some times, latest first, with newest time and number, if the newest time is after `after`.
     fn hours(times: &[Millis], after: Millis) -> Vec<(Millis, u64)> {
         let mut hours = std::collections::BTreeMap::<i64, (Millis, u64)>::new();
         for &time in times {
@@ -152,11 +153,11 @@ impl Naive {
         Self::hours(&views.map(|known| known.time).collect::<Vec<_>>(), after)
     }
 
-    pub fn attribute(&self, place: u8) -> Option<AttributeValue<'static>> {
+    pub fn attribute(&self, index: u8) -> Option<AttributeValue<'static>> {
         let mut best: Option<(Millis, AttributeValue<'static>)> = None;
         for event in &self.events {
             for (known, value) in &event.attributes {
-                if *known == place && best.as_ref().is_none_or(|best| event.time >= best.0) {
+                if *known == index && best.as_ref().is_none_or(|best| event.time >= best.0) {
                     best = Some((event.time, value.clone()));
                 }
             }
@@ -166,7 +167,8 @@ impl Naive {
 
     /// Cart events by (time, arrival).
     fn cart(&self) -> Vec<&Event<'static>> {
-        let is_cart = |kind| matches!(kind, EventType::CART_ADD | EventType::CART_REMOVE | EventType::CHECKOUT);
+        let is_cart =
+            |event_type| matches!(event_type, EventType::CART_ADD | EventType::CART_REMOVE | EventType::CHECKOUT);
         let mut events: Vec<_> = self.events.iter().filter(|known| is_cart(known.event_type)).collect();
         events.sort_by_key(|event| event.time);
         events

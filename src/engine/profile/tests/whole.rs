@@ -1,11 +1,10 @@
-//! Whole customers against the naive model: random events, late and at boundaries, and every read after each.
+//! Whole customers against the naive model: random events, late and at boundaries, with all reads after each event.
 
 use super::event;
 use super::naive::Naive;
 use crate::engine::event::{AttributeValue, DAY, Event, EventType, HOUR, MINUTE, Millis, REMEMBERED};
 use crate::engine::event_settings::{DeclaredKind, DeclaredType, EventSettings};
-use crate::engine::profile::row::NONE;
-use crate::engine::profile::{Customer, Profiles, RowNumber, StoredValue};
+use crate::engine::profile::{Customer, NONE, Profiles, RowNumber, StoredValue};
 use crate::random::Random;
 use std::collections::BTreeMap;
 
@@ -68,12 +67,12 @@ fn random_event(random: &mut Random, time: Millis, profile: u64) -> Event<'stati
         }
         EventType::VIEW => categories(random, &mut event),
         EventType::PROFILE => {
-            for place in 0..3 {
+            for index in 0..3 {
                 let text = AttributeValue::Text(CATEGORIES[random.below(5) as usize].into());
                 let number = AttributeValue::Number(random.below(9) as f64);
                 let values =
                     [AttributeValue::Removed, text, number, AttributeValue::Boolean(true), AttributeValue::Time(-5)];
-                event.attributes.push((place * 20, values[random.below(5) as usize].clone()));
+                event.attributes.push((index * 20, values[random.below(5) as usize].clone()));
             }
         }
         _ => {}
@@ -163,15 +162,15 @@ fn check_rest(customer: &Customer<'_>, naive: &Naive, now: Millis, event_setting
     assert_eq!(i64::from(row.last_event_day), last_event / DAY);
     let active = naive.events.iter().filter(|event| event_settings.is_activity(event.event_type));
     assert_eq!(row.last_activity, active.map(|event| event.time).max().unwrap_or(NONE));
-    for place in [0, 20, 40, 60] {
-        let value = match customer.attribute(place) {
+    for index in [0, 20, 40, 60] {
+        let value = match customer.attribute(index) {
             None => None,
             Some(StoredValue::Text(text)) => Some(AttributeValue::Text(text.to_string().into())),
             Some(StoredValue::Number(number)) => Some(AttributeValue::Number(number)),
             Some(StoredValue::Boolean(is)) => Some(AttributeValue::Boolean(is)),
             Some(StoredValue::Time(time)) => Some(AttributeValue::Time(time)),
         };
-        assert_eq!(value, naive.attribute(place));
+        assert_eq!(value, naive.attribute(index));
     }
     let cart = naive.open_cart(now);
     assert_eq!(customer.cart_open(now), cart.is_some());
@@ -187,13 +186,19 @@ fn check(customer: &Customer<'_>, naive: &Naive, now: Millis, event_settings: &E
 }
 
 /// One customer of the test: its row and its clock.
-struct Known {
+struct TestCustomer {
     row: RowNumber,
     clock: Millis,
     naive: Naive,
 }
 
-fn live(random: &mut Random, profiles: &mut Profiles, known: &mut Known, event_settings: &EventSettings, profile: u64) {
+fn live(
+    random: &mut Random,
+    profiles: &mut Profiles,
+    known: &mut TestCustomer,
+    event_settings: &EventSettings,
+    profile: u64,
+) {
     let late = random.below(4) == 0;
     let time = if late { (known.clock - step(random)).max(START) } else { known.clock + step(random) };
     let event = random_event(random, time, profile);
@@ -212,7 +217,7 @@ fn live(random: &mut Random, profiles: &mut Profiles, known: &mut Known, event_s
     check(&customer, &known.naive, later, event_settings, random);
 }
 
-fn uses(all: &BTreeMap<usize, Known>, profiles: &Profiles) -> BTreeMap<String, u32> {
+fn uses(all: &BTreeMap<usize, TestCustomer>, profiles: &Profiles) -> BTreeMap<String, u32> {
     let mut uses = BTreeMap::new();
     for known in all.values() {
         let customer = profiles.customer(known.row);
@@ -225,8 +230,8 @@ fn uses(all: &BTreeMap<usize, Known>, profiles: &Profiles) -> BTreeMap<String, u
                 *uses.entry(text).or_default() += 1;
             }
         }
-        for place in [0, 20, 40] {
-            if let Some(StoredValue::Text(text)) = customer.attribute(place) {
+        for index in [0, 20, 40] {
+            if let Some(StoredValue::Text(text)) = customer.attribute(index) {
                 *uses.entry(text.into()).or_default() += 1;
             }
         }
@@ -243,7 +248,7 @@ fn customers_agree_with_the_naive_model() {
     let event_settings = event_settings();
     for _ in 0..40 {
         let mut profiles = Profiles::new();
-        let mut all: BTreeMap<usize, Known> = BTreeMap::new();
+        let mut all: BTreeMap<usize, TestCustomer> = BTreeMap::new();
         let profile = random.below(3);
         for _ in 0..600 {
             let who = random.below(6) as usize;
@@ -258,7 +263,7 @@ fn customers_agree_with_the_naive_model() {
             }
             let known = all.entry(who).or_insert_with(|| {
                 let row = profiles.create(hash, &id, 4);
-                Known { row, clock: START + random.below(DAY as u64) as i64, naive: Naive::default() }
+                TestCustomer { row, clock: START + random.below(DAY as u64) as i64, naive: Naive::default() }
             });
             live(&mut random, &mut profiles, known, &event_settings, profile);
             assert_eq!(profiles.customer(known.row).id(), id);

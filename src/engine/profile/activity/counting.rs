@@ -1,15 +1,15 @@
 //! Counts browsing and engagement events in the customer's hours (B1, B2).
 
-use super::blocks::{Blocks, Handle};
 use super::hours::{self, Buffer, GROUP_BYTES_MIN, Group, HOURS_MAX, group_before, is_past};
-use super::row::Row;
 use crate::engine::event::{EventType, HOUR, Millis};
+use crate::engine::profile::row::{BlockHandle, Row};
+use crate::engine::profile::storage::Blocks;
 
-/// Hours of the past are looked for once in so many hours of the customer's time.
-const TIDY_HOURS: i64 = 240;
+/// Past hours are removed once in this many hours of the customer's time.
+const REMOVAL_HOURS: i64 = 240;
 
-/// Counts a browsing event and the session it may start; returns how many hours were cut off.
-pub(super) fn browse(row: &mut Row, blocks: &mut Blocks, event_type: EventType, time: Millis, at: Millis) -> u32 {
+/// Counts a browsing event and the session it may start; returns how many hours were removed at the bound.
+pub fn browse(row: &mut Row, blocks: &mut Blocks, event_type: EventType, time: Millis, at: Millis) -> u32 {
     let starts = row.starts_session(time);
     row.last_browsing = row.last_browsing.max(time);
     if !starts {
@@ -20,19 +20,19 @@ pub(super) fn browse(row: &mut Row, blocks: &mut Blocks, event_type: EventType, 
     let newest = group_before(bytes, bytes.len()).map(|group| group.hour());
     if newest.is_none_or(|newest| newest < hour)
         && !is_past(hour, at)
-        && let Some(new) = hours::fresh_with_session(hour, event_type, (time - hour * HOUR) as u64)
+        && let Some(new) = hours::hour_with_session(hour, event_type, (time - hour * HOUR) as u64)
     {
         let end = bytes.len();
         blocks.splice_hours(&mut row.block, end..end, &new);
-        tidy_at_times(blocks, &mut row.block, newest, hour, at);
-        return cut_beyond_bound(blocks, &mut row.block, event_type, at)
-            + cut_beyond_bound(blocks, &mut row.block, EventType::SESSION, at);
+        remove_past_at_times(blocks, &mut row.block, newest, hour, at);
+        return remove_beyond_bound(blocks, &mut row.block, event_type, at)
+            + remove_beyond_bound(blocks, &mut row.block, EventType::SESSION, at);
     }
     count(blocks, &mut row.block, event_type, time, at) + count(blocks, &mut row.block, EventType::SESSION, time, at)
 }
 
-/// Counts an event at `time` as of `at`; returns how many hours of the type were cut off.
-pub(super) fn count(blocks: &mut Blocks, handle: &mut Handle, event_type: EventType, time: Millis, at: Millis) -> u32 {
+/// Counts an event at `time` as of `at`; returns how many hours of the type were removed at the bound.
+pub fn count(blocks: &mut Blocks, handle: &mut BlockHandle, event_type: EventType, time: Millis, at: Millis) -> u32 {
     let hour = time.div_euclid(HOUR);
     let ms = (time - hour * HOUR) as u64;
     if is_past(hour, at) || hours::count_in_last(blocks.hours_mut(*handle), hour, event_type, ms) {
@@ -48,25 +48,26 @@ pub(super) fn count(blocks: &mut Blocks, handle: &mut Handle, event_type: EventT
         end = group.start;
         found = group_before(bytes, end);
     }
-    let group = found.filter(|group| group.hour() == hour).unwrap_or(Group::fresh(hour, end));
+    let group = found.filter(|group| group.hour() == hour).unwrap_or(Group::empty(hour, end));
     let known = group.read(event_type);
     let (latest, events) = known.map_or((ms, 1), |(latest, events)| (latest.max(ms), events + 1));
     let mut buffer = Buffer::new();
     group.rewrite(event_type, latest, events, &mut buffer);
     let range = group.start..group.end;
     blocks.splice_hours(handle, range, buffer.bytes());
-    tidy_at_times(blocks, handle, newest, hour, at);
-    if known.is_some() { 0 } else { cut_beyond_bound(blocks, handle, event_type, at) }
+    remove_past_at_times(blocks, handle, newest, hour, at);
+    if known.is_some() { 0 } else { remove_beyond_bound(blocks, handle, event_type, at) }
 }
 
-/// Forgets hours that no window reaches any more, now and then when an hour begins.
-fn tidy_at_times(blocks: &mut Blocks, handle: &mut Handle, newest: Option<i64>, hour: i64, at: Millis) {
-    if newest.is_some_and(|newest| newest < hour && newest / TIDY_HOURS != hour / TIDY_HOURS) {
-        tidy(blocks, handle, at);
+/// Removes past hours, now and then when an hour begins.
+fn remove_past_at_times(blocks: &mut Blocks, handle: &mut BlockHandle, newest: Option<i64>, hour: i64, at: Millis) {
+    if newest.is_some_and(|newest| newest < hour && newest / REMOVAL_HOURS != hour / REMOVAL_HOURS) {
+        remove_past(blocks, handle, at);
     }
 }
 
-fn tidy(blocks: &mut Blocks, handle: &mut Handle, at: Millis) {
+/// Removes the hours that no window can reach.
+fn remove_past(blocks: &mut Blocks, handle: &mut BlockHandle, at: Millis) {
     let bytes = blocks.hours(*handle);
     let mut end = bytes.len();
     while let Some(group) = group_before(bytes, end) {
@@ -81,11 +82,11 @@ fn tidy(blocks: &mut Blocks, handle: &mut Handle, at: Millis) {
 }
 
 /// Removes the oldest hour of a type if there are more than [`HOURS_MAX`].
-fn cut_beyond_bound(blocks: &mut Blocks, handle: &mut Handle, event_type: EventType, at: Millis) -> u32 {
+fn remove_beyond_bound(blocks: &mut Blocks, handle: &mut BlockHandle, event_type: EventType, at: Millis) -> u32 {
     if blocks.hours(*handle).len() <= HOURS_MAX * GROUP_BYTES_MIN {
         return 0;
     }
-    tidy(blocks, handle, at);
+    remove_past(blocks, handle, at);
     let bytes = blocks.hours(*handle);
     let (mut end, mut hours, mut oldest) = (bytes.len(), 0, None);
     while let Some(group) = group_before(bytes, end) {

@@ -1,28 +1,28 @@
-//! Browsing and engagement, counted per type and UTC hour (B1), and views per hour and category (B5).
+//! The packed form of a customer's hours: events of browsing and engagement per type and UTC hour (B1).
 //!
-//! The hours of a customer are bytes, the newest hour last. An hour is written so that it can be read from its end:
-//! windows look at the newest first and stop where they begin.
+//! The hours are bytes, the newest hour last. The bytes of an hour, a group, can be read from their end: windows read
+//! the newest hour first and stop at their beginning.
 //!
 //! ```text
-//! entry (3 bytes) per common type of the hour: newest event's ms within the hour (22 bits), events - 1 (2 bits)
+//! entry (3 bytes) per common type of the hour: ms of the newest event within the hour (22 bits), events - 1 (2 bits)
 //! item (6 bytes) per declared type, or common one with over four events: ms (22), type (6), events (20)
 //! 1 byte with the number of items, if there are any
 //! trailer (4 bytes): which common types have an entry (9 bits), whether there are items (1), hours since 1970 (21),
-//!     whether there is one session that has no entry because it stands at the earliest of the entries' times (1)
+//!     whether there is one session that has no entry because it is at the earliest of the entries' times (1)
 //! ```
 //!
-//! The last is the rule where somebody comes, looks around once and leaves: a session costs nothing there.
+//! The last bit is the usual case of a customer who visits once in an hour: the session then takes no space.
 
 use crate::engine::event::{EventType, HOUR, Millis, REMEMBERED};
 
-/// Hours kept per customer and type.
+/// Hours per customer and type at most.
 pub const HOURS_MAX: usize = 2_048;
-/// An hour with one event: no list of fewer bytes has more than [`HOURS_MAX`] hours.
-pub(super) const GROUP_BYTES_MIN: usize = ENTRY + TRAILER;
+/// Bytes of an hour with one event, which no hour is smaller than.
+pub const GROUP_BYTES_MIN: usize = ENTRY + TRAILER;
 const ENTRY: usize = 3;
 const ITEM: usize = 6;
 const TRAILER: usize = 4;
-/// An hour with all types: nine entries or items, 32 items.
+/// Bytes of an hour with all types: nine entries or items, and 32 items.
 const GROUP_BYTES_MAX: usize = 9 * ITEM + 32 * ITEM + 1 + TRAILER;
 const NEWEST: u64 = (1 << 22) - 1;
 const ITEM_EVENTS_MAX: u64 = (1 << 20) - 1;
@@ -32,42 +32,23 @@ const HAS_ITEMS: u32 = 1 << 9;
 const HOUR_SHIFT: u32 = 10;
 const SESSION_AT_EARLIEST: u32 = 1 << 31;
 
-/// Views of one category in one hour.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct CategoryHour {
-    /// Interned category.
-    pub category: u32,
-    pub events: u32,
-    /// Time of the newest view.
-    pub newest: Millis,
-}
-
-impl CategoryHour {
-    pub const MAX: usize = 64;
-
-    pub fn hour(&self) -> i64 {
-        self.newest.div_euclid(HOUR)
-    }
-}
-
-/// Whether nothing of an hour can be in a window of 400 days any more.
-pub(super) fn is_past(hour: i64, at: Millis) -> bool {
+/// Whether an hour is before every window of 400 days at or after `at`.
+pub fn is_past(hour: i64, at: Millis) -> bool {
     (hour + 1) * HOUR - 1 <= at - REMEMBERED
 }
 
-/// One hour, in the customer's bytes.
-pub(super) struct Group<'a> {
+/// One hour in the customer's bytes.
+pub struct Group<'a> {
     pub start: usize,
     pub end: usize,
     trailer: u32,
-    /// All of it.
+    /// All bytes of the group.
     bytes: &'a [u8],
     items: &'a [u8],
 }
 
-/// Place of a type in the trailer, unless it is a declared one.
-fn common(event_type: EventType) -> Option<u32> {
+/// The bit of a common type in the trailer; `None` for other types.
+fn common_bit(event_type: EventType) -> Option<u32> {
     match event_type {
         EventType::SESSION => Some(SESSION),
         _ if event_type < EventType::VIEW || event_type > EventType::EXPOSURE => None,
@@ -75,7 +56,7 @@ fn common(event_type: EventType) -> Option<u32> {
     }
 }
 
-/// Bytes of the entries of an hour, by the trailer's bits: looked up, as not every processor counts bits.
+/// Bytes of the entries of an hour by the trailer's bits: a table, as not every processor counts bits.
 static ENTRY_BYTES: [u8; 512] = {
     let mut bytes = [0; 512];
     let mut bits = 0;
@@ -90,37 +71,38 @@ fn entry_bytes(bits: u32) -> usize {
     usize::from(ENTRY_BYTES[(bits & COMMON_TYPES) as usize])
 }
 
-/// The entry at `place`. Four bytes can be read, as a trailer follows.
+/// The entry that starts at a byte. Four bytes can be read, because a trailer follows.
 #[inline]
-fn entry_at(bytes: &[u8], place: usize) -> u64 {
-    let four = bytes[place..place + 4].try_into().expect("four bytes");
+fn entry_at(bytes: &[u8], start: usize) -> u64 {
+    let four = bytes[start..start + 4].try_into().expect("four bytes");
     u64::from(u32::from_le_bytes(four) & 0xff_ffff)
 }
 
-fn item_at(item: &[u8]) -> u64 {
+/// The bytes of an entry or item as a number.
+fn number(item: &[u8]) -> u64 {
     item.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 /// The hour whose bytes end at `end`.
 #[inline]
-pub(super) fn group_before(bytes: &[u8], end: usize) -> Option<Group<'_>> {
-    let mut place = end.checked_sub(TRAILER)?;
-    let trailer = u32::from_le_bytes(bytes[place..end].try_into().expect("four bytes"));
+pub fn group_before(bytes: &[u8], end: usize) -> Option<Group<'_>> {
+    let mut at = end.checked_sub(TRAILER)?;
+    let trailer = u32::from_le_bytes(bytes[at..end].try_into().expect("four bytes"));
     let mut items: &[u8] = &[];
     if trailer & HAS_ITEMS != 0 {
-        place -= 1;
-        let length = usize::from(bytes[place]) * ITEM;
-        items = &bytes[place - length..place];
-        place -= length;
+        at -= 1;
+        let length = usize::from(bytes[at]) * ITEM;
+        items = &bytes[at - length..at];
+        at -= length;
     }
-    let start = place - entry_bytes(trailer);
+    let start = at - entry_bytes(trailer);
     Some(Group { start, end, trailer, bytes: &bytes[start..end], items })
 }
 
 impl Group<'_> {
-    /// An hour without events, to stand at `place`.
-    pub fn fresh(hour: i64, place: usize) -> Self {
-        Self { start: place, end: place, trailer: (hour as u32) << HOUR_SHIFT, bytes: &[], items: &[] }
+    /// An hour without events, to be inserted at `start`.
+    pub fn empty(hour: i64, start: usize) -> Self {
+        Self { start, end: start, trailer: (hour as u32) << HOUR_SHIFT, bytes: &[], items: &[] }
     }
 
     #[inline]
@@ -128,10 +110,10 @@ impl Group<'_> {
         i64::from((self.trailer & !SESSION_AT_EARLIEST) >> HOUR_SHIFT)
     }
 
-    /// Ms within the hour of the newest event of a type, and number of events.
+    /// The newest event's ms within the hour and the number of events of a type.
     #[inline]
     pub fn read(&self, event_type: EventType) -> Option<(u64, u64)> {
-        if let Some(bit) = common(event_type)
+        if let Some(bit) = common_bit(event_type)
             && self.trailer & 1 << bit != 0
         {
             let entry = entry_at(self.bytes, entry_bytes(self.trailer & ((1 << bit) - 1)));
@@ -140,14 +122,14 @@ impl Group<'_> {
         if event_type == EventType::SESSION && self.trailer & SESSION_AT_EARLIEST != 0 {
             return Some((earliest(&self.bytes[..entry_bytes(self.trailer)]), 1));
         }
-        let item = self.items.chunks_exact(ITEM).map(item_at).find(|&item| item_type(item) == event_type)?;
+        let item = self.items.chunks_exact(ITEM).map(number).find(|&item| item_type(item) == event_type)?;
         Some((item & NEWEST, item >> 28))
     }
 
     /// Number of events of a type.
     #[inline]
     fn events(&self, event_type: EventType) -> u64 {
-        match common(event_type) {
+        match common_bit(event_type) {
             Some(bit) if self.trailer & 1 << bit != 0 => {
                 (entry_at(self.bytes, entry_bytes(self.trailer & ((1 << bit) - 1))) >> 22) + 1
             }
@@ -157,7 +139,7 @@ impl Group<'_> {
         }
     }
 
-    /// Writes the hour with other events of one type; none of them removes the type.
+    /// Writes the hour with another count of one type; 0 events remove the type.
     pub fn rewrite(&self, event_type: EventType, newest: u64, events: u64, into: &mut Buffer) {
         let changed = |of: EventType| if of == event_type { Some((newest, events)) } else { self.read(of) };
         let mut trailer = (self.hour() as u32) << HOUR_SHIFT;
@@ -178,10 +160,10 @@ impl Group<'_> {
             _ => {}
         }
         let items_start = into.length;
-        for item in self.items.chunks_exact(ITEM).filter(|item| item_type(item_at(item)) != event_type) {
+        for item in self.items.chunks_exact(ITEM).filter(|item| item_type(number(item)) != event_type) {
             into.push(item);
         }
-        if events > if common(event_type).is_some() { 4 } else { 0 } {
+        if events > if common_bit(event_type).is_some() { 4 } else { 0 } {
             let item = newest | u64::from(event_type.0) << 22 | events.min(ITEM_EVENTS_MAX) << 28;
             into.push(&item.to_le_bytes()[..ITEM]);
         }
@@ -196,9 +178,9 @@ impl Group<'_> {
     }
 }
 
-/// Counts one more event of a type in the last hour of the bytes, if only its entry changes.
-pub(super) fn count_in_last(bytes: &mut [u8], hour: i64, event_type: EventType, ms: u64) -> bool {
-    let Some(bit) = common(event_type).filter(|&bit| bit != SESSION) else { return false };
+/// Counts one more event of a type in the last hour of the bytes if that changes only the type's entry.
+pub fn count_in_last(bytes: &mut [u8], hour: i64, event_type: EventType, ms: u64) -> bool {
+    let Some(bit) = common_bit(event_type).filter(|&bit| bit != SESSION) else { return false };
     let Some(group) = group_before(bytes, bytes.len()) else { return false };
     let Some((newest, events @ 1..=3)) = group.read(event_type) else { return false };
     let carries_session = group.trailer & SESSION_AT_EARLIEST != 0
@@ -207,15 +189,15 @@ pub(super) fn count_in_last(bytes: &mut [u8], hour: i64, event_type: EventType, 
     if group.hour() != hour || group.trailer & 1 << bit == 0 || carries_session {
         return false;
     }
-    let place = group.start + entry_bytes(group.trailer & ((1 << bit) - 1));
+    let start = group.start + entry_bytes(group.trailer & ((1 << bit) - 1));
     let entry = newest.max(ms) | events << 22;
-    bytes[place..place + ENTRY].copy_from_slice(&entry.to_le_bytes()[..ENTRY]);
+    bytes[start..start + ENTRY].copy_from_slice(&entry.to_le_bytes()[..ENTRY]);
     true
 }
 
 /// The bytes of an hour with one event of a common type that starts a session.
-pub(super) fn fresh_with_session(hour: i64, event_type: EventType, ms: u64) -> Option<[u8; ENTRY + TRAILER]> {
-    let trailer = (hour as u32) << HOUR_SHIFT | SESSION_AT_EARLIEST | 1 << common(event_type)?;
+pub fn hour_with_session(hour: i64, event_type: EventType, ms: u64) -> Option<[u8; ENTRY + TRAILER]> {
+    let trailer = (hour as u32) << HOUR_SHIFT | SESSION_AT_EARLIEST | 1 << common_bit(event_type)?;
     let mut bytes = [0; ENTRY + TRAILER];
     bytes[..4].copy_from_slice(&(ms as u32).to_le_bytes());
     bytes[ENTRY..].copy_from_slice(&trailer.to_le_bytes());
@@ -224,15 +206,15 @@ pub(super) fn fresh_with_session(hour: i64, event_type: EventType, ms: u64) -> O
 
 /// The earliest of the entries' times.
 fn earliest(entries: &[u8]) -> u64 {
-    entries.chunks_exact(ENTRY).map(|entry| item_at(entry) & NEWEST).min().expect("an entry")
+    entries.chunks_exact(ENTRY).map(|entry| number(entry) & NEWEST).min().expect("an entry")
 }
 
 fn item_type(item: u64) -> EventType {
     EventType((item >> 22 & 63) as u8)
 }
 
-/// The bytes of one hour while it is written anew.
-pub(super) struct Buffer {
+/// The bytes of one hour while it is rewritten.
+pub struct Buffer {
     bytes: [u8; GROUP_BYTES_MAX],
     length: usize,
 }
@@ -252,9 +234,9 @@ impl Buffer {
     }
 }
 
-/// The hours of a type whose newest event is after `after`, latest first: that event's time, and number of events.
+/// The hours of a type whose newest event is after `after`, latest first: that event's time and the number of events.
 #[inline]
-pub(super) fn after(bytes: &[u8], event_type: EventType, after: Millis) -> impl Iterator<Item = (Millis, u64)> {
+pub fn after(bytes: &[u8], event_type: EventType, after: Millis) -> impl Iterator<Item = (Millis, u64)> {
     let mut end = bytes.len();
     std::iter::from_fn(move || {
         while let Some(group) = group_before(bytes, end) {
@@ -274,10 +256,10 @@ pub(super) fn after(bytes: &[u8], event_type: EventType, after: Millis) -> impl 
     })
 }
 
-/// Events of a type in the hours whose newest event is after `after`. Only in the hour in which `after` stands it takes
-/// a look at when that was.
+/// Number of events of a type in the hours whose newest event is after `after`. The newest event's time is read only in
+/// the hour that contains `after`.
 #[inline]
-pub(super) fn count_after(bytes: &[u8], event_type: EventType, after: Millis) -> u64 {
+pub fn count_after(bytes: &[u8], event_type: EventType, after: Millis) -> u64 {
     let (mut end, mut sum) = (bytes.len(), 0);
     while let Some(group) = group_before(bytes, end) {
         let begins = group.hour() * HOUR;

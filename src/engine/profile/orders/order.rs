@@ -1,13 +1,16 @@
-//! Orders and refunds as they are remembered singly, and what is left of folded ones (O3-O8).
+//! The stored records of orders (O3-O8): an order, a refund, a refund or cancellation that waits for its order, and the
+//! totals of orders that are no longer stored one by one.
 
-use super::texts::TextReference;
 use crate::engine::event::{Event, Millis};
+use crate::engine::profile::row::NONE;
+use crate::engine::profile::storage::TextReference;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Orders remembered singly per customer (O3), and refunds (O8).
+/// Orders stored one by one per customer at most (O3), and refunds (O8).
 pub const REMEMBERED_MAX: usize = 4_096;
 
-/// A remembered order, in four words.
-#[derive(Clone, Copy, Debug)]
+/// An order, in four words.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Order {
     /// Hash of the order id (51 bits), 0 without one; lower part of the channel (13 bits).
@@ -16,7 +19,7 @@ pub struct Order {
     time: u64,
     /// Minor units as ordered (50 bits), lower part of the categories (14).
     amount: u64,
-    /// Minor units given back (50 bits), upper part of the categories (14).
+    /// Minor units refunded (50 bits), upper part of the categories (14).
     given: u64,
 }
 
@@ -32,7 +35,7 @@ const fn low(word: u64, count: u32) -> u64 {
     word & ((1 << count) - 1)
 }
 
-/// All that is known of an order.
+/// An order, unpacked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrderParts {
     /// Hash of the order id, 0 without one.
@@ -40,10 +43,10 @@ pub struct OrderParts {
     pub time: Millis,
     /// Minor units as ordered.
     pub amount: i64,
-    /// Minor units given back.
+    /// Minor units refunded.
     pub given: i64,
     pub cancelled: bool,
-    /// A refund was applied to it.
+    /// Whether a refund was applied to it.
     pub refunded: bool,
     pub discounted: bool,
     /// Interned set of categories, 0 if none.
@@ -53,9 +56,9 @@ pub struct OrderParts {
 }
 
 impl Order {
-    /// The order that a purchase is, with its interned texts.
-    pub(super) fn new(event: &Event<'_>, categories: TextReference, channel: TextReference) -> Self {
-        Self::restore(&OrderParts {
+    /// The order of a purchase with its interned texts.
+    pub fn new(event: &Event<'_>, categories: TextReference, channel: TextReference) -> Self {
+        Self::pack(&OrderParts {
             id: event.order_id.as_deref().map_or(0, id_hash),
             time: event.time,
             amount: event.amount.unwrap_or(0),
@@ -66,8 +69,7 @@ impl Order {
         })
     }
 
-    /// An order of all that is known of it.
-    pub(super) fn restore(parts: &OrderParts) -> Self {
+    pub fn pack(parts: &OrderParts) -> Self {
         let (categories, channel) = (u64::from(parts.categories), u64::from(parts.channel));
         let flag = |is: bool, flag: u64| if is { flag } else { 0 };
         let flags =
@@ -80,7 +82,6 @@ impl Order {
         }
     }
 
-    /// All that is known of it.
     pub fn parts(&self) -> OrderParts {
         OrderParts {
             id: self.id(),
@@ -95,21 +96,20 @@ impl Order {
         }
     }
 
-    /// Cancels it.
-    pub(super) fn cancel(&mut self) {
+    pub fn cancel(&mut self) {
         self.time |= CANCELLED;
     }
 
-    /// O5: gives back `amount`, or all that is left, and says how much it was.
-    pub(super) fn give_back(&mut self, amount: Option<i64>) -> i64 {
+    /// Refunds `amount`, or all that is left (O5); returns the amount that was refunded.
+    pub fn refund(&mut self, amount: Option<i64>) -> i64 {
         if self.cancelled() {
             return 0;
         }
         let left = self.net();
-        let given = amount.map_or(left, |amount| amount.min(left));
-        self.given += (given as u64) << AMOUNT_SHIFT;
+        let refunded = amount.map_or(left, |amount| amount.min(left));
+        self.given += (refunded as u64) << AMOUNT_SHIFT;
         self.time |= RETURNED;
-        given
+        refunded
     }
 
     #[inline]
@@ -123,7 +123,7 @@ impl Order {
         (self.amount >> AMOUNT_SHIFT) as i64
     }
 
-    /// Minor units that refunds gave back (O5).
+    /// Minor units refunded (O5).
     #[inline]
     pub fn given(&self) -> i64 {
         (self.given >> AMOUNT_SHIFT) as i64
@@ -144,45 +144,45 @@ impl Order {
         self.time & DISCOUNTED != 0
     }
 
-    /// Cancelled, or a refund was applied to it (O5).
+    /// Whether it is cancelled, or a refund was applied to it (O5).
     #[inline]
     pub fn returned(&self) -> bool {
         self.time & (CANCELLED | RETURNED) != 0
     }
 
-    /// O4: not cancelled, and something of it is left unless it was free.
+    /// Whether it counts (O4): it is not cancelled, and was free or is not wholly refunded.
     #[inline]
     pub fn counts(&self) -> bool {
         !self.cancelled() && (self.amount() == 0 || self.net() > 0)
     }
 
     #[inline]
-    pub(super) fn id(&self) -> u64 {
+    pub fn id(&self) -> u64 {
         self.id >> ID_SHIFT
     }
 
     /// Interned set of categories, 0 if none.
-    pub(super) fn categories(&self) -> TextReference {
+    pub fn categories(&self) -> TextReference {
         (low(self.amount, AMOUNT_SHIFT) | low(self.given, AMOUNT_SHIFT) << AMOUNT_SHIFT) as TextReference
     }
 
     /// Interned channel, 0 if none.
-    pub(super) fn channel(&self) -> TextReference {
+    pub fn channel(&self) -> TextReference {
         (low(self.id, ID_SHIFT) | low(self.time, 15) << ID_SHIFT) as TextReference
     }
 }
 
-/// A refund that gave something back, remembered for 400 days (O8).
-#[derive(Clone, Copy, Debug)]
+/// A refund of more than 0, stored for 400 days (O8).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Refund {
-    /// Time times 2, plus 1 without an order.
+    /// The time times 2, plus 1 without an order.
     time: i64,
     given: i64,
 }
 
 impl Refund {
-    pub(super) fn new(time: Millis, given: i64, unlinked: bool) -> Self {
+    pub fn new(time: Millis, given: i64, unlinked: bool) -> Self {
         Self { time: time << 1 | i64::from(unlinked), given }
     }
 
@@ -190,19 +190,19 @@ impl Refund {
         self.time >> 1
     }
 
-    /// Minor units given back, after the cap.
+    /// Minor units refunded, at most what was left of the order.
     pub fn given(&self) -> i64 {
         self.given
     }
 
-    /// Without an order (O7): lowers revenue by its own time.
+    /// Whether it has no order (O7): then it lowers revenue at its own time.
     pub fn unlinked(&self) -> bool {
         self.time & 1 != 0
     }
 }
 
-/// What is left of orders that are no longer remembered singly (O3), and lifetime sums of refunds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Totals of orders that are no longer stored one by one, the folded orders (O3), and lifetime sums of refunds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Totals {
     /// Folded orders that counted.
@@ -215,29 +215,30 @@ pub struct Totals {
     pub discounted: u32,
     /// Net amounts of folded orders that counted.
     pub net: i64,
-    /// Times of the earliest and the latest folded order that counted; [`super::row::NONE`] if none.
+    /// Times of the earliest and the latest folded order that counted; [`NONE`] if none.
     pub first: Millis,
     pub last: Millis,
     /// Net amount of the latest folded order that counted.
     pub last_value: i64,
-    /// All that refunds ever gave back, remembered ones included (O8).
+    /// Minor units of all refunds, stored ones included (O8).
     pub refunded: i64,
-    /// The part of `refunded` that had no order (O7).
+    /// The part of `refunded` without an order (O7).
     pub unlinked: i64,
 }
 
-/// A refund or cancellation whose order is not remembered (O6).
-#[derive(Clone, Copy, Debug)]
+/// A refund or cancellation that waits for its order (O6).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Waiting {
     /// Hash of the order id.
     pub order: u64,
     pub time: Millis,
-    /// What to give back; [`Waiting::ALL`] or [`Waiting::CANCEL`].
+    /// The amount to refund; [`Waiting::ALL`] or [`Waiting::CANCEL`].
     pub amount: i64,
 }
 
 impl Waiting {
+    /// Waiting refunds and cancellations per customer at most.
     pub const MAX: usize = 16;
     /// A refund of all that is left.
     pub const ALL: i64 = -1;
@@ -245,13 +246,13 @@ impl Waiting {
 }
 
 /// Hash of an order id in 51 bits, never 0.
-pub(super) fn id_hash(id: &str) -> u64 {
+pub fn id_hash(id: &str) -> u64 {
     (xxhash_rust::xxh3::xxh3_64(id.as_bytes()) >> ID_SHIFT).max(1)
 }
 
 impl Totals {
-    /// Takes an order in that is no longer remembered.
-    pub(super) fn fold(&mut self, order: &Order) {
+    /// Adds an order that is no longer stored.
+    pub fn fold(&mut self, order: &Order) {
         self.placed += 1;
         self.returned += u32::from(order.returned());
         if !order.counts() {
@@ -260,7 +261,7 @@ impl Totals {
         self.counting += 1;
         self.discounted += u32::from(order.discounted());
         self.net += order.net();
-        if self.first == super::row::NONE || order.time() < self.first {
+        if self.first == NONE || order.time() < self.first {
             self.first = order.time();
         }
         if order.time() >= self.last {
@@ -274,8 +275,8 @@ impl Totals {
         returned: 0,
         discounted: 0,
         net: 0,
-        first: super::row::NONE,
-        last: super::row::NONE,
+        first: NONE,
+        last: NONE,
         last_value: 0,
         refunded: 0,
         unlinked: 0,
@@ -289,7 +290,7 @@ mod tests {
     use crate::engine::profile::tests::event;
 
     #[test]
-    fn an_order_holds_the_largest_values() {
+    fn an_order_stores_the_largest_values() {
         let mut purchase = event(EventType::PURCHASE, 4_102_444_799_999);
         purchase.amount = Some(1_000_000_000_000_000);
         purchase.order_id = Some("x".into());
@@ -298,9 +299,9 @@ mod tests {
         let texts = |order: &Order| (order.categories(), order.channel(), order.id());
         let before = texts(&order);
         assert_eq!(before, ((1 << 28) - 1, (1 << 28) - 2, id_hash("x")));
-        assert_eq!(order.give_back(Some(999_999_999_999_999)), 999_999_999_999_999);
+        assert_eq!(order.refund(Some(999_999_999_999_999)), 999_999_999_999_999);
         assert_eq!((order.net(), order.counts(), order.returned()), (1, true, true));
-        assert_eq!(order.give_back(None), 1);
+        assert_eq!(order.refund(None), 1);
         assert_eq!((order.given(), order.counts(), order.cancelled()), (order.amount(), false, false));
         order.cancel();
         assert_eq!((order.time(), order.cancelled(), order.discounted()), (purchase.time, true, true));

@@ -1,32 +1,33 @@
-//! Texts that many customers share (categories, channels, attributes), each kept once with a count of its uses.
+//! Interned texts that many customers share (categories, channels, attributes), each stored once with a count of its
+//! uses.
 //!
-//! A reference is a `u32`; 0 is no text. A set of categories is one text too: its texts in order of bytes, each after
-//! a byte with its length. The last use that is released frees the text, so nothing of an erased customer stays.
+//! A reference is a `u32`; 0 means no text. A set of categories is one text too: its texts in order of their bytes,
+//! each behind a byte with its length. Releasing the last use frees the text, so nothing of an erased customer remains.
 
 use crate::engine::event::Categories;
 use hashbrown::HashTable;
 use std::sync::Arc;
 
-/// Place of a text, 0 for none.
+/// Index of an interned text, 0 for none.
 pub type TextReference = u32;
 
-/// Different texts of a shard: references have 28 bits in orders.
+/// Different texts in a shard at most: references have 28 bits in orders.
 const TEXTS_MAX: usize = 1 << 28;
 
-pub(super) struct Texts {
-    /// The first stands for no text and is never used.
-    entries: Vec<Entry>,
+pub struct Texts {
+    /// By reference. The first means no text and is never used.
+    texts: Vec<CountedText>,
     free: Vec<TextReference>,
     by_bytes: HashTable<TextReference>,
     bytes: usize,
-    /// While texts are handed out, those nobody uses any more stay, and are listed here.
+    /// While texts are retained: those whose last use was released meanwhile.
     unused: Option<Vec<TextReference>>,
-    /// Room for a set while it is looked up.
+    /// Buffer for a set while it is looked up.
     joined: String,
 }
 
 #[derive(Default)]
-struct Entry {
+struct CountedText {
     text: Arc<str>,
     uses: u32,
 }
@@ -35,7 +36,7 @@ fn hash(text: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(text.as_bytes())
 }
 
-/// The texts of the text that a set of categories is.
+/// The categories of an interned set.
 pub fn split_set(joined: &str) -> impl Iterator<Item = &str> {
     let mut rest = joined;
     std::iter::from_fn(move || {
@@ -50,7 +51,7 @@ pub fn split_set(joined: &str) -> impl Iterator<Item = &str> {
 impl Texts {
     pub fn new() -> Self {
         Self {
-            entries: vec![Entry::default()],
+            texts: vec![CountedText::default()],
             free: Vec::new(),
             by_bytes: HashTable::new(),
             bytes: 0,
@@ -59,40 +60,40 @@ impl Texts {
         }
     }
 
-    /// The reference of a text that somebody uses.
+    /// The reference of a text in use.
     pub fn find(&self, text: &str) -> Option<TextReference> {
-        self.by_bytes.find(hash(text), |&known| &*self.entries[known as usize].text == text).copied()
+        self.by_bytes.find(hash(text), |&known| &*self.texts[known as usize].text == text).copied()
     }
 
     pub fn get(&self, reference: TextReference) -> &str {
-        &self.entries[reference as usize].text
+        &self.texts[reference as usize].text
     }
 
-    /// Takes a use of a text.
-    pub fn take(&mut self, text: &str) -> TextReference {
+    /// Interns a text and counts a use of it.
+    pub fn intern(&mut self, text: &str) -> TextReference {
         if let Some(known) = self.find(text) {
-            self.entries[known as usize].uses += 1;
+            self.texts[known as usize].uses += 1;
             return known;
         }
         self.bytes += text.len();
-        let entry = Entry { text: text.into(), uses: 1 };
+        let text_in_use = CountedText { text: text.into(), uses: 1 };
         let reference = match self.free.pop() {
             Some(free) => {
-                self.entries[free as usize] = entry;
+                self.texts[free as usize] = text_in_use;
                 free
             }
             None => {
-                self.entries.push(entry);
-                assert!(self.entries.len() <= TEXTS_MAX, "at most {TEXTS_MAX} different texts per shard");
-                (self.entries.len() - 1) as TextReference
+                self.texts.push(text_in_use);
+                assert!(self.texts.len() <= TEXTS_MAX, "at most {TEXTS_MAX} different texts per shard");
+                (self.texts.len() - 1) as TextReference
             }
         };
-        self.by_bytes.insert_unique(hash(text), reference, |&known| hash(&self.entries[known as usize].text));
+        self.by_bytes.insert_unique(hash(text), reference, |&known| hash(&self.texts[known as usize].text));
         reference
     }
 
-    /// Takes a use of a set of categories; 0 for an empty one.
-    pub fn take_set<'t>(&mut self, categories: impl Iterator<Item = &'t str>) -> TextReference {
+    /// Interns a set of categories and counts a use of it; 0 for an empty set.
+    pub fn intern_set<'t>(&mut self, categories: impl Iterator<Item = &'t str>) -> TextReference {
         let (mut sorted, mut count) = ([""; Categories::MAX], 0);
         for category in categories.take(Categories::MAX) {
             sorted[count] = category;
@@ -108,7 +109,7 @@ impl Texts {
             joined.push(char::from_u32(text.len() as u32).expect("a category has at most 128 bytes"));
             joined.push_str(text);
         }
-        let reference = self.take(&joined);
+        let reference = self.intern(&joined);
         self.joined = joined;
         reference
     }
@@ -118,19 +119,19 @@ impl Texts {
         split_set(self.get(reference))
     }
 
-    /// Takes one more use of a text that somebody uses.
-    pub fn take_again(&mut self, reference: TextReference) {
-        self.entries[reference as usize].uses += 1;
+    /// Counts one more use of a text in use.
+    pub fn add_use(&mut self, reference: TextReference) {
+        self.texts[reference as usize].uses += 1;
     }
 
-    /// Gives a use back; 0 is fine.
+    /// Releases a use; does nothing for 0.
     pub fn release(&mut self, reference: TextReference) {
         if reference == 0 {
             return;
         }
-        let entry = &mut self.entries[reference as usize];
-        entry.uses -= 1;
-        if entry.uses > 0 {
+        let counted = &mut self.texts[reference as usize];
+        counted.uses -= 1;
+        if counted.uses > 0 {
             return;
         }
         match &mut self.unused {
@@ -140,7 +141,7 @@ impl Texts {
     }
 
     fn free(&mut self, reference: TextReference) {
-        let text = std::mem::take(&mut self.entries[reference as usize].text);
+        let text = std::mem::take(&mut self.texts[reference as usize].text);
         self.bytes -= text.len();
         self.by_bytes
             .find_entry(hash(&text), |&known| known == reference)
@@ -149,46 +150,50 @@ impl Texts {
         self.free.push(reference);
     }
 
-    /// From now on no text goes, until [`Self::let_go`].
-    pub fn hold(&mut self) {
+    /// From now on no text is freed, until [`Self::end_retaining`].
+    pub fn retain_all(&mut self) {
         self.unused = Some(Vec::new());
     }
 
-    /// Texts may go again, and those go that nobody uses.
-    pub fn let_go(&mut self) {
+    /// Frees the texts that are no longer used, and from now on a text with its last use.
+    pub fn end_retaining(&mut self) {
         for reference in self.unused.take().unwrap_or_default() {
-            let entry = &self.entries[reference as usize];
-            // Used again meanwhile, or listed twice.
-            if entry.uses == 0 && !entry.text.is_empty() {
+            let counted = &self.texts[reference as usize];
+            // It may be in use again, or listed twice.
+            if counted.uses == 0 && !counted.text.is_empty() {
                 self.free(reference);
             }
         }
     }
 
-    /// Texts with references from `from` on, at most so many.
+    /// At most `count` texts with references from `from` on.
     pub fn list(&self, from: TextReference, count: usize) -> Vec<(TextReference, Arc<str>)> {
-        let entries = self.entries.iter().enumerate().skip(from as usize);
-        let known = entries.filter(|(_, entry)| !entry.text.is_empty());
-        known.take(count).map(|(place, entry)| (place as TextReference, Arc::clone(&entry.text))).collect()
+        let later = self.texts.iter().enumerate().skip(from as usize);
+        let in_use = later.filter(|(_, counted)| !counted.text.is_empty());
+        in_use.take(count).map(|(reference, counted)| (reference as TextReference, Arc::clone(&counted.text))).collect()
     }
 
-    /// Different texts.
+    /// Number of different texts.
     pub fn len(&self) -> usize {
         self.by_bytes.len()
     }
 
-    /// Bytes held, without what the allocator adds.
+    /// Bytes in use, without the allocator's overhead.
     pub fn bytes(&self) -> usize {
         self.bytes
-            + self.entries.capacity() * size_of::<Entry>()
+            + self.texts.capacity() * size_of::<CountedText>()
             + self.by_bytes.allocation_size()
             + self.free.capacity() * 4
     }
 
-    /// All uses, by text: for tests.
+    /// All uses by text.
     #[cfg(test)]
     pub fn uses(&self) -> std::collections::BTreeMap<String, u32> {
-        self.entries.iter().filter(|entry| entry.uses > 0).map(|entry| (entry.text.to_string(), entry.uses)).collect()
+        self.texts
+            .iter()
+            .filter(|counted| counted.uses > 0)
+            .map(|counted| (counted.text.to_string(), counted.uses))
+            .collect()
     }
 }
 
@@ -207,7 +212,7 @@ mod tests {
         for _ in 0..20_000 {
             if held.is_empty() || random.below(100) < 51 {
                 let text = format!("text {}", random.below(300));
-                held.push((texts.take(&text), text.clone()));
+                held.push((texts.intern(&text), text.clone()));
                 *naive.entry(text).or_default() += 1;
             } else {
                 let (reference, text) = held.swap_remove(random.below(held.len() as u64) as usize);
@@ -229,11 +234,11 @@ mod tests {
     fn a_set_is_the_same_in_any_order() {
         let mut texts = Texts::new();
         let long = "x".repeat(128);
-        let one = texts.take_set(["shoes", "bags", &long].into_iter());
-        let two = texts.take_set([&long, "shoes", "bags"].into_iter());
+        let one = texts.intern_set(["shoes", "bags", &long].into_iter());
+        let two = texts.intern_set([&long, "shoes", "bags"].into_iter());
         assert_eq!(one, two);
         assert_eq!(texts.set(one).collect::<Vec<_>>(), ["bags", "shoes", &long]);
-        assert_eq!(texts.take_set(std::iter::empty()), 0);
+        assert_eq!(texts.intern_set(std::iter::empty()), 0);
         assert_eq!(texts.set(0).count(), 0);
     }
 }

@@ -1,18 +1,16 @@
 //! How purchases, refunds and cancellations change a customer (O2-O8).
 //!
-//! The row's lifetime aggregates are moved along with each change; only when the earliest or latest order that counted
-//! ceases to count are the orders looked through.
+//! The row's lifetime totals follow each change. The orders are searched only when the earliest or latest order that
+//! counted ceases to count.
 
-use super::blocks::Blocks;
 use super::order::{Order, REMEMBERED_MAX, Refund, Totals, Waiting, id_hash};
-use super::row::{NONE, Row};
-use super::section::Section;
-use super::texts::Texts;
-use super::{Overflow, cart};
 use crate::engine::event::{Event, EventType, Millis, REMEMBERED};
+use crate::engine::profile::row::{NONE, Row};
+use crate::engine::profile::storage::{Blocks, Section, Texts};
+use crate::engine::profile::{Overflow, cart};
 
-/// A customer while orders change.
-pub(super) struct Purchases<'p> {
+/// The parts of a customer that orders change.
+pub struct OrderChange<'p> {
     pub row: &'p mut Row,
     pub blocks: &'p mut Blocks,
     pub texts: &'p mut Texts,
@@ -21,14 +19,14 @@ pub(super) struct Purchases<'p> {
     pub overflow: &'p mut Overflow,
 }
 
-/// Whether an order of that id is remembered as of `at` (O2).
-pub(super) fn is_remembered(row: &Row, blocks: &Blocks, order_id: &str, at: Millis) -> bool {
+/// Whether an order with that id is remembered as of `at` (O2).
+pub fn is_remembered(row: &Row, blocks: &Blocks, order_id: &str, at: Millis) -> bool {
     let id = id_hash(order_id);
     let orders: &[Order] = blocks.records(row.block, Section::Orders);
     orders.iter().any(|order| order.id() == id && at - order.time() <= REMEMBERED)
 }
 
-impl Purchases<'_> {
+impl OrderChange<'_> {
     /// Applies a purchase, refund or cancellation.
     pub fn apply(&mut self, event: &Event<'_>) {
         self.fold_old();
@@ -56,19 +54,20 @@ impl Purchases<'_> {
         &mut self.blocks.records_mut(self.row.block, Section::Totals)[0]
     }
 
-    /// Orders and refunds more than 400 days back are no longer remembered singly.
+    /// Folds the orders that are more than 400 days old into the totals.
     fn fold_old(&mut self) {
         let at = self.at;
         let old = self.orders().iter().take_while(|order| at - order.time() > REMEMBERED).count();
         self.fold(old);
     }
 
+    /// Folds the `count` oldest orders into the totals.
     fn fold(&mut self, count: usize) {
         if count == 0 {
             return;
         }
-        for nth in 0..count {
-            let order = self.orders()[nth];
+        for index in 0..count {
+            let order = self.orders()[index];
             self.totals().fold(&order);
             self.texts.release(order.categories());
             self.texts.release(order.channel());
@@ -80,19 +79,19 @@ impl Purchases<'_> {
         self.row.placed += 1;
         if self.at - event.time > REMEMBERED {
             let order = Order::new(event, 0, 0);
-            self.begins_to_count(&order);
+            self.add_to_row(&order);
             self.totals().fold(&order);
             return;
         }
-        let categories = self.texts.take_set(event.categories.iter());
-        let channel = event.channel.as_deref().map_or(0, |channel| self.texts.take(channel));
+        let categories = self.texts.intern_set(event.categories.iter());
+        let channel = event.channel.as_deref().map_or(0, |channel| self.texts.intern(channel));
         let order = Order::new(event, categories, channel);
-        self.begins_to_count(&order);
-        let place = self.orders().iter().rposition(|known| known.time() <= event.time).map_or(0, |place| place + 1);
-        self.blocks.splice(&mut self.row.block, Section::Orders, place, 0, 1);
-        self.blocks.records_mut(self.row.block, Section::Orders)[place] = order;
+        self.add_to_row(&order);
+        let index = self.orders().iter().rposition(|known| known.time() <= event.time).map_or(0, |index| index + 1);
+        self.blocks.splice(&mut self.row.block, Section::Orders, index, 0, 1);
+        self.blocks.records_mut(self.row.block, Section::Orders)[index] = order;
         if order.id() != 0 {
-            self.apply_waiting(order.id(), place);
+            self.apply_waiting(order.id(), index);
         }
         if self.orders().len() > REMEMBERED_MAX {
             self.overflow.orders += 1;
@@ -100,7 +99,8 @@ impl Purchases<'_> {
         }
     }
 
-    fn begins_to_count(&mut self, order: &Order) {
+    /// Adds a new order to the row's totals.
+    fn add_to_row(&mut self, order: &Order) {
         let (row, time) = (&mut *self.row, order.time());
         row.orders += 1;
         row.revenue += order.net();
@@ -110,51 +110,52 @@ impl Purchases<'_> {
         row.last_order = row.last_order.max(time);
     }
 
-    /// What waited for an order that came (O6), in order of arrival.
-    fn apply_waiting(&mut self, order: u64, place: usize) {
-        self.forget_waiting();
+    /// Applies what waited for an order that has arrived (O6), in order of arrival.
+    fn apply_waiting(&mut self, order: u64, index: usize) {
+        self.remove_old_waiting();
         loop {
             let waiting: &[Waiting] = self.blocks.records(self.row.block, Section::Waiting);
-            let Some(nth) = waiting.iter().position(|known| known.order == order) else { return };
-            let found = waiting[nth];
-            self.blocks.splice(&mut self.row.block, Section::Waiting, nth, 1, 0);
-            self.take_back(place, &found);
+            let Some(first) = waiting.iter().position(|known| known.order == order) else { return };
+            let found = waiting[first];
+            self.blocks.splice(&mut self.row.block, Section::Waiting, first, 1, 0);
+            self.return_stored(index, &found);
         }
     }
 
-    /// Waiting ones are remembered for 400 days, 400 itself included.
-    fn forget_waiting(&mut self) {
+    /// Removes what has waited for more than 400 days.
+    fn remove_old_waiting(&mut self) {
         let at = self.at;
         let waiting = |blocks: &Blocks, row: &Row| {
             let waiting: &[Waiting] = blocks.records(row.block, Section::Waiting);
             waiting.iter().position(|known| at - known.time > REMEMBERED)
         };
-        while let Some(nth) = waiting(self.blocks, self.row) {
-            self.blocks.splice(&mut self.row.block, Section::Waiting, nth, 1, 0);
+        while let Some(index) = waiting(self.blocks, self.row) {
+            self.blocks.splice(&mut self.row.block, Section::Waiting, index, 1, 0);
         }
     }
 
-    /// A refund or cancellation of an order: applied if the order is remembered, else it waits.
+    /// Applies a refund or cancellation of an order if the order is stored; otherwise it waits.
     fn return_order(&mut self, event: &Event<'_>, amount: i64) {
         let order = event.order_id.as_deref().map_or(0, id_hash);
         let returned = Waiting { order, time: event.time, amount };
         match self.orders().iter().rposition(|known| known.id() == order) {
-            Some(place) => self.take_back(place, &returned),
-            None => self.wait(returned),
+            Some(index) => self.return_stored(index, &returned),
+            None => self.add_waiting(returned),
         }
     }
 
-    fn wait(&mut self, returned: Waiting) {
+    /// Stores a refund or cancellation until its order arrives. At the bound the oldest one is dropped.
+    fn add_waiting(&mut self, returned: Waiting) {
         if self.at - returned.time > REMEMBERED {
             return;
         }
-        self.forget_waiting();
+        self.remove_old_waiting();
         let waiting: &[Waiting] = self.blocks.records(self.row.block, Section::Waiting);
         let count = waiting.len();
         if count == Waiting::MAX {
             self.overflow.waiting += 1;
             let (oldest, time) =
-                (0..count).map(|nth| (nth, waiting[nth].time)).min_by_key(|known| known.1).expect("16");
+                (0..count).map(|index| (index, waiting[index].time)).min_by_key(|known| known.1).expect("16");
             if returned.time < time {
                 return;
             }
@@ -165,16 +166,16 @@ impl Purchases<'_> {
         self.blocks.records_mut(self.row.block, Section::Waiting)[end] = returned;
     }
 
-    /// Applies a refund or cancellation to the order at `place`.
-    fn take_back(&mut self, place: usize, returned: &Waiting) {
-        let order = &mut self.blocks.records_mut::<Order>(self.row.block, Section::Orders)[place];
+    /// Applies a refund or cancellation to the stored order at `index`.
+    fn return_stored(&mut self, index: usize, returned: &Waiting) {
+        let order = &mut self.blocks.records_mut::<Order>(self.row.block, Section::Orders)[index];
         let before = *order;
         let mut given = 0;
         match returned.amount {
             Waiting::CANCEL => order.cancel(),
-            Waiting::ALL => given = order.give_back(None),
+            Waiting::ALL => given = order.refund(None),
             amount => {
-                given = order.give_back(Some(amount));
+                given = order.refund(Some(amount));
                 self.overflow.excess_refunds += u32::from(given < amount && !before.cancelled());
             }
         }
@@ -185,21 +186,21 @@ impl Purchases<'_> {
                 self.row.revenue += after.net();
             } else {
                 self.row.orders -= 1;
-                self.find_ends(before.time());
+                self.find_first_and_last(before.time());
             }
         }
-        self.gave_back(Refund::new(returned.time, given, false));
+        self.store_refund(Refund::new(returned.time, given, false));
     }
 
     fn unlinked_refund(&mut self, event: &Event<'_>) {
         let given = event.amount.unwrap_or(0);
         self.row.revenue -= given;
         self.totals().unlinked += given;
-        self.gave_back(Refund::new(event.time, given, true));
+        self.store_refund(Refund::new(event.time, given, true));
     }
 
-    /// Remembers a refund that gave something back (O8).
-    fn gave_back(&mut self, refund: Refund) {
+    /// Stores a refund of more than 0 (O8).
+    fn store_refund(&mut self, refund: Refund) {
         if refund.given() == 0 {
             return;
         }
@@ -209,18 +210,18 @@ impl Purchases<'_> {
             return;
         }
         let refunds: &[Refund] = self.blocks.records(self.row.block, Section::Refunds);
-        let place = refunds.iter().rposition(|known| known.time() <= refund.time()).map_or(0, |place| place + 1);
+        let index = refunds.iter().rposition(|known| known.time() <= refund.time()).map_or(0, |index| index + 1);
         let old = refunds.iter().take_while(|known| known.time() <= begin).count();
         let full = refunds.len() - old == REMEMBERED_MAX;
-        self.blocks.splice(&mut self.row.block, Section::Refunds, place, 0, 1);
-        self.blocks.records_mut(self.row.block, Section::Refunds)[place] = refund;
+        self.blocks.splice(&mut self.row.block, Section::Refunds, index, 0, 1);
+        self.blocks.records_mut(self.row.block, Section::Refunds)[index] = refund;
         self.overflow.refunds += u32::from(full);
         self.blocks.splice(&mut self.row.block, Section::Refunds, 0, old + usize::from(full), 0);
     }
 
-    /// Finds the earliest and latest order anew after the one at `gone` ceased to count.
-    fn find_ends(&mut self, gone: Millis) {
-        if gone != self.row.first_order && gone != self.row.last_order {
+    /// Searches the earliest and latest order that counts again, after the one at `time` ceased to count.
+    fn find_first_and_last(&mut self, time: Millis) {
+        if time != self.row.first_order && time != self.row.last_order {
             return;
         }
         let totals = self.blocks.records::<Totals>(self.row.block, Section::Totals).first().unwrap_or(&Totals::EMPTY);

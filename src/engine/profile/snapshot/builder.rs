@@ -1,24 +1,25 @@
-//! A customer that is made of stored parts, the other way of [`super::image`].
+//! Builds customers from stored parts: the inverse of [`super::image`].
 
-use super::cart_events::{self, ADD, TOTAL, ZERO};
-use super::hours::CategoryHour;
-use super::image::{AttributeParts, CartEvent, InternedValue};
-use super::order::{Order, OrderParts, Refund, Totals, Waiting};
-use super::row::{HeldValue, ID_INLINE, Row, RowNumber};
-use super::section::{PARTS, Section};
-use super::texts::TextReference;
-use super::{Profiles, attributes, memory};
 use crate::engine::event::{EventType, Millis};
+use crate::engine::profile::Profiles;
+use crate::engine::profile::activity::CategoryHour;
+use crate::engine::profile::attributes::{self, AttributeParts, InternedValue};
+use crate::engine::profile::cart::{self, CartEvent};
+use crate::engine::profile::held_value::HeldValue;
+use crate::engine::profile::orders::{Order, OrderParts, Refund, Totals, Waiting};
+use crate::engine::profile::row::{ID_INLINE, Row, RowNumber};
+use crate::engine::profile::storage::{SECTIONS_OF_RECORDS, Section, TextReference, memory};
 
-/// A customer in the making: [`Self::begin`], then its parts in the order of the functions that push them, records of each
-/// in the order in which they were stored. So the words stand as they will in the customer's block, and are copied once.
+/// A customer that is being built: [`Self::begin`], then its parts in the order of the functions that push them, and the
+/// records of each part in the order in which they were stored. The words are thus laid out as in the customer's block,
+/// and copied once.
 pub struct CustomerBuilder {
-    /// The plain fields; those of this folder's own are filled in by [`Profiles::restore`].
+    /// The plain fields. [`Profiles::restore`] sets those that are private to the profiles.
     pub row: Row,
-    /// Parts and hours, one after the other.
+    /// The sections of records, then the hours.
     words: Vec<u64>,
-    /// Words of each part.
-    lengths: [usize; PARTS],
+    /// Words of each section of records.
+    lengths: [usize; SECTIONS_OF_RECORDS],
     /// Bytes of the hours.
     hours: usize,
     texts: Vec<TextReference>,
@@ -26,19 +27,19 @@ pub struct CustomerBuilder {
 
 impl Default for CustomerBuilder {
     fn default() -> Self {
-        Self { row: Row::EMPTY, words: Vec::new(), lengths: [0; PARTS], hours: 0, texts: Vec::new() }
+        Self { row: Row::EMPTY, words: Vec::new(), lengths: [0; SECTIONS_OF_RECORDS], hours: 0, texts: Vec::new() }
     }
 }
 
 impl CustomerBuilder {
-    /// Begins with a customer of this id; whoever was there before is gone.
+    /// Begins a customer with this id and discards the one before it.
     ///
     /// # Panics
     /// If the id is empty or over 256 bytes.
     pub fn begin(&mut self, id: &str) {
         self.row = Row::EMPTY;
         self.words.clear();
-        self.lengths = [0; PARTS];
+        self.lengths = [0; SECTIONS_OF_RECORDS];
         self.hours = 0;
         self.texts.clear();
         self.row.id_length = u8::try_from(id.len().wrapping_sub(1)).expect("an id has 1 to 256 bytes");
@@ -74,7 +75,7 @@ impl CustomerBuilder {
         if let InternedValue::Text(reference) = attribute.value {
             self.texts.push(reference);
         }
-        self.push(Section::Attributes, &attributes::words(attribute));
+        self.push(Section::Attributes, &attributes::pack(attribute));
     }
 
     pub fn push_waiting(&mut self, waiting: Waiting) {
@@ -83,10 +84,10 @@ impl CustomerBuilder {
 
     pub fn push_order(&mut self, parts: &OrderParts) {
         self.texts.extend([parts.categories, parts.channel].into_iter().filter(|reference| *reference != 0));
-        self.push(Section::Orders, memory::words(&[Order::restore(parts)]));
+        self.push(Section::Orders, memory::words(&[Order::pack(parts)]));
     }
 
-    /// A refund that gave something back; `unlinked` without an order.
+    /// A refund of more than 0; `unlinked` if it has no order.
     pub fn push_refund(&mut self, time: Millis, given: i64, unlinked: bool) {
         self.push(Section::Refunds, memory::words(&[Refund::new(time, given, unlinked)]));
     }
@@ -97,17 +98,12 @@ impl CustomerBuilder {
     }
 
     pub fn push_cart_event(&mut self, event: CartEvent) {
-        let flag = |is: bool, flag: u64| if is { flag } else { 0 };
-        let flags = flag(event.is_add, ADD) | flag(event.is_zero, ZERO) | flag(event.total.is_some(), TOTAL);
-        self.push(Section::Cart, &[cart_events::word(event.time, flags)]);
-        if let Some(total) = event.total {
-            self.push(Section::Cart, &[total as u64]);
-        }
+        cart::pack(event).for_each(|word| self.push(Section::Cart, &[word]));
     }
 
-    /// Counts per type and hour, packed as [`super::hours`] tells. At most once, and last.
+    /// Counts per type and hour, packed (`activity/hours.rs` has the layout). At most once, and last.
     pub fn set_hours(&mut self, bytes: &[u8]) {
-        assert!(self.hours == 0, "hours come once");
+        assert!(self.hours == 0, "the hours are set once");
         self.push_bytes(bytes);
         self.hours = bytes.len();
     }
@@ -116,14 +112,14 @@ impl CustomerBuilder {
     fn push(&mut self, section: Section, words: &[u64]) {
         debug_assert!(
             self.lengths[section as usize + 1..].iter().all(|length| *length == 0),
-            "{section:?} out of order"
+            "{section:?} is out of order"
         );
-        debug_assert!(self.hours == 0, "{section:?} behind the hours");
+        debug_assert!(self.hours == 0, "{section:?} comes after the hours");
         self.words.extend_from_slice(words);
         self.lengths[section as usize] += words.len();
     }
 
-    /// Appends bytes, filled up to words with zeros; how many words.
+    /// Appends bytes, padded to whole words with zeros; returns the number of words.
     fn push_bytes(&mut self, bytes: &[u8]) -> usize {
         let (whole, rest) = bytes.as_chunks::<8>();
         self.words.extend(whole.iter().map(|word| u64::from_ne_bytes(*word)));
@@ -137,50 +133,50 @@ impl CustomerBuilder {
 }
 
 impl Profiles {
-    /// Room for so many customers in rows below `rows`, all free.
-    pub fn with_room(customers: usize, rows: RowNumber) -> Self {
+    /// Profiles with room for a number of customers in the rows below `rows`, all of them free.
+    pub fn with_capacity(customers: usize, rows: RowNumber) -> Self {
         let mut profiles = Self::new();
         profiles.index.reserve(customers);
         profiles.slab.reserve(rows);
         profiles
     }
 
-    /// The reference of a text, for drafts; taken once more than customers use it, until [`Self::release_text`].
-    pub fn take_text(&mut self, text: &str) -> TextReference {
-        self.texts.take(text)
+    /// The reference of a text, for builders. It counts as a use until [`Self::release_text`].
+    pub fn intern_text(&mut self, text: &str) -> TextReference {
+        self.texts.intern(text)
     }
 
-    /// The reference of a set of categories, likewise.
-    pub fn take_text_set<'t>(&mut self, categories: impl Iterator<Item = &'t str>) -> TextReference {
-        self.texts.take_set(categories)
+    /// The reference of a set of categories, which counts as a use likewise.
+    pub fn intern_text_set<'t>(&mut self, categories: impl Iterator<Item = &'t str>) -> TextReference {
+        self.texts.intern_set(categories)
     }
 
     pub fn release_text(&mut self, reference: TextReference) {
         self.texts.release(reference);
     }
 
-    /// All customers are there: the other rows are free.
+    /// Frees the rows without a customer, after all customers were restored.
     pub fn end_restore(&mut self) {
         self.slab.free_the_rest(self.index.len());
     }
 
-    /// Puts a customer into a row that is free; [`Self::enter`] must follow.
+    /// Puts a customer into a free row; [`Self::index_restored`] must follow.
     ///
     /// # Panics
-    /// If the row is not free or beyond those there is room for.
+    /// If the row is not free or beyond the capacity.
     pub fn restore(&mut self, number: RowNumber, builder: &CustomerBuilder) {
         let row = self.slab.get_mut(number);
-        assert!(!row.alive, "row {number} is taken");
-        let block = self.blocks.make_of(number, &builder.words, &builder.lengths, builder.hours);
+        assert!(!row.alive, "row {number} has a customer");
+        let block = self.blocks.make_with_contents(number, &builder.words, &builder.lengths, builder.hours);
         *row = Row { alive: true, epoch: row.epoch, block, ..builder.row.clone() };
-        builder.texts.iter().for_each(|&reference| self.texts.take_again(reference));
+        builder.texts.iter().for_each(|&reference| self.texts.add_use(reference));
     }
 
-    /// Enters customers into the index, by the hashes of their ids: many at once, as each place is somewhere else.
-    pub fn enter(&mut self, customers: &[(u64, RowNumber)]) {
+    /// Adds restored customers to the index by the hashes of their ids. Many at once, so that the slots are prefetched.
+    pub fn index_restored(&mut self, customers: &[(u64, RowNumber)]) {
         const AHEAD: usize = 16;
-        for (place, &(hash, number)) in customers.iter().enumerate() {
-            if let Some((ahead, _)) = customers.get(place + AHEAD) {
+        for (index, &(hash, number)) in customers.iter().enumerate() {
+            if let Some((ahead, _)) = customers.get(index + AHEAD) {
                 self.index.prefetch(*ahead);
             }
             self.index.insert(hash, number);

@@ -1,44 +1,43 @@
-//! Which customers changed since the last snapshot, and copies of those that a snapshot in the making still has to see
-//! as they were.
+//! Which customers changed since the last snapshot, and the capture of those customers for the next one.
 //!
-//! Every change of a row says so first ([`Profiles::touch`]): one comparison of a number in the row, but for the first
-//! time since a capture began. A capture takes the rows that had changed until it began, in order of their numbers, a
-//! slice at a time; a row that changes before its turn is copied just before.
+//! Every change of a row first calls [`Profiles::touch`], which compares one number in the row unless it is the row's
+//! first change since a capture began. A capture contains the rows that had changed when it began. It is read in slices,
+//! in order of row numbers; a row that changes before its turn is copied before the change.
 
-use super::blocks::Blocks;
 use super::image::CustomerImages;
-use super::row::{Row, RowNumber};
-use super::{Detail, Profiles, Slab, TextReference};
+use crate::engine::profile::row::{Row, RowNumber};
+use crate::engine::profile::storage::{Blocks, Slab, TextReference};
+use crate::engine::profile::{FingerprintScope, Profiles};
 use crate::trial::{self, Sabotage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) struct Changes {
-    /// Counts captures begun, from 1; a row with another number has not changed since the last one.
+pub struct Changes {
+    /// Number of captures begun, from 1. A row with another number has not changed since the last one began.
     epoch: u32,
-    changed: Rows,
+    changed: RowSet,
     capture: Option<Capture>,
 }
 
-/// The rows of a snapshot in the making.
+/// The rows of the snapshot that is being written.
 struct Capture {
-    rows: Rows,
-    /// Rows before this were handed out.
+    rows: RowSet,
+    /// RowSet below this were read.
     next: RowNumber,
-    /// Copies of rows that changed before their turn, by row, with their places.
+    /// RowSet that changed before their turn, with the indexes of their copies.
     early: BTreeMap<RowNumber, usize>,
     copies: CustomerImages,
 }
 
 /// A set of rows.
 #[derive(Default)]
-struct Rows {
+struct RowSet {
     words: Vec<u64>,
 }
 
 impl Changes {
     pub fn new() -> Self {
-        Self { epoch: 1, changed: Rows::default(), capture: None }
+        Self { epoch: 1, changed: RowSet::default(), capture: None }
     }
 }
 
@@ -53,7 +52,7 @@ impl Capture {
 }
 
 impl Profiles {
-    /// Must come before any change of a row or its block.
+    /// Must be called before any change of a row or its block.
     #[inline]
     pub(super) fn touch(&mut self, number: RowNumber) {
         if self.slab.get(number).epoch != self.changes.epoch {
@@ -74,7 +73,7 @@ impl Profiles {
     /// Begins a capture of all rows that changed since the last one that was stored.
     pub fn begin_capture(&mut self) {
         assert!(self.changes.capture.is_none(), "one capture at a time");
-        self.texts.hold();
+        self.texts.retain_all();
         let mut rows = std::mem::take(&mut self.changes.changed);
         let is_of_changes = || rows.words.iter().map(|word| word.count_ones() as usize).sum::<usize>() < self.len();
         if trial::is_sabotaged(Sabotage::RowMissing) && is_of_changes() {
@@ -85,7 +84,7 @@ impl Profiles {
             Some(Capture { rows, next: 0, early: BTreeMap::new(), copies: CustomerImages::default() });
     }
 
-    /// The next rows of the capture as they were when it began, at most so many; none when all were given.
+    /// At most `rows_max` further rows of the capture as they were when it began; none after the last one.
     pub fn capture(&mut self, rows_max: usize) -> CustomerImages {
         let mut images = CustomerImages::default();
         let Self { changes: Changes { epoch, capture, .. }, slab, blocks, .. } = self;
@@ -95,7 +94,7 @@ impl Profiles {
         {
             capture.next = number + 1;
             if slab.get(number).epoch == *epoch {
-                let copy = capture.early.remove(&number).expect("what changed since was copied before");
+                let copy = capture.early.remove(&number).expect("a row is copied before it changes");
                 images.push_image(&capture.copies.get(copy));
             } else {
                 push(&mut images, slab.get(number), blocks, number);
@@ -108,24 +107,24 @@ impl Profiles {
         images
     }
 
-    /// The texts there were when the capture began, from a reference on, at most so many; they all stay until
-    /// [`Self::let_texts_go`].
+    /// At most `count` texts of the capture from a reference on. All texts of the capture stay until
+    /// [`Self::release_captured_texts`].
     pub fn captured_texts(&self, from: TextReference, count: usize) -> Vec<(TextReference, Arc<str>)> {
         self.texts.list(from, count)
     }
 
-    /// All texts of the capture were taken.
-    pub fn let_texts_go(&mut self) {
-        self.texts.let_go();
+    /// Ends the retention of the capture's texts, after all of them were read.
+    pub fn release_captured_texts(&mut self) {
+        self.texts.end_retaining();
     }
 
-    /// Nothing is stored any more: the next capture is of all rows.
-    pub fn forget_stored(&mut self) {
+    /// Marks all rows as changed, because no snapshot is stored any more: the next capture contains all rows.
+    pub fn mark_all_changed(&mut self) {
         (0..self.slab.used()).for_each(|row| self.changes.changed.insert(row));
     }
 
-    /// Bytes of copies that wait for their turn.
-    pub fn captured_early(&self) -> usize {
+    /// Bytes of the copies of rows whose turn is still to come.
+    pub fn bytes_copied_early(&self) -> usize {
         self.changes.capture.as_ref().map_or(0, |capture| capture.copies.bytes())
     }
 
@@ -138,19 +137,19 @@ impl Profiles {
     }
 
     /// A hash of all customers.
-    pub fn fingerprint(&self, detail: Detail) -> u64 {
+    pub fn fingerprint(&self, scope: FingerprintScope) -> u64 {
         let mut bytes = Vec::new();
         let mut of_row = |number: RowNumber| {
             let mut images = CustomerImages::default();
             push(&mut images, self.slab.get(number), &self.blocks, number);
             bytes.clear();
-            images.get(0).canonical(&self.texts, detail, &mut bytes);
+            images.get(0).canonical(&self.texts, scope, &mut bytes);
             xxhash_rust::xxh3::xxh3_64(&bytes)
         };
         self.rows().map(&mut of_row).fold(self.len() as u64, u64::wrapping_add)
     }
 
-    /// Rows that changed since the last capture began.
+    /// RowSet that changed since the last capture began.
     pub fn changed(&self) -> usize {
         self.changes.changed.words.iter().map(|word| word.count_ones() as usize).sum()
     }
@@ -161,7 +160,7 @@ fn push(images: &mut CustomerImages, row: &Row, blocks: &Blocks, number: RowNumb
     images.push(number, row, words);
 }
 
-impl Rows {
+impl RowSet {
     fn insert(&mut self, row: RowNumber) {
         let word = row as usize / 64;
         if word >= self.words.len() {
@@ -183,7 +182,7 @@ impl Rows {
         self.words.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 != 0)
     }
 
-    /// The first row at or after `from`.
+    /// The first row of the set at or after `from`.
     fn next(&self, from: RowNumber) -> Option<RowNumber> {
         let mut word = from as usize / 64;
         let mut bits = self.words.get(word)? & u64::MAX << (from % 64);

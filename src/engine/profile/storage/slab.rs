@@ -1,7 +1,7 @@
-//! The rows of a shard, in chunks: growing moves nothing and never waits for a copy.
+//! The rows of a shard, in chunks: growing moves no row and never waits for a copy.
 
 use super::memory;
-use super::row::{Row, RowNumber};
+use crate::engine::profile::row::{Row, RowNumber};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -10,11 +10,11 @@ const CHUNK: usize = 1 << 18;
 /// A small shard does not ask for large pages: they cost time to clear.
 const LARGE_PAGES_FROM: usize = 1 << 14;
 
-pub(super) struct Slab {
+pub struct Slab {
     chunks: Vec<Vec<Row>>,
     /// Rows ever used.
     used: usize,
-    /// Rows of removed customers, to be used again, the smallest first: which one is next follows from which are alive.
+    /// Rows of removed customers. The smallest is used next, so that the choice follows from which rows are alive.
     free: BinaryHeap<Reverse<RowNumber>>,
 }
 
@@ -33,8 +33,8 @@ impl Slab {
         &mut self.chunks[row as usize / CHUNK][row as usize % CHUNK]
     }
 
-    /// A row of its own, empty; it is not alive yet.
-    pub fn take(&mut self) -> RowNumber {
+    /// An empty row that no customer uses; the caller makes it alive.
+    pub fn allocate(&mut self) -> RowNumber {
         if let Some(Reverse(row)) = self.free.pop() {
             return row;
         }
@@ -55,14 +55,14 @@ impl Slab {
         self.free.push(Reverse(row));
     }
 
-    /// Rows up to a number, all of them empty; [`Self::free_the_rest`] must follow.
+    /// Allocates all rows below a number, empty; [`Self::free_the_rest`] must follow.
     pub fn reserve(&mut self, rows: RowNumber) {
         while self.used < rows as usize {
-            self.take();
+            self.allocate();
         }
     }
 
-    /// Whatever is not alive of the reserved rows is free; so many are alive.
+    /// Frees the reserved rows that are not alive. `alive` is the number of those that are.
     pub fn free_the_rest(&mut self, alive: usize) {
         if alive == self.used {
             return;

@@ -1,0 +1,9 @@
+//! What customers do besides ordering, counted by the hour: browsing and engagement (B1, B2), and views per category (B5).
+
+mod categories;
+mod counting;
+mod hours;
+
+pub use categories::{CategoryHour, count_views, release};
+pub use counting::{browse, count};
+pub use hours::{after, count_after, is_past};

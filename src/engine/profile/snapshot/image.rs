@@ -1,0 +1,179 @@
+//! Copies of customers, to be stored.
+//!
+//! A row and its block are copied as they are, which is quick. The copy is read part by part through
+//! [`CustomerImage`], on another thread. References to texts have the meaning they had when the copy was made.
+
+use crate::engine::event::{EventType, Millis};
+use crate::engine::profile::FingerprintScope;
+use crate::engine::profile::activity::CategoryHour;
+use crate::engine::profile::attributes::{self, AttributeParts, InternedValue};
+use crate::engine::profile::cart::{self, CartEvent};
+use crate::engine::profile::held_value::HeldValue;
+use crate::engine::profile::orders::{Order, OrderParts, Refund, Totals, Waiting};
+use crate::engine::profile::row::{ID_INLINE, Row, RowNumber};
+use crate::engine::profile::storage::{self, Section, TextReference, Texts, memory};
+
+/// Copied rows in order of their numbers.
+#[derive(Clone, Debug, Default)]
+pub struct CustomerImages {
+    /// Each row with its number. The block of a copied row is the index of its first word in `words`.
+    rows: Vec<(RowNumber, Row)>,
+    words: Vec<u64>,
+}
+
+/// One copied row.
+#[derive(Clone, Copy)]
+pub struct CustomerImage<'a> {
+    pub number: RowNumber,
+    pub row: &'a Row,
+    words: &'a [u64],
+}
+
+impl CustomerImages {
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Bytes of memory in use.
+    pub fn bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<(RowNumber, Row)>() + self.words.capacity() * size_of::<u64>()
+    }
+
+    pub fn get(&self, index: usize) -> CustomerImage<'_> {
+        let (number, row) = &self.rows[index];
+        let end = self.rows.get(index + 1).map_or(self.words.len(), |(_, next)| next.block as usize);
+        CustomerImage { number: *number, row, words: &self.words[row.block as usize..end] }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = CustomerImage<'_>> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    pub fn push(&mut self, number: RowNumber, row: &Row, words: &[u64]) {
+        let block = u32::try_from(self.words.len()).expect("less than 32 GiB of copies");
+        self.rows.push((number, Row { block, ..row.clone() }));
+        self.words.extend_from_slice(words);
+    }
+
+    pub fn push_image(&mut self, image: &CustomerImage<'_>) {
+        self.push(image.number, image.row, image.words);
+    }
+}
+
+impl<'a> CustomerImage<'a> {
+    /// Whether the row has a customer. The other functions mean nothing for a free row.
+    pub fn is_alive(&self) -> bool {
+        self.row.alive
+    }
+
+    fn section(&self, section: Section) -> &'a [u64] {
+        if self.words.is_empty() { &[] } else { storage::section(self.words, section) }
+    }
+
+    pub fn id(&self) -> &'a str {
+        let length = usize::from(self.row.id_length) + 1;
+        let bytes = if length <= ID_INLINE { &self.row.id[..] } else { memory::bytes(self.section(Section::Id)) };
+        memory::text(&bytes[..length])
+    }
+
+    pub fn held(&self) -> impl Iterator<Item = HeldValue> + use<'a> {
+        self.section(Section::HeldValues).iter().map(|&word| HeldValue::unpack(word))
+    }
+
+    pub fn totals(&self) -> Option<&'a Totals> {
+        memory::records(self.section(Section::Totals)).first()
+    }
+
+    /// Times of the latest refund, cancellation and profile event.
+    pub fn latest(&self) -> impl Iterator<Item = (EventType, Millis)> + use<'a> {
+        self.section(Section::Latest).iter().map(|&word| attributes::unpack_latest(word))
+    }
+
+    pub fn attributes(&self) -> impl Iterator<Item = AttributeParts> + use<'a> {
+        self.section(Section::Attributes).chunks_exact(2).map(|words| attributes::unpack([words[0], words[1]]))
+    }
+
+    pub fn waiting(&self) -> &'a [Waiting] {
+        memory::records(self.section(Section::Waiting))
+    }
+
+    pub fn orders(&self) -> &'a [Order] {
+        memory::records(self.section(Section::Orders))
+    }
+
+    pub fn refunds(&self) -> &'a [Refund] {
+        memory::records(self.section(Section::Refunds))
+    }
+
+    pub fn category_hours(&self) -> &'a [CategoryHour] {
+        memory::records(self.section(Section::CategoryHours))
+    }
+
+    pub fn cart(&self) -> impl Iterator<Item = CartEvent> + use<'a> {
+        cart::unpack(self.section(Section::Cart))
+    }
+
+    /// Counts per type and hour, packed (`activity/hours.rs` has the layout).
+    pub fn hours(&self) -> &'a [u8] {
+        if self.words.is_empty() { &[] } else { storage::hours(self.words) }
+    }
+
+    /// Bytes that are equal for two rows if and only if everything in the scope is equal, whatever references their
+    /// texts have.
+    pub fn canonical(&self, texts: &Texts, scope: FingerprintScope, into: &mut Vec<u8>) {
+        let put = |into: &mut Vec<u8>, word: u64| into.extend_from_slice(&word.to_le_bytes());
+        let text = |into: &mut Vec<u8>, reference: TextReference| {
+            into.extend_from_slice(texts.get(reference).as_bytes());
+            into.push(0xff);
+        };
+        into.extend_from_slice(self.id().as_bytes());
+        let scalars = self.row.scalars();
+        let scalars = match scope {
+            FingerprintScope::All => {
+                put(into, u64::from(self.number));
+                &scalars[..]
+            }
+            FingerprintScope::Customers => &scalars[..Row::SCALARS_OF_EVENTS],
+        };
+        scalars.iter().for_each(|&word| put(into, word));
+        put(into, self.section(Section::HeldValues).len() as u64);
+        self.held().for_each(|held| put(into, held.canonical()));
+        for section in [Section::Totals, Section::Latest, Section::Waiting, Section::Refunds, Section::Cart] {
+            put(into, self.section(section).len() as u64);
+            self.section(section).iter().for_each(|&word| put(into, word));
+        }
+        for attribute in self.attributes() {
+            let (value_type, word) = match attribute.value {
+                InternedValue::Text(reference) => {
+                    text(into, reference);
+                    (1, 0)
+                }
+                InternedValue::Removed => (0, 0),
+                InternedValue::Number(number) => (2, number.to_bits()),
+                InternedValue::Boolean(is) => (3, u64::from(is)),
+                InternedValue::Time(moment) => (4, moment as u64),
+            };
+            [u64::from(attribute.index), attribute.time as u64, value_type, word]
+                .iter()
+                .for_each(|&word| put(into, word));
+        }
+        for order in self.orders() {
+            let OrderParts { id, time, amount, given, cancelled, refunded, discounted, categories, channel } =
+                order.parts();
+            let flags = u64::from(cancelled) | u64::from(refunded) << 1 | u64::from(discounted) << 2;
+            [id, time as u64, amount as u64, given as u64, flags].iter().for_each(|&word| put(into, word));
+            text(into, categories);
+            text(into, channel);
+        }
+        for views in self.category_hours() {
+            text(into, views.category);
+            put(into, u64::from(views.events));
+            put(into, views.newest as u64);
+        }
+        into.extend_from_slice(self.hours());
+    }
+}
