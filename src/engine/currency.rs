@@ -1,6 +1,6 @@
-//! ISO 4217: the codes of currencies in use and how many decimals their minor unit has.
+//! ISO 4217: the codes of the currencies in use and the decimals of their minor units.
 
-/// Codes by decimals; within a row in byte order.
+/// Codes by decimals, in byte order.
 const BY_DECIMALS: [(u32, &str); 4] = [
     (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
     (
@@ -15,7 +15,7 @@ const BY_DECIMALS: [(u32, &str); 4] = [
     (4, "CLF UYW"),
 ];
 
-/// How many decimals the minor unit of a currency has; `None` if there is no such code.
+/// Decimals of the minor unit of a currency; `None` if there is no such code.
 pub fn decimals(code: &str) -> Option<u32> {
     if code.len() != 3 {
         return None;

@@ -1,4 +1,6 @@
-//! What comes in: records as the log hands them over, and events as decoding makes them.
+//! Records as the log returns them, the events that decoding makes of them, and the reasons to reject a record.
+//!
+//! Times, the types of events and their attributes are named here, because every part of the engine uses them.
 
 use std::borrow::Cow;
 
@@ -10,17 +12,17 @@ pub const HOUR: Millis = 3_600_000;
 pub const DAY: Millis = 86_400_000;
 /// How long orders, hours, waiting refunds and marks are remembered.
 pub const REMEMBERED: Millis = 400 * DAY;
-/// A moment that never comes.
+/// A time that is never reached.
 pub const NEVER: Millis = Millis::MAX;
 
 /// One record of an input topic, borrowed from the log's buffers.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Place of the topic in the list of input topics.
+    /// Index of the topic in the list of input topics.
     pub topic: u16,
     pub partition: u32,
     pub offset: i64,
-    /// The record's Kafka timestamp as it stands; capped at `now` by the shard (T3). `None` in files: the event's own time.
+    /// The record's Kafka timestamp, which the shard caps at `now` (T3). `None` in files, where the event's time is used.
     pub arrival: Option<Millis>,
     pub key: Option<&'a [u8]>,
     pub value: &'a [u8],
@@ -46,7 +48,7 @@ impl EventType {
     pub const ERASE: Self = Self(12);
     pub const OPT_OUT: Self = Self(13);
     pub const OPT_IN: Self = Self(14);
-    /// Not the type of any event: what sessions (B2) are counted under.
+    /// Not the type of any event: sessions (B2) are counted by it.
     pub const SESSION: Self = Self(15);
     /// The first declared type; the n-th is `DECLARED + n`, n below [`EventType::DECLARED_MAX`].
     pub const DECLARED: Self = Self(16);
@@ -82,16 +84,16 @@ impl EventType {
         usize::from(self.0)
     }
 
-    /// The place in the list of declared types, if it is one.
+    /// The index in the list of declared types, if it is one.
     pub fn declared_index(self) -> Option<usize> {
         self.index().checked_sub(Self::DECLARED.index())
     }
 }
 
-/// Text of an event: borrowed from the record unless it held escapes.
+/// Text of an event: borrowed from the record unless it has escapes.
 pub type Text<'a> = Cow<'a, str>;
 
-/// A decoded event. Fields that mean nothing for its type are empty, whatever the record held (E2).
+/// A decoded event. Fields without meaning for its type are empty, whatever the record contains (E2).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event<'a> {
     pub event_type: EventType,
@@ -102,7 +104,7 @@ pub struct Event<'a> {
     pub order_id: Option<Text<'a>>,
     /// Minor units of the base currency (O1).
     pub amount: Option<i64>,
-    /// A purchase with a discount above 0.
+    /// Whether it is a purchase with a discount above 0.
     pub discounted: bool,
     /// Minor units of the base currency.
     pub cart_total: Option<i64>,
@@ -111,22 +113,23 @@ pub struct Event<'a> {
     pub categories: Categories<'a>,
     pub channel: Option<Text<'a>>,
     pub campaign: Option<Text<'a>>,
-    /// Declared attributes of a profile event: (place in the list of declared attributes, new value), in order of the place.
+    /// Declared attributes of a profile event: index in the list of declared attributes and new value, in order of index.
     pub attributes: Vec<(u8, AttributeValue<'a>)>,
 }
 
 /// The first eight distinct categories of an event: its own, then those of its items, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Categories<'a> {
-    /// The common case needs no allocation: the first stands inline.
+    /// Stored inline, so that the common case needs no allocation.
     pub first: Option<Text<'a>>,
     pub others: Vec<Text<'a>>,
 }
 
 impl<'a> Categories<'a> {
+    /// Categories of an event at most.
     pub const MAX: usize = 8;
 
-    /// Adds one unless it is there or there are already eight.
+    /// Adds a category unless it is in the list or the list has eight.
     pub fn add(&mut self, category: Text<'a>) {
         if self.first.is_none() {
             self.first = Some(category);
@@ -172,7 +175,7 @@ pub enum Reason {
     TimeFuture,
     Amount,
     Currency,
-    /// The record killed the process whenever it was applied, and was left out.
+    /// The record ended the process each time it was applied, and was skipped.
     Crash,
 }
 
@@ -192,7 +195,7 @@ impl Reason {
         (Self::Crash, "crash"),
     ];
 
-    /// The stable name, as in the `rejected` topic.
+    /// The stable name, as in the topic `rejected`.
     pub fn name(self) -> &'static str {
         Self::ALL[self as usize].1
     }

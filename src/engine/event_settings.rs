@@ -1,6 +1,7 @@
-//! What gives events their meaning besides the rules: times, currency, attributes, declared types, bounds.
+//! The settings of `rules.toml` that give events their meaning besides the rules: time, currency, attributes, declared
+//! types, deduplication and bounds.
 //!
-//! Checked content of `rules.toml`; the file is read in [`crate::engine::rule`].
+//! They are checked when the file is read, in [`crate::engine::rule`].
 
 use super::event::{DAY, EventType, HOUR, MINUTE, Millis};
 use rust_decimal::Decimal;
@@ -8,9 +9,9 @@ use rust_decimal::Decimal;
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventSettings {
     pub clock: Clock,
-    /// How far the watermark stays behind (T3).
+    /// How far the watermark is behind arrivals (T3).
     pub grace: Millis,
-    /// How far before its arrival an event may stand (T8).
+    /// How far after its arrival the time of an event may be (T8).
     pub max_future: Millis,
     pub currency: Currency,
     /// Declared attributes (B6), `country` first; at most [`EventSettings::ATTRIBUTES_MAX`].
@@ -37,7 +38,7 @@ pub struct Currency {
     pub base: String,
     /// Digits of its minor unit by ISO 4217: 2 for EUR, 0 for JPY, 3 for KWD.
     pub decimals: u32,
-    /// Base units for one unit of the currency; the base itself is not in it.
+    /// Base units for one unit of each currency, without the base itself.
     pub rates: Vec<(String, Decimal)>,
 }
 
@@ -45,7 +46,7 @@ pub struct Currency {
 pub struct Attribute {
     pub name: String,
     pub kind: AttributeType,
-    /// No longer declared; its place is kept because customers may hold values under it.
+    /// No longer declared; its index is reserved because customers may have values of it.
     pub retired: bool,
 }
 
@@ -61,7 +62,7 @@ pub enum AttributeType {
 pub struct DeclaredType {
     pub name: String,
     pub kind: DeclaredKind,
-    /// No longer declared; its place is kept because customers may have counts under it.
+    /// No longer declared; its index is reserved because customers may have counts of it.
     pub retired: bool,
 }
 
@@ -73,6 +74,7 @@ pub enum DeclaredKind {
 }
 
 impl EventSettings {
+    /// Attributes over the life of the state at most.
     pub const ATTRIBUTES_MAX: usize = 64;
 
     /// Whether events of this type are browsing (B1, B2).
@@ -98,28 +100,28 @@ impl EventSettings {
             || matches!(event_type, EventType::OPEN | EventType::CLICK | EventType::EXPOSURE)
     }
 
-    /// The declared types that hold now, with their names.
+    /// The types that are declared now, with their names.
     pub fn declared_types(&self) -> impl Iterator<Item = (&str, EventType)> {
         let all = self.events.iter().enumerate().filter(|(_, declared)| !declared.retired);
         all.map(|(n, declared)| (declared.name.as_str(), EventType::declared(n)))
     }
 
-    /// The attributes that are declared now, with their places.
+    /// The attributes that are declared now, with their indexes.
     pub fn declared_attributes(&self) -> impl Iterator<Item = (u8, &Attribute)> {
         let all = self.attributes.iter().enumerate().filter(|(_, attribute)| !attribute.retired);
-        all.map(|(place, attribute)| (place as u8, attribute))
+        all.map(|(index, attribute)| (index as u8, attribute))
     }
 
-    /// Gives what this meaning declares the places it had in the one before it: customers hold counts and values by
-    /// place. What is declared no more keeps its place, retired.
+    /// Gives attributes and types the indexes that they have in the previous settings, because customers have values and
+    /// counts by index. Those that are no longer declared keep their indexes, retired.
     ///
     /// # Errors
-    /// In words, if the base currency is another, or there are no places left.
+    /// A message if the base currency differs, or there are no indexes left.
     pub fn follow(&mut self, previous: &Self) -> Result<(), String> {
         if (&self.currency.base, self.currency.decimals) != (&previous.currency.base, previous.currency.decimals) {
             let (base, before) = (&self.currency.base, &previous.currency.base);
             return Err(format!(
-                "expected the base currency {before}, in which all amounts are kept, found {base}: it is fixed for the life of the state"
+                "expected the base currency {before}, in which all amounts are stored, found {base}: it is fixed for the life of the state"
             ));
         }
         let events = std::mem::take(&mut self.events);
@@ -138,10 +140,10 @@ impl EventSettings {
                 None => self.attributes.push(declared),
             }
         }
-        let over = self.events.len() > EventType::DECLARED_MAX || self.attributes.len() > Self::ATTRIBUTES_MAX;
-        if over {
+        let is_over_bound = self.events.len() > EventType::DECLARED_MAX || self.attributes.len() > Self::ATTRIBUTES_MAX;
+        if is_over_bound {
             return Err(format!(
-                "expected at most {} types and {} attributes over the life of the state, those declared no more included, found {} and {}",
+                "expected at most {} types and {} attributes over the life of the state, including those no longer declared, found {} and {}",
                 EventType::DECLARED_MAX,
                 Self::ATTRIBUTES_MAX,
                 self.events.len(),
@@ -151,7 +153,7 @@ impl EventSettings {
         Ok(())
     }
 
-    /// The name of a type as events write it.
+    /// The name of a type in events.
     pub fn type_name(&self, event_type: EventType) -> &str {
         match event_type.declared_index() {
             Some(n) => &self.events[n].name,
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_declared_keeps_its_place() {
+    fn declarations_keep_their_indexes() {
         use AttributeType::{Number, Text};
         use DeclaredKind::{Activity, Browsing, Other};
         let first = event_settings(&[("ticket", Other), ("survey", Other)], &[("plan", Text), ("age", Number)]);
@@ -197,7 +199,7 @@ mod tests {
         assert_eq!(types, [("survey", EventType::declared(1)), ("visit", EventType::declared(2))]);
         assert_eq!(second.events[1].kind, Activity);
         let attributes: Vec<_> =
-            second.declared_attributes().map(|(place, attribute)| (place, attribute.name.as_str())).collect();
+            second.declared_attributes().map(|(index, attribute)| (index, attribute.name.as_str())).collect();
         assert_eq!(attributes, [(0, "plan"), (2, "age")]);
         let mut third = first.clone();
         third.follow(&second).unwrap();

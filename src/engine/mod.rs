@@ -1,7 +1,10 @@
 //! The engine: a deterministic state machine of one shard. No clock, I/O, lock, randomness, logging or metric.
 //!
-//! Modules in the order in which an event meets them.
+//! An event meets its parts in this order: [`decode`] makes it from a record, by the [`event_settings`]; [`shard`]
+//! accepts or drops it; [`profile`] applies it to the customer; [`rule`] compares [`feature`]s of the customer before
+//! and after; [`timer`] keeps the customer's next deadline; [`effects`] are what the shard returns.
 
+pub mod calendar;
 pub mod currency;
 pub mod decode;
 pub mod effects;

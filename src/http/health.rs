@@ -4,7 +4,7 @@
 //! holds nothing that must not be seen without a token.
 
 use crate::worker::board::{Advance, Report};
-use crate::worker::{Phase, moment_text};
+use crate::worker::{Phase, rfc3339_text};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -151,7 +151,7 @@ impl From<Advance> for Progress {
 
 /// RFC 3339 of milliseconds.
 pub fn moment(milliseconds: i64) -> String {
-    String::from_utf8_lossy(&moment_text(milliseconds)).into_owned()
+    String::from_utf8_lossy(&rfc3339_text(milliseconds)).into_owned()
 }
 
 #[cfg(test)]

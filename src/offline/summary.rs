@@ -1,11 +1,11 @@
 //! What a replay or a demo did, in a few lines for people.
 
+use crate::engine::calendar::rfc3339_text;
 use crate::engine::effects::{Cause, Counts};
 use crate::engine::event::{Millis, Reason};
 use crate::engine::profile::HeldValue;
 use crate::engine::rule::{Rules, Target, TargetKind};
 use crate::engine::shard::Shard;
-use crate::worker::encode::moment_text;
 use std::fmt;
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ impl fmt::Display for Summary {
         writeln!(f, "  rejected {}{}", grouped(counts.rejected.iter().sum()), listed(rejected))?;
         let causes = Cause::ALL.iter().map(|(cause, name)| (*name, counts.changes[*cause as usize]));
         writeln!(f, "  changes {}{}", grouped(counts.changes.iter().sum()), listed(causes))?;
-        let until = self.until.map(|until| String::from_utf8_lossy(&moment_text(until)).into_owned());
+        let until = self.until.map(|until| String::from_utf8_lossy(&rfc3339_text(until)).into_owned());
         writeln!(
             f,
             "  customers {} at {}",

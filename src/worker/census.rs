@@ -3,7 +3,7 @@
 //! Each key comes again after a while, so the topic stays short once it is compacted: minutes for two days, which is a
 //! window of a day and how far shards may be apart; hours for a week and the one that goes on.
 
-use super::encode::moment_text;
+use crate::engine::calendar::rfc3339_text;
 use crate::engine::effects::report::{Flow, InForce, Report};
 use crate::engine::event::MINUTE;
 use crate::engine::rule::alert::CAUSES;
@@ -106,7 +106,7 @@ pub fn records(shard: u32, report: &Report) -> Vec<CensusRecord> {
 
 /// A mark as RFC 3339 text.
 pub fn moment_of(mark: i64) -> String {
-    String::from_utf8_lossy(&moment_text(mark * MINUTE)).into_owned()
+    String::from_utf8_lossy(&rfc3339_text(mark * MINUTE)).into_owned()
 }
 
 /// What an alert means, as records name it.

@@ -3,8 +3,9 @@
 //! Written straight into a buffer: an output costs as much as several inputs, and its bytes are a contract with
 //! consumers, field by field in this order.
 
+use crate::engine::calendar::rfc3339_text;
 use crate::engine::effects::{Change, Effects, Feature, Rejected, Scalar, Span, Trigger};
-use crate::engine::event::{DAY, HOUR, MINUTE, Millis, Record};
+use crate::engine::event::{Millis, Record};
 use crate::engine::profile::HeldValue;
 use crate::engine::rule::{Rules, Truth};
 use std::io::Write;
@@ -222,55 +223,13 @@ fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
 /// A moment as quoted RFC 3339 text in UTC with milliseconds.
 pub fn moment(out: &mut Vec<u8>, time: Millis) {
     out.push(b'"');
-    out.extend_from_slice(&moment_text(time));
+    out.extend_from_slice(&rfc3339_text(time));
     out.push(b'"');
-}
-
-/// A moment as RFC 3339 text in UTC with milliseconds, for years 0 to 9999.
-///
-/// Days to a civil date by counting 400-year eras from 0000-03-01 (the proleptic Gregorian calendar's period).
-pub fn moment_text(time: Millis) -> [u8; 24] {
-    let (days, in_day) = (time.div_euclid(DAY), time.rem_euclid(DAY));
-    let since_era_zero = days + 719_468;
-    let era = since_era_zero.div_euclid(146_097);
-    let day_of_era = since_era_zero.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let mut text = *b"0000-00-00T00:00:00.000Z";
-    let mut put = |start: usize, digits: usize, mut number: i64| {
-        for place in (start..start + digits).rev() {
-            text[place] = b'0' + (number % 10) as u8;
-            number /= 10;
-        }
-    };
-    put(0, 4, year);
-    put(5, 2, month);
-    put(8, 2, day);
-    put(11, 2, in_day / HOUR);
-    put(14, 2, in_day / MINUTE % 60);
-    put(17, 2, in_day / 1_000 % 60);
-    put(20, 3, in_day % 1_000);
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn moments_are_those_of_jiff() {
-        let mut time = -2_208_988_800_123_i64;
-        while time < 4_102_444_800_000 {
-            let expected =
-                jiff::Timestamp::from_millisecond(time).unwrap().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
-            assert_eq!(std::str::from_utf8(&moment_text(time)).unwrap(), expected);
-            time += 86_399_000 * 3 + 777;
-        }
-    }
 
     #[test]
     fn money_keeps_all_digits() {

@@ -1,7 +1,7 @@
 //! What consumers were told last of each customer: the membership topic read back (R12), and rules that have its names.
 
 use super::tail::{Ended, read_all};
-use crate::engine::decode::rfc3339;
+use crate::engine::calendar::parse_rfc3339;
 use crate::engine::event_settings::{AttributeType, DeclaredKind, EventSettings};
 use crate::engine::rule::{Rules, read_following};
 use crate::engine::shard::{Published, PublishedValue};
@@ -87,7 +87,7 @@ impl Names {
 
     fn published(&mut self, value: &[u8]) -> Result<Published, String> {
         let membership: Membership<'_> = serde_json::from_slice(value).map_err(|error| error.to_string())?;
-        let moment = |text: &str| rfc3339(text).ok_or_else(|| format!("{text:?} for a moment"));
+        let moment = |text: &str| parse_rfc3339(text).ok_or_else(|| format!("{text:?} for a moment"));
         let mut values = Vec::with_capacity(membership.segments.len() + membership.audiences.len());
         for (name, segment) in &membership.segments {
             let Some(value) = &segment.value else { continue };

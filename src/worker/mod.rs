@@ -36,8 +36,8 @@ mod traceparent;
 mod webhook;
 mod work;
 
+pub use crate::engine::calendar::rfc3339_text;
 pub use board::Board;
-pub use encode::moment_text;
 pub use held::HeldShard;
 pub use lifecycle::Phase;
 pub use rebuild::{InputPlan, Rebuild, ShardPlan, rebuild};

@@ -5,6 +5,7 @@
 use super::census;
 use super::encode::{self, Membership};
 use super::traceparent::{self, Traceparent};
+use crate::engine::calendar::rfc3339_text;
 use crate::engine::effects::report::Report;
 use crate::engine::effects::{Change, Effects};
 use crate::engine::event::{Millis, Record};
@@ -247,7 +248,7 @@ impl Outbox {
         let source = self.source.clone();
         self.header("ce_source", |out| out.extend_from_slice(source.as_bytes()));
         self.headers.push(Header { name: "ce_subject", value: subject });
-        self.header("ce_time", |out| out.extend_from_slice(&encode::moment_text(change.effective_at)));
+        self.header("ce_time", |out| out.extend_from_slice(&rfc3339_text(change.effective_at)));
         self.header("content-type", |out| out.extend_from_slice(b"application/json"));
         self.header("ce_segmentation", |out| out.extend_from_slice(effects.text(change.segmentation).as_bytes()));
         for (name, value) in [("ce_from", change.from), ("ce_to", change.to)] {

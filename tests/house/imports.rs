@@ -20,11 +20,12 @@ const PARTS: [(&str, &[&str]); 10] = [
 
 /// Parts of the engine with the parts they may import, besides themselves. `effects` is what comes out: it knows rules'
 /// values and nothing of a shard.
-const ENGINE: [(&str, &[&str]); 10] = [
+const ENGINE: [(&str, &[&str]); 11] = [
     ("event", &[]),
+    ("calendar", &["event"]),
     ("currency", &[]),
     ("event_settings", &["event", "currency"]),
-    ("decode", &["event", "currency", "event_settings"]),
+    ("decode", &["event", "calendar", "currency", "event_settings"]),
     ("profile", &["event", "event_settings"]),
     ("feature", &["event", "event_settings", "profile"]),
     ("rule", &["event", "currency", "event_settings", "decode", "profile", "feature"]),

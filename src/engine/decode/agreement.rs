@@ -1,5 +1,5 @@
-//! The decoder against the slow reading of [`super::oracle`], on generated records and on what is left of them after
-//! random changes of bytes: the same event, or the same reason.
+//! The decoder against the second implementation in [`super::oracle`], on generated records and on records with bytes
+//! changed at random: both must return the same event or the same reason.
 
 use super::{Decoder, Partitioner, Source, oracle, partition_of};
 use crate::engine::event::{Millis, Reason, Record};
@@ -10,7 +10,7 @@ use std::cell::RefCell;
 
 const NOW: Millis = 1_763_806_251_000;
 const CASES: u32 = 20_000;
-/// How often each outcome must come at least among the cases.
+/// Occurrences of each outcome among the cases at least.
 const SEEN_MIN: u32 = 40;
 
 fn event_settings() -> EventSettings {
@@ -191,27 +191,27 @@ fn record_text() -> impl Strategy<Value = Vec<u8>> {
     ]);
     let fields = prop::collection::vec(field(), 0..7);
     (id, types, time(), prop::option::weighted(0.9, amount()), fields, any::<prop::sample::Index>()).prop_map(
-        |(id, event_type, time, amount, mut fields, turn)| {
+        |(id, event_type, time, amount, mut fields, rotation)| {
             let names = fields.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-            // A name twice is one fault of many: keep most of them apart.
-            let mut place = 0;
+            // Repeated names are one fault among many, so most are removed.
+            let mut count = 0;
             fields.retain(|(name, _)| {
-                place += 1;
-                !names[..place - 1].contains(name) || name == "unknown"
+                count += 1;
+                !names[..count - 1].contains(name) || name == "unknown"
             });
             fields.extend([("customer_id".into(), id), ("type".into(), event_type), ("time".into(), time)]);
             if let Some(amount) = amount.filter(|_| fields.iter().all(|(name, _)| !name.ends_with("amount"))) {
                 fields.push(("amount".into(), amount));
             }
-            let turn = turn.index(fields.len());
-            fields.rotate_left(turn);
+            let rotation = rotation.index(fields.len());
+            fields.rotate_left(rotation);
             let members: Vec<_> = fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
             format!("{{{}}}", members.join(",")).into_bytes()
         },
     )
 }
 
-/// A change of bytes: at a place, so many go and these come.
+/// A change of bytes: the offset, the number of removed bytes, and the inserted bytes.
 type Change = (prop::sample::Index, usize, Vec<u8>);
 
 fn changes() -> impl Strategy<Value = Vec<Change>> {
@@ -222,16 +222,16 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
 }
 
 fn changed(mut text: Vec<u8>, changes: Vec<Change>) -> Vec<u8> {
-    for (place, gone, new) in changes {
-        let start = place.index(text.len() + 1);
-        let end = (start + gone).min(text.len());
+    for (offset, removed, new) in changes {
+        let start = offset.index(text.len() + 1);
+        let end = (start + removed).min(text.len());
         text.splice(start..end, new);
     }
     text
 }
 
-/// Where a record stands: in a file, or in a topic with a key and a partition that mostly fit.
-fn place() -> impl Strategy<Value = (Option<&'static [u8]>, Partitioner, i8, Option<Millis>)> {
+/// Where a record comes from: a file, or a topic with a key and a partition that mostly fit.
+fn origin() -> impl Strategy<Value = (Option<&'static [u8]>, Partitioner, i8, Option<Millis>)> {
     let odd: Vec<Option<&[u8]>> = vec![Some(b"c2"), Some(b""), Some(b"\xFF")];
     let key = prop_oneof![9 => Just(None), 9 => Just(Some(b"c1" as &[u8])), 1 => prop::sample::select(odd)];
     let partitioners = vec![Partitioner::Murmur2, Partitioner::Crc32, Partitioner::Any];
@@ -250,9 +250,9 @@ fn agrees_with_serde_json() {
     let (event_settings, seen) = (event_settings(), RefCell::new([0_u32; Reason::ALL.len() + 1]));
     let decoder = Decoder::new(&event_settings);
     let result =
-        TestRunner::new_with_rng(config, rng).run(&(record_text(), changes(), place()), |(text, changes, place)| {
+        TestRunner::new_with_rng(config, rng).run(&(record_text(), changes(), origin()), |(text, changes, origin)| {
             let value = changed(text, changes);
-            let (key, partitioner, off, arrival) = place;
+            let (key, partitioner, off, arrival) = origin;
             let source = if key.is_some() { Source::Kafka { partitioner, partitions: 8 } } else { Source::File };
             let partition = key.map_or(0, |key| partition_of(partitioner, key, 8)) + off as u32;
             let record = Record { topic: 0, partition, offset: 0, arrival, key, value: &value };
@@ -267,7 +267,7 @@ fn agrees_with_serde_json() {
     check_seen(&seen.into_inner());
 }
 
-/// The corpus is worth something: every outcome came often.
+/// Checks that every outcome occurred often.
 fn check_seen(seen: &[u32; Reason::ALL.len() + 1]) {
     for (reason, name) in Reason::ALL {
         println!("{name}: {}", seen[reason as usize]);

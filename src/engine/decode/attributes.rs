@@ -1,33 +1,39 @@
-//! The attributes of a profile event (B6): only declared ones are looked at.
+//! The attributes of a profile event (B6). Only declared ones are read.
 
-use super::fields::{CHECKED, Field, Fields, text, unfit};
+use super::fields::{CHECKED, Field, Fields, schema_rejection, text};
+
 use super::time;
-use super::value::{Kind, Value};
+use super::value::{JsonKind, JsonValue};
+use crate::engine::calendar;
 use crate::engine::event::{AttributeValue, Millis, Rejection};
 use crate::engine::event_settings::{Attribute, AttributeType};
 
-/// The declared attributes in a profile event's `attributes`, in order of their declaration.
+/// The declared attributes among a profile event's `attributes`, in order of their declaration, each with its index.
 pub fn read<'a>(declared: &[Attribute], fields: &Fields<'a>) -> Result<Vec<(u8, AttributeValue<'a>)>, Rejection> {
     let mut attributes = Vec::new();
     let object = fields.value(Field::Attributes);
     match object.kind() {
-        Kind::Absent | Kind::Null => return Ok(attributes),
-        Kind::Object => {}
-        _ => return Err(unfit("attributes", "an object", object.description())),
+        JsonKind::Absent | JsonKind::Null => return Ok(attributes),
+        JsonKind::Object => {}
+        _ => return Err(schema_rejection("attributes", "an object", object.description())),
     }
     let mut members = fields.members(object);
     while let Some(member) = members.next_member().expect(CHECKED) {
         let name = member.name.text(fields.text);
-        if let Some(place) = declared.iter().position(|attribute| !attribute.retired && attribute.name == name) {
-            let value = attribute_value(&declared[place], fields.text, member.value)?;
-            attributes.push((place as u8, value));
+        if let Some(index) = declared.iter().position(|attribute| !attribute.retired && attribute.name == name) {
+            let value = attribute_value(&declared[index], fields.text, member.value)?;
+            attributes.push((index as u8, value));
         }
     }
-    attributes.sort_unstable_by_key(|(place, _)| *place);
+    attributes.sort_unstable_by_key(|(index, _)| *index);
     Ok(attributes)
 }
 
-fn attribute_value<'a>(declared: &Attribute, record: &'a str, value: Value) -> Result<AttributeValue<'a>, Rejection> {
+fn attribute_value<'a>(
+    declared: &Attribute,
+    record: &'a str,
+    value: JsonValue,
+) -> Result<AttributeValue<'a>, Rejection> {
     if value.is_absent() {
         return Ok(AttributeValue::Removed);
     }
@@ -38,8 +44,8 @@ fn attribute_value<'a>(declared: &Attribute, record: &'a str, value: Value) -> R
         }
         AttributeType::Number => number(record, value).map(AttributeValue::Number),
         AttributeType::Boolean => match value.kind() {
-            Kind::True => Some(AttributeValue::Boolean(true)),
-            Kind::False => Some(AttributeValue::Boolean(false)),
+            JsonKind::True => Some(AttributeValue::Boolean(true)),
+            JsonKind::False => Some(AttributeValue::Boolean(false)),
             _ => None,
         },
         AttributeType::Time => moment(record, value).map(AttributeValue::Time),
@@ -50,18 +56,18 @@ fn attribute_value<'a>(declared: &Attribute, record: &'a str, value: Value) -> R
         AttributeType::Boolean => "true or false",
         AttributeType::Time => "RFC 3339 text with zone or integer milliseconds, from 1900 to before 2100",
     };
-    read.ok_or_else(|| unfit(&format!("attributes.{}", declared.name), expected, value.description()))
+    read.ok_or_else(|| schema_rejection(&format!("attributes.{}", declared.name), expected, value.description()))
 }
 
-fn number(record: &str, value: Value) -> Option<f64> {
-    let number = (value.kind() == Kind::Number).then(|| value.raw(record).parse::<f64>().ok())??;
+fn number(record: &str, value: JsonValue) -> Option<f64> {
+    let number = (value.kind() == JsonKind::Number).then(|| value.raw(record).parse::<f64>().ok())??;
     number.is_finite().then_some(number)
 }
 
-fn moment(record: &str, value: Value) -> Option<Millis> {
+fn moment(record: &str, value: JsonValue) -> Option<Millis> {
     let moment = match value.kind() {
-        Kind::Text | Kind::EscapedText => time::rfc3339(&value.text(record)),
-        Kind::Number => time::integer(value.raw(record)).ok(),
+        JsonKind::Text | JsonKind::EscapedText => calendar::parse_rfc3339(&value.text(record)),
+        JsonKind::Number => time::milliseconds(value.raw(record)).ok(),
         _ => None,
     };
     moment.filter(|moment| (time::ATTRIBUTE_MIN..time::END).contains(moment))

@@ -1,4 +1,4 @@
-//! Whose record it is: the checks `key` and `partition` of E1.
+//! The customer id of a record: the checks `key` and `partition` of E1.
 
 use super::fields::{Field, Fields};
 use super::partition::{Partitioner, partition_of};
@@ -9,36 +9,38 @@ use std::borrow::Cow;
 /// Bytes of a customer id at most.
 pub const CUSTOMER_ID_BYTES_MAX: usize = 256;
 
-/// `key`: the customer id, from the record's key or the field; both must say the same.
+/// `key`: the customer id from the record's key or from the field, which must be equal if both are there.
 #[inline]
-pub fn customer<'a>(key: Option<&'a [u8]>, source: &Source, fields: &Fields<'a>) -> Result<Text<'a>, Rejection> {
+pub fn customer_id<'a>(key: Option<&'a [u8]>, source: &Source, fields: &Fields<'a>) -> Result<Text<'a>, Rejection> {
     let key = match key {
-        Some(key) => Some(std::str::from_utf8(key).map_err(|_| no_id("the record's key in UTF-8", "other bytes"))?),
+        Some(key) => {
+            Some(std::str::from_utf8(key).map_err(|_| key_rejection("the record's key in UTF-8", "other bytes"))?)
+        }
         None if matches!(source, Source::Kafka { .. }) => {
-            return Err(no_id("the customer id as the record's key", "no key"));
+            return Err(key_rejection("the customer id as the record's key", "no key"));
         }
         None => None,
     };
     let field = fields.value(Field::CustomerId);
     if !field.is_absent() && !field.is_text() {
-        return Err(no_id("`customer_id` as text", field.description()));
+        return Err(key_rejection("`customer_id` as text", field.description()));
     }
     let field = (!field.is_absent()).then(|| field.text(fields.text));
     let id = match (key, field) {
         (Some(key), Some(field)) if key != field => {
-            return Err(no_id("`customer_id` equal to the record's key", "another one"));
+            return Err(key_rejection("`customer_id` equal to the record's key", "another id"));
         }
         (Some(key), _) => Cow::Borrowed(key),
         (None, Some(field)) => field,
-        (None, None) => return Err(no_id("`customer_id`", "nothing")),
+        (None, None) => return Err(key_rejection("`customer_id`", "nothing")),
     };
     if !(1..=CUSTOMER_ID_BYTES_MAX).contains(&id.len()) {
-        return Err(no_id("a customer id of 1 to 256 bytes", &format!("{} bytes", id.len())));
+        return Err(key_rejection("a customer id of 1 to 256 bytes", &format!("{} bytes", id.len())));
     }
     Ok(id)
 }
 
-/// `partition`: the record stands where its key belongs.
+/// `partition`: the record is in the partition of its key.
 #[inline]
 pub fn check_partition(record: &Record<'_>, source: &Source) -> Result<(), Rejection> {
     let Source::Kafka { partitioner, partitions } = *source else { return Ok(()) };
@@ -54,6 +56,6 @@ pub fn check_partition(record: &Record<'_>, source: &Source) -> Result<(), Rejec
 }
 
 #[cold]
-fn no_id(expected: &str, found: &str) -> Rejection {
+fn key_rejection(expected: &str, found: &str) -> Rejection {
     reject(Reason::Key, format!("expected {expected}, found {found}"))
 }

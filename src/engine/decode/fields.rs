@@ -1,15 +1,16 @@
-//! The fields of a native event: found in one pass over the record, then taken by what they mean for its type.
+//! The fields of a native event: found in one pass over the record, then read as the event's type requires.
 //!
-//! The table is the one under "Events" in the semantics. A field that means nothing for the type of the event is never
-//! looked at, so it may hold anything (E2).
+//! The fields are those of the table under "Events" in the semantics. A field without meaning for the type of the event
+//! is never read, so it may have any value (E2).
 
-use super::json::{Entries, ONCE, Reading, expect_end, fault};
+use super::json::{Entries, UNIQUE_NAMES};
 use super::names::NameSet;
 use super::reject;
-use super::value::{Kind, Value};
+use super::scan::{Scan, expect_end, syntax_error};
+use super::value::{JsonKind, JsonValue};
 use crate::engine::event::{Categories, Reason, Rejection, Text};
 
-/// Bytes of a text that has no other limit.
+/// Bytes of a text without another limit at most.
 pub const TEXT_BYTES_MAX: usize = 128;
 
 /// The known fields.
@@ -78,26 +79,26 @@ impl Field {
     }
 }
 
-/// A record's text and where the known fields stand in it.
+/// A record's text with the values of the known fields.
 pub struct Fields<'a> {
     pub text: &'a str,
-    values: [Value; Field::COUNT],
+    values: [JsonValue; Field::COUNT],
 }
 
 impl<'a> Fields<'a> {
     /// A record's text before its scan.
     #[inline]
-    pub fn none(text: &'a str) -> Self {
-        Self { text, values: [Value::ABSENT; Field::COUNT] }
+    pub fn unscanned(text: &'a str) -> Self {
+        Self { text, values: [JsonValue::ABSENT; Field::COUNT] }
     }
 
-    /// Checks that the text is one JSON object as E1 asks for (`decode`) and notes what is known in it.
-    pub fn scan(&mut self) -> Reading<()> {
+    /// Checks that the text is one JSON object as E1 requires (`decode`), and finds the known fields.
+    pub fn scan(&mut self) -> Scan<()> {
         let text = self.text;
         let mut unknown = None;
         let mut entries = Entries::of_object(text, 0, 0)?;
         while let Some(member) = entries.next_member()? {
-            let field = if member.name.is(Kind::Text) {
+            let field = if member.name.is(JsonKind::Text) {
                 Field::of(member.name.bytes(text))
             } else {
                 Field::of(member.name.text(text).as_bytes())
@@ -105,19 +106,19 @@ impl<'a> Fields<'a> {
             let is_new = match field {
                 Some(field) => {
                     let before = std::mem::replace(&mut self.values[field as usize], member.value);
-                    before.is(Kind::Absent)
+                    before.is(JsonKind::Absent)
                 }
                 None => unknown.get_or_insert_with(NameSet::default).insert(text, member.name),
             };
             if !is_new {
-                return Err(fault(member.name.start(), ONCE));
+                return Err(syntax_error(member.name.start(), UNIQUE_NAMES));
             }
         }
         expect_end(text, entries.end())
     }
 
     #[inline]
-    pub fn value(&self, field: Field) -> Value {
+    pub fn value(&self, field: Field) -> JsonValue {
         self.values[field as usize]
     }
 
@@ -127,21 +128,21 @@ impl<'a> Fields<'a> {
         text(self.text, self.value(field), field.name())
     }
 
-    /// A decimal as it was written, in a text or as a number; whether it is one is not decided here.
+    /// A decimal as it was written, as a string or a number; its digits are checked later.
     #[inline(always)]
-    pub fn decimal(&self, field: Field) -> Result<Value, Rejection> {
+    pub fn decimal(&self, field: Field) -> Result<JsonValue, Rejection> {
         let value = self.value(field);
         match value.kind() {
-            Kind::Absent | Kind::Null | Kind::Number => {}
-            Kind::Text | Kind::EscapedText => _ = self.text(field)?,
-            _ => return Err(unfit(field.name(), "a decimal in a text or as a number", value.description())),
+            JsonKind::Absent | JsonKind::Null | JsonKind::Number => {}
+            JsonKind::Text | JsonKind::EscapedText => _ = self.text(field)?,
+            _ => return Err(schema_rejection(field.name(), "a decimal in a text or as a number", value.description())),
         }
         Ok(value)
     }
 
-    /// The code of a currency, whether it is known or not.
+    /// The code of a currency; whether it is known is checked later.
     #[inline(always)]
-    pub fn currency(&self) -> Result<Value, Rejection> {
+    pub fn currency(&self) -> Result<JsonValue, Rejection> {
         self.text(Field::Currency).map(|_| self.value(Field::Currency))
     }
 
@@ -151,17 +152,18 @@ impl<'a> Fields<'a> {
         let mut categories = Categories { first: self.text(Field::Category)?, others: Vec::new() };
         let items = self.value(Field::Items);
         match items.kind() {
-            Kind::Absent | Kind::Null => {}
-            Kind::Array => self.item_categories(items, &mut categories)?,
-            _ => return Err(unfit("items", "an array of objects", items.description())),
+            JsonKind::Absent | JsonKind::Null => {}
+            JsonKind::Array => self.item_categories(items, &mut categories)?,
+            _ => return Err(schema_rejection("items", "an array of objects", items.description())),
         }
         Ok(categories)
     }
 
-    fn item_categories(&self, items: Value, categories: &mut Categories<'a>) -> Result<(), Rejection> {
+    fn item_categories(&self, items: JsonValue, categories: &mut Categories<'a>) -> Result<(), Rejection> {
         let mut items = Entries::of_array(self.text, items.start(), 0).expect(CHECKED);
         while let Some(item) = items.next_object().expect(CHECKED) {
-            let mut entries = item.map_err(|other| unfit("items", "only objects in the array", other.description()))?;
+            let mut entries =
+                item.map_err(|other| schema_rejection("items", "only objects in the array", other.description()))?;
             while let Some(member) = entries.next_member().expect(CHECKED) {
                 if member.name.text(self.text) == "category" {
                     let category = text(self.text, member.value, "category of an item")?;
@@ -173,22 +175,22 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    /// The members of an object that the scan has checked already.
-    pub fn members(&self, object: Value) -> Entries<'a> {
+    /// The members of an object that the scan has checked.
+    pub fn members(&self, object: JsonValue) -> Entries<'a> {
         Entries::of_object(self.text, object.start(), 0).expect(CHECKED)
     }
 }
 
 /// Why reading a part again cannot fail.
-pub const CHECKED: &str = "the record was scanned as a whole before";
+pub const CHECKED: &str = "the whole record was scanned before";
 
 /// A text of 1 to 128 bytes, or nothing. Inlined, so that the common cases stay in registers.
 #[inline(always)]
-pub fn text<'a>(record: &'a str, value: Value, name: &str) -> Result<Option<Text<'a>>, Rejection> {
+pub fn text<'a>(record: &'a str, value: JsonValue, name: &str) -> Result<Option<Text<'a>>, Rejection> {
     if value.is_absent() {
         return Ok(None);
     }
-    if value.is(Kind::Text) {
+    if value.is(JsonKind::Text) {
         let raw = value.raw(record);
         if (1..=TEXT_BYTES_MAX).contains(&raw.len()) {
             return Ok(Some(Text::Borrowed(raw)));
@@ -198,21 +200,21 @@ pub fn text<'a>(record: &'a str, value: Value, name: &str) -> Result<Option<Text
 }
 
 #[cold]
-fn unusual_text<'a>(record: &'a str, value: Value, name: &str) -> Result<Text<'a>, Rejection> {
+fn unusual_text<'a>(record: &'a str, value: JsonValue, name: &str) -> Result<Text<'a>, Rejection> {
     const EXPECTED: &str = "a text of 1 to 128 bytes";
     if !value.is_text() {
-        return Err(unfit(name, EXPECTED, value.description()));
+        return Err(schema_rejection(name, EXPECTED, value.description()));
     }
     let text = value.text(record);
     if (1..=TEXT_BYTES_MAX).contains(&text.len()) {
         Ok(text)
     } else {
-        Err(unfit(name, EXPECTED, &format!("{} bytes", text.len())))
+        Err(schema_rejection(name, EXPECTED, &format!("{} bytes", text.len())))
     }
 }
 
-/// A `schema` rejection.
+/// A rejection with the reason `schema`.
 #[cold]
-pub fn unfit(name: &str, expected: &str, found: &str) -> Rejection {
+pub fn schema_rejection(name: &str, expected: &str, found: &str) -> Rejection {
     reject(Reason::Schema, format!("`{name}`: expected {expected}, found {found}"))
 }

@@ -1,31 +1,22 @@
-//! A scanner of JSON text that says where things stand in it.
+//! A scanner of JSON that finds the values of a text without copying them.
 //!
-//! Written by hand because the rules of E1 need what libraries do not report together: a name twice in an object at any
-//! depth, also inside values that nobody reads, a depth over 64, lone surrogates, and the digits of a number as they
-//! were written. One pass checks the whole text; nothing is allocated unless an object has many names or escaped ones.
-//! Positions go in and out by value and results fit in two registers: that made it twice as fast.
+//! Written by hand because E1 needs what no library reports together: a name repeated in an object at any depth, also
+//! inside values that are not used, a depth over 64, lone surrogates, and the digits of a number as they were written.
+//! One pass checks the whole text. Nothing is allocated unless an object has many names or names with escapes.
 
 use super::names::NameSet;
+use super::scan::{Scan, peek, skip_byte, skip_space, syntax_error};
 use super::string;
-use super::value::{Kind, Value};
+use super::value::{JsonKind, JsonValue};
 
-/// The outermost object is at depth 1; deeper than this is refused.
+/// Depth of nesting at most; the outermost object is at depth 1.
 pub const DEPTH_MAX: u32 = 64;
-
-/// Where a text stops being what E1 asks for, and what was expected there. Boxed to keep the results of reading small.
-#[derive(Debug, PartialEq)]
-pub struct Fault {
-    pub at: usize,
-    pub expected: &'static str,
-}
-
-pub type Reading<T> = Result<T, Box<Fault>>;
 
 /// One name and its value in an object.
 #[derive(Clone, Copy, Debug)]
 pub struct Member {
-    pub name: Value,
-    pub value: Value,
+    pub name: JsonValue,
+    pub value: JsonValue,
 }
 
 /// The entries of an object or array, one after the other.
@@ -37,39 +28,43 @@ pub struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    /// Steps into the object that begins at a place. `depth` is that of what it stands in: 0 outside of everything.
+    /// Steps into the object that begins at an offset. `depth` is that of the value around it: 0 for the outermost object.
     #[inline]
-    pub fn of_object(text: &'a str, at: usize, depth: u32) -> Reading<Self> {
+    pub fn of_object(text: &'a str, at: usize, depth: u32) -> Scan<Self> {
         Self::open(text, at, depth, b'{', "one JSON object")
     }
 
     #[inline]
-    pub fn of_array(text: &'a str, at: usize, depth: u32) -> Reading<Self> {
+    pub fn of_array(text: &'a str, at: usize, depth: u32) -> Scan<Self> {
         Self::open(text, at, depth, b'[', "an array")
     }
 
     #[inline]
-    fn open(text: &'a str, at: usize, depth: u32, open: u8, expected: &'static str) -> Reading<Self> {
-        let at = take(text, space(text, at), open, expected)?;
-        if depth == DEPTH_MAX { Err(fault(at - 1, DEEP)) } else { Ok(Self { text, at, depth: depth + 1, first: true }) }
+    fn open(text: &'a str, at: usize, depth: u32, open: u8, expected: &'static str) -> Scan<Self> {
+        let at = skip_byte(text, skip_space(text, at), open, expected)?;
+        if depth == DEPTH_MAX {
+            Err(syntax_error(at - 1, DEPTH))
+        } else {
+            Ok(Self { text, at, depth: depth + 1, first: true })
+        }
     }
 
     /// The next member of an object; `None` at its end.
     #[inline(always)]
-    pub fn next_member(&mut self) -> Reading<Option<Member>> {
+    pub fn next_member(&mut self) -> Scan<Option<Member>> {
         if !self.next_entry(b'}', "`,` or `}`")? {
             return Ok(None);
         }
-        let name = string::quoted(self.text, take(self.text, self.at, b'"', "a name in quotes")?)?;
-        let colon = take(self.text, space(self.text, name.end() + 1), b':', "`:` after the name")?;
-        let value = value(self.text, space(self.text, colon), self.depth)?;
+        let name = string::quoted(self.text, skip_byte(self.text, self.at, b'"', "a name in quotes")?)?;
+        let colon = skip_byte(self.text, skip_space(self.text, name.end() + 1), b':', "`:` after the name")?;
+        let value = value(self.text, skip_space(self.text, colon), self.depth)?;
         self.at = value.after();
         Ok(Some(Member { name, value }))
     }
 
     /// The next element of an array; `None` at its end.
     #[inline(always)]
-    pub fn next_element(&mut self) -> Reading<Option<Value>> {
+    pub fn next_element(&mut self) -> Scan<Option<JsonValue>> {
         if !self.next_entry(b']', "`,` or `]`")? {
             return Ok(None);
         }
@@ -78,9 +73,9 @@ impl<'a> Entries<'a> {
         Ok(Some(value))
     }
 
-    /// Steps into the next element, or gives it back if it is not an object; `None` at the end. To be followed by
-    /// [`Self::resume_after`].
-    pub fn next_object(&mut self) -> Reading<Option<Result<Self, Value>>> {
+    /// Steps into the next element, or returns it as `Err` if it is not an object; `None` at the end. After an object,
+    /// [`Self::resume_after`] must follow.
+    pub fn next_object(&mut self) -> Scan<Option<Result<Self, JsonValue>>> {
         if !self.next_entry(b']', "`,` or `]`")? {
             return Ok(None);
         }
@@ -90,40 +85,34 @@ impl<'a> Entries<'a> {
         Ok(Some(Err(value(self.text, self.at, self.depth)?)))
     }
 
-    /// Goes on after an element that was read to its end.
+    /// Continues after an element that was read to its end.
     pub fn resume_after(&mut self, element: &Self) {
         self.at = element.at;
     }
 
-    /// Where the text goes on after the last entry was taken.
+    /// The offset after the object or array, once its last entry was read.
     #[inline]
     pub fn end(&self) -> usize {
         self.at
     }
 
-    /// Moves to the next entry; false when the closing character was there instead.
+    /// Moves to the next entry; false if the closing character follows instead.
     #[inline(always)]
-    fn next_entry(&mut self, close: u8, expected: &'static str) -> Reading<bool> {
-        self.at = space(self.text, self.at);
+    fn next_entry(&mut self, close: u8, expected: &'static str) -> Scan<bool> {
+        self.at = skip_space(self.text, self.at);
         if peek(self.text, self.at) == close {
             self.at += 1;
             return Ok(false);
         }
         if !std::mem::take(&mut self.first) {
-            self.at = space(self.text, take(self.text, self.at, b',', expected)?);
+            self.at = skip_space(self.text, skip_byte(self.text, self.at, b',', expected)?);
         }
         Ok(true)
     }
 }
 
-/// Nothing but white space may stand from here on.
-pub fn expect_end(text: &str, at: usize) -> Reading<()> {
-    let at = space(text, at);
-    if at == text.len() { Ok(()) } else { Err(fault(at, "the end after one object")) }
-}
-
 #[inline]
-fn value(text: &str, at: usize, depth: u32) -> Reading<Value> {
+fn value(text: &str, at: usize, depth: u32) -> Scan<JsonValue> {
     match peek(text, at) {
         b'"' => string::quoted(text, at + 1),
         b'-' | b'0'..=b'9' => number(text, at),
@@ -133,41 +122,41 @@ fn value(text: &str, at: usize, depth: u32) -> Reading<Value> {
     }
 }
 
-/// A value that is read later, if at all: it is checked all the same.
-fn skip_object(text: &str, at: usize, depth: u32) -> Reading<Value> {
+/// Checks an object that is read later, if at all.
+fn skip_object(text: &str, at: usize, depth: u32) -> Scan<JsonValue> {
     let mut entries = Entries::of_object(text, at, depth)?;
     let mut names = NameSet::default();
     while let Some(member) = entries.next_member()? {
         if !names.insert(text, member.name) {
-            return Err(fault(member.name.start(), ONCE));
+            return Err(syntax_error(member.name.start(), UNIQUE_NAMES));
         }
     }
-    Ok(Value::new(Kind::Object, at, entries.end()))
+    Ok(JsonValue::new(JsonKind::Object, at, entries.end()))
 }
 
-fn skip_array(text: &str, at: usize, depth: u32) -> Reading<Value> {
+fn skip_array(text: &str, at: usize, depth: u32) -> Scan<JsonValue> {
     let mut entries = Entries::of_array(text, at, depth)?;
     while entries.next_element()?.is_some() {}
-    Ok(Value::new(Kind::Array, at, entries.end()))
+    Ok(JsonValue::new(JsonKind::Array, at, entries.end()))
 }
 
-fn literal(text: &str, at: usize) -> Reading<Value> {
+fn literal(text: &str, at: usize) -> Scan<JsonValue> {
     let rest = &text.as_bytes()[at..];
-    let known = [(b"null" as &[u8], Kind::Null), (b"true", Kind::True), (b"false", Kind::False)];
+    let known = [(b"null" as &[u8], JsonKind::Null), (b"true", JsonKind::True), (b"false", JsonKind::False)];
     match known.into_iter().find(|(word, _)| rest.starts_with(word)) {
-        Some((word, kind)) => Ok(Value::new(kind, at, at + word.len())),
-        None => Err(fault(at, "a JSON value")),
+        Some((word, kind)) => Ok(JsonValue::new(kind, at, at + word.len())),
+        None => Err(syntax_error(at, "a JSON value")),
     }
 }
 
-fn number(text: &str, at: usize) -> Reading<Value> {
+fn number(text: &str, at: usize) -> Scan<JsonValue> {
     match number_length(&text.as_bytes()[at..]) {
-        Ok(length) => Ok(Value::new(Kind::Number, at, at + length)),
-        Err(length) => Err(fault(at + length, "a digit")),
+        Ok(length) => Ok(JsonValue::new(JsonKind::Number, at, at + length)),
+        Err(length) => Err(syntax_error(at + length, "a digit")),
     }
 }
 
-/// The length of the JSON number at the start, or where a digit is missing.
+/// The length of the JSON number at the start; `Err` is the offset at which a digit is missing.
 pub fn number_length(bytes: &[u8]) -> Result<usize, usize> {
     let digits = |from: usize| bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let mut at = usize::from(bytes.first() == Some(&b'-'));
@@ -194,31 +183,6 @@ pub fn number_length(bytes: &[u8]) -> Result<usize, usize> {
     Ok(at)
 }
 
-/// The byte at a place; 0, which no JSON has outside of strings, at the end.
-#[inline]
-pub fn peek(text: &str, at: usize) -> u8 {
-    text.as_bytes().get(at).copied().unwrap_or(0)
-}
-
-#[inline]
-fn space(text: &str, mut at: usize) -> usize {
-    while matches!(peek(text, at), b' ' | b'\n' | b'\r' | b'\t') {
-        at += 1;
-    }
-    at
-}
-
-/// Steps over one expected character.
-#[inline]
-pub fn take(text: &str, at: usize, byte: u8, expected: &'static str) -> Reading<usize> {
-    if peek(text, at) == byte { Ok(at + 1) } else { Err(fault(at, expected)) }
-}
-
-#[cold]
-pub fn fault(at: usize, expected: &'static str) -> Box<Fault> {
-    Box::new(Fault { at, expected })
-}
-
-/// What is expected where a name comes again.
-pub const ONCE: &str = "each name once in an object";
-const DEEP: &str = "at most 64 levels of nesting";
+/// What is expected where a name is repeated.
+pub const UNIQUE_NAMES: &str = "each name once in an object";
+const DEPTH: &str = "at most 64 levels of nesting";

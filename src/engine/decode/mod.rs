@@ -1,17 +1,19 @@
-//! From the bytes of a record to an event, or the reason why it is none (E1).
+//! From the bytes of a record to an event, or to the reason why it is rejected (E1).
 //!
-//! [`Decoder::decode`] reads like E1: one step per reason, in the order of the checks, so the first fault counts. The
-//! text is scanned once ([`json`], [`fields`]); after that nothing is checked twice and, in the common case, nothing
-//! is allocated.
+//! [`Decoder::decode`] follows E1: one step per reason, in the order of the checks, so that the first fault is
+//! reported. The text is scanned once ([`json`], [`fields`]); after that nothing is checked twice and, in the common
+//! case, nothing is allocated.
 
 mod ascii;
 mod attributes;
 mod customer;
+mod escape;
 mod fields;
 mod json;
 mod money;
 mod names;
 mod partition;
+mod scan;
 mod string;
 mod time;
 mod value;
@@ -25,31 +27,31 @@ mod tests;
 
 pub use customer::CUSTOMER_ID_BYTES_MAX;
 pub use partition::{Partitioner, partition_of};
-pub use time::rfc3339;
 
+use super::calendar::parse_rfc3339;
 use super::event::{AttributeValue, Categories, Event, EventType, Millis, Reason, Record, Rejection, Text};
 use super::event_settings::{Attribute, EventSettings};
 use ascii::utf8;
-use customer::{check_partition, customer};
-use fields::{Field, Fields, unfit};
+use customer::check_partition;
+use fields::{Field, Fields, schema_rejection};
 use money::{Amount, Rate, Rates};
 use std::borrow::Cow;
-use value::{Kind, Value};
+use value::{JsonKind, JsonValue};
 
-/// A larger record is refused.
+/// Bytes of a record at most.
 pub const RECORD_BYTES_MAX: usize = 64 * 1024;
 
 /// Where records come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Lines of a file: no key is needed and the partition means nothing.
+    /// Lines of a file, which need no key and have no partition.
     File,
-    /// A topic: each record has a key and stands in the partition of its key.
+    /// A topic, where each record has a key and is in the partition of its key.
     Kafka { partitioner: Partitioner, partitions: u32 },
 }
 
 impl Source {
-    /// How many partitions a topic has; a file is one.
+    /// The number of partitions of the topic; 1 for a file.
     pub fn partitions(&self) -> u32 {
         match self {
             Self::File => 1,
@@ -58,7 +60,7 @@ impl Source {
     }
 }
 
-/// What it takes to decode, made once from the event settings.
+/// Decodes records by the event settings from which it was made.
 pub struct Decoder {
     types: Vec<(Box<str>, EventType)>,
     attributes: Vec<Attribute>,
@@ -78,11 +80,11 @@ impl Decoder {
         }
     }
 
-    /// The event of a record, or the first reason in the order of E1 why there is none. `now` caps the arrival.
+    /// The event of a record, or the first reason in the order of E1 to reject it. `now` caps the arrival.
     pub fn decode<'a>(&self, record: &Record<'a>, source: &Source, now: Millis) -> Result<Event<'a>, Rejection> {
-        let mut fields = Fields::none(text(record.value)?);
+        let mut fields = Fields::unscanned(text(record.value)?);
         scan(&mut fields)?;
-        let customer_id = customer(record.key, source, &fields)?;
+        let customer_id = customer::customer_id(record.key, source, &fields)?;
         check_partition(record, source)?;
         let event_type = self.event_type(&fields)?;
         let parts = self.parts(event_type, &fields)?;
@@ -120,7 +122,7 @@ impl Decoder {
         })
     }
 
-    /// `schema`: takes the fields that mean something for the type; decimals stay as written for now.
+    /// `schema`: reads the fields that have a meaning for the type. Decimals stay as they are written until [`Self::money`].
     #[inline(always)]
     fn parts<'a>(&self, event_type: EventType, fields: &Fields<'a>) -> Result<Parts<'a>, Rejection> {
         check_time_schema(fields)?;
@@ -137,7 +139,11 @@ impl Decoder {
                 parts.currency = fields.currency()?;
                 let purchase = event_type == EventType::PURCHASE;
                 if parts.amount.is_absent() && (purchase || parts.order_id.is_none()) {
-                    return Err(unfit("amount", "a decimal (a refund with `order_id` can do without)", "nothing"));
+                    return Err(schema_rejection(
+                        "amount",
+                        "a decimal (optional in a refund with `order_id`)",
+                        "nothing",
+                    ));
                 }
                 if purchase {
                     parts.discount = fields.decimal(Field::Discount)?;
@@ -147,7 +153,7 @@ impl Decoder {
             EventType::CANCEL => {
                 parts.order_id = fields.text(Field::OrderId)?;
                 if parts.order_id.is_none() {
-                    return Err(unfit("order_id", "the order to cancel", "nothing"));
+                    return Err(schema_rejection("order_id", "the order to cancel", "nothing"));
                 }
             }
             EventType::VIEW => parts.categories = fields.categories()?,
@@ -194,7 +200,7 @@ impl Decoder {
         })
     }
 
-    fn rate(&self, fields: &Fields<'_>, currency: Value) -> Result<Rate, Rejection> {
+    fn rate(&self, fields: &Fields<'_>, currency: JsonValue) -> Result<Rate, Rejection> {
         let code = currency.text(fields.text);
         self.rates.rate(&code).ok_or_else(|| {
             let message = format!("expected one with a rate ({})", self.rates.codes());
@@ -203,22 +209,22 @@ impl Decoder {
     }
 }
 
-/// The customer id of a line, if it decodes that far: to which shard of a replay it goes.
+/// The customer id of a line, if the line can be decoded that far. It determines the shard in a replay.
 pub fn customer_id(line: &[u8]) -> Option<String> {
-    let mut fields = Fields::none(text(line).ok()?);
+    let mut fields = Fields::unscanned(text(line).ok()?);
     scan(&mut fields).ok()?;
-    customer(None, &Source::File, &fields).ok().map(Cow::into_owned)
+    customer::customer_id(None, &Source::File, &fields).ok().map(Cow::into_owned)
 }
 
-/// The time of a line, if it decodes that far and has one that an event may have: what files are merged by (T7).
+/// The time of a line, if the line can be decoded that far and the time is within the bounds. Files are merged by it (T7).
 pub fn time_of(line: &[u8]) -> Option<Millis> {
-    let mut fields = Fields::none(text(line).ok()?);
+    let mut fields = Fields::unscanned(text(line).ok()?);
     scan(&mut fields).ok()?;
     check_time_schema(&fields).ok()?;
     written_time(&fields).ok()
 }
 
-/// What passed `schema`. The digits of decimals and the code of a currency are judged later.
+/// The fields that passed `schema`. The digits of decimals and the code of the currency are checked later.
 #[derive(Default)]
 struct Parts<'a> {
     event_id: Option<Text<'a>>,
@@ -227,14 +233,14 @@ struct Parts<'a> {
     campaign: Option<Text<'a>>,
     categories: Categories<'a>,
     attributes: Vec<(u8, AttributeValue<'a>)>,
-    amount: Value,
-    currency: Value,
-    discount: Value,
-    cart_total: Value,
-    cost: Value,
+    amount: JsonValue,
+    currency: JsonValue,
+    discount: JsonValue,
+    cart_total: JsonValue,
+    cost: JsonValue,
 }
 
-/// In minor units of the base currency.
+/// The amounts of an event in minor units of the base currency.
 struct Money {
     amount: Option<i64>,
     discounted: bool,
@@ -242,7 +248,7 @@ struct Money {
     cost: Option<i64>,
 }
 
-/// `too_large`, and of `decode` that it is UTF-8.
+/// `too_large`, and the part of `decode` that the record is UTF-8.
 #[inline]
 fn text(value: &[u8]) -> Result<&str, Rejection> {
     if value.len() > RECORD_BYTES_MAX {
@@ -250,19 +256,19 @@ fn text(value: &[u8]) -> Result<&str, Rejection> {
         return Err(reject(Reason::TooLarge, message));
     }
     utf8(value).map_err(|error| {
-        reject(Reason::Decode, format!("expected UTF-8, found another byte at {}", error.valid_up_to()))
+        reject(Reason::Decode, format!("expected UTF-8, found an invalid byte at {}", error.valid_up_to()))
     })
 }
 
 /// The rest of `decode`.
 #[inline]
 fn scan(fields: &mut Fields<'_>) -> Result<(), Rejection> {
-    fields.scan().map_err(|fault| {
-        let found = match fields.text.get(fault.at..).and_then(|rest| rest.chars().next()) {
+    fields.scan().map_err(|error| {
+        let found = match fields.text.get(error.at..).and_then(|rest| rest.chars().next()) {
             Some(character) => format!("{character:?}"),
             None => "the end".into(),
         };
-        reject(Reason::Decode, format!("expected {} at byte {}, found {found}", fault.expected, fault.at))
+        reject(Reason::Decode, format!("expected {} at byte {}, found {found}", error.expected, error.at))
     })
 }
 
@@ -271,10 +277,10 @@ fn check_time_schema(fields: &Fields<'_>) -> Result<(), Rejection> {
     const EXPECTED: &str = "RFC 3339 text with zone or integer milliseconds since 1970";
     let value = fields.value(Field::Time);
     match value.kind() {
-        Kind::Text | Kind::EscapedText => fields.text(Field::Time).map(|_| ()),
-        Kind::Number if time::integer(value.raw(fields.text)).is_ok() => Ok(()),
-        Kind::Number => Err(unfit("time", EXPECTED, "a number with a fraction or an exponent")),
-        _ => Err(unfit("time", EXPECTED, value.description())),
+        JsonKind::Text | JsonKind::EscapedText => fields.text(Field::Time).map(|_| ()),
+        JsonKind::Number if time::milliseconds(value.raw(fields.text)).is_ok() => Ok(()),
+        JsonKind::Number => Err(schema_rejection("time", EXPECTED, "a number with a fraction or an exponent")),
+        _ => Err(schema_rejection("time", EXPECTED, value.description())),
     }
 }
 
@@ -283,10 +289,10 @@ fn check_time_schema(fields: &Fields<'_>) -> Result<(), Rejection> {
 fn written_time(fields: &Fields<'_>) -> Result<Millis, Rejection> {
     let value = fields.value(Field::Time);
     let text = value.text(fields.text);
-    let (time, reason) = if value.is(Kind::Number) {
-        (time::integer(&text).unwrap_or(Millis::MAX), Reason::TimeUnit)
+    let (time, reason) = if value.is(JsonKind::Number) {
+        (time::milliseconds(&text).unwrap_or(Millis::MAX), Reason::TimeUnit)
     } else {
-        (time::rfc3339(&text).ok_or_else(|| no_rfc3339(&text))?, Reason::Time)
+        (parse_rfc3339(&text).ok_or_else(|| not_rfc3339(&text))?, Reason::Time)
     };
     if !(time::EVENT_MIN..time::END).contains(&time) {
         let message = "expected a moment from 1990 to before 2100 (an integer is in milliseconds since 1970)";
@@ -296,7 +302,7 @@ fn written_time(fields: &Fields<'_>) -> Result<Millis, Rejection> {
 }
 
 #[inline]
-fn parse_amount(name: &str, fields: &Fields<'_>, written: Value) -> Result<Option<Amount>, Rejection> {
+fn parse_amount(name: &str, fields: &Fields<'_>, written: JsonValue) -> Result<Option<Amount>, Rejection> {
     if written.is_absent() {
         return Ok(None);
     }
@@ -317,7 +323,7 @@ fn minor_units(name: &str, amount: Option<Amount>, rate: Rate) -> Result<Option<
 }
 
 #[cold]
-fn no_rfc3339(text: &str) -> Rejection {
+fn not_rfc3339(text: &str) -> Rejection {
     let message = "expected RFC 3339 with zone such as 2026-11-22T10:04:11Z";
     reject(Reason::Time, format!("`time`: {message}, found {:?}", shortened(text)))
 }

@@ -1,16 +1,16 @@
 //! Amounts from decimal text to minor units of the base currency: exact, rounded once, half away from zero (O1).
 //!
-//! An amount is an integer with at most six decimals, a rate another integer with its own: their product is exact in
-//! 256 bits and divided once. No amount goes through a float.
+//! An amount is an integer with at most six decimals, and a rate is an integer with decimals of its own. Their product
+//! is exact in 256 bits and divided once. No amount is ever a float.
 
 use crate::engine::decode::json::number_length;
 use crate::engine::event_settings::Currency;
 
-/// More minor units than this are refused (E1).
+/// Minor units of an amount at most (E1).
 pub const MINOR_UNITS_MAX: u64 = 1_000_000_000_000_000;
-/// Digits after the point that an amount may have, its exponent taken off.
+/// Digits after the point that an amount may have once its exponent is applied.
 const DECIMALS_MAX: i64 = 6;
-/// From here on an amount is over the bound at any sane rate: at least 10^32 units.
+/// From here on an amount exceeds the bound at any realistic rate: at least 10^32 units.
 const DIGITS_END: u128 = 10_u128.pow(38);
 /// The largest power of ten in 64 bits.
 const POWER_MAX: u32 = 19;
@@ -18,7 +18,7 @@ const POWER_MAX: u32 = 19;
 /// A decimal that is not negative, as written: `digits / 10^decimals`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Amount {
-    /// Stays at the largest value when there are more than fit.
+    /// The largest value if the digits do not fit.
     digits: u128,
     decimals: u32,
 }
@@ -28,7 +28,7 @@ impl Amount {
         self.digits == 0
     }
 
-    /// Reads a decimal by JSON's number grammar; the error says what was expected.
+    /// Parses a decimal by the grammar of JSON numbers; the error says what was expected.
     #[inline]
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         match Self::parse_short(text.as_bytes()) {
@@ -37,7 +37,7 @@ impl Amount {
         }
     }
 
-    /// The common form, such as `39.90`; everything else is left to [`Self::parse_any`].
+    /// Parses the common form, such as `39.90`; `None` for all others, which [`Self::parse_any`] parses.
     #[inline]
     fn parse_short(bytes: &[u8]) -> Option<Self> {
         if bytes.len() > 18 || bytes.first() == Some(&b'0') && bytes.get(1) != Some(&b'.') {
@@ -45,10 +45,10 @@ impl Amount {
         }
         let mut digits = 0_u64;
         let mut point = None;
-        for (place, byte) in bytes.iter().enumerate() {
+        for (index, byte) in bytes.iter().enumerate() {
             match byte {
                 b'0'..=b'9' => digits = digits * 10 + u64::from(byte - b'0'),
-                b'.' if point.is_none() && place > 0 => point = Some(place),
+                b'.' if point.is_none() && index > 0 => point = Some(index),
                 _ => return None,
             }
         }
@@ -82,12 +82,12 @@ impl Amount {
         if let Ok(decimals) = u32::try_from(decimals) {
             return Ok(Self { digits, decimals });
         }
-        let power = u32::try_from(-decimals).ok().and_then(|places| 10_u128.checked_pow(places)).unwrap_or(u128::MAX);
+        let power = u32::try_from(-decimals).ok().and_then(|power| 10_u128.checked_pow(power)).unwrap_or(u128::MAX);
         Ok(Self { digits: digits.saturating_mul(power), decimals: 0 })
     }
 }
 
-/// The value of `e±NN`; of nothing, 0. What does not fit stays at the end of the range.
+/// The value of `e±NN`, 0 for an empty text. A value that does not fit gives the end of the range.
 fn exponent_value(exponent: &[u8]) -> i64 {
     let negative = exponent.get(1) == Some(&b'-');
     let mut value = 0_i64;
@@ -97,7 +97,7 @@ fn exponent_value(exponent: &[u8]) -> i64 {
     if negative { -value } else { value }
 }
 
-/// What one unit of a currency is worth: `digits / 10^scale` minor units of the base.
+/// The value of one unit of a currency: `digits / 10^scale` minor units of the base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     digits: u128,
@@ -113,7 +113,7 @@ impl Rate {
         Self { digits, scale }
     }
 
-    /// Minor units of the base for an amount; `None` if they are more than [`MINOR_UNITS_MAX`].
+    /// Minor units of the base for an amount; `None` if they exceed [`MINOR_UNITS_MAX`].
     #[inline]
     pub fn minor_units(self, amount: Amount) -> Option<i64> {
         let power = amount.decimals + self.scale;
@@ -185,7 +185,7 @@ fn multiply(left: u128, right: u128) -> [u64; 4] {
 /// `value / 10^power`, rounded half up (no value is negative); `None` if it does not fit in 64 bits.
 fn divide_rounded(mut value: [u64; 4], power: u32) -> Option<u64> {
     let Some(power_before) = power.checked_sub(1) else { return narrow(value) };
-    // Half up is the same as one decimal more, plus 5, and that decimal cut: only the last division must see it.
+    // Rounding half up depends on the first removed digit only, so all divisions before the last one may truncate.
     let mut left = power_before;
     while left > 0 {
         let step = left.min(POWER_MAX);

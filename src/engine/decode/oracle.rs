@@ -1,8 +1,8 @@
-//! E1 once more, slowly: read with `serde_json`, `jiff` and `rust_decimal`, sharing no code with the decoder.
+//! A second implementation of E1, with `serde_json`, `jiff` and `rust_decimal`, that shares no code with the decoder.
 //!
-//! `serde_json` keeps neither names that come twice nor the digits of numbers in its `Value`, so the tree is read level
-//! by level from raw values; depth and repeated names are checked on it. Amounts above 10^18 count as over the bound,
-//! which holds for rates from 0.001 on.
+//! The `Value` of `serde_json` keeps neither repeated names nor the digits of numbers, so the tree is read level by
+//! level from raw values; depth and repeated names are checked on it. Amounts above 10^18 are treated as over the bound,
+//! which is right for rates from 0.001 on.
 
 use super::{Partitioner, Source, partition_of};
 use crate::engine::event::*;
@@ -225,7 +225,7 @@ fn attributes(event_settings: &EventSettings, fields: &Fields) -> Judged<Vec<(u8
         Some(_) => return Err(Reason::Schema),
     };
     let mut attributes = Vec::new();
-    for (place, declared) in event_settings.attributes.iter().enumerate() {
+    for (index, declared) in event_settings.attributes.iter().enumerate() {
         let Some((_, value)) = members.iter().find(|(name, _)| *name == declared.name) else { continue };
         let value = match (declared.kind, value) {
             (_, Tree::Null) => AttributeValue::Removed,
@@ -239,7 +239,7 @@ fn attributes(event_settings: &EventSettings, fields: &Fields) -> Judged<Vec<(u8
             (AttributeType::Time, value) => AttributeValue::Time(moment(value, "1900").ok_or(Reason::Schema)?),
             _ => return Err(Reason::Schema),
         };
-        attributes.push((place as u8, value));
+        attributes.push((index as u8, value));
     }
     Ok(attributes)
 }
@@ -260,7 +260,7 @@ fn moment(value: &Tree, first_year: &str) -> Option<Millis> {
     (year(first_year)..year("2100")).contains(&moment).then_some(moment)
 }
 
-/// The form of RFC 3339 by a template; its values by `jiff`.
+/// Checks the form of RFC 3339 by a template, and its values by `jiff`.
 fn rfc3339(text: &str) -> Option<Millis> {
     let matches = |text: &str, template: &str| {
         let fits = |(c, t): (char, char)| if t == '0' { c.is_ascii_digit() } else { c.eq_ignore_ascii_case(&t) };

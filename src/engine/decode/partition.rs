@@ -1,18 +1,18 @@
-//! Which partition a key belongs to, as the usual Kafka clients decide it.
+//! The partition of a key, as Kafka's clients compute it.
 
-/// How the producers of the input topics place a key.
+/// How the producers of the input topics choose the partition of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Partitioner {
     /// The Java client's default: murmur2 of the key without its sign bit, modulo the partitions.
     Murmur2,
     /// `consistent` of librdkafka: CRC-32 of the key, modulo the partitions.
     Crc32,
-    /// Some other way that is not checked; what we place ourselves goes as with `Murmur2`.
+    /// Unknown and not checked. Records that Shoal itself produces are partitioned as with `Murmur2`.
     Any,
 }
 
 impl Partitioner {
-    /// As settings name it.
+    /// The name in settings.
     pub fn name(self) -> &'static str {
         match self {
             Self::Murmur2 => "murmur2",
@@ -22,7 +22,7 @@ impl Partitioner {
     }
 }
 
-/// The partition of a key among `partitions` of them.
+/// The partition of a key in a topic with `partitions` of them.
 pub fn partition_of(partitioner: Partitioner, key: &[u8], partitions: u32) -> u32 {
     let hash = match partitioner {
         Partitioner::Murmur2 | Partitioner::Any => murmur2(key) & 0x7FFF_FFFF,
@@ -31,7 +31,7 @@ pub fn partition_of(partitioner: Partitioner, key: &[u8], partitions: u32) -> u3
     hash % partitions
 }
 
-/// Murmur2 as Kafka's clients have it: 32 bits, seed 0x9747b28c.
+/// Murmur2 as in Kafka's clients: 32 bits, seed 0x9747b28c.
 fn murmur2(key: &[u8]) -> u32 {
     const MULTIPLIER: u32 = 0x5BD1_E995;
     let mut hash = 0x9747_B28C ^ key.len() as u32;

@@ -1,4 +1,4 @@
-//! Every reason of E1 by itself, pairs of faults for their order, and what each type of event keeps.
+//! Every reason of E1 by itself, several faults at once for their order, and the fields of each type of event.
 
 use super::*;
 use crate::engine::event::{AttributeValue, MINUTE};
@@ -115,7 +115,7 @@ fn not_one_json_object() {
 }
 
 #[test]
-fn white_space_of_json_is_fine() {
+fn white_space_of_json_is_accepted() {
     let text =
         format!(" \r\n\t{{ \"customer_id\" : \"c\" , \"type\":\t\"search\" , \"time\" : {NOW} , \"x\" : [ ] }} \r\n");
     assert!(decode(&text).is_ok());
@@ -400,8 +400,8 @@ fn currency() {
 }
 
 #[test]
-fn the_first_fault_counts() {
-    // Each text has all faults from one place of the order on; the next one has one fault less.
+fn the_first_fault_is_reported() {
+    // Each text has all faults from one check on; the next text has one fault less.
     let padding = " ".repeat(RECORD_BYTES_MAX);
     let steps = [
         (format!(r#"{{"type":"x","type":"x","time":1.5}}{padding}"#), Reason::TooLarge),
@@ -429,7 +429,7 @@ fn the_first_fault_counts() {
 }
 
 #[test]
-fn fields_without_meaning_for_the_type_hold_anything() {
+fn fields_without_meaning_for_the_type_may_have_any_value() {
     let anything = r#","amount":{},"currency":5,"discount":[],"cart_total":"x","category":1,"items":2,"cost":{},"attributes":3,"order_id":4"#;
     for event_type in ["search", "checkout", "open", "click", "erase", "opt_out", "opt_in", "survey"] {
         let text = event_text(event_type, anything);
@@ -449,7 +449,7 @@ fn nothing_is_copied_from_a_plain_record() {
 }
 
 #[test]
-fn the_id_of_a_line() {
+fn the_customer_id_of_a_line() {
     assert_eq!(customer_id(br#"{"customer_id":"c\u0031","time":false}"#).as_deref(), Some("c1"));
     assert_eq!(customer_id(br#"{"customer_id":"c","customer_id":"c"}"#), None);
     assert_eq!(customer_id(br#"{"customer_id":5}"#), None);

@@ -2,8 +2,8 @@
 //! that are opened or not. Made up, from a seed; every generated event's id begins with `generated-`.
 
 use super::dice::Dice;
+use crate::engine::calendar::rfc3339_text;
 use crate::engine::event::{DAY, HOUR, MINUTE, Millis};
-use crate::worker::encode::moment_text;
 use std::io::Write;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -141,7 +141,7 @@ impl Customer<'_> {
     fn event(&mut self, event_type: &str, time: Millis, more: &str) {
         self.number += 1;
         let (id, number) = (self.id, self.number);
-        let moment = moment_text(time);
+        let moment = rfc3339_text(time);
         let moment = String::from_utf8_lossy(&moment);
         let head =
             format!("{{\"event_id\":\"generated-{id}-{number}\",\"customer_id\":\"{id}\",\"type\":\"{event_type}\"");

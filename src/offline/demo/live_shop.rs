@@ -4,9 +4,9 @@
 //! else the second one would be nothing but duplicates of the first.
 
 use super::shop::Shop;
+use crate::engine::calendar::rfc3339_text;
 use crate::engine::event::Millis;
 use crate::kafka::{EventProducer, KafkaSettings, ProducedEvent};
-use crate::worker::encode::moment_text;
 use anyhow::Context;
 use serde_json::{Map, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +56,7 @@ impl Year {
     /// The event as one of this year.
     fn retold(&self, time: Millis, json: &[u8]) -> anyhow::Result<Vec<u8>> {
         let mut event: Map<String, Value> = serde_json::from_slice(json).context("an event of the demo")?;
-        let moment = String::from_utf8_lossy(&moment_text(self.moved(time))).into_owned();
+        let moment = String::from_utf8_lossy(&rfc3339_text(self.moved(time))).into_owned();
         event.insert("time".into(), moment.into());
         for name in IDS {
             if let Some(Value::String(id)) = event.get_mut(name) {

@@ -1,9 +1,9 @@
 //! The demo's panel: the board as lines of text that fit the terminal, and drawing them over the ones before.
 
 use super::board::{Board, Flows};
+use crate::engine::calendar::rfc3339_text;
 use crate::engine::event::Millis;
 use crate::offline::summary::grouped;
-use crate::worker::encode::moment_text;
 use console::{Term, measure_text_width, pad_str, style, truncate_str};
 use std::fmt::Write as _;
 use std::io;
@@ -45,7 +45,7 @@ pub fn render(title: &[String], board: &Board, progress: Progress, width: usize,
 }
 
 pub fn date(moment: Millis) -> String {
-    String::from_utf8_lossy(&moment_text(moment)[..10]).into_owned()
+    String::from_utf8_lossy(&rfc3339_text(moment)[..10]).into_owned()
 }
 
 fn progress_line(board: &Board, progress: Progress, width: usize) -> String {

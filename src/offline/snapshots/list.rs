@@ -1,12 +1,12 @@
 //! `shoal snapshot list`: the snapshots of every shard, from their manifests alone.
 
+use crate::engine::calendar::rfc3339_text;
 use crate::engine::event::Millis;
 use crate::offline::summary::grouped;
 use crate::store::blobs::Blobs;
 use crate::store::load::{self, Fault};
 use crate::store::manifest::{Group, Manifest};
 use crate::store::names;
-use crate::worker::encode::moment_text;
 use anyhow::anyhow;
 use serde::Serialize;
 use std::fmt;
@@ -78,7 +78,7 @@ pub fn list(blobs: &impl Blobs) -> anyhow::Result<Vec<Entry>> {
 
 impl Snapshot {
     fn of(manifest: &Manifest) -> Self {
-        let moment = |moment: Option<Millis>| moment.map(|at| String::from_utf8_lossy(&moment_text(at)).into_owned());
+        let moment = |moment: Option<Millis>| moment.map(|at| String::from_utf8_lossy(&rfc3339_text(at)).into_owned());
         Self {
             watermark: moment(manifest.state.watermark),
             latest_event: moment(manifest.state.latest_event),

@@ -1,7 +1,7 @@
 //! Moments in scenarios: `2026-08-24T10:04:11.001Z`, or counted from the scenario's start: `60d+1ms`, `1h-1ms`, `0`.
 
+use shoal::engine::calendar::rfc3339_text;
 use shoal::engine::event::{DAY, HOUR, MINUTE, Millis};
-use shoal::worker::encode::moment_text;
 
 const UNITS: [(&str, Millis); 5] = [("ms", 1), ("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", 1_000)];
 /// Moments at most so much before a whole minute are written from there: `60d-1ms`.
@@ -27,7 +27,7 @@ impl Times {
 
     pub fn render(&self, moment: Millis) -> String {
         if self.absolute || moment < self.start {
-            return String::from_utf8_lossy(&moment_text(moment)).into_owned();
+            return String::from_utf8_lossy(&rfc3339_text(moment)).into_owned();
         }
         let since = moment - self.start;
         let short = (MINUTE - since % MINUTE) % MINUTE;
