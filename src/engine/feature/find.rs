@@ -1,10 +1,10 @@
-//! Finding a feature by what a rule wrote.
+//! Finds a feature by its name in a rule.
 
 use super::table::{FEATURES, LATER};
 use super::{Feature, Parameters, WINDOW_MAX, WINDOW_MIN};
 use crate::engine::event::{DAY, EventType, HOUR, Millis};
 
-/// Types by the names of their counts.
+/// Event types by the names of their counts.
 static COUNTS: &[(&str, EventType)] = &[
     ("views", EventType::VIEW),
     ("searches", EventType::SEARCH),
@@ -18,23 +18,23 @@ static COUNTS: &[(&str, EventType)] = &[
     ("views_in", EventType::VIEW),
 ];
 
-/// What a name written without parentheses means.
+/// The meaning of a name without parentheses.
 #[derive(Debug)]
 pub enum Found {
     Feature(&'static Feature, Option<Millis>),
-    /// A window is missing.
+    /// It needs a window.
     NeedsWindow(&'static Feature),
-    /// It takes none.
+    /// It has no window.
     TakesNoWindow(&'static Feature),
     /// The window is not from 1 h to 400 d.
     WindowOutOfBounds(&'static Feature),
-    /// It is written with parentheses.
+    /// It needs parentheses.
     Function(&'static Feature),
     Later,
     Unknown,
 }
 
-/// Finds a feature by its name in lower case, the window's suffix included.
+/// Finds a feature by its name in lower case, including the suffix of the window.
 pub fn find(name: &str) -> Found {
     if let Some(feature) = by_name(name) {
         return match feature.parameters {
@@ -61,22 +61,25 @@ pub fn find(name: &str) -> Found {
     }
 }
 
-/// Finds a feature by its name without window; the attributes' entry has no name of its own.
+/// Finds a feature by its name without window. The row of the attributes has no name of its own.
 pub fn by_name(name: &str) -> Option<&'static Feature> {
     FEATURES.iter().find(|feature| feature.name == name && feature.parameters != Parameters::Attribute)
 }
 
-/// The entry that all declared attributes share.
+/// The row that all declared attributes share.
 pub fn attribute() -> &'static Feature {
-    FEATURES.iter().find(|feature| feature.parameters == Parameters::Attribute).expect("the table has it")
+    FEATURES
+        .iter()
+        .find(|feature| feature.parameters == Parameters::Attribute)
+        .expect("the table has the row of attributes")
 }
 
-/// The type that a count by this name counts.
+/// The event type that is counted by a count of this name.
 pub fn counted_type(name: &str) -> Option<EventType> {
     COUNTS.iter().find(|(count, _)| *count == name).map(|(_, event_type)| *event_type)
 }
 
-/// Splits `orders_30d` into `orders` and the window; the window is `None` inside if it is out of bounds.
+/// Splits `orders_30d` into `orders` and the window, which is `None` if it is out of bounds.
 fn split_window(name: &str) -> Option<(&str, Option<Millis>)> {
     let (base, suffix) = name.rsplit_once('_')?;
     let unit = match suffix.as_bytes().last()? {

@@ -1,8 +1,8 @@
-//! Features: what rules can say about a customer.
+//! Features: the values of a customer that rules compare.
 //!
-//! Each is declared in one place, [`table`]: its name and parameters, type and unit, meaning in words, which events affect
-//! it, how it reads, when it next steps by the passing of time, and how it moves between steps. Everything else follows
-//! from that: checking, deadlines, `because`, the documentation and `shoal check --features`.
+//! Each feature is declared in [`table`]: its name and parameters, type and unit, description, which events affect it,
+//! how it is read, when it next steps by the passing of time, and how it moves between steps. Everything else follows
+//! from the table: checks, deadlines, `because`, the documentation and `shoal check --features`.
 
 mod browsing;
 pub mod find;
@@ -20,7 +20,7 @@ use super::profile::Customer;
 pub enum Value<'a> {
     Null,
     Integer(i64),
-    /// Minor units, and how many decimals the currency has.
+    /// Minor units, and the decimals of the currency.
     Money(i64, u32),
     Double(f64),
     Text(&'a str),
@@ -31,18 +31,18 @@ pub enum Value<'a> {
 /// One row of the table.
 #[derive(Debug)]
 pub struct Feature {
-    /// As rules write it, without window and arguments.
+    /// The name in rules, without window and arguments.
     pub name: &'static str,
     pub parameters: Parameters,
     pub unit: Unit,
-    /// In words, for the documentation.
+    /// For the documentation.
     pub description: &'static str,
     pub affected_by: AffectedBy,
     pub read: Read,
     pub steps: Steps,
 }
 
-/// What is written behind the name.
+/// What follows the name in a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parameters {
     None,
@@ -64,7 +64,7 @@ pub enum Parameters {
     Audience,
     /// `bucket('summer', 100)`.
     SaltAndCount,
-    /// The name is that of a declared attribute.
+    /// Nothing: the name is that of a declared attribute.
     Attribute,
 }
 
@@ -73,34 +73,34 @@ pub enum Parameters {
 pub enum Unit {
     /// A whole number.
     Count,
-    /// Minor units; rules see major ones.
+    /// Minor units; in rules major units.
     Money,
-    /// Milliseconds; rules see days as a double. Moves with time.
+    /// Milliseconds; in rules days, as a double. Moves with time.
     Days,
-    /// Milliseconds; rules see minutes as a double. Moves with time.
+    /// Milliseconds; in rules minutes, as a double. Moves with time.
     Minutes,
-    /// A double that stays between steps.
+    /// A double that is constant between steps.
     Number,
-    /// A double that grows with time, at a rate of the customer's own.
+    /// A double that grows with time, at a rate that differs between customers.
     Ratio,
     Text,
     Boolean,
-    /// A moment: only `IS NULL` and days_since() take it.
+    /// A moment: only `IS NULL` and days_since() accept it.
     Time,
 }
 
 impl Unit {
-    /// Whether values compare with numbers.
+    /// Whether values can be compared with numbers.
     pub fn is_number(self) -> bool {
         !matches!(self, Self::Text | Self::Boolean | Self::Time)
     }
 
-    /// Whether time alone moves it between steps; all that move grow.
+    /// Whether values move by time alone between steps. They only grow.
     pub fn moves(self) -> bool {
         matches!(self, Self::Days | Self::Minutes | Self::Ratio)
     }
 
-    /// Milliseconds of one unit of a duration.
+    /// Milliseconds of one unit, if it is a duration.
     pub fn millis(self) -> Option<Millis> {
         match self {
             Self::Days => Some(DAY),
@@ -110,7 +110,7 @@ impl Unit {
     }
 }
 
-/// Which events can change a feature's value.
+/// The events that can change a feature's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AffectedBy {
     Nothing,
@@ -125,59 +125,59 @@ pub enum AffectedBy {
     /// Cart events and orders (B3).
     Cart,
     Profile,
-    /// All of them.
+    /// All events.
     Any,
     /// Other segmentations and audiences.
     Targets,
 }
 
-/// How a feature reads.
+/// How a feature is read.
 #[derive(Clone, Copy, Debug)]
 pub enum Read {
     /// A whole number: a count or minor units.
     Whole(fn(&Arguments, &Customer<'_>, Millis) -> Option<i64>),
-    /// The moment since which time is counted, in the feature's unit.
+    /// The moment from which time is counted, in the feature's unit.
     Since(fn(&Arguments, &Customer<'_>, Millis) -> Option<Millis>),
     /// Anything else.
     Value(for<'a> fn(&'a Arguments, &Customer<'a>, Millis) -> Value<'a>),
-    /// The value held by another segmentation or audience.
+    /// The value of another segmentation or audience.
     Target,
 }
 
-/// When time alone changes a feature, its movement apart.
+/// When time alone changes a feature, apart from its movement.
 #[derive(Clone, Copy, Debug)]
 pub enum Steps {
     Never,
-    /// A count that only falls, as what it counts leaves the window: the first instant after `now` at which fewer than n
+    /// A count that only falls, as counted events leave the window: the first instant after `now` at which fewer than n
     /// are left (n from 1 to the count).
     Falls(fn(&Arguments, &Customer<'_>, Millis, u64) -> Millis),
-    /// The first instant after `now` at which the value may be another.
+    /// The first instant after `now` at which the value may differ.
     At(fn(&Arguments, &Customer<'_>, Millis) -> Millis),
 }
 
-/// What a call of a feature gives: checked once.
+/// The arguments of a feature in a rule, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arguments {
-    /// `None`: lifetime.
+    /// `None` for the lifetime.
     pub window: Option<Millis>,
     pub event_type: EventType,
     /// Category, channel or salt.
     pub text: Box<str>,
-    /// Place in the list of declared attributes.
+    /// Index in the list of declared attributes.
     pub attribute: u8,
-    /// Of bucket().
+    /// The number of buckets of bucket().
     pub modulus: u32,
-    /// Of the base currency.
+    /// The decimals of the base currency.
     pub decimals: u32,
 }
 
 impl Arguments {
-    /// Where the window begins: what is later is in it.
+    /// The time before the window: later events are in it.
     fn after(&self, now: Millis) -> Millis {
         self.window.map_or(Millis::MIN, |window| now - window)
     }
 
-    /// When what happened at `time` leaves the window.
+    /// When an event at `time` leaves the window.
     fn leaves(&self, time: Millis) -> Millis {
         self.window.map_or(NEVER, |window| time + window)
     }
@@ -187,9 +187,9 @@ impl Arguments {
 #[derive(Clone, Debug)]
 pub struct Call {
     pub feature: &'static Feature,
-    /// The feature's unit; of an attribute that of its declared type.
+    /// The feature's unit; for an attribute the unit of its declared type.
     pub unit: Unit,
-    /// The feature's steps; a lifetime value has none.
+    /// The feature's steps; a lifetime value never steps.
     pub steps: Steps,
     pub arguments: Arguments,
 }
@@ -200,7 +200,7 @@ impl Call {
         Self { feature, unit, steps: if lifetime { Steps::Never } else { feature.steps }, arguments }
     }
 
-    /// The value for a customer at an instant; null for segment() and audience(), which are not the customer's.
+    /// The value for a customer at an instant; null for segment() and audience(), which the customer does not have.
     pub fn read<'a>(&'a self, customer: &Customer<'a>, now: Millis) -> Value<'a> {
         let arguments = &self.arguments;
         match self.feature.read {
@@ -218,7 +218,7 @@ impl Call {
         }
     }
 
-    /// The first instant after `now` at which time alone may change the value otherwise than by its movement.
+    /// The first instant after `now` at which time alone may change the value, apart from its movement.
     pub fn step(&self, customer: &Customer<'_>, now: Millis) -> Millis {
         match (self.steps, self.feature.read) {
             (Steps::Never, _) => NEVER,
@@ -231,9 +231,9 @@ impl Call {
         }
     }
 
-    /// The event types that can change the value, one bit each.
+    /// The event types that can change the value, as one bit each.
     pub fn affected_by(&self, event_settings: &EventSettings) -> u64 {
-        let types = (0..EventType::DECLARED.index() + event_settings.events.len()).map(|place| EventType(place as u8));
+        let types = (0..EventType::DECLARED.index() + event_settings.events.len()).map(|index| EventType(index as u8));
         types.filter(|event_type| self.is_affected_by(*event_type, event_settings)).fold(0, |bits, t| bits | 1 << t.0)
     }
 
@@ -254,9 +254,9 @@ impl Call {
     }
 }
 
-/// The unit in which values of a declared attribute compare.
-pub fn attribute_unit(kind: AttributeType) -> Unit {
-    match kind {
+/// The unit of the values of a declared attribute.
+pub fn attribute_unit(attribute_type: AttributeType) -> Unit {
+    match attribute_type {
         AttributeType::Text => Unit::Text,
         AttributeType::Number => Unit::Number,
         AttributeType::Boolean => Unit::Boolean,

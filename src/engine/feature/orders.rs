@@ -1,4 +1,4 @@
-//! Features of orders and money (O1-O8): windows go over the remembered orders, lifetime values add the folded ones.
+//! Features of orders and money (O1-O8): windows read the stored orders, lifetime values add the totals of folded ones.
 
 use super::{Arguments, Value};
 use crate::engine::event::{DAY, Millis, NEVER, REMEMBERED};
@@ -15,13 +15,13 @@ fn recent<'a>(customer: &Customer<'a>, after: Millis) -> impl Iterator<Item = &'
     customer.orders().iter().rev().take_while(move |order| order.time() > after)
 }
 
-/// When the n-th of the orders in the window, latest first, leaves it.
+/// When the n-th latest of the orders in the window leaves it.
 fn nth_leaves<'a>(arguments: &Arguments, mut orders: impl Iterator<Item = &'a Order>, n: u64) -> Millis {
     let nth = usize::try_from(n - 1).ok().and_then(|skipped| orders.nth(skipped));
     nth.map_or(NEVER, |order| arguments.leaves(order.time()))
 }
 
-/// When the oldest order that counts of the window leaves it.
+/// When the oldest order in the window that counts leaves it.
 fn next_counting_leaves(customer: &Customer<'_>, window: Millis, now: Millis) -> Millis {
     let orders = customer.orders();
     let first = orders.partition_point(|order| order.time() <= now - window);
@@ -113,10 +113,10 @@ pub fn revenue_steps(arguments: &Arguments, customer: &Customer<'_>, now: Millis
     refund_leaves.min(next_counting_leaves(customer, window, now))
 }
 
-/// One division: minor units by orders times minor units of one major.
+/// In one division: minor units by the number of orders times the minor units of one major unit.
 pub fn average_value<'a>(arguments: &'a Arguments, customer: &Customer<'a>, now: Millis) -> Value<'a> {
     let (net, count) = match arguments.window {
-        // Lifetime revenue is that of the orders less refunds without an order, which are no order's.
+        // Lifetime revenue is reduced by refunds without an order, which do not belong to any order.
         None => {
             let row = customer.row();
             (row.revenue + customer.totals().unlinked, i64::from(row.orders))
@@ -153,7 +153,7 @@ pub fn latest(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<Milli
     (row.orders > 0).then_some(row.last_order)
 }
 
-/// Time between the earliest and the latest order, and the number of gaps in it.
+/// The time between the earliest and the latest order, and the number of gaps between orders.
 fn span(customer: &Customer<'_>) -> Option<(Millis, i64)> {
     let row = customer.row();
     (row.orders >= 2).then(|| (row.last_order - row.first_order, i64::from(row.orders) - 1))
@@ -175,15 +175,16 @@ pub fn overdue<'a>(_: &'a Arguments, customer: &Customer<'a>, now: Millis) -> Va
 
 pub fn top_category<'a>(_: &'a Arguments, customer: &Customer<'a>, now: Millis) -> Value<'a> {
     let orders = counting(customer, now - REMEMBERED).enumerate();
-    top(orders.flat_map(|(place, order)| customer.categories(order).map(move |category| (category, place))).collect())
+    top(orders.flat_map(|(rank, order)| customer.categories(order).map(move |category| (category, rank))).collect())
 }
 
 pub fn top_channel<'a>(_: &'a Arguments, customer: &Customer<'a>, now: Millis) -> Value<'a> {
     let orders = counting(customer, now - REMEMBERED).enumerate();
-    top(orders.filter_map(|(place, order)| customer.channel(order).map(|channel| (channel, place))).collect())
+    top(orders.filter_map(|(rank, order)| customer.channel(order).map(|channel| (channel, rank))).collect())
 }
 
-/// The text of most orders, of their place counted from the latest one; ties: the latest order, then the smallest bytes.
+/// The text of most orders; of several, the one of the latest order, then the one with the smallest bytes. Each text
+/// comes with the rank of its order, 0 being the latest.
 fn top(mut texts: Vec<(&str, usize)>) -> Value<'_> {
     texts.sort_unstable();
     let runs = texts.chunk_by(|one, other| one.0 == other.0);

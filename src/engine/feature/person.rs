@@ -1,4 +1,4 @@
-//! Features of the customer as a person: how long known, how long silent, attributes, and its place in a split.
+//! Features of the customer as a person: tenure, inactivity, attributes, and the bucket in a split.
 
 use super::{Arguments, Value};
 use crate::engine::event::{Millis, NEVER, REMEMBERED};
@@ -15,7 +15,7 @@ pub fn first_event(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<
     (first != NEVER).then_some(first)
 }
 
-/// The latest event of the type, if it is of the last 400 days (docs/semantics.md, `since`).
+/// The latest event of the type, if it is within the last 400 days (docs/semantics.md, `since`).
 pub fn latest_of_type(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<Millis> {
     customer.latest(arguments.event_type).filter(|latest| *latest > now - REMEMBERED)
 }

@@ -1,4 +1,4 @@
-//! The table of features in words: as Markdown for docs/features.md, and as text for `shoal check --features`.
+//! The table of features as Markdown for docs/features.md, and as text for `shoal check --features`.
 
 use super::table::FEATURES;
 use super::{Feature, Parameters, Unit};
@@ -7,15 +7,15 @@ use std::fmt::Write;
 const HEAD: &str = "\
 # Features
 
-What rules can say about a customer. This page is printed from the table in `src/engine/feature/table.rs`; a test keeps
-it current. `shoal check --features` prints the same.
+The values of a customer that rules can compare. This page is printed from the table in `src/engine/feature/table.rs`,
+and a test keeps it current. `shoal check --features` prints the same table.
 
-* `<w>` is a window, a number of hours or days such as `24h` or `30d`, from `1h` to `400d`: the interval `(now - w, now]`.
-  Without it the value is of the customer's lifetime.
+* `<w>` is a window of hours or days such as `24h` or `30d`, from `1h` to `400d`: the interval `(now - w, now]`. Without
+  it, the value covers the customer's lifetime.
 * `<n>` is a window in days, from 1 to 400; `'text'` is a category or a channel.
-* Counts and money are exact; days and minutes are doubles, to the millisecond.
+* Counts and money are exact. Days and minutes are doubles with a precision of a millisecond.
 * An order counts unless it is cancelled or refunds have brought its net amount to 0.
-* Names mind no case.
+* Names are not case-sensitive.
 
 | feature | value | meaning | moves with time |
 |---|---|---|---|
@@ -26,7 +26,7 @@ pub fn markdown() -> String {
     let mut text = String::from(HEAD);
     for feature in FEATURES {
         let names: Vec<_> = spellings(feature).iter().map(|name| format!("`{name}`")).collect();
-        let (value, moves) = (unit_words(feature), if feature.unit.moves() { "yes" } else { "" });
+        let (value, moves) = (unit_description(feature), if feature.unit.moves() { "yes" } else { "" });
         let _ = writeln!(text, "| {} | {value} | {} | {moves} |", names.join(", "), feature.description);
     }
     text
@@ -38,12 +38,12 @@ pub fn plain() -> String {
     let width = rows.iter().map(|(names, _)| names.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (names, feature) in rows {
-        let _ = writeln!(text, "{names:width$}  {:15}  {}", unit_words(feature), feature.description);
+        let _ = writeln!(text, "{names:width$}  {:15}  {}", unit_description(feature), feature.description);
     }
     text
 }
 
-/// How a feature is written in rules.
+/// The forms of a feature in rules.
 pub fn spellings(feature: &Feature) -> Vec<String> {
     let name = feature.name;
     match feature.parameters {
@@ -61,7 +61,7 @@ pub fn spellings(feature: &Feature) -> Vec<String> {
     }
 }
 
-fn unit_words(feature: &Feature) -> &'static str {
+fn unit_description(feature: &Feature) -> &'static str {
     match feature.unit {
         _ if feature.parameters == Parameters::Attribute => "its type",
         Unit::Count => "integer",

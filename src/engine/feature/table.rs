@@ -1,8 +1,10 @@
-//! The table of features, and finding one by what a rule wrote.
+//! The table of all features. A new feature is a new row.
+//!
+//! The descriptions are the text of docs/features.md.
 
 use super::{AffectedBy, Feature, Parameters, Read, Steps, Unit, browsing, orders, person};
 
-/// A feature of orders whose value only orders, refunds and cancellations change.
+/// A feature of orders, which only purchases, refunds and cancellations change.
 const fn of_orders(name: &'static str, unit: Unit, read: Read, steps: Steps, description: &'static str) -> Feature {
     Feature {
         name,
@@ -15,7 +17,7 @@ const fn of_orders(name: &'static str, unit: Unit, read: Read, steps: Steps, des
     }
 }
 
-/// A count of hours' events in a window (B1).
+/// A count of events in a window, by the hour (B1).
 const fn counted(name: &'static str, description: &'static str) -> Feature {
     Feature {
         name,
@@ -35,7 +37,7 @@ pub static FEATURES: &[Feature] = &[
         Unit::Count,
         Read::Whole(orders::orders),
         Steps::Falls(orders::fewer_orders),
-        "Number of orders that count: not cancelled and not wholly refunded.",
+        "Number of orders that count: neither cancelled nor wholly refunded.",
     ),
     of_orders(
         "orders_placed",
@@ -65,7 +67,7 @@ pub static FEATURES: &[Feature] = &[
             Unit::Money,
             Read::Whole(orders::last_value),
             Steps::Never,
-            "Net amount of the latest order; NULL if none.",
+            "Net amount of the latest order that counts; NULL if there is none.",
         )
     },
     of_orders(
@@ -73,21 +75,21 @@ pub static FEATURES: &[Feature] = &[
         Unit::Money,
         Read::Whole(orders::revenue),
         Steps::At(orders::revenue_steps),
-        "Net amounts of the orders that count, less refunds without an order. Can be negative.",
+        "Sum of the net amounts of orders that count, less refunds without an order. It can be negative.",
     ),
     of_orders(
         "avg_order_value",
         Unit::Number,
         Read::Value(orders::average_value),
         Steps::At(orders::order_leaves),
-        "Net amounts of the orders that count by their number; NULL if none.",
+        "Mean net amount of the orders that count; NULL if there are none.",
     ),
     of_orders(
         "refunded",
         Unit::Money,
         Read::Whole(orders::refunded),
         Steps::At(orders::refund_leaves),
-        "What refunds gave back, by the time of the refund.",
+        "Amount of all refunds, by the time of the refund.",
     ),
     Feature {
         parameters: Parameters::None,
@@ -96,15 +98,15 @@ pub static FEATURES: &[Feature] = &[
             Unit::Days,
             Read::Since(orders::latest),
             Steps::Never,
-            "Days since the latest order that counts; NULL if none.",
+            "Days since the latest order that counts; NULL if there is none.",
         )
     },
     Feature {
         name: "inactive_days",
         parameters: Parameters::None,
         unit: Unit::Days,
-        description: "Days since the latest activity: a purchase, browsing, a click, or a declared type of kind browsing or \
-                  activity; NULL if none.",
+        description: "Days since the latest activity: a purchase, browsing, a click, or an event of a declared type of kind \
+                      browsing or activity; NULL if there is none.",
         affected_by: AffectedBy::Activity,
         read: Read::Since(person::last_activity),
         steps: Steps::Never,
@@ -113,7 +115,7 @@ pub static FEATURES: &[Feature] = &[
         name: "since",
         parameters: Parameters::AnyType,
         unit: Unit::Days,
-        description: "Days since the latest event of that type, built in or declared; NULL if none in the last 400 days.",
+        description: "Days since the latest event of that type, built in or declared; NULL if there is none in the last 400 days.",
         affected_by: AffectedBy::ItsType,
         read: Read::Since(person::latest_of_type),
         steps: Steps::At(person::latest_is_forgotten),
@@ -122,7 +124,7 @@ pub static FEATURES: &[Feature] = &[
         name: "days_since",
         parameters: Parameters::TimeAttribute,
         unit: Unit::Days,
-        description: "Days since the moment in an attribute of type time; negative before it, NULL without it.",
+        description: "Days since the moment in an attribute of type time; negative before that moment, NULL if the attribute is not set.",
         affected_by: AffectedBy::Profile,
         read: Read::Since(person::moment_in_attribute),
         steps: Steps::Never,
@@ -143,7 +145,7 @@ pub static FEATURES: &[Feature] = &[
             Unit::Number,
             Read::Value(orders::gap),
             Steps::Never,
-            "Mean days between orders that count; NULL below two.",
+            "Mean number of days between orders that count; NULL if there are fewer than two.",
         )
     },
     Feature {
@@ -153,24 +155,27 @@ pub static FEATURES: &[Feature] = &[
             Unit::Ratio,
             Read::Value(orders::overdue),
             Steps::Never,
-            "recency_days by gap_days: 1 when the next order is due; NULL if the gap is NULL or 0.",
+            "recency_days divided by gap_days: 1 when the next order is due; NULL if gap_days is NULL or 0.",
         )
     },
     counted("views", "Number of views."),
     counted("searches", "Number of searches."),
-    counted("cart_adds", "Number of times something was put into the cart."),
-    counted("cart_removes", "Number of times something was taken out of the cart."),
-    counted("checkouts", "Number of checkouts begun."),
+    counted("cart_adds", "Number of additions to the cart."),
+    counted("cart_removes", "Number of removals from the cart."),
+    counted("checkouts", "Number of checkouts that were started."),
     Feature {
         affected_by: AffectedBy::Browsing,
-        ..counted("sessions", "Number of sessions: browsing more than 30 minutes after the latest browsing before it.")
+        ..counted(
+            "sessions",
+            "Number of sessions. A session starts with browsing more than 30 minutes after the latest browsing before it.",
+        )
     },
-    counted("opens", "Number of mails opened."),
+    counted("opens", "Number of opened mails."),
     counted("clicks", "Number of clicks in mails or advertisements."),
-    counted("exposures", "Number of times a campaign was shown."),
+    counted("exposures", "Number of times that a campaign was shown."),
     Feature {
         parameters: Parameters::CountedTypeAndDays,
-        ..counted("events", "Number of events of a browsing, engagement or declared type in the last days.")
+        ..counted("events", "Number of events of a browsing, engagement or declared type in the last n days.")
     },
     Feature {
         name: "cart_open",
@@ -185,7 +190,7 @@ pub static FEATURES: &[Feature] = &[
         name: "cart_idle_minutes",
         parameters: Parameters::None,
         unit: Unit::Minutes,
-        description: "Minutes since the latest cart event while the cart is open, else NULL.",
+        description: "Minutes since the latest cart event; NULL while the cart is not open.",
         affected_by: AffectedBy::Cart,
         read: Read::Since(browsing::cart_idle),
         steps: Steps::At(browsing::cart_closes),
@@ -194,7 +199,7 @@ pub static FEATURES: &[Feature] = &[
         name: "cart_value",
         parameters: Parameters::None,
         unit: Unit::Money,
-        description: "The latest cart_total of the open cart; NULL if unknown or closed.",
+        description: "The latest cart_total of the open cart; NULL if it is unknown or the cart is not open.",
         affected_by: AffectedBy::Cart,
         read: Read::Whole(browsing::cart_value),
         steps: Steps::At(browsing::cart_closes),
@@ -206,14 +211,14 @@ pub static FEATURES: &[Feature] = &[
             Unit::Count,
             Read::Whole(orders::in_category),
             Steps::Falls(orders::fewer_in_category),
-            "Number of orders that count with the category, in the last days.",
+            "Number of orders that count and have the category, in the last n days.",
         )
     },
     Feature {
         name: "views_in",
         parameters: Parameters::TextAndDays,
         unit: Unit::Count,
-        description: "Number of views with the category, in the last days.",
+        description: "Number of views with the category, in the last n days.",
         affected_by: AffectedBy::ItsType,
         read: Read::Whole(browsing::views_in),
         steps: Steps::At(browsing::view_in_leaves),
@@ -225,14 +230,14 @@ pub static FEATURES: &[Feature] = &[
             Unit::Count,
             Read::Whole(orders::via_channel),
             Steps::Falls(orders::fewer_via_channel),
-            "Number of orders that count through the channel, in the last days.",
+            "Number of orders that count and came through the channel, in the last n days.",
         )
     },
     Feature {
         name: "segment",
         parameters: Parameters::Segmentation,
         unit: Unit::Text,
-        description: "The segment of another segmentation at the same evaluation.",
+        description: "The segment of another segmentation in the same evaluation.",
         affected_by: AffectedBy::Targets,
         read: Read::Target,
         steps: Steps::Never,
@@ -241,7 +246,7 @@ pub static FEATURES: &[Feature] = &[
         name: "audience",
         parameters: Parameters::Audience,
         unit: Unit::Boolean,
-        description: "Whether the customer is in another audience at the same evaluation.",
+        description: "Whether the customer is in another audience in the same evaluation.",
         affected_by: AffectedBy::Targets,
         read: Read::Target,
         steps: Steps::Never,
@@ -250,7 +255,7 @@ pub static FEATURES: &[Feature] = &[
         name: "bucket",
         parameters: Parameters::SaltAndCount,
         unit: Unit::Count,
-        description: "A number from 0 to n - 1, fixed for the customer: xxh64 of salt, a zero byte and id, modulo n.",
+        description: "A number from 0 to n - 1 that never changes for a customer: xxh64 of salt, a zero byte and id, modulo n.",
         affected_by: AffectedBy::Nothing,
         read: Read::Whole(person::bucket),
         steps: Steps::Never,
@@ -262,7 +267,8 @@ pub static FEATURES: &[Feature] = &[
             Unit::Text,
             Read::Value(orders::top_category),
             Steps::At(orders::remembered_order_leaves),
-            "The category of most orders of the last 400 days; ties: the latest order, then the smallest bytes; NULL if none.",
+            "The category of most orders in the last 400 days; of several, that of the latest order, then the one with the \
+             smallest bytes; NULL if there is none.",
         )
     },
     Feature {
@@ -272,21 +278,22 @@ pub static FEATURES: &[Feature] = &[
             Unit::Text,
             Read::Value(orders::top_channel),
             Steps::At(orders::remembered_order_leaves),
-            "The channel of most orders of the last 400 days; ties: the latest order, then the smallest bytes; NULL if none.",
+            "The channel of most orders in the last 400 days; of several, that of the latest order, then the one with the \
+             smallest bytes; NULL if there is none.",
         )
     },
     Feature {
         name: "attribute",
         parameters: Parameters::Attribute,
         unit: Unit::Text,
-        description: "The value of a declared attribute, by the attribute's name; of type time only for days_since() and IS NULL.",
+        description: "The value of a declared attribute, by its name; one of type time can only be used in days_since() and IS NULL.",
         affected_by: AffectedBy::Profile,
         read: Read::Value(person::attribute),
         steps: Steps::Never,
     },
 ];
 
-/// The place of scores and models (S1-S7), which a later release computes: refused by name until then.
+/// Names reserved for the scores and models of a later release (S1-S7); until then rules must not use them.
 pub static LATER: &[&str] = &[
     "r_score",
     "f_score",
