@@ -22,7 +22,8 @@ pub struct Record<'a> {
     pub topic: u16,
     pub partition: u32,
     pub offset: i64,
-    /// The record's Kafka timestamp, which the shard caps at `now` (T3). `None` in files, where the event's time is used.
+    /// The record's Kafka timestamp, which the shard caps at `now` (T3). `None` in files, where the event's time is
+    /// used.
     pub arrival: Option<Millis>,
     pub key: Option<&'a [u8]>,
     pub value: &'a [u8],
@@ -113,7 +114,8 @@ pub struct Event<'a> {
     pub categories: Categories<'a>,
     pub channel: Option<Text<'a>>,
     pub campaign: Option<Text<'a>>,
-    /// Declared attributes of a profile event: index in the list of declared attributes and new value, in order of index.
+    /// Declared attributes of a profile event: index in the list of declared attributes and new value, in order of
+    /// index.
     pub attributes: Vec<(u8, AttributeValue<'a>)>,
 }
 

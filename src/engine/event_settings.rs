@@ -112,8 +112,8 @@ impl EventSettings {
         all.map(|(index, attribute)| (index as u8, attribute))
     }
 
-    /// Gives attributes and types the indexes that they have in the previous settings, because customers have values and
-    /// counts by index. Those that are no longer declared keep their indexes, retired.
+    /// Gives attributes and types the indexes that they have in the previous settings, because customers have values
+    /// and counts by index. Those that are no longer declared keep their indexes, retired.
     ///
     /// # Errors
     /// A message if the base currency differs, or there are no indexes left.

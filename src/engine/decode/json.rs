@@ -28,7 +28,8 @@ pub struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    /// Steps into the object that begins at an offset. `depth` is that of the value around it: 0 for the outermost object.
+    /// Steps into the object that begins at an offset. `depth` is that of the value around it: 0 for the outermost
+    /// object.
     #[inline]
     pub fn of_object(text: &'a str, at: usize, depth: u32) -> Scan<Self> {
         Self::open(text, at, depth, b'{', "one JSON object")

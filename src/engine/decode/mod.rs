@@ -122,7 +122,8 @@ impl Decoder {
         })
     }
 
-    /// `schema`: reads the fields that have a meaning for the type. Decimals stay as they are written until [`Self::money`].
+    /// `schema`: reads the fields that have a meaning for the type. Decimals stay as they are written until
+    /// [`Self::money`].
     #[inline(always)]
     fn parts<'a>(&self, event_type: EventType, fields: &Fields<'a>) -> Result<Parts<'a>, Rejection> {
         check_time_schema(fields)?;
@@ -216,7 +217,8 @@ pub fn customer_id(line: &[u8]) -> Option<String> {
     customer::customer_id(None, &Source::File, &fields).ok().map(Cow::into_owned)
 }
 
-/// The time of a line, if the line can be decoded that far and the time is within the bounds. Files are merged by it (T7).
+/// The time of a line, if the line can be decoded that far and the time is within the bounds. Files are merged by it
+/// (T7).
 pub fn time_of(line: &[u8]) -> Option<Millis> {
     let mut fields = Fields::unscanned(text(line).ok()?);
     scan(&mut fields).ok()?;

@@ -1,8 +1,8 @@
 //! A second implementation of E1, with `serde_json`, `jiff` and `rust_decimal`, that shares no code with the decoder.
 //!
 //! The `Value` of `serde_json` keeps neither repeated names nor the digits of numbers, so the tree is read level by
-//! level from raw values; depth and repeated names are checked on it. Amounts above 10^18 are treated as over the bound,
-//! which is right for rates from 0.001 on.
+//! level from raw values; depth and repeated names are checked on it. Amounts above 10^18 are treated as over the
+//! bound, which is right for rates from 0.001 on.
 
 use super::{Partitioner, Source, partition_of};
 use crate::engine::event::*;

@@ -9,8 +9,8 @@ pub const ATTRIBUTE_MIN: Millis = -2_208_988_800_000;
 /// 2100-01-01T00:00:00Z: the first time that is too late for both.
 pub const END: Millis = 4_102_444_800_000;
 
-/// The milliseconds of a JSON number that is an integer; `Err` if it has a fraction or an exponent. An integer that does
-/// not fit gives the largest value, which is far outside of all bounds.
+/// The milliseconds of a JSON number that is an integer; `Err` if it has a fraction or an exponent. An integer that
+/// does not fit gives the largest value, which is far outside of all bounds.
 pub fn milliseconds(number: &str) -> Result<Millis, ()> {
     if number.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) {
         return Err(());

@@ -1,6 +1,6 @@
 //! Finds a feature by its name in a rule.
 
-use super::table::{FEATURES, LATER};
+use super::table::{FEATURES, RESERVED};
 use super::{Feature, Parameters, WINDOW_MAX, WINDOW_MIN};
 use crate::engine::event::{DAY, EventType, HOUR, Millis};
 
@@ -30,7 +30,8 @@ pub enum Found {
     WindowOutOfBounds(&'static Feature),
     /// It needs parentheses.
     Function(&'static Feature),
-    Later,
+    /// It is reserved for a later release.
+    Reserved,
     Unknown,
 }
 
@@ -47,8 +48,8 @@ pub fn find(name: &str) -> Found {
         Some((base, window)) => (base, Some(window)),
         None => (name, None),
     };
-    if LATER.contains(&base) {
-        return Found::Later;
+    if RESERVED.contains(&base) {
+        return Found::Reserved;
     }
     match (by_name(base), window) {
         (Some(feature), Some(window)) => match (feature.parameters, window) {

@@ -294,7 +294,7 @@ pub static FEATURES: &[Feature] = &[
 ];
 
 /// Names reserved for the scores and models of a later release (S1-S7); until then rules must not use them.
-pub static LATER: &[&str] = &[
+pub static RESERVED: &[&str] = &[
     "r_score",
     "f_score",
     "m_score",

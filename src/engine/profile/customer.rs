@@ -56,7 +56,8 @@ impl<'a> Customer<'a> {
         totals.and_then(<[Totals]>::first).unwrap_or(&Totals::EMPTY)
     }
 
-    /// The hours of a type whose newest event is after `after`, latest first: that event's time and the number of events.
+    /// The hours of a type whose newest event is after `after`, latest first: that event's time and the number of
+    /// events.
     pub fn hours_after(&self, event_type: EventType, after: Millis) -> impl Iterator<Item = (Millis, u64)> + use<'a> {
         activity::after(self.hours, event_type, after)
     }
@@ -71,8 +72,8 @@ impl<'a> Customer<'a> {
         self.hours_after(event_type, after).last().map(|(newest, _)| newest)
     }
 
-    /// The newest event of the hour that contains the n-th latest event (n from 1), if it is after `after`: when it leaves
-    /// the window, fewer than n events are left.
+    /// The newest event of the hour that contains the n-th latest event (n from 1), if it is after `after`: when it
+    /// leaves the window, fewer than n events are left.
     pub fn nth_latest(&self, event_type: EventType, after: Millis, n: u64) -> Option<Millis> {
         let mut seen = 0;
         let mut hours = self.hours_after(event_type, after);

@@ -100,8 +100,8 @@ impl DuplicateMemory {
         memory
     }
 
-    /// Restores ids of an hour, in the order in which they were accepted. Ids of an hour that is not remembered are left
-    /// out.
+    /// Restores ids of an hour, in the order in which they were accepted. Ids of an hour that is not remembered are
+    /// left out.
     pub fn restore(&mut self, hour: i64, ids: impl Iterator<Item = u64>) {
         let Ok(index) = self.batches.binary_search_by_key(&hour, |batch| batch.hour) else { return };
         let batch = &mut self.batches[index];
@@ -168,8 +168,8 @@ impl DuplicateMemory {
         self.table.batches_of(stored(hash)).any(|batch| is_from(batch, oldest.number))
     }
 
-    /// Remembers an id accepted when the watermark was in `watermark_hour`. At the bound, the whole oldest hour is removed
-    /// first.
+    /// Remembers an id accepted when the watermark was in `watermark_hour`. At the bound, the whole oldest hour is
+    /// removed first.
     pub fn insert(&mut self, hash: u64, watermark_hour: i64) {
         self.latest_hour = self.latest_hour.max(watermark_hour);
         self.remove_some();

@@ -34,7 +34,8 @@ impl HeldValue {
         value == self.before && value != Self::NULL && at - self.since <= DAY
     }
 
-    /// In one word: 8 bits of value, `dwells`, 8 bits of the value before, and 47 bits of the time: the years until 4199.
+    /// In one word: 8 bits of value, `dwells`, 8 bits of the value before, and 47 bits of the time: the years until
+    /// 4199.
     pub(super) fn pack(self) -> u64 {
         let (value, before) = (self.value.min(0xff), self.before.min(0xff));
         (self.since << 17) as u64 | u64::from(before) << 9 | u64::from(self.dwells) << 8 | u64::from(value)

@@ -43,13 +43,13 @@ pub struct Row {
     pub placed: u32,
     /// Number of changes published (R4).
     pub sequence: u32,
-    /// Number of the customer among all that were created in this shard. It salts hashes of event ids, so that an erasure
-    /// forgets them.
+    /// Number of the customer among all that were created in this shard. It salts hashes of event ids, so that an
+    /// erasure forgets them.
     pub incarnation: u32,
     /// UTC day of the latest accepted event's time (R7).
     pub last_event_day: u16,
-    /// The number of the rules with which the customer was evaluated last, counted by the shard: a sweep (R6) has yet to
-    /// reach customers with another number.
+    /// The number of the rules with which the customer was evaluated last, counted by the shard: a sweep (R6) has yet
+    /// to reach customers with another number.
     pub generation: u8,
     /// Whether changes are not published yet (R11).
     pub muted: bool,
@@ -105,8 +105,8 @@ impl Row {
         id: [0; ID_INLINE],
     };
 
-    /// All plain fields. The last ones do not follow from the customer's events and time alone: the armed deadline, which
-    /// may be early, and counters of the shard.
+    /// All plain fields. The last ones do not follow from the customer's events and time alone: the armed deadline,
+    /// which may be early, and counters of the shard.
     pub(super) fn scalars(&self) -> [u64; Self::SCALARS] {
         [
             self.clock as u64,

@@ -55,7 +55,8 @@ impl Profiles {
         event.event_type == EventType::PURCHASE && orders::is_remembered(self.row(row), &self.blocks, order_id, at)
     }
 
-    /// Applies an accepted event as of `at`, the later of the clock and its time. Changes neither the clock nor held values.
+    /// Applies an accepted event as of `at`, the later of the clock and its time. Changes neither the clock nor held
+    /// values.
     pub fn update(
         &mut self,
         row: RowNumber,

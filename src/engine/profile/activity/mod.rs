@@ -1,4 +1,5 @@
-//! What customers do besides ordering, counted by the hour: browsing and engagement (B1, B2), and views per category (B5).
+//! What customers do besides ordering, counted by the hour: browsing and engagement (B1, B2), and views per category
+//! (B5).
 
 mod categories;
 mod counting;

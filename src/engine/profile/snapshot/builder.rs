@@ -10,9 +10,9 @@ use crate::engine::profile::orders::{Order, OrderParts, Refund, Totals, Waiting}
 use crate::engine::profile::row::{ID_INLINE, Row, RowNumber};
 use crate::engine::profile::storage::{SECTIONS_OF_RECORDS, Section, TextReference, memory};
 
-/// A customer that is being built: [`Self::begin`], then its parts in the order of the functions that push them, and the
-/// records of each part in the order in which they were stored. The words are thus laid out as in the customer's block,
-/// and copied once.
+/// A customer that is being built: [`Self::begin`], then its parts in the order of the functions that push them, and
+/// the records of each part in the order in which they were stored. The words are thus laid out as in the customer's
+/// block, and copied once.
 pub struct CustomerBuilder {
     /// The plain fields. [`Profiles::restore`] sets those that are private to the profiles.
     pub row: Row,

@@ -1,8 +1,8 @@
 //! Which customers changed since the last snapshot, and the capture of those customers for the next one.
 //!
 //! Every change of a row first calls [`Profiles::touch`], which compares one number in the row unless it is the row's
-//! first change since a capture began. A capture contains the rows that had changed when it began. It is read in slices,
-//! in order of row numbers; a row that changes before its turn is copied before the change.
+//! first change since a capture began. A capture contains the rows that had changed when it began. It is read in
+//! slices, in order of row numbers; a row that changes before its turn is copied before the change.
 
 use super::image::CustomerImages;
 use crate::engine::profile::row::{Row, RowNumber};

@@ -29,7 +29,7 @@ impl Checker<'_, '_> {
         if name == "coalesce" {
             return self.coalesce(&arguments, expression);
         }
-        if table::LATER.contains(&&*name) {
+        if table::RESERVED.contains(&&*name) {
             let (message, hint) = later(&name);
             return self.refuse(expression, message, hint);
         }

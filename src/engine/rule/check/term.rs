@@ -162,7 +162,7 @@ impl Checker<'_, '_> {
                 format!("expected `{}` with arguments, found `{}` without", feature.name, name.value),
                 Some(format!("write `{}`", example(feature))),
             ),
-            Found::Later => later(&name.value),
+            Found::Reserved => later(&name.value),
             Found::Unknown => (
                 format!("expected a feature or a declared attribute, found `{}`", name.value),
                 self.nearest_feature(&lower),
