@@ -3,7 +3,7 @@
 //! Both directions are hot: nearly every event has a time as text, and every change is published with several. The
 //! parser is written by hand because it is three times faster than a general library, and because libraries accept more
 //! than RFC 3339: second 60, a space for `T`, names of zones. Lower-case `t` and `z` are RFC 3339 and are accepted.
-//! Everything that is not hot uses `jiff`, against which both directions are tested.
+//! Zones, spans and other formats are left to `jiff`, against which both directions are tested.
 
 use super::event::{DAY, HOUR, MINUTE, Millis};
 

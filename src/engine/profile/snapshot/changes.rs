@@ -54,7 +54,7 @@ impl Capture {
 impl Profiles {
     /// Must be called before any change of a row or its block.
     #[inline]
-    pub(super) fn touch(&mut self, number: RowNumber) {
+    pub(in crate::engine::profile) fn touch(&mut self, number: RowNumber) {
         if self.slab.get(number).epoch != self.changes.epoch {
             self.touch_first(number);
         }
