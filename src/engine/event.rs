@@ -119,6 +119,28 @@ pub struct Event<'a> {
     pub attributes: Vec<(u8, AttributeValue<'a>)>,
 }
 
+#[cfg(test)]
+impl Event<'static> {
+    /// An event of customer `c` without any optional field, for tests.
+    pub fn bare(event_type: EventType, time: Millis) -> Self {
+        Self {
+            event_type,
+            time,
+            customer_id: "c".into(),
+            event_id: None,
+            order_id: None,
+            amount: None,
+            discounted: false,
+            cart_total: None,
+            cost: None,
+            categories: Categories::default(),
+            channel: None,
+            campaign: None,
+            attributes: Vec::new(),
+        }
+    }
+}
+
 /// The first eight distinct categories of an event: its own, then those of its items, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Categories<'a> {

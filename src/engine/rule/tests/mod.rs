@@ -53,23 +53,9 @@ impl World {
     }
 }
 
-/// An event with nothing in it.
+/// An event without any optional field.
 pub(super) fn event(event_type: EventType, time: Millis) -> Event<'static> {
-    Event {
-        event_type,
-        time,
-        customer_id: "c".into(),
-        event_id: None,
-        order_id: None,
-        amount: None,
-        discounted: false,
-        cart_total: None,
-        cost: None,
-        categories: Default::default(),
-        channel: None,
-        campaign: None,
-        attributes: Vec::new(),
-    }
+    Event::bare(event_type, time)
 }
 
 /// A purchase of this amount in minor units.
