@@ -8,7 +8,7 @@ use crate::sources::{Source, expect_none, production};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Folders in which files still form circles.
-const KNOWN: [&str; 4] = ["engine/decode", "engine/profile", "store/columns", "worker"];
+const KNOWN: [&str; 2] = ["store/columns", "worker"];
 
 /// Re-exports that are followed one after the other at most.
 const HOPS_MAX: usize = 8;

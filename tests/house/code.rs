@@ -11,7 +11,7 @@ const COLUMNS_MAX: usize = 120;
 const LONG_COMMENTS: usize = 336;
 
 /// The only files with unsafe code: raw calls of the Kafka client, hot ones and rare ones; prefetches, large pages and
-/// plain bytes of customers' state; bytes that were checked to be text.
+/// ids as text in customers' state; bytes that were checked to be text.
 const UNSAFE: [&str; 5] = [
     "src/kafka/raw/queue.rs",
     "src/kafka/raw/producer.rs",
