@@ -1,4 +1,4 @@
-//! From the reports of all workers to metrics: counters and states are added up, times are told as they stand now.
+//! Metrics from the reports of all workers: counters and states are added up, ages are computed from the current time.
 
 use super::LogCounts;
 use super::families::Families;
@@ -35,7 +35,7 @@ impl Gathered {
         Self { reports: reports.collect(), now }
     }
 
-    /// All metrics that there are now.
+    /// All metrics with their current values.
     pub fn families(&self, logs: &LogCounts) -> Vec<MetricFamily> {
         let mut out = Families::default();
         self.information(&mut out);
@@ -48,17 +48,17 @@ impl Gathered {
         self.alerts(&mut out);
         out.count("shoal_log_messages_total", &[("level", "error")], logs.errors());
         out.count("shoal_log_messages_total", &[("level", "warn")], logs.warnings());
-        out.take()
+        out.finish()
     }
 
-    /// A worker that has not begun has nothing to tell.
-    fn begun(&self) -> impl Iterator<Item = &Report> {
+    /// The reports of the workers that have started.
+    fn started(&self) -> impl Iterator<Item = &Report> {
         self.reports.iter().filter(|report| report.at > 0)
     }
 
     fn done(&self) -> WorkDone {
         let mut all = WorkDone::default();
-        for done in self.begun().map(|report| &report.done) {
+        for done in self.started().map(|report| &report.done) {
             all.tally.add(&done.tally);
             all.seconds.add(&done.seconds);
             all.outputs.add(&done.outputs);
@@ -72,7 +72,7 @@ impl Gathered {
     }
 
     fn shard_reports(&self) -> impl Iterator<Item = (u32, &ShardReport)> {
-        self.begun().flat_map(|report| &report.shards).map(|(number, shard)| (*number, shard))
+        self.started().flat_map(|report| &report.shards).map(|(number, shard)| (*number, shard))
     }
 
     fn states(&self) -> impl Iterator<Item = &StateReport> {
@@ -81,7 +81,7 @@ impl Gathered {
 
     fn information(&self, out: &mut Families) {
         out.count("shoal_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-        let versions = self.begun().filter_map(|report| report.rules_version.as_deref());
+        let versions = self.started().filter_map(|report| report.rules_version.as_deref());
         for version in versions.collect::<std::collections::BTreeSet<_>>() {
             out.count("shoal_rules_info", &[("version", version)], 1);
         }
@@ -93,15 +93,15 @@ impl Gathered {
         for (topic, name) in names.iter().enumerate() {
             let records = all.tally.records.get(topic).copied().unwrap_or(0);
             out.count("shoal_input_records_total", &[("topic", name)], records);
-            let taken = self.begun().filter_map(|report| report.inputs.get(topic)).map(|input| input.taken).max();
+            let read_at = self.started().filter_map(|report| report.inputs.get(topic)).map(|input| input.taken).max();
             out.number(
                 "shoal_input_silent_seconds",
                 &[("topic", name)],
-                taken.map_or(0.0, |taken| seconds(self.now - taken)),
+                read_at.map_or(0.0, |read_at| seconds(self.now - read_at)),
             );
         }
         events(&all.tally.counts, out);
-        let decimals = self.begun().map(|report| report.money_decimals).max().unwrap_or(2);
+        let decimals = self.started().map(|report| report.money_decimals).max().unwrap_or(2);
         changes(&all, decimals, out);
         out.histogram("shoal_apply_delay_seconds", &[], &all.tally.applied);
         out.histogram("shoal_commit_delay_seconds", &[], &all.tally.committed);
@@ -113,14 +113,14 @@ impl Gathered {
         for (kind, count) in [("assigned", all.assigned), ("revoked", all.revoked), ("lost", all.lost)] {
             out.count("shoal_rebalances_total", &[("kind", kind)], count);
         }
-        let sum = |of: fn(&Report) -> u64| self.begun().map(of).sum();
+        let sum = |of: fn(&Report) -> u64| self.started().map(of).sum();
         out.count("shoal_torn_transactions_total", &[], sum(|report| report.torn_repaired));
         out.count("shoal_recoveries_total", &[], sum(|report| report.recoveries));
         self.lag(&names, out);
     }
 
     fn inputs(&self) -> impl Iterator<Item = &InputReport> {
-        self.begun().next().into_iter().flat_map(|report| &report.inputs)
+        self.started().next().into_iter().flat_map(|report| &report.inputs)
     }
 
     fn lag(&self, names: &[&str], out: &mut Families) {
@@ -137,7 +137,7 @@ impl Gathered {
     }
 
     fn shards(&self, out: &mut Families) {
-        let expected = self.begun().map(|report| report.shards_expected).max().unwrap_or(0);
+        let expected = self.started().map(|report| report.shards_expected).max().unwrap_or(0);
         out.count("shoal_shards_expected", &[], u64::from(expected));
         for phase in Phase::ALL {
             let count = self.shard_reports().filter(|(_, shard)| shard.phase == phase).count();
@@ -169,15 +169,15 @@ impl Gathered {
         for (kind, bytes) in bytes {
             out.count("shoal_state_bytes", &[("kind", kind)], bytes);
         }
-        for (place, within) in ["1h", "1d", "7d"].into_iter().enumerate() {
-            let due = self.states().map(|state| state.due[place]).sum();
+        for (index, within) in ["1h", "1d", "7d"].into_iter().enumerate() {
+            let due = self.states().map(|state| state.due[index]).sum();
             out.count("shoal_deadlines_due", &[("within", within)], due);
         }
     }
 
     fn segments(&self, out: &mut Families) {
         let mut members: BTreeMap<&ValueName, u64> = BTreeMap::new();
-        for (value, count) in self.begun().flat_map(|report| &report.members) {
+        for (value, count) in self.started().flat_map(|report| &report.members) {
             *members.entry(value).or_default() += count;
         }
         for (value, count) in members {
@@ -187,14 +187,14 @@ impl Gathered {
 
     fn snapshots(&self, out: &mut Families) {
         let mut all: Option<(Histogram, u64)> = None;
-        for (seconds, failed) in self.begun().filter_map(|report| report.snapshots.as_ref()) {
+        for (seconds, failed) in self.started().filter_map(|report| report.snapshots.as_ref()) {
             let (sum, failures) = all.get_or_insert_with(|| (Histogram::new(DURATIONS), 0));
             sum.add(seconds);
             *failures += failed;
         }
-        let Some((taken, failed)) = all else { return };
-        out.histogram("shoal_snapshot_seconds", &[], &taken);
-        out.count("shoal_snapshots_total", &[("outcome", "stored")], taken.count());
+        let Some((stored, failed)) = all else { return };
+        out.histogram("shoal_snapshot_seconds", &[], &stored);
+        out.count("shoal_snapshots_total", &[("outcome", "stored")], stored.count());
         out.count("shoal_snapshots_total", &[("outcome", "failed")], failed);
         for (number, shard) in self.shard_reports() {
             let Some(last) = shard.snapshots.last else { continue };
@@ -205,7 +205,7 @@ impl Gathered {
         self.retention(out);
     }
 
-    /// What is left until the inputs no longer reach back to the older of the snapshots that are kept.
+    /// The time until the inputs no longer reach back to the older of the two latest snapshots.
     fn retention(&self, out: &mut Families) {
         let older = self.shard_reports().map(|(_, shard)| &shard.snapshots);
         let Some(older) = older.filter_map(|known| known.before.or(known.last)).min() else { return };
@@ -218,36 +218,36 @@ impl Gathered {
     }
 
     fn alerts(&self, out: &mut Families) {
-        for (alert, report) in self.begun().flat_map(|report| &report.alerts) {
+        for (alert, report) in self.started().flat_map(|report| &report.alerts) {
             out.count("shoal_alert_firing", &[("alert", alert)], u64::from(report.is_firing));
             for (state, count) in [("firing", report.firing), ("resolved", report.resolved)] {
                 out.count("shoal_alert_records_total", &[("alert", alert), ("state", state)], count);
             }
         }
-        // The process has one queue: each worker that knows of it tells the same.
-        let Some(requests) = self.begun().find_map(|report| report.webhook) else { return };
+        // The process has one queue: all workers that report it report the same.
+        let Some(requests) = self.started().find_map(|report| report.webhook) else { return };
         for (outcome, count) in ["delivered", "failed", "dropped"].into_iter().zip(requests) {
             out.count("shoal_webhook_requests_total", &[("outcome", outcome)], count);
         }
     }
 
     fn client(&self, out: &mut Families) {
-        let clients = || self.begun().map(|report| &report.client);
+        let clients = || self.started().map(|report| &report.client);
         let sum = |of: fn(&ClientReport) -> u64| clients().map(of).sum();
         out.count("shoal_kafka_brokers_up", &[], clients().map(|client| client.brokers_up).min().unwrap_or(0));
         out.count("shoal_kafka_request_timeouts_total", &[], sum(|client| client.request_timeouts));
         out.count("shoal_kafka_request_errors_total", &[], sum(|client| client.request_errors));
         out.count("shoal_kafka_reconnects_total", &[], sum(|client| client.reconnects));
-        let slowest = |place: usize| clients().filter_map(|client| client.round_trip).map(move |trip| trip[place]);
-        for (place, percentile) in ["50", "99"].into_iter().enumerate() {
-            if let Some(trip) = slowest(place).max_by(f64::total_cmp) {
+        let slowest = |index: usize| clients().filter_map(|client| client.round_trip).map(move |trip| trip[index]);
+        for (index, percentile) in ["50", "99"].into_iter().enumerate() {
+            if let Some(trip) = slowest(index).max_by(f64::total_cmp) {
                 out.number("shoal_kafka_round_trip_seconds", &[("percentile", percentile)], trip);
             }
         }
         let throttle = clients().map(|client| client.throttle).fold(0.0, f64::max);
         out.number("shoal_kafka_throttle_seconds", &[], throttle);
-        for (place, reason) in TRANSACTION_STEPS.into_iter().enumerate() {
-            let failures = clients().map(|client| client.transaction_failures[place]).sum();
+        for (index, reason) in TRANSACTION_STEPS.into_iter().enumerate() {
+            let failures = clients().map(|client| client.transaction_failures[index]).sum();
             out.count("shoal_transaction_failures_total", &[("reason", reason)], failures);
         }
     }
@@ -288,10 +288,10 @@ fn events(counts: &Counts, out: &mut Families) {
     }
 }
 
-/// Changes, and what customers did by the segment before.
+/// Changes, and the actions of customers by the segment that they were in before.
 fn changes(all: &WorkDone, decimals: u32, out: &mut Families) {
     let tally = &all.tally;
-    // 10 to so many is exact.
+    // The power of ten is exact.
     let units = |minor: i64| minor as f64 / 10_u32.pow(decimals) as f64;
     for (flow, &count) in &tally.changes {
         let labels = [

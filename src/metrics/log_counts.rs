@@ -1,4 +1,6 @@
-//! Counts what is logged at `error` and `warn`: somebody must act on the first, and should look at the second.
+//! Counts log messages at the levels `error`, which require action, and `warn`, which should be looked at.
+//!
+//! A layer of the subscriber, so that every message is counted whatever logs it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +8,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-/// How much was logged; a layer for the log that is also read.
+/// The numbers of messages; a layer of the tracing subscriber.
 #[derive(Clone, Debug, Default)]
 pub struct LogCounts(Arc<Counts>);
 
@@ -43,7 +45,7 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt;
 
     #[test]
-    fn errors_and_warnings_are_counted_apart() {
+    fn errors_and_warnings_are_counted_separately() {
         let counts = LogCounts::default();
         tracing::subscriber::with_default(tracing_subscriber::registry().with(counts.clone()), || {
             tracing::error!("one");

@@ -1,9 +1,9 @@
-//! What the process tells of itself as Prometheus metrics: their definitions in one table, and what gathers them.
+//! The Prometheus metrics of the process: their definitions in one table, and how they are gathered.
 //!
-//! Nothing is counted here. Workers count in plain numbers and hang a report on their boards once a second; when somebody
-//! asks, `gather` adds the reports up. `table` says of each metric what it means and which values its labels can have;
-//! docs/metrics.md is printed from it (`print`), and `families` refuses what is not in it. `log_counts` counts what is
-//! logged.
+//! Nothing is counted here. Workers count in plain numbers and publish a report once a second; a scrape adds the
+//! reports up (`gather`). `table` defines each metric with its meaning and the possible values of its labels.
+//! docs/metrics.md is printed from it (`print`), and `families` refuses metrics that are not in it. `log_counts` counts
+//! log messages.
 
 mod families;
 mod gather;
@@ -22,7 +22,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TextEncoder};
 use std::sync::Arc;
 
-/// All metrics of a process with these boards; whoever has counters of its own adds them.
+/// A registry with the metrics of these workers. Components with counters of their own register them in addition.
 pub fn registry(boards: &[Arc<Board>], logs: &LogCounts) -> prometheus::Result<Registry> {
     let registry = Registry::new();
     registry.register(Box::new(ProcessCollector::for_self()))?;
@@ -30,7 +30,7 @@ pub fn registry(boards: &[Arc<Board>], logs: &LogCounts) -> prometheus::Result<R
     Ok(registry)
 }
 
-/// What a registry holds, in Prometheus' text format.
+/// The metrics of a registry in Prometheus' text format.
 pub fn text(registry: &Registry) -> prometheus::Result<String> {
     TextEncoder::new().encode_to_string(&registry.gather())
 }

@@ -1,48 +1,48 @@
-//! Every metric of the process: name, kind, meaning, labels with what bounds their values, and what to watch.
+//! The table of all metrics: name, type, meaning, labels with the bounds of their values, and what to watch.
 //!
-//! Names follow Prometheus: base units, `_total` for counters. No label has a value per customer; those that come from
-//! the rules are bounded by what rules may have.
+//! Names follow Prometheus' conventions: base units, `_total` for counters. No label has a value per customer; labels
+//! from the rules are bounded by the limits of rules files.
 
 mod client;
 mod segments;
 mod state;
 mod stream;
 
-/// What a metric is; see the module.
+/// The definition of a metric.
 #[derive(Debug, PartialEq)]
 pub struct Metric {
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: MetricKind,
     pub unit: &'static str,
     pub help: &'static str,
     pub labels: &'static [Label],
-    /// What to look at, or what it is for.
+    /// What to watch for, or what the metric is for.
     pub watch: &'static str,
     pub source: Source,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     Counter,
     Gauge,
     Histogram,
 }
 
-/// A label with all that its values can be.
+/// A label and the possible values.
 #[derive(Debug, PartialEq)]
 pub struct Label {
     pub name: &'static str,
     pub bound: &'static str,
 }
 
-/// Where the numbers come from.
+/// Where the values come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The reports of workers.
     Boards,
     /// The admin address itself.
     Admin,
-    /// What the system says of the process.
+    /// The operating system.
     System,
 }
 
@@ -50,18 +50,18 @@ const fn label(name: &'static str, bound: &'static str) -> Label {
     Label { name, bound }
 }
 
-const TOPIC: &[Label] = &[label("topic", "input topics, 16 at most")];
+const TOPIC: &[Label] = &[label("topic", "input topics, at most 16")];
 const PARTITION: &[Label] =
-    &[label("topic", "input topics, 16 at most"), label("partition", "shards of this process, by number")];
-const SHARD: &[Label] = &[label("shard", "shards of this process, by number")];
-const SEGMENTATION: Label = label("segmentation", "segmentations and audiences of the rules, 64 at most");
+    &[label("topic", "input topics, at most 16"), label("partition", "numbers of this process's shards")];
+const SHARD: &[Label] = &[label("shard", "numbers of this process's shards")];
+const SEGMENTATION: Label = label("segmentation", "segmentations and audiences of the rules, at most 64");
 const SEGMENT: &[Label] = &[
     SEGMENTATION,
-    label("segment", "its segments, 250 at most; `in` and `out` of audiences; `none` before the first"),
+    label("segment", "segments, at most 250; `in` and `out` for audiences; `none` before the first value"),
 ];
 
 const fn metric(
-    kind: Kind,
+    kind: MetricKind,
     name: &'static str,
     unit: &'static str,
     labels: &'static [Label],
@@ -78,7 +78,7 @@ const fn counter(
     help: &'static str,
     watch: &'static str,
 ) -> Metric {
-    metric(Kind::Counter, name, unit, labels, help, watch)
+    metric(MetricKind::Counter, name, unit, labels, help, watch)
 }
 
 const fn gauge(
@@ -88,7 +88,7 @@ const fn gauge(
     help: &'static str,
     watch: &'static str,
 ) -> Metric {
-    metric(Kind::Gauge, name, unit, labels, help, watch)
+    metric(MetricKind::Gauge, name, unit, labels, help, watch)
 }
 
 const fn histogram(
@@ -98,19 +98,19 @@ const fn histogram(
     help: &'static str,
     watch: &'static str,
 ) -> Metric {
-    metric(Kind::Histogram, name, unit, labels, help, watch)
+    metric(MetricKind::Histogram, name, unit, labels, help, watch)
 }
 
 const fn of(source: Source, metric: Metric) -> Metric {
     Metric { source, ..metric }
 }
 
-/// The metric of a name.
+/// The metric with this name.
 pub fn find(name: &str) -> Option<&'static Metric> {
     all().find(|metric| metric.name == name)
 }
 
-/// All of them, in the order of the page.
+/// All metrics in the order of docs/metrics.md.
 pub fn all() -> impl Iterator<Item = &'static Metric> {
     [stream::METRICS, segments::METRICS, state::METRICS, client::METRICS].into_iter().flatten()
 }
