@@ -117,7 +117,7 @@ impl Settings {
             format!("expected the file of a token if, and only if, `sasl.mechanism` is OAUTHBEARER; it is {mechanism}");
         expect(has_token == (mechanism == "OAUTHBEARER"), "kafka.oauth_token_file", message);
         expect(worker.workers > 0, "worker.workers", "expected at least 1".into());
-        if let Some(message) = snapshots.address().err().filter(|_| snapshots.are_on()) {
+        if let Some(message) = snapshots.location().err().filter(|_| snapshots.are_on()) {
             expect(false, "snapshots.url", message);
         }
         expect(traces.url().is_ok(), "traces.endpoint", traces.url().err().unwrap_or_default());

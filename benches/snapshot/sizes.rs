@@ -8,8 +8,11 @@ use super::crowd;
 use super::stream::Stream;
 use shoal::engine::effects::Effects;
 use shoal::engine::shard::Shard;
-use shoal::store::blobs::Blobs;
-use shoal::store::{Head, Keeper, Loaded, ObjectBlobs, Piece, Place, SnapshotSettings, Stored, Vault};
+use shoal::store::objects::Objects;
+use shoal::store::{
+    LoadedSnapshot, Piece, ShardPosition, SnapshotHead, SnapshotSettings, SnapshotStore, SnapshotWriter, StoredObjects,
+    StoredSnapshot,
+};
 use std::time::{Duration, Instant};
 
 /// Customers copied at once, as the worker does.
@@ -18,10 +21,10 @@ const GOAL_LOAD_SECONDS_PER_MILLION: f64 = 0.3;
 
 /// What storing a snapshot took.
 struct Took {
-    stored: Stored,
+    stored: StoredSnapshot,
     /// Handing customers out, in the worker's thread.
     handing_out: Duration,
-    /// Encoding and writing, in the vault's.
+    /// Encoding and writing, in the store's.
     storing: Duration,
 }
 
@@ -29,34 +32,35 @@ pub fn measure(customers: u64) {
     let folder = tempfile::tempdir().expect("temporary folder");
     let settings =
         SnapshotSettings { url: folder.path().to_string_lossy().into_owned(), ..SnapshotSettings::default() };
-    let blobs = || ObjectBlobs::open(&settings).expect("the folder can be written");
+    let objects = || StoredObjects::open(&settings).expect("the folder can be written");
     let mut effects = Effects::default();
     let (mut shard, mut stream) = crowd::with_history(customers, &mut effects);
-    let mut keeper = Keeper::new(blobs(), 2, 1);
-    store(&mut keeper, &mut shard, 1).print(customers, "all customers");
+    let mut writer = SnapshotWriter::new(objects(), 2, 1);
+    store(&mut writer, &mut shard, 1).print(customers, "all customers");
     change(&mut shard, &mut stream, customers / 100, &mut effects);
-    store(&mut keeper, &mut shard, 2).print(customers, "what an event for each hundredth customer changed");
-    keeper.tend();
+    store(&mut writer, &mut shard, 2).print(customers, "what an event for each hundredth customer changed");
+    writer.maintain();
     let fingerprint = shard.fingerprint();
-    drop((shard, keeper));
+    drop((shard, writer));
     // As a process that starts.
-    let mut keeper = Keeper::new(blobs(), 2, 2);
-    let mut shard = load(&mut keeper, customers, "all customers and one time what changed");
+    let mut writer = SnapshotWriter::new(objects(), 2, 2);
+    let mut shard = load(&mut writer, customers, "all customers and one time what changed");
     assert_eq!(shard.fingerprint(), fingerprint, "what is loaded is what was stored");
     change(&mut shard, &mut stream, customers, &mut effects);
-    store(&mut keeper, &mut shard, 3).print(customers, "what an event per customer changed");
+    store(&mut writer, &mut shard, 3).print(customers, "what an event per customer changed");
     let (begin, cpu_before) = (Instant::now(), cpu::nanoseconds());
-    while keeper.tend() {}
+    while writer.maintain() {}
     let took = begin.elapsed().as_secs_f64();
     println!(
         "{customers:>9} customers: merging all of these: {took:.2} s, {:.2} s of CPU",
         (cpu::nanoseconds() - cpu_before) / 1e9
     );
     change(&mut shard, &mut stream, customers / 100, &mut effects);
-    store(&mut keeper, &mut shard, 4);
+    store(&mut writer, &mut shard, 4);
     let fingerprint = shard.fingerprint();
-    drop((shard, keeper));
-    let shard = load(&mut Keeper::new(blobs(), 2, 3), customers, "what was merged, and one time what changed");
+    drop((shard, writer));
+    let shard =
+        load(&mut SnapshotWriter::new(objects(), 2, 3), customers, "what was merged, and one time what changed");
     assert_eq!(shard.fingerprint(), fingerprint, "what is merged is what was stored");
 }
 
@@ -64,7 +68,7 @@ fn change(shard: &mut Shard, stream: &mut Stream, events: u64, effects: &mut Eff
     crowd::drive(shard, stream, events, effects, |_, _| {});
 }
 
-fn store<B: Blobs>(keeper: &mut Keeper<B>, shard: &mut Shard, transaction: u64) -> Took {
+fn store<B: Objects>(writer: &mut SnapshotWriter<B>, shard: &mut Shard, transaction: u64) -> Took {
     let (mut handing_out, mut storing) = (Duration::ZERO, Duration::ZERO);
     let mut timed = Instant::now();
     let mut lap = |sum: &mut Duration| {
@@ -73,25 +77,25 @@ fn store<B: Blobs>(keeper: &mut Keeper<B>, shard: &mut Shard, transaction: u64) 
     };
     let state = shard.begin_capture();
     lap(&mut handing_out);
-    keeper.accept(0, Piece::Begin(Box::new(Head { place: place(transaction), state })));
+    writer.accept(0, Piece::Begin(Box::new(SnapshotHead { position: position(transaction), state })));
     lap(&mut storing);
     while let Some(part) = shard.capture(SLICE) {
         lap(&mut handing_out);
-        keeper.accept(0, Piece::Part(part));
+        writer.accept(0, Piece::Part(part));
         lap(&mut storing);
     }
-    keeper.accept(0, Piece::End);
+    writer.accept(0, Piece::End);
     lap(&mut storing);
-    let outcome = keeper.outcome().expect("an outcome follows the end");
+    let outcome = writer.next_outcome().expect("an outcome follows the end");
     shard.end_capture(true);
     lap(&mut handing_out);
     Took { stored: outcome.result.expect("the snapshot is stored"), handing_out, storing }
 }
 
-fn load<B: Blobs>(keeper: &mut Keeper<B>, customers: u64, what: &str) -> Shard {
+fn load<B: Objects>(writer: &mut SnapshotWriter<B>, customers: u64, what: &str) -> Shard {
     let (begin, cpu_before) = (Instant::now(), cpu::nanoseconds());
-    let loaded = keeper.load(0, u64::MAX, &|| false).expect("the folder answers").expect("there is a snapshot");
-    let Loaded { head, restored, bytes } = loaded;
+    let loaded = writer.load(0, u64::MAX, &|| false).expect("the folder answers").expect("there is a snapshot");
+    let LoadedSnapshot { head, restored, bytes } = loaded;
     let read = begin.elapsed();
     let shard = Shard::restore(crowd::settings(), crowd::rules(), None, &head.state, restored);
     let took = begin.elapsed();
@@ -123,8 +127,8 @@ impl Took {
     }
 }
 
-fn place(transaction: u64) -> Place {
-    Place {
+fn position(transaction: u64) -> ShardPosition {
+    ShardPosition {
         transaction,
         outputs: 0,
         positions: vec![0],

@@ -14,7 +14,10 @@ use shoal::engine::decode::{Partitioner, Source, partition_of};
 use shoal::engine::shard::{Bootstrap, Settings};
 use shoal::kafka::StartAt;
 use shoal::kafka::memory::Cluster;
-use shoal::store::{LoadFailed, Loaded, Outcome, Piece, Place, SnapshotSettings, Stored, Vault, VaultThread};
+use shoal::store::{
+    LoadError, LoadedSnapshot, Piece, ShardPosition, SnapshotOutcome, SnapshotSettings, SnapshotStore,
+    SnapshotStoreThread, StoredSnapshot,
+};
 use shoal::worker::{Job, Worker};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -57,10 +60,10 @@ pub fn measure(size: &Size) {
     let log = Arrivals::new(Arc::clone(&queues), cluster.worker("bench", (0..PARTITIONS).collect()), Rc::clone(&waits));
     let settings =
         SnapshotSettings { url: folder.path().to_string_lossy().into_owned(), ..SnapshotSettings::default() };
-    let vault = VaultThread::start(&settings, "snapshots").expect("the folder can be written");
-    let vault = Watched { vault, waits: Rc::clone(&waits), made: Rc::clone(&made), refused: None };
+    let store = SnapshotStoreThread::start(&settings, "snapshots").expect("the folder can be written");
+    let store = Watched { store, waits: Rc::clone(&waits), made: Rc::clone(&made), refused: None };
     let interval_ms = size.interval.as_millis() as u64;
-    let mut worker = Worker::new(log, job(PARTITIONS)).with_snapshots(Box::new(vault), interval_ms);
+    let mut worker = Worker::new(log, job(PARTITIONS)).with_snapshots(Box::new(store), interval_ms);
     let pace = AtomicU64::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| produce(&queues, size.customers, &pace));
@@ -148,7 +151,7 @@ struct Sum {
 }
 
 impl Made {
-    fn add(&mut self, shard: u32, stored: &Stored) {
+    fn add(&mut self, shard: u32, stored: &StoredSnapshot) {
         let before = self.stored.entry(shard).or_default();
         let sum = &mut self.sums[usize::from(*before > 0)];
         *before += 1;
@@ -167,10 +170,10 @@ impl Made {
     }
 }
 
-/// A vault that says when something is in the making. At first it stores nothing: what was captured belongs to the next
+/// A store that says when something is in the making. At first it stores nothing: what was captured belongs to the next
 /// snapshot then, so that the first one that is stored is of everything, and is made when it is measured.
 struct Watched<V> {
-    vault: V,
+    store: V,
     waits: Rc<RefCell<Waits>>,
     made: Rc<RefCell<Made>>,
     /// The snapshot that is not stored.
@@ -183,10 +186,10 @@ struct Refused {
     is_ended: bool,
 }
 
-impl<V: Vault> Vault for Watched<V> {
-    fn take(&mut self, shard: u32, piece: Piece) -> Result<(), Piece> {
+impl<V: SnapshotStore> SnapshotStore for Watched<V> {
+    fn offer(&mut self, shard: u32, piece: Piece) -> Result<(), Piece> {
         if let Piece::Begin(head) = &piece {
-            let transaction = head.place.transaction;
+            let transaction = head.position.transaction;
             let made = self.made.borrow();
             let making = if made.stored.contains_key(&shard) { Making::Changes } else { Making::Everything };
             self.waits.borrow_mut().set_making(making);
@@ -196,17 +199,17 @@ impl<V: Vault> Vault for Watched<V> {
             refused.is_ended = matches!(piece, Piece::End);
             return Ok(());
         }
-        self.vault.take(shard, piece)
+        self.store.offer(shard, piece)
     }
 
-    fn outcome(&mut self) -> Option<Outcome> {
+    fn next_outcome(&mut self) -> Option<SnapshotOutcome> {
         if let Some(refused) = self.refused.take_if(|refused| refused.is_ended) {
             self.waits.borrow_mut().set_making(Making::Nothing);
             let result = Err("the highest rate is yet to be measured".to_owned());
             let Refused { shard, transaction, .. } = refused;
-            return Some(Outcome { shard, transaction, result, needs_all: false, failures: 0 });
+            return Some(SnapshotOutcome { shard, transaction, result, needs_full: false, failures: 0 });
         }
-        let outcome = self.vault.outcome()?;
+        let outcome = self.store.next_outcome()?;
         self.waits.borrow_mut().set_making(Making::Nothing);
         let stored = outcome.result.as_ref().expect("the disk takes snapshots");
         self.made.borrow_mut().add(outcome.shard, stored);
@@ -214,23 +217,28 @@ impl<V: Vault> Vault for Watched<V> {
     }
 
     fn wait(&mut self, longest: Duration) {
-        self.vault.wait(longest);
+        self.store.wait(longest);
     }
 
-    fn load(&mut self, shard: u32, at_most: u64, interrupted: &dyn Fn() -> bool) -> Result<Option<Loaded>, LoadFailed> {
-        self.vault.load(shard, at_most, interrupted)
+    fn load(
+        &mut self,
+        shard: u32,
+        at_most: u64,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Option<LoadedSnapshot>, LoadError> {
+        self.store.load(shard, at_most, interrupted)
     }
 
-    fn place_before(&mut self, shard: u32, transaction: u64) -> Result<Option<Place>, String> {
-        self.vault.place_before(shard, transaction)
+    fn position_before(&mut self, shard: u32, transaction: u64) -> Result<Option<ShardPosition>, String> {
+        self.store.position_before(shard, transaction)
     }
 
-    fn note(&mut self, shard: u32, name: &str, bytes: Option<&[u8]>) -> Result<(), String> {
-        self.vault.note(shard, name, bytes)
+    fn write_note(&mut self, shard: u32, name: &str, bytes: Option<&[u8]>) -> Result<(), String> {
+        self.store.write_note(shard, name, bytes)
     }
 
-    fn noted(&mut self, shard: u32, name: &str) -> Result<Option<Vec<u8>>, String> {
-        self.vault.noted(shard, name)
+    fn read_note(&mut self, shard: u32, name: &str) -> Result<Option<Vec<u8>>, String> {
+        self.store.read_note(shard, name)
     }
 }
 

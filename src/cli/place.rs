@@ -1,7 +1,7 @@
 //! Where snapshots are, as commands on them take it.
 
-use crate::store::settings::Address;
-use crate::store::{Keeper, ObjectBlobs, SnapshotSettings};
+use crate::store::settings::Location;
+use crate::store::{SnapshotSettings, SnapshotWriter, StoredObjects};
 use anyhow::{anyhow, bail};
 use clap::Args;
 use std::path::Path;
@@ -20,14 +20,14 @@ pub struct SnapshotPlace {
 
 impl SnapshotPlace {
     /// Snapshots that are to be there already: a folder is not made.
-    pub fn existing(&self) -> anyhow::Result<ObjectBlobs> {
+    pub fn existing(&self) -> anyhow::Result<StoredObjects> {
         let settings = self.settings();
-        if let Ok(Address::Folder(folder)) = settings.address()
+        if let Ok(Location::Folder(folder)) = settings.location()
             && !Path::new(folder).is_dir()
         {
             bail!("--snapshot: expected a folder with snapshots, found no folder {folder}");
         }
-        self.blobs()
+        self.objects()
     }
 
     fn settings(&self) -> SnapshotSettings {
@@ -35,15 +35,15 @@ impl SnapshotPlace {
         SnapshotSettings { url: self.snapshot.clone(), store, ..SnapshotSettings::default() }
     }
 
-    fn blobs(&self) -> anyhow::Result<ObjectBlobs> {
-        ObjectBlobs::open(&self.settings()).map_err(|words| anyhow!("--snapshot: {words}"))
+    fn objects(&self) -> anyhow::Result<StoredObjects> {
+        StoredObjects::open(&self.settings()).map_err(|words| anyhow!("--snapshot: {words}"))
     }
 
-    /// A keeper whose files are named as no other's.
-    pub fn keeper(&self) -> anyhow::Result<Keeper<ObjectBlobs>> {
+    /// A writer whose files are named as no other's.
+    pub fn writer(&self) -> anyhow::Result<SnapshotWriter<StoredObjects>> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let keep = SnapshotSettings::default().keep as usize;
-        Ok(Keeper::new(self.blobs()?, keep, since.as_nanos() as u64))
+        Ok(SnapshotWriter::new(self.objects()?, keep, since.as_nanos() as u64))
     }
 }
 

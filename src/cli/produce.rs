@@ -72,7 +72,7 @@ impl ProduceArguments {
         }
         let produced = produce::produce(&settings, &self.topic, &self.files, self.rejected.as_deref())?;
         let (events, seconds) = (grouped(produced.events), start.elapsed().as_secs_f64());
-        eprintln!("{events} events written to {} in {seconds:.1} s, {} lines left out", self.topic, produced.left_out);
+        eprintln!("{events} events written to {} in {seconds:.1} s, {} lines skipped", self.topic, produced.skipped);
         Ok(())
     }
 }

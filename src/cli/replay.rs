@@ -4,7 +4,7 @@ use super::values::{Bootstrap, moment};
 use crate::config::rules;
 use crate::engine::decode::Partitioner;
 use crate::engine::event::Millis;
-use crate::offline::player::Stage;
+use crate::offline::player::PlayerSettings;
 use crate::offline::replay::Replay;
 use clap::Args;
 use jiff::Timestamp;
@@ -74,7 +74,7 @@ impl ReplayArguments {
         let replay = Replay {
             rules,
             files: &self.files,
-            stage: Stage {
+            player: PlayerSettings {
                 partitions: self.partitions,
                 partitioner: Partitioner::Murmur2,
                 now,

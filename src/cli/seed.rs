@@ -77,7 +77,7 @@ impl SeedArguments {
             bootstrap: self.bootstrap.into(),
             rejected: self.rejected.as_deref(),
         };
-        let seeded = seed.run(&mut self.place.keeper()?)?;
+        let seeded = seed.run(&mut self.place.writer()?)?;
         eprint!("{seeded}");
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! `shoal run --dry-run`: what the service would publish, shown and not published.
+//! `shoal run --dry-run`: prints the changes that the service would publish.
 //!
-//! The real worker on the real inputs, in a group of its own that leaves nothing behind; no topic is made and nothing is
-//! written to Kafka.
+//! Runs the worker of the service on the real inputs, in a temporary group of its own. No topic is created and nothing
+//! is written to Kafka.
 
 use super::summary::Summary;
 use crate::engine::shard::Shard;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// Runs until `stop`; writes the value of each change as a line.
+/// Runs until `stop` is set; writes the value of each change as a line.
 pub fn dry_run(
     settings: &RunSettings,
     stop: &Arc<AtomicBool>,

@@ -1,4 +1,6 @@
-//! Files to read: plain, gzip or Zstandard, told apart by their first bytes, or standard input; with what was read so far.
+//! Opens input files or standard input: plain, gzip or Zstandard, detected from the first bytes.
+//!
+//! The bytes read from the files are counted for progress bars.
 
 use anyhow::Context;
 use std::fs::File;
@@ -11,7 +13,7 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTANDARD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const BUFFER_BYTES: usize = 1 << 18;
 
-/// Bytes read from the files as they stand on disk: what a progress bar shows.
+/// The number of bytes read from the files, before decompression.
 #[derive(Clone, Debug, Default)]
 pub struct BytesRead(Arc<AtomicU64>);
 
@@ -34,14 +36,14 @@ impl<R: Read> Read for Counting<R> {
     }
 }
 
-/// Opens a file, or standard input for `-`, and unpacks it if it is packed.
+/// Opens a file, or standard input for `-`, and decompresses it if it is compressed.
 pub fn open(path: &Path, read: &BytesRead) -> anyhow::Result<Box<dyn Read + Send>> {
     let raw: Box<dyn Read + Send> = if path.as_os_str() == "-" {
         Box::new(io::stdin())
     } else {
         Box::new(File::open(path).with_context(|| format!("cannot open {}", path.display()))?)
     };
-    unpack(Counting { inner: raw, read: read.clone() }).with_context(|| format!("cannot read {}", path.display()))
+    decompress(Counting { inner: raw, read: read.clone() }).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// The file's name without folders, `stdin` for standard input.
@@ -53,7 +55,7 @@ pub fn short_name(path: &Path) -> String {
     }
 }
 
-/// Sum of the files' sizes on disk; `None` if one has none to tell, as standard input or a pipe.
+/// The sum of the files' sizes; `None` if one of them has no size, such as standard input or a pipe.
 pub fn total_bytes(paths: &[std::path::PathBuf]) -> Option<u64> {
     paths
         .iter()
@@ -61,15 +63,15 @@ pub fn total_bytes(paths: &[std::path::PathBuf]) -> Option<u64> {
         .sum()
 }
 
-/// The bytes themselves, or what they hold if they are packed.
-pub fn unpack(mut raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+/// The bytes, decompressed if they are compressed.
+pub fn decompress(mut raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut first = Vec::with_capacity(ZSTANDARD.len());
     raw.by_ref().take(ZSTANDARD.len() as u64).read_to_end(&mut first)?;
-    let packed_as = first.clone();
+    let magic = first.clone();
     let whole = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(first).chain(raw));
-    Ok(if packed_as.starts_with(&GZIP) {
+    Ok(if magic.starts_with(&GZIP) {
         Box::new(flate2::bufread::MultiGzDecoder::new(whole))
-    } else if packed_as == ZSTANDARD {
+    } else if magic == ZSTANDARD {
         Box::new(zstd::stream::read::Decoder::with_buffer(whole)?)
     } else {
         Box::new(whole)
@@ -81,22 +83,22 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn unpacked(bytes: Vec<u8>) -> Vec<u8> {
+    fn decompressed(bytes: Vec<u8>) -> Vec<u8> {
         let mut out = Vec::new();
-        unpack(Cursor::new(bytes)).unwrap().read_to_end(&mut out).unwrap();
+        decompress(Cursor::new(bytes)).unwrap().read_to_end(&mut out).unwrap();
         out
     }
 
     #[test]
-    fn packing_is_told_by_the_first_bytes() {
+    fn compression_is_detected_from_the_first_bytes() {
         let text = b"one\ntwo\n".repeat(1000);
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&text).unwrap();
-        assert_eq!(unpacked(gzip.finish().unwrap()), text);
-        assert_eq!(unpacked(zstd::encode_all(&text[..], 1).unwrap()), text);
-        assert_eq!(unpacked(text.clone()), text);
+        assert_eq!(decompressed(gzip.finish().unwrap()), text);
+        assert_eq!(decompressed(zstd::encode_all(&text[..], 1).unwrap()), text);
+        assert_eq!(decompressed(text.clone()), text);
         for short in [&b""[..], b"a", b"ab\n"] {
-            assert_eq!(unpacked(short.to_vec()), short);
+            assert_eq!(decompressed(short.to_vec()), short);
         }
     }
 }

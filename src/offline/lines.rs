@@ -1,4 +1,6 @@
-//! Lines of a file in batches, without copying or allocating: ranges in one buffer that is used again.
+//! Reads the lines of a file in batches, as ranges in a reused buffer, without copying or allocating per line.
+//!
+//! A line longer than a record may be is cut, so that its memory is bounded.
 
 use super::input::{self, BytesRead};
 use crate::engine::decode::RECORD_BYTES_MAX;
@@ -8,7 +10,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 const BUFFER_BYTES: usize = 1 << 20;
-/// Bytes kept of a longer line: enough to see that it is too large.
+/// Bytes that are kept of a longer line: enough to see that it is too large.
 const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX + 1;
 
 /// The lines of one file from first to last. An empty line is a line.
@@ -16,10 +18,10 @@ pub struct Lines {
     path: PathBuf,
     source: Box<dyn Read + Send>,
     buffer: Vec<u8>,
-    /// What was read and not yet handed out.
+    /// Bytes that were read and not returned yet.
     unread: Range<usize>,
     ended: bool,
-    /// The rest of a line of which the beginning was handed out.
+    /// The rest of a line is skipped; its beginning was returned.
     skipping: bool,
 }
 
@@ -33,8 +35,9 @@ impl Lines {
         Self { path: path.to_owned(), source, buffer, unread: 0..0, ended: false, skipping: false }
     }
 
-    /// Replaces `batch` by the next lines, to be read with [`Lines::line`] until the next call. There are `lines_max` of
-    /// them unless the file ends: how its bytes come, from a pipe say, makes no difference. Without any, it has ended.
+    /// Replaces `batch` with the next lines, which [`Lines::line`] returns until the next call. A batch has `lines_max`
+    /// lines unless the file ends, however its bytes arrive, for example through a pipe. An empty batch: the file has
+    /// ended.
     pub fn next_batch(&mut self, lines_max: usize, batch: &mut Vec<Range<usize>>) -> anyhow::Result<()> {
         batch.clear();
         loop {
@@ -50,7 +53,7 @@ impl Lines {
         &self.buffer[range.clone()]
     }
 
-    /// Cuts the whole lines in the buffer; at the end of the file also one without its newline.
+    /// Splits the complete lines off the buffer; at the end of the file also a last line without a newline.
     fn split(&mut self, lines_max: usize, batch: &mut Vec<Range<usize>>) {
         while batch.len() < lines_max && !self.unread.is_empty() {
             let newline = memchr::memchr(b'\n', &self.buffer[self.unread.clone()]);
@@ -69,7 +72,7 @@ impl Lines {
         }
     }
 
-    /// Reads more behind what is unread; first makes room by moving the batch and what is unread to the front.
+    /// Reads more bytes into the buffer; first makes room by moving the batch and the unread bytes to the front.
     fn fill(&mut self, batch: &mut [Range<usize>]) -> io::Result<()> {
         if self.buffer.len() - self.unread.end < LINE_BYTES_MAX {
             let moved = batch.first().map_or(self.unread.start, |first| first.start);
@@ -79,7 +82,7 @@ impl Lines {
             }
         }
         if self.unread.is_empty() {
-            // What was skipped of a long line need not stay.
+            // The skipped part of a long line is not needed any more.
             let end = batch.last().map_or(0, |last| last.end);
             self.unread = end..end;
         }
@@ -102,7 +105,7 @@ impl Lines {
 mod tests {
     use super::*;
 
-    /// Hands over `step` bytes at a time.
+    /// Returns `step` bytes at a time.
     struct Slow(Vec<u8>, usize);
 
     impl Read for Slow {
@@ -128,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_the_same_however_they_come() {
+    fn lines_do_not_depend_on_how_bytes_arrive() {
         let texts: [(&[u8], &[&str]); 6] = [
             (b"", &[]),
             (b"\n", &[""]),
@@ -152,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_keeps_its_beginning_only() {
+    fn only_the_beginning_of_a_long_line_is_kept() {
         for long in [LINE_BYTES_MAX - 1, LINE_BYTES_MAX, LINE_BYTES_MAX + 1, 3 * BUFFER_BYTES + 7] {
             let text = [vec![b'x'; long], b"\nshort\n".to_vec(), vec![b'y'; long]].concat();
             for step in [997, 1 << 20] {

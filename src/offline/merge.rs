@@ -1,4 +1,6 @@
-//! The lines of one or several files in one order (T7): of one file its own; of several by time, ties by the place of the file.
+//! The lines of one or several files in one order (T7).
+//!
+//! The order of a single file is kept; several files are merged by time, ties by the order of the files.
 
 use super::input::BytesRead;
 use super::lines::Lines;
@@ -10,24 +12,24 @@ use std::path::PathBuf;
 /// Lines in the order in which they are to be applied.
 pub struct Merge {
     files: Vec<FileLines>,
-    /// A line's time counts only up to here: a later one is rejected, and must not hold back the rest of its file.
+    /// Later times are ignored: such a line will be rejected, and must not delay the rest of its file.
     latest: Millis,
 }
 
 struct FileLines {
     lines: Lines,
     batch: Vec<Range<usize>>,
-    /// Time of each line of the batch, or of the one before it; only if there are several files.
+    /// The time of each line of the batch, or of the line before it; only if there are several files.
     times: Vec<Millis>,
-    /// How many of the batch were handed out.
-    taken: usize,
+    /// Number of lines of the batch that were returned.
+    returned: usize,
     last_time: Millis,
-    /// Lines before the batch.
+    /// Number of lines before the batch.
     before: u64,
     ended: bool,
 }
 
-/// A line's place: of the file in the list, and of the line in it, from 0; and where its text is.
+/// A line: the index of its file, its number in the file from 0, and the range of its text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
     pub file: usize,
@@ -41,8 +43,8 @@ impl Merge {
         Ok(Self { files: files.into_iter().map(FileLines::new).collect(), latest })
     }
 
-    /// Replaces `batch` by the next lines, at most `lines_max`; their texts stay until the next call. Without any, all
-    /// files have ended.
+    /// Replaces `batch` with at most `lines_max` next lines; their texts are valid until the next call. An empty batch:
+    /// all files have ended.
     pub fn next_batch(&mut self, lines_max: usize, batch: &mut Vec<Line>) -> anyhow::Result<()> {
         batch.clear();
         let several = self.files.len() > 1;
@@ -50,16 +52,16 @@ impl Merge {
             file.refill(lines_max, several.then_some(self.latest))?;
         }
         while batch.len() < lines_max {
-            let Some(place) = self.next_file() else { return Ok(()) };
-            let file = &mut self.files[place];
+            let Some(index) = self.next_file() else { return Ok(()) };
+            let file = &mut self.files[index];
             batch.push(Line {
-                file: place,
-                number: file.before + file.taken as u64,
-                text: file.batch[file.taken].clone(),
+                file: index,
+                number: file.before + file.returned as u64,
+                text: file.batch[file.returned].clone(),
             });
-            file.taken += 1;
-            if file.taken == file.batch.len() {
-                // More of this file can be read only when the texts of this batch are done with.
+            file.returned += 1;
+            if file.returned == file.batch.len() {
+                // The next batch of this file would overwrite the texts of this one.
                 return Ok(());
             }
         }
@@ -73,25 +75,25 @@ impl Merge {
     /// The file whose next line is the earliest.
     fn next_file(&self) -> Option<usize> {
         if let [only] = &self.files[..] {
-            return (only.taken < only.batch.len()).then_some(0);
+            return (only.returned < only.batch.len()).then_some(0);
         }
-        let waiting = self.files.iter().enumerate().filter(|(_, file)| file.taken < file.batch.len());
-        waiting.min_by_key(|(place, file)| (file.times[file.taken], *place)).map(|(place, _)| place)
+        let waiting = self.files.iter().enumerate().filter(|(_, file)| file.returned < file.batch.len());
+        waiting.min_by_key(|(index, file)| (file.times[file.returned], *index)).map(|(index, _)| index)
     }
 }
 
 impl FileLines {
     fn new(lines: Lines) -> Self {
         let (batch, times) = (Vec::new(), Vec::new());
-        Self { lines, batch, times, taken: 0, last_time: Millis::MIN, before: 0, ended: false }
+        Self { lines, batch, times, returned: 0, last_time: Millis::MIN, before: 0, ended: false }
     }
 
     fn refill(&mut self, lines_max: usize, times_up_to: Option<Millis>) -> anyhow::Result<()> {
-        if self.taken < self.batch.len() || self.ended {
+        if self.returned < self.batch.len() || self.ended {
             return Ok(());
         }
         self.before += self.batch.len() as u64;
-        self.taken = 0;
+        self.returned = 0;
         self.lines.next_batch(lines_max, &mut self.batch)?;
         self.ended = self.batch.is_empty();
         if let Some(latest) = times_up_to {

@@ -1,11 +1,13 @@
-//! Work beside the service, mostly on files and without a broker: order exports become events, events are replayed, rules are checked.
+//! Commands besides the service, mostly on files and without a broker.
 //!
-//! Files in reading order: `convert` makes events; `input`, `lines` and `merge` read them; `player` drives shards with
-//! them; `replay` and `demo` say what comes out, `seed` stores where they have got; `snapshots` looks at what is stored;
-//! `dry_run` is the service on real inputs without outputs.
+//! In reading order: `convert` makes events from order exports; `input`, `lines` and `merge` read them; `player`
+//! applies them to shards; `replay` and `demo` output the changes, `seed` stores the state; `snapshots` inspects and
+//! exports stored snapshots; `produce` writes events to Kafka; `dry_run` is the service on real inputs without outputs.
+//! `describe` and `summary` format changes and counts for people.
 
 pub mod convert;
 pub mod demo;
+pub mod describe;
 mod dry_run;
 pub mod input;
 pub mod lines;
@@ -18,6 +20,5 @@ pub mod replay;
 pub mod seed;
 pub mod snapshots;
 pub mod summary;
-pub mod words;
 
 pub use dry_run::dry_run;

@@ -1,6 +1,6 @@
-//! Shards driven from lines instead of a log: one player with two ends, a replay's and a seed's.
+//! Applies lines of files to shards, for replays and seeds.
 //!
-//! Time comes from the events alone: no ticks, and one `now` for all, which only caps arrivals (T3).
+//! Time comes from the events alone: there are no ticks, and one constant `now`, which only limits arrivals (T3).
 
 use super::input::BytesRead;
 use super::merge::{Line, Merge};
@@ -14,34 +14,34 @@ use crate::worker::outbox::{Detection, Outbox};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Deadlines fired at once after the last record.
+/// Maximum number of deadlines per `Fire` input.
 const FIRED_AT_ONCE: u32 = 4_096;
 
-/// How lines are played.
+/// How lines are applied.
 #[derive(Clone, Copy, Debug)]
-pub struct Stage {
+pub struct PlayerSettings {
     pub partitions: u32,
-    /// Which of them a customer is in.
+    /// Assigns customers to partitions.
     pub partitioner: Partitioner,
-    /// Caps arrivals.
+    /// The upper limit of arrivals.
     pub now: Millis,
-    /// Nothing is published of what comes before (R11).
+    /// No changes before this time are published (R11).
     pub publish_from: Option<Millis>,
     pub bootstrap: Bootstrap,
 }
 
 pub struct Player {
-    stage: Stage,
+    settings: PlayerSettings,
     shards: Vec<Shard>,
     outboxes: Vec<Outbox>,
     effects: Effects,
     pub counts: Counts,
 }
 
-/// What followed from one step of one shard.
+/// The result of one input of one shard.
 pub struct Step<'a> {
     pub shard: &'a Shard,
-    /// What is published of it, encoded.
+    /// The encoded outputs.
     pub outbox: &'a mut Outbox,
     pub effects: &'a Effects,
     /// The records that were applied.
@@ -49,13 +49,13 @@ pub struct Step<'a> {
 }
 
 impl Player {
-    /// `topics` are the names that triggers and rejected records tell.
-    pub fn new(rules: &Arc<Rules>, stage: Stage, topics: &[String]) -> Self {
-        let Stage { partitions, publish_from, bootstrap, .. } = stage;
+    /// `topics` are the topic names in triggers and rejected records.
+    pub fn new(rules: &Arc<Rules>, settings: PlayerSettings, topics: &[String]) -> Self {
+        let PlayerSettings { partitions, publish_from, bootstrap, .. } = settings;
         let shard = |_| Shard::new(Settings { source: Source::File, publish_from, bootstrap }, rules.clone());
         let outbox = |_| Outbox::new(topics.to_vec(), "shoal".into(), Detection::Effective);
         Self {
-            stage,
+            settings,
             shards: (0..partitions).map(shard).collect(),
             outboxes: (0..partitions).map(outbox).collect(),
             effects: Effects::default(),
@@ -71,8 +71,8 @@ impl Player {
         &mut self.shards
     }
 
-    /// Plays all lines of files in their order, with a bar of progress; those of events at `before` or later are left
-    /// out. Gives how many were.
+    /// Applies all lines of files in their order, with a progress bar. Events at `before` or later are skipped; returns
+    /// their number.
     pub fn files(
         &mut self,
         files: &[PathBuf],
@@ -81,9 +81,9 @@ impl Player {
     ) -> anyhow::Result<u64> {
         let read = BytesRead::default();
         let ahead = self.shards.first().map_or(0, |shard| shard.rules().event_settings.max_future);
-        let mut merge = Merge::open(files, self.stage.now.saturating_add(ahead), &read)?;
+        let mut merge = Merge::open(files, self.settings.now.saturating_add(ahead), &read)?;
         let progress = progress(files);
-        let (mut lines, mut left_out): (Vec<Line>, u64) = (Vec::new(), 0);
+        let (mut lines, mut skipped): (Vec<Line>, u64) = (Vec::new(), 0);
         loop {
             merge.next_batch(Shard::CHUNK, &mut lines)?;
             if lines.is_empty() {
@@ -92,23 +92,23 @@ impl Player {
             if let Some(before) = before {
                 let all = lines.len();
                 lines.retain(|line| time_of(merge.text(line)).is_none_or(|time| time < before));
-                left_out += (all - lines.len()) as u64;
+                skipped += (all - lines.len()) as u64;
             }
             self.lines(&merge, &lines, &mut step)?;
             progress.set_position(read.get());
         }
         progress.finish_and_clear();
-        Ok(left_out)
+        Ok(skipped)
     }
 
-    /// Applies lines, each in the shard of its customer; one without a readable customer id goes to shard 0.
+    /// Applies lines, each to the shard of its customer; lines without a readable customer id go to shard 0.
     pub fn lines(
         &mut self,
         merge: &Merge,
         lines: &[Line],
         mut step: impl FnMut(Step<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let Stage { partitions, partitioner, now, .. } = self.stage;
+        let PlayerSettings { partitions, partitioner, now, .. } = self.settings;
         let mut records = vec![Vec::new(); self.shards.len()];
         for line in lines {
             let value = merge.text(line);
@@ -130,8 +130,8 @@ impl Player {
         Ok(())
     }
 
-    /// Ends with the watermark of every shard at `until`, by default the latest accepted time (R10); `None` if there
-    /// is neither.
+    /// Advances the watermark of every shard to `until`, by default the latest accepted time (R10). Returns that time;
+    /// `None` if there is neither.
     pub fn finish(
         &mut self,
         until: Option<Millis>,

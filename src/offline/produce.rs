@@ -1,7 +1,7 @@
-//! `shoal produce`: native events into a Kafka topic, so that Shoal finds them as it expects them.
+//! `shoal produce`: writes native events to a Kafka topic in the form that Shoal expects.
 //!
-//! The record's key is the customer id, the partition that of the partitioner, the timestamp the event's own time. Lines
-//! without a customer id or a time have no place there: they are reported and left out.
+//! The key of a record is the customer id, the partition is that of the partitioner, and the timestamp is the event's
+//! time. Lines without a customer id or a time are reported and skipped.
 
 use super::input::{self, BytesRead};
 use super::merge::{Line, Merge};
@@ -12,17 +12,17 @@ use crate::kafka::{EventProducer, KafkaSettings, ProducedEvent};
 use std::path::{Path, PathBuf};
 
 const LINES_AT_ONCE: usize = 1_024;
-/// Left-out lines shown on standard error; the rest are counted, and all go to `--rejected`.
+/// Maximum number of skipped lines shown on standard error; all of them are counted and written to `--rejected`.
 const SHOWN_MAX: u64 = 10;
 
-/// Events written, and lines left out.
+/// The numbers of written events and skipped lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Produced {
     pub events: u64,
-    pub left_out: u64,
+    pub skipped: u64,
 }
 
-/// Writes the files' events in order of time.
+/// Writes the events of the files in order of time.
 pub fn produce(
     settings: &KafkaSettings,
     topic: &str,
@@ -48,20 +48,20 @@ pub fn produce(
                     produced.events += 1;
                 }
                 (key, _) => {
-                    let (reason, words) = if key.is_none() {
+                    let (reason, message) = if key.is_none() {
                         ("key", "expected a JSON object with a `customer_id`")
                     } else {
                         (
                             "time",
-                            "expected a `time`: RFC 3339 text with zone or integer milliseconds, from 1990 to before 2100",
+                            "expected a `time`: an RFC 3339 text with a zone or integer milliseconds, from 1990 to before 2100",
                         )
                     };
-                    produced.left_out += 1;
+                    produced.skipped += 1;
                     let (file, number) = (&names[line.file], line.number + 1);
-                    if produced.left_out <= SHOWN_MAX {
-                        eprintln!("{file}:{number}: {reason}: {words}");
+                    if produced.skipped <= SHOWN_MAX {
+                        eprintln!("{file}:{number}: {reason}: {message}");
                     }
-                    rejected.write(number, file, reason, words, value)?;
+                    rejected.write(number, file, reason, message, value)?;
                 }
             }
         }

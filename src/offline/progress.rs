@@ -1,11 +1,13 @@
-//! How far files are read, on a terminal.
+//! The progress bar of commands that read files.
+//!
+//! Separate from the commands, which all show the same bar.
 
 use super::input;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-/// A bar on standard error if that is a terminal: of bytes if the files have sizes, else a count of them.
+/// A bar on standard error if that is a terminal; a count of bytes if the files have no sizes.
 pub fn progress(files: &[PathBuf]) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -1,4 +1,6 @@
-//! Lines of a file that could not be used, as JSON lines: where, why, and the beginning of the line itself.
+//! The file of rejected lines, as JSON lines: position, reason, message, and the beginning of the line.
+//!
+//! All commands that read files write the same format.
 
 use crate::engine::effects::Effects;
 use crate::engine::event::Record;
@@ -8,7 +10,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// Longest beginning of a line that is written.
+/// Maximum number of bytes of a rejected line that are written.
 const VALUE_BYTES_MAX: usize = 1_024;
 
 /// The file given with `--rejected`, if one was given.
@@ -33,8 +35,8 @@ impl RejectedLines {
         Ok(Self { file: path.map(create).transpose()? })
     }
 
-    /// Writes all that an input of these records gave; `files` are the names of their topics.
-    pub fn take(&mut self, effects: &Effects, records: &[Record<'_>], files: &[String]) -> anyhow::Result<()> {
+    /// Writes the rejected records of an input; `files` are the names of their topics.
+    pub fn write_all(&mut self, effects: &Effects, records: &[Record<'_>], files: &[String]) -> anyhow::Result<()> {
         for rejected in &effects.rejected {
             let file = &files[usize::from(rejected.topic)];
             let value = records[rejected.record as usize].value;
@@ -44,7 +46,7 @@ impl RejectedLines {
         Ok(())
     }
 
-    /// Writes one; `line` counts from 1.
+    /// Writes one line; `line` counts from 1.
     pub fn write(&mut self, line: u64, file: &str, reason: &str, error: &str, value: &[u8]) -> anyhow::Result<()> {
         let Some(out) = &mut self.file else { return Ok(()) };
         let value = String::from_utf8_lossy(&value[..value.len().min(VALUE_BYTES_MAX)]);

@@ -1,10 +1,11 @@
-//! `shoal replay`: files of native events in, changes out: the same bytes as the values on the `changes` topic.
+//! `shoal replay`: computes the changes of files of native events, with the same bytes as the values on the `changes`
+//! topic.
 //!
-//! The same lines, rules, `--now` and `--partitions` give the same bytes: nothing here depends on a clock, on threads
-//! or on how the bytes of a file arrive.
+//! The same lines, rules, `--now` and `--partitions` give the same bytes: nothing depends on a clock, on threads or on
+//! how the bytes of a file arrive.
 
 use super::input;
-use super::player::{Player, Stage, Step};
+use super::player::{Player, PlayerSettings, Step};
 use super::rejected::RejectedLines;
 use super::summary::Summary;
 use crate::engine::event::Millis;
@@ -21,18 +22,18 @@ use std::time::Instant;
 pub struct Replay<'a> {
     pub rules: Arc<Rules>,
     pub files: &'a [PathBuf],
-    pub stage: Stage,
+    pub player: PlayerSettings,
     pub until: Option<Millis>,
     pub rejected: Option<&'a Path>,
     pub membership: Option<&'a Path>,
 }
 
-/// Where the effects go.
+/// Where the outputs are written.
 struct Sinks<'a, W> {
     changes: W,
     rejected: RejectedLines,
     topics: &'a [String],
-    /// What the compacted topic would hold, by customer id; only if asked for.
+    /// The content of the compacted membership topic, by customer id; only if it was requested.
     membership: Option<Compacted>,
 }
 
@@ -43,15 +44,15 @@ impl Replay<'_> {
     pub fn run(&self, changes: impl Write) -> anyhow::Result<Summary> {
         let start = Instant::now();
         let topics: Vec<String> = self.files.iter().map(|file| input::short_name(file)).collect();
-        let mut player = Player::new(&self.rules, self.stage, &topics);
+        let mut player = Player::new(&self.rules, self.player, &topics);
         let mut sinks = Sinks {
             changes,
             rejected: RejectedLines::create(self.rejected)?,
             topics: &topics,
             membership: self.membership.map(|_| BTreeMap::new()),
         };
-        player.files(self.files, None, |step| sinks.take(step))?;
-        let until = player.finish(self.until, |step| sinks.take(step))?;
+        player.files(self.files, None, |step| sinks.write(step))?;
+        let until = player.finish(self.until, |step| sinks.write(step))?;
         sinks.finish(self.membership)?;
         let shards: Vec<&Shard> = player.shards().iter().collect();
         Ok(Summary::new(player.counts.clone(), &shards, until, start.elapsed()))
@@ -59,15 +60,15 @@ impl Replay<'_> {
 }
 
 impl<W: Write> Sinks<'_, W> {
-    fn take(&mut self, step: Step<'_>) -> anyhow::Result<()> {
-        self.rejected.take(step.effects, step.records, self.topics)?;
+    fn write(&mut self, step: Step<'_>) -> anyhow::Result<()> {
+        self.rejected.write_all(step.effects, step.records, self.topics)?;
         if self.membership.is_some() {
             step.outbox.finish_transaction(step.shard);
         }
-        self.outputs(step.outbox)
+        self.write_outputs(step.outbox)
     }
 
-    fn outputs(&mut self, outbox: &Outbox) -> anyhow::Result<()> {
+    fn write_outputs(&mut self, outbox: &Outbox) -> anyhow::Result<()> {
         for output in outbox.outputs() {
             match (output.topic, output.value, &mut self.membership) {
                 (Topic::Changes, Some(value), _) => {

@@ -1,21 +1,22 @@
-//! `shoal seed`: files of history in, the state that a service begins from out: a snapshot of transaction 0 of every shard.
+//! `shoal seed`: makes the state from which a service starts, a snapshot of transaction 0 of every shard, from files of
+//! history.
 //!
-//! It plays the files as a replay does and ends otherwise. The watermark ends just before the moment until which events
-//! are taken, so all that was due before has fired and is published nowhere; what is due at that moment, the beginning of
-//! publishing for one, fires when the service goes on. The same files and arguments give the same state.
+//! The files are applied as in a replay, but the watermark ends just before `until`: deadlines before it have fired and
+//! their changes are not published; deadlines at `until`, such as the start of publishing, fire when the service
+//! continues. The same files and arguments give the same state.
 
 use super::input;
-use super::player::{Player, Stage};
+use super::player::{Player, PlayerSettings};
 use super::rejected::RejectedLines;
 use super::summary::{Summary, grouped};
 use crate::engine::decode::Partitioner;
 use crate::engine::event::Millis;
 use crate::engine::rule::Rules;
 use crate::engine::shard::{Bootstrap, Shard};
-use crate::store::blobs::Blobs;
-use crate::store::load::Fault;
+use crate::store::load::ReadError;
+use crate::store::objects::Objects;
 use crate::store::seed::SeedNote;
-use crate::store::{Head, Keeper, Piece, Place, Stored, Vault, load, names};
+use crate::store::{Piece, ShardPosition, SnapshotHead, SnapshotStore, SnapshotWriter, StoredSnapshot, load, names};
 use crate::trial;
 use anyhow::{anyhow, bail};
 use jiff::Timestamp;
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Customers handed to the store at once: what a file of theirs holds.
+/// Customers per part of a capture: as many as a file has.
 const CUSTOMERS_PER_PART: usize = 65_536;
 
 pub struct Seed<'a> {
@@ -32,7 +33,7 @@ pub struct Seed<'a> {
     pub files: &'a [PathBuf],
     pub partitions: u32,
     pub partitioner: Partitioner,
-    /// Events before this moment are taken.
+    /// Events before this time are applied.
     pub until: Millis,
     /// Not before `until`.
     pub publish_from: Millis,
@@ -40,77 +41,77 @@ pub struct Seed<'a> {
     pub rejected: Option<&'a Path>,
 }
 
-/// What a seed did, in a few lines for people.
+/// The result of a seed, printed as a few lines.
 pub struct Seeded {
     summary: Summary,
-    /// Lines of events at `until` or later.
-    left_out: u64,
+    /// Number of events at `until` or later.
+    skipped: u64,
     shards: u32,
     bytes: u64,
     storing: Duration,
-    /// Parts of an interrupted seed that were removed first.
+    /// Number of objects of an interrupted seed that were removed first.
     removed: usize,
-    /// It was there once: a service has begun from it.
-    is_again: bool,
+    /// The seed existed before and was restored.
+    is_restored: bool,
 }
 
-/// What is in the place of a seed.
+/// What the location of the snapshots contained before.
 enum Before {
-    /// Nothing any more; so many objects of an interrupted seed were removed.
+    /// No seed; this number of objects of an interrupted seed was removed.
     Nothing(usize),
-    /// The note of a seed that was whole once, of which something is missing: it went as all old snapshots do, or is
-    /// damaged. It can be put back as it was, also beside the snapshots of the service that began from it.
-    Gone(SeedNote),
+    /// The note of a complete seed whose snapshots are missing or damaged: they are removed like all old ones. The same
+    /// seed can be restored, also beside the snapshots of the service that started from it.
+    Missing(SeedNote),
 }
 
 impl Seed<'_> {
-    /// Plays the files and stores the state.
-    pub fn run(&self, keeper: &mut Keeper<impl Blobs>) -> anyhow::Result<Seeded> {
+    /// Applies the files and stores the state.
+    pub fn run(&self, writer: &mut SnapshotWriter<impl Objects>) -> anyhow::Result<Seeded> {
         let start = Instant::now();
-        let before = look(keeper)?;
-        if let Before::Gone(note) = &before {
+        let before = find_seed(writer)?;
+        if let Before::Missing(note) = &before {
             self.check_arguments(note)?;
         }
         let topics: Vec<String> = self.files.iter().map(|file| input::short_name(file)).collect();
         let mut rejected = RejectedLines::create(self.rejected)?;
-        let mut player = Player::new(&self.rules, self.stage(), &topics);
-        let left_out =
-            player.files(self.files, Some(self.until), |step| rejected.take(step.effects, step.records, &topics))?;
+        let mut player = Player::new(&self.rules, self.player_settings(), &topics);
+        let skipped = player
+            .files(self.files, Some(self.until), |step| rejected.write_all(step.effects, step.records, &topics))?;
         player.finish(Some(self.until - 1), |_| Ok(()))?;
         rejected.finish()?;
         let played = start.elapsed();
-        let (is_again, removed) = match &before {
+        let (is_restored, removed) = match &before {
             Before::Nothing(removed) => (false, *removed),
-            Before::Gone(note) => {
+            Before::Missing(note) => {
                 check_state(note, player.shards())?;
                 (true, 0)
             }
         };
-        let bytes = self.store(keeper, player.shards_mut(), is_again)?;
+        let bytes = self.store(writer, player.shards_mut(), is_restored)?;
         let shards: Vec<&Shard> = player.shards().iter().collect();
         let summary = Summary::new(player.counts.clone(), &shards, Some(self.until - 1), played);
         let storing = start.elapsed() - played;
-        Ok(Seeded { summary, left_out, shards: self.partitions, bytes, storing, removed, is_again })
+        Ok(Seeded { summary, skipped, shards: self.partitions, bytes, storing, removed, is_restored })
     }
 
-    fn stage(&self) -> Stage {
-        Stage {
+    fn player_settings(&self) -> PlayerSettings {
+        PlayerSettings {
             partitions: self.partitions,
             partitioner: self.partitioner,
-            // No event is later, so it caps nothing, and the state does not depend on when it is made.
+            // No event is later, so it limits nothing, and the state does not depend on the time of the seed.
             now: self.until,
             publish_from: Some(self.publish_from),
             bootstrap: self.bootstrap,
         }
     }
 
-    /// The note of this seed while it is being made.
+    /// The note of this seed before any shard is stored.
     fn note(&self) -> SeedNote {
         let (placed, times) = ((self.partitions, self.partitioner.name()), (self.until, self.publish_from));
         SeedNote::begun(placed, times, &self.rules.version)
     }
 
-    /// Whether these are the arguments of the seed that was there.
+    /// Checks that the arguments are those of the existing seed.
     fn check_arguments(&self, note: &SeedNote) -> anyhow::Result<()> {
         let SeedNote { partitions, partitioner, rules_version, .. } = note;
         if self.note() == note.clone().unfinished() {
@@ -118,41 +119,47 @@ impl Seed<'_> {
         }
         let moment = |at| Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |at| at.to_string());
         bail!(
-            "there was a seed here, and the service that began from it needs the same one: --partitions {partitions} \
-             --partitioner {partitioner} --until {} --publish-from {}, rules of version {rules_version} (given: \
-             {}). Seed with these, or into another place",
+            "there was a seed at this location, and the service that started from it needs the same one: expected --partitions \
+             {partitions} --partitioner {partitioner} --until {} --publish-from {} and rules of version {rules_version} \
+             (found version {}). Seed with these arguments, or use another location",
             moment(note.until),
             moment(note.publish_from),
             self.rules.version
         );
     }
 
-    /// Stores every shard, and says so last, unless the note of what was there says it already; the bytes written.
-    fn store(&self, keeper: &mut Keeper<impl Blobs>, shards: &mut [Shard], is_again: bool) -> anyhow::Result<u64> {
-        if !is_again {
-            self.note().write(keeper).map_err(not_stored)?;
+    /// Stores every shard, then marks the seed as complete; for a restored seed the note says so already. Returns the
+    /// number of bytes written.
+    fn store(
+        &self,
+        writer: &mut SnapshotWriter<impl Objects>,
+        shards: &mut [Shard],
+        is_restored: bool,
+    ) -> anyhow::Result<u64> {
+        if !is_restored {
+            self.note().write(writer).map_err(not_stored)?;
         }
         let mut bytes = 0;
         for (number, shard) in (0..).zip(&mut *shards) {
-            if is_again {
-                // What is left of the one before; files of it may belong to later snapshots.
+            if is_restored {
+                // The manifest of the damaged snapshot. Its files may belong to later snapshots.
                 let manifest = format!("{}/{}", names::folder(number), names::manifest(0));
-                keeper.blobs().remove(&manifest).map_err(not_stored)?;
+                writer.objects().remove(&manifest).map_err(not_stored)?;
             }
-            bytes += store_shard(keeper, number, shard, self.place(shard))?.bytes;
+            bytes += store_shard(writer, number, shard, self.position(shard))?.bytes;
             trial::crash_point("seed/part");
         }
         let digests: Vec<u64> = shards.iter().map(Shard::digest).collect();
         trial::crash_point("seed/before-manifest");
-        if !is_again {
-            self.note().whole(&digests).write(keeper).map_err(not_stored)?;
+        if !is_restored {
+            self.note().complete(&digests).write(writer).map_err(not_stored)?;
         }
         trial::crash_point("seed/after-manifest");
         Ok(bytes)
     }
 
-    fn place(&self, shard: &Shard) -> Place {
-        Place {
+    fn position(&self, shard: &Shard) -> ShardPosition {
+        ShardPosition {
             transaction: 0,
             outputs: 0,
             positions: Vec::new(),
@@ -171,31 +178,36 @@ impl Seed<'_> {
     }
 }
 
-fn not_stored(words: String) -> anyhow::Error {
-    anyhow!("the seed cannot be stored: {words}")
+fn not_stored(error: String) -> anyhow::Error {
+    anyhow!("the seed cannot be stored: {error}")
 }
 
-fn store_shard(vault: &mut impl Vault, number: u32, shard: &mut Shard, place: Place) -> anyhow::Result<Stored> {
-    let full = |_| not_stored("the store took no more".into());
-    let head = Head { place, state: shard.begin_capture() };
-    vault.take(number, Piece::Begin(Box::new(head))).map_err(full)?;
+fn store_shard(
+    store: &mut impl SnapshotStore,
+    number: u32,
+    shard: &mut Shard,
+    position: ShardPosition,
+) -> anyhow::Result<StoredSnapshot> {
+    let full = |_| not_stored("the snapshot store has no room".into());
+    let head = SnapshotHead { position, state: shard.begin_capture() };
+    store.offer(number, Piece::Begin(Box::new(head))).map_err(full)?;
     while let Some(part) = shard.capture(CUSTOMERS_PER_PART) {
-        vault.take(number, Piece::Part(part)).map_err(full)?;
+        store.offer(number, Piece::Part(part)).map_err(full)?;
     }
-    vault.take(number, Piece::End).map_err(full)?;
-    let outcome = vault.outcome().ok_or_else(|| not_stored(format!("nothing is known of shard {number}")))?;
+    store.offer(number, Piece::End).map_err(full)?;
+    let outcome = store.next_outcome().ok_or_else(|| not_stored(format!("there is no outcome for shard {number}")))?;
     shard.end_capture(outcome.result.is_ok());
-    outcome.result.map_err(|words| not_stored(format!("shard {number}: {words}")))
+    outcome.result.map_err(|error| not_stored(format!("shard {number}: {error}")))
 }
 
-/// A seed that is put back has the state of the one that was there: the journal of the service begins with its digests.
+/// Checks that a restored seed has the same state as before: the journal of the service starts with its digests.
 fn check_state(note: &SeedNote, shards: &[Shard]) -> anyhow::Result<()> {
     let digests: Vec<u64> = shards.iter().map(Shard::digest).collect();
-    let made = note.clone().unfinished().whole(&digests);
+    let made = note.clone().unfinished().complete(&digests);
     if made.digests != note.digests {
         bail!(
-            "there was a seed here, with digests {}, and these files give {}: they are not those of then, or another \
-             version of Shoal made it. Nothing was stored",
+            "there was a seed at this location with digests {}, but these files give {}: the files differ, or another version \
+             of Shoal made the seed. Nothing was stored",
             note.digests.join(", "),
             made.digests.join(", ")
         );
@@ -203,76 +215,78 @@ fn check_state(note: &SeedNote, shards: &[Shard]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Looks at what is there, and removes what an interrupted seed left.
+/// Finds an existing seed, and removes an interrupted one.
 ///
 /// # Errors
-/// If there is a whole seed, or anything else.
-fn look(keeper: &mut Keeper<impl Blobs>) -> anyhow::Result<Before> {
-    let note = SeedNote::read(keeper).map_err(|words| anyhow!("{words}"))?.map_err(|words| anyhow!("{words}"))?;
-    let Some(note) = note.filter(|note| note.is_whole) else { return make_room(keeper).map(Before::Nothing) };
-    if !is_there(keeper.blobs(), &note)? {
-        return Ok(Before::Gone(note));
+/// If there is a complete seed, or the snapshots of a service.
+fn find_seed(writer: &mut SnapshotWriter<impl Objects>) -> anyhow::Result<Before> {
+    let note = SeedNote::read(writer).map_err(anyhow::Error::msg)?.map_err(anyhow::Error::msg)?;
+    let Some(note) = note.filter(|note| note.is_complete) else {
+        return remove_incomplete(writer).map(Before::Nothing);
+    };
+    if !is_readable(writer.objects(), &note)? {
+        return Ok(Before::Missing(note));
     }
     bail!(
-        "there is a whole seed already, of {} partitions and rules version {}: start the service with it, or remove what \
-         is there to seed anew, or seed into another place",
+        "there is a complete seed already, of {} partitions and rules version {}: start the service with it, remove the stored \
+         snapshots to seed again, or use another location",
         note.partitions,
         note.rules_version
     );
 }
 
 /// Whether the snapshots of all shards of a seed can be read.
-fn is_there(blobs: &impl Blobs, note: &SeedNote) -> anyhow::Result<bool> {
+fn is_readable(objects: &impl Objects, note: &SeedNote) -> anyhow::Result<bool> {
     for shard in 0..note.partitions {
-        match load::manifest(blobs, shard, 0).and_then(|manifest| load::whole(blobs, manifest, &|| false)) {
+        match load::manifest(objects, shard, 0).and_then(|manifest| load::whole(objects, manifest, &|| false)) {
             Ok(_) => {}
-            Err(Fault::Away(words)) => bail!("{words}"),
+            Err(ReadError::Unavailable(error)) => bail!("{error}"),
             Err(_) => return Ok(false),
         }
     }
     Ok(true)
 }
 
-/// Removes what an interrupted seed left; how many objects.
+/// Removes the objects of an interrupted seed; returns their number.
 ///
 /// # Errors
-/// If there is anything else.
-fn make_room(keeper: &mut Keeper<impl Blobs>) -> anyhow::Result<usize> {
-    let blobs = keeper.blobs();
-    let mut left = Vec::new();
-    for folder in blobs.list("").map_err(|words| anyhow!("{words}"))?.folders {
+/// If there are other snapshots.
+fn remove_incomplete(writer: &mut SnapshotWriter<impl Objects>) -> anyhow::Result<usize> {
+    let objects = writer.objects();
+    let mut leftovers = Vec::new();
+    for folder in objects.list("").map_err(anyhow::Error::msg)?.folders {
         let Some(shard) = names::shard(&folder) else { continue };
-        let known = load::transactions(blobs, shard, u64::MAX).map_err(|words| anyhow!("{words}"))?;
+        let known = load::transactions(objects, shard, u64::MAX).map_err(anyhow::Error::msg)?;
         if let Some(newest) = known.first().filter(|newest| **newest > 0) {
             bail!(
-                "there are snapshots of a service that has run ({folder} goes to transaction {newest}): a seed is where a \
-                 service begins. Seed into another place, or remove these if no journal needs them any more"
+                "there are snapshots of a service ({folder} has one of transaction {newest}), but a service can only start from \
+                 a seed. Use another location, or remove the snapshots if no journal needs them any more"
             );
         }
-        let listing = blobs.list(&folder).map_err(|words| anyhow!("{words}"))?;
-        // Manifests first: what they name must not go while they stand.
+        let listing = objects.list(&folder).map_err(anyhow::Error::msg)?;
+        // Manifests first, so that no manifest names a file that is gone.
         let (manifests, files): (Vec<_>, Vec<_>) =
             listing.files.into_iter().partition(|(name, _)| names::manifest_transaction(name).is_some());
         let files = files.into_iter().filter(|(name, _)| names::file_transaction(name).is_some());
-        left.extend(manifests.into_iter().chain(files).map(|(name, _)| format!("{folder}/{name}")));
+        leftovers.extend(manifests.into_iter().chain(files).map(|(name, _)| format!("{folder}/{name}")));
     }
-    for path in &left {
-        blobs.remove(path).map_err(|words| anyhow!("{words}"))?;
+    for path in &leftovers {
+        objects.remove(path).map_err(anyhow::Error::msg)?;
     }
-    Ok(left.len())
+    Ok(leftovers.len())
 }
 
 impl fmt::Display for Seeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.removed > 0 {
-            writeln!(f, "{} objects of an interrupted seed removed first", self.removed)?;
+            writeln!(f, "{} objects of an interrupted seed were removed first", self.removed)?;
         }
-        if self.is_again {
-            writeln!(f, "the seed that was here before is put back: its state is the same")?;
+        if self.is_restored {
+            writeln!(f, "the previous seed is restored with the same state")?;
         }
         write!(f, "{}", self.summary)?;
-        if self.left_out > 0 {
-            writeln!(f, "  left out {}: at --until or later", grouped(self.left_out))?;
+        if self.skipped > 0 {
+            writeln!(f, "  skipped {}: at --until or later", grouped(self.skipped))?;
         }
         let (shards, bytes, seconds) = (self.shards, grouped(self.bytes), self.storing.as_secs_f64());
         writeln!(f, "  stored {shards} shards, {bytes} bytes, in {seconds:.2} s")

@@ -1,4 +1,6 @@
-//! What a replay or a demo did, in a few lines for people.
+//! The summary that commands print: counts of events, changes and customers, in a few lines.
+//!
+//! Replays, seeds, dry runs and the demo print the same summary.
 
 use crate::engine::calendar::rfc3339_text;
 use crate::engine::effects::{Cause, Counts};
@@ -17,23 +19,23 @@ pub struct Summary {
     took: Duration,
 }
 
-/// How many customers have each value of a segmentation or audience now.
+/// The number of customers per value of a segmentation or audience.
 #[derive(Clone, Debug, PartialEq)]
 struct Members {
     name: String,
-    /// In the order of the file; of an audience only `in`.
+    /// In the order of the rules file; for an audience only `in`.
     values: Vec<(String, u64)>,
 }
 
 impl Summary {
-    /// Of shards that have the same rules; `until` is the moment they stand at.
+    /// The summary of shards with the same rules; `until` is the time that they have reached.
     pub fn new(counts: Counts, shards: &[&Shard], until: Option<Millis>, took: Duration) -> Self {
         let customers = shards.iter().map(|shard| shard.profiles().len()).sum();
         Self { counts, customers, members: members(shards), until, took }
     }
 }
 
-/// Counts the members of every value over all shards.
+/// Counts the customers of every value over all shards.
 fn members(shards: &[&Shard]) -> Vec<Members> {
     let Some(first) = shards.first() else { return Vec::new() };
     let rules: &Rules = first.rules();
@@ -81,12 +83,7 @@ impl fmt::Display for Summary {
         let causes = Cause::ALL.iter().map(|(cause, name)| (*name, counts.changes[*cause as usize]));
         writeln!(f, "  changes {}{}", grouped(counts.changes.iter().sum()), listed(causes))?;
         let until = self.until.map(|until| String::from_utf8_lossy(&rfc3339_text(until)).into_owned());
-        writeln!(
-            f,
-            "  customers {} at {}",
-            grouped(self.customers as u64),
-            until.as_deref().unwrap_or("no time at all")
-        )?;
+        writeln!(f, "  customers {} at {}", grouped(self.customers as u64), until.as_deref().unwrap_or("no time"))?;
         for members in &self.members {
             let values: Vec<String> =
                 members.values.iter().map(|(name, count)| format!("{name} {}", grouped(*count))).collect();
@@ -96,19 +93,19 @@ impl fmt::Display for Summary {
     }
 }
 
-/// `: a 1, b 2` of what is not 0.
+/// The counts that are not 0, as `: a 1, b 2`.
 fn listed<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> String {
     let some = counts.into_iter().filter(|(_, count)| *count > 0);
     let list: Vec<String> = some.map(|(name, count)| format!("{name} {}", grouped(count))).collect();
     if list.is_empty() { String::new() } else { format!(": {}", list.join(", ")) }
 }
 
-/// A number with commas between groups of three digits.
+/// A number with a comma between groups of three digits.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -128,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_happened_is_listed() {
+    fn only_counts_above_zero_are_listed() {
         assert_eq!(listed([("a", 0), ("b", 2_000), ("c", 1)]), ": b 2,000, c 1");
         assert_eq!(listed([("a", 0)]), "");
     }

@@ -1,4 +1,5 @@
-//! What a manifest says of what was counted for alerts. Shapes of their own, as everything that is stored.
+//! The census of a shard, counted for alerts, as a manifest stores it. The stored types are separate from the engine's,
+//! so that the engine can change without changing the format.
 
 use crate::engine::effects::report::{Flow, Hour, InForce, Minute, Way};
 use crate::engine::rule::alert::CAUSES;
@@ -8,12 +9,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredCensus {
-    /// Minutes before this one, counted from 1970, were reported.
+    /// Minutes before this one, counted from 1970, have been reported.
     pub reported: Option<i64>,
     pub alerts: Vec<StoredAlert>,
     pub minutes: Vec<StoredFlows>,
     pub lost: u64,
-    /// The hour that goes on.
+    /// The current hour.
     pub hour: StoredFlows,
     pub hour_alerts: Vec<StoredAlert>,
 }
@@ -22,7 +23,7 @@ pub struct StoredCensus {
 #[serde(deny_unknown_fields)]
 pub struct StoredAlert {
     pub name: String,
-    /// In hexadecimal, as not every reader of JSON holds 64 bits.
+    /// In hexadecimal, since some readers of JSON lack 64-bit integers.
     pub definition: String,
 }
 
@@ -47,7 +48,7 @@ pub struct StoredFlow {
 }
 
 impl StoredCensus {
-    /// None if nothing was ever counted.
+    /// `None` if nothing was ever counted.
     pub fn of(census: &Census) -> Option<Self> {
         (*census != Census::default()).then(|| Self {
             reported: census.reported,

@@ -1,16 +1,18 @@
-//! Files that are written together: those of one snapshot, or what several are merged into.
+//! Files that are written together: the files of one snapshot, or the files that several groups are merged into.
+//!
+//! The parts of a capture are collected here until a file is full.
 
-use super::blobs::Blobs;
-use super::columns::{self, CustomersBuilder, IdsBuilder, Kind, MarksBuilder, Texts};
+use super::columns::{self, CustomersBuilder, FileKind, IdsBuilder, MarksBuilder, Texts};
 use super::manifest::{File, Group};
 use super::names;
+use super::objects::Objects;
 use crate::engine::shard::Part;
 use crate::trial;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// A group in the making.
+/// Writes the files of a group.
 pub struct GroupWriter {
     folder: String,
     nonce: u32,
@@ -23,7 +25,7 @@ impl GroupWriter {
         Self { folder: names::folder(shard), nonce, group }
     }
 
-    /// What was written so far.
+    /// The files written so far.
     pub fn group(&self) -> &Group {
         &self.group
     }
@@ -33,11 +35,11 @@ impl GroupWriter {
     }
 
     /// Writes a batch as the next file of its kind.
-    pub fn write(&mut self, blobs: &impl Blobs, kind: Kind, batch: &RecordBatch) -> Result<(), String> {
+    pub fn write(&mut self, objects: &impl Objects, kind: FileKind, batch: &RecordBatch) -> Result<(), String> {
         let files = match kind {
-            Kind::Customers => &mut self.group.customers,
-            Kind::Ids => &mut self.group.ids,
-            Kind::Marks => &mut self.group.marks,
+            FileKind::Customers => &mut self.group.customers,
+            FileKind::Ids => &mut self.group.ids,
+            FileKind::Marks => &mut self.group.marks,
         };
         let name = names::file(self.group.transaction, self.nonce, kind, files.len());
         let bytes = columns::write(batch)?;
@@ -47,22 +49,23 @@ impl GroupWriter {
             rows: batch.num_rows() as u64,
             xxh3_128: checksum(&bytes),
         });
-        // Named before it is written, so that whoever gives up knows of half of it too.
-        blobs.put(&format!("{}/{name}", self.folder), bytes)
+        // Listed before it is written, so that `remove` also removes a file that was written in part.
+        objects.put(&format!("{}/{name}", self.folder), bytes)
     }
 
-    /// Writes a file of a snapshot in the making.
-    fn write_part(&mut self, blobs: &impl Blobs, kind: Kind, batch: &RecordBatch) -> Result<(), String> {
-        self.write(blobs, kind, batch)?;
+    /// Writes a file of a snapshot.
+    fn write_part(&mut self, objects: &impl Objects, kind: FileKind, batch: &RecordBatch) -> Result<(), String> {
+        self.write(objects, kind, batch)?;
         trial::crash_point("snapshot/part");
         Ok(())
     }
 
-    /// Removes what was written; what cannot be removed is left to retention.
-    pub fn remove(&self, blobs: &impl Blobs) {
+    /// Removes the files written so far; retention removes those for which this fails.
+    pub fn remove(&self, objects: &impl Objects) {
         for file in self.group.files() {
-            if let Err(words) = blobs.remove(&format!("{}/{}", self.folder, file.name)) {
-                tracing::debug!("{}/{} stays until retention takes it: {words}", self.folder, file.name);
+            if let Err(error) = objects.remove(&format!("{}/{}", self.folder, file.name)) {
+                let (folder, file) = (&self.folder, &file.name);
+                tracing::debug!(folder, file, error, "a file could not be removed; retention removes it later");
                 return;
             }
         }
@@ -73,11 +76,11 @@ pub fn checksum(bytes: &Bytes) -> String {
     format!("{:032x}", xxh3_128(bytes))
 }
 
-/// The parts of a capture on their way into files.
+/// Collects the parts of a capture and writes them to files.
 pub struct Parts {
     writer: GroupWriter,
-    /// Rows without a customer are left out where there is nothing that they could hide.
-    is_whole: bool,
+    /// A full snapshot has no rows without a customer: there are no earlier rows that they would replace.
+    is_full: bool,
     texts: Texts,
     customers: CustomersBuilder,
     ids: IdsBuilder,
@@ -86,10 +89,10 @@ pub struct Parts {
 }
 
 impl Parts {
-    pub fn new(writer: GroupWriter, is_whole: bool) -> Self {
+    pub fn new(writer: GroupWriter, is_full: bool) -> Self {
         Self {
             writer,
-            is_whole,
+            is_full,
             texts: Texts::default(),
             customers: CustomersBuilder::default(),
             ids: IdsBuilder::default(),
@@ -102,23 +105,23 @@ impl Parts {
         &self.writer
     }
 
-    /// Rows so far.
+    /// The number of rows so far.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    pub fn add(&mut self, blobs: &impl Blobs, part: Part) -> Result<(), String> {
+    pub fn add(&mut self, objects: &impl Objects, part: Part) -> Result<(), String> {
         match part {
             Part::Texts(texts) => texts.into_iter().for_each(|(reference, text)| self.texts.add(reference, text)),
             Part::Customers(images) => {
-                for image in images.iter().filter(|image| image.is_alive() || !self.is_whole) {
+                for image in images.iter().filter(|image| image.is_alive() || !self.is_full) {
                     self.customers.push(&image, &self.texts);
                     self.rows += 1;
                     if let Some(reference) = self.texts.missing() {
-                        return Err(format!("a customer refers to text {reference}, which did not come before it"));
+                        return Err(format!("a customer refers to text {reference}, which was not captured before it"));
                     }
                     if self.customers.is_full() {
-                        self.writer.write_part(blobs, Kind::Customers, &self.customers.take()?)?;
+                        self.writer.write_part(objects, FileKind::Customers, &self.customers.finish()?)?;
                     }
                 }
             }
@@ -126,7 +129,7 @@ impl Parts {
                 for hour in &hours {
                     self.ids.push_hour(hour);
                     if self.ids.is_full() {
-                        self.writer.write_part(blobs, Kind::Ids, &self.ids.take()?)?;
+                        self.writer.write_part(objects, FileKind::Ids, &self.ids.finish()?)?;
                     }
                 }
             }
@@ -134,7 +137,7 @@ impl Parts {
                 for mark in marks {
                     self.marks.push(mark);
                     if self.marks.is_full() {
-                        self.writer.write_part(blobs, Kind::Marks, &self.marks.take()?)?;
+                        self.writer.write_part(objects, FileKind::Marks, &self.marks.finish()?)?;
                     }
                 }
             }
@@ -142,16 +145,16 @@ impl Parts {
         Ok(())
     }
 
-    /// Writes what is left.
-    pub fn finish(&mut self, blobs: &impl Blobs) -> Result<(), String> {
+    /// Writes the remaining parts.
+    pub fn finish(&mut self, objects: &impl Objects) -> Result<(), String> {
         if !self.customers.is_empty() {
-            self.writer.write_part(blobs, Kind::Customers, &self.customers.take()?)?;
+            self.writer.write_part(objects, FileKind::Customers, &self.customers.finish()?)?;
         }
         if !self.ids.is_empty() {
-            self.writer.write_part(blobs, Kind::Ids, &self.ids.take()?)?;
+            self.writer.write_part(objects, FileKind::Ids, &self.ids.finish()?)?;
         }
         if !self.marks.is_empty() {
-            self.writer.write_part(blobs, Kind::Marks, &self.marks.take()?)?;
+            self.writer.write_part(objects, FileKind::Marks, &self.marks.finish()?)?;
         }
         Ok(())
     }

@@ -1,69 +1,72 @@
-//! Reading a shard's newest good snapshot. What is damaged is told of, and the one before is tried.
+//! Loads a shard's newest good snapshot. A damaged one is logged, and the one before it is tried.
+//!
+//! Every file is compared with its checksum in the manifest before it is used.
 
-use super::blobs::Blobs;
-use super::columns::{self, Customers, Hours, Kind};
+use super::columns::{self, Customers, FileKind, IdHours};
 use super::group::checksum;
 use super::manifest::{File, Manifest};
-use super::{LoadFailed, Loaded, Place, names};
+use super::objects::Objects;
+use super::{LoadError, LoadedSnapshot, ShardPosition, names};
 use crate::engine::shard::Restored;
 use crate::trial;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
-/// How often a long load tells how far it has come.
-const TOLD_EVERY: Duration = Duration::from_secs(5);
+/// How often a long load logs its progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Why a snapshot was not read.
+/// Why a snapshot, or a file of it, was not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// It never will be: something of it is missing, or not as it was written.
+pub enum ReadError {
+    /// Something of it is missing or differs from what was written; another attempt does not help.
     Damaged(String),
-    /// The store does not answer.
-    Away(String),
+    /// The object storage does not answer or refuses the request; a later attempt may succeed.
+    Unavailable(String),
     Interrupted,
 }
 
-/// The manifests of a shard at or before a transaction, the newest first; unread.
-pub fn transactions(blobs: &impl Blobs, shard: u32, at_most: u64) -> Result<Vec<u64>, String> {
-    let listing = blobs.list(&names::folder(shard))?;
+/// The transactions of a shard's manifests at or before a transaction, the newest first. The manifests are not read.
+pub fn transactions(objects: &impl Objects, shard: u32, at_most: u64) -> Result<Vec<u64>, String> {
+    let listing = objects.list(&names::folder(shard))?;
     let known = listing.files.iter().filter_map(|(name, _)| names::manifest_transaction(name));
     let mut known: Vec<u64> = known.filter(|&transaction| transaction <= at_most).collect();
     known.sort_unstable_by(|a, b| b.cmp(a));
     Ok(known)
 }
 
-/// The newest good snapshot at or before a transaction, and what it is made of.
+/// Loads the newest good snapshot at or before a transaction; also returns its manifest.
 pub fn newest(
-    blobs: &impl Blobs,
+    objects: &impl Objects,
     shard: u32,
     at_most: u64,
     interrupted: &dyn Fn() -> bool,
-) -> Result<Option<(Manifest, Loaded)>, LoadFailed> {
-    let known = transactions(blobs, shard, at_most).map_err(LoadFailed::Away)?;
+) -> Result<Option<(Manifest, LoadedSnapshot)>, LoadError> {
+    let known = transactions(objects, shard, at_most).map_err(LoadError::Unavailable)?;
     for transaction in &known {
-        match manifest(blobs, shard, *transaction).and_then(|it| whole(blobs, it, interrupted)) {
+        match manifest(objects, shard, *transaction).and_then(|manifest| whole(objects, manifest, interrupted)) {
             Ok(found) => return Ok(Some(found)),
-            Err(Fault::Damaged(words)) => tracing::warn!(
-                "shard {shard}: the snapshot of transaction {transaction} is damaged and passed over: {words}"
-            ),
-            Err(Fault::Away(words)) => return Err(LoadFailed::Away(words)),
-            Err(Fault::Interrupted) => return Err(LoadFailed::Interrupted),
+            Err(ReadError::Damaged(error)) => {
+                tracing::warn!(shard, transaction, error, "a snapshot is damaged; the one before it is loaded instead");
+            }
+            Err(ReadError::Unavailable(error)) => return Err(LoadError::Unavailable(error)),
+            Err(ReadError::Interrupted) => return Err(LoadError::Interrupted),
         }
     }
     if !known.is_empty() {
-        tracing::warn!("shard {shard}: none of its {} snapshots can be used", known.len());
+        let snapshots = known.len();
+        tracing::warn!(shard, snapshots, "all snapshots are damaged; the journal is replayed from its beginning");
     }
     Ok(None)
 }
 
-/// Where the newest snapshot before a transaction stands, by its manifest; its files are not looked at.
-pub fn place_before(blobs: &impl Blobs, shard: u32, transaction: u64) -> Result<Option<Place>, String> {
+/// The position of the newest snapshot before a transaction, from its manifest; its files are not read.
+pub fn position_before(objects: &impl Objects, shard: u32, transaction: u64) -> Result<Option<ShardPosition>, String> {
     let Some(at_most) = transaction.checked_sub(1) else { return Ok(None) };
-    for older in transactions(blobs, shard, at_most)? {
-        match manifest(blobs, shard, older).and_then(|it| it.head().map_err(Fault::Damaged)) {
-            Ok(head) => return Ok(Some(head.place)),
-            Err(Fault::Away(words)) => return Err(words),
+    for older in transactions(objects, shard, at_most)? {
+        match manifest(objects, shard, older).and_then(|manifest| manifest.head().map_err(ReadError::Damaged)) {
+            Ok(head) => return Ok(Some(head.position)),
+            Err(ReadError::Unavailable(error)) => return Err(error),
             Err(_) => {}
         }
     }
@@ -71,123 +74,126 @@ pub fn place_before(blobs: &impl Blobs, shard: u32, transaction: u64) -> Result<
 }
 
 /// Reads a manifest.
-pub fn manifest(blobs: &impl Blobs, shard: u32, transaction: u64) -> Result<Manifest, Fault> {
+pub fn manifest(objects: &impl Objects, shard: u32, transaction: u64) -> Result<Manifest, ReadError> {
     let name = names::manifest(transaction);
-    let bytes = blobs.get(&format!("{}/{name}", names::folder(shard))).map_err(Fault::Away)?;
-    let bytes = bytes.ok_or_else(|| Fault::Damaged(format!("{name} is gone")))?;
-    let manifest = Manifest::from_bytes(&bytes).map_err(|words| Fault::Damaged(format!("{name}: {words}")))?;
+    let bytes = objects.get(&format!("{}/{name}", names::folder(shard))).map_err(ReadError::Unavailable)?;
+    let bytes = bytes.ok_or_else(|| ReadError::Damaged(format!("{name} is missing")))?;
+    let manifest = Manifest::from_bytes(&bytes).map_err(|error| ReadError::Damaged(format!("{name}: {error}")))?;
     if (manifest.shard, manifest.transaction) != (shard, transaction) {
-        let found = format!("shard {} and transaction {}", manifest.shard, manifest.transaction);
-        return Err(Fault::Damaged(format!("{name} is of {found}")));
+        let Manifest { shard: found_shard, transaction: found, .. } = manifest;
+        return Err(ReadError::Damaged(format!(
+            "{name}: expected shard {shard} and transaction {transaction}, found shard {found_shard} and transaction {found}"
+        )));
     }
     Ok(manifest)
 }
 
-/// Reads a file and compares it with what the manifest says of it.
-pub fn file(blobs: &impl Blobs, shard: u32, kind: Kind, file: &File) -> Result<RecordBatch, Fault> {
-    check(kind, file, blobs.get(&path(shard, file)))
+/// Reads a file and compares it with its entry in the manifest.
+pub fn file(objects: &impl Objects, shard: u32, kind: FileKind, file: &File) -> Result<RecordBatch, ReadError> {
+    check(kind, file, objects.get(&path(shard, file)))
 }
 
 fn path(shard: u32, file: &File) -> String {
     format!("{}/{}", names::folder(shard), file.name)
 }
 
-/// What a file holds, if it is what the manifest says of it.
-fn check(kind: Kind, file: &File, read: Result<Option<Bytes>, String>) -> Result<RecordBatch, Fault> {
+/// The content of a file, if it agrees with its entry in the manifest.
+fn check(kind: FileKind, file: &File, read: Result<Option<Bytes>, String>) -> Result<RecordBatch, ReadError> {
     let File { name, bytes: length, rows, xxh3_128 } = file;
-    let damaged = |words: String| Fault::Damaged(format!("{name} {words}"));
-    let bytes = read.map_err(Fault::Away)?.ok_or_else(|| damaged("is gone".to_owned()))?;
+    let damaged = |error: String| ReadError::Damaged(format!("{name}: {error}"));
+    let bytes = read.map_err(ReadError::Unavailable)?.ok_or_else(|| damaged("the file is missing".to_owned()))?;
     if bytes.len() as u64 != *length {
-        return Err(damaged(format!("has {} bytes, expected {length}", bytes.len())));
+        return Err(damaged(format!("expected {length} bytes, found {}", bytes.len())));
     }
     if checksum(&bytes) != *xxh3_128 {
-        return Err(damaged("has another checksum than when it was written".to_owned()));
+        return Err(damaged("its checksum differs from the one in the manifest".to_owned()));
     }
     let batch = columns::read(kind, bytes).map_err(&damaged)?;
     if batch.num_rows() as u64 != *rows {
-        return Err(damaged(format!("has {} rows, expected {rows}", batch.num_rows())));
+        return Err(damaged(format!("expected {rows} rows, found {}", batch.num_rows())));
     }
     Ok(batch)
 }
 
-/// Reads all of a snapshot.
+/// Reads a whole snapshot.
 pub fn whole(
-    blobs: &impl Blobs,
+    objects: &impl Objects,
     manifest: Manifest,
     interrupted: &dyn Fn() -> bool,
-) -> Result<(Manifest, Loaded), Fault> {
-    let head = manifest.head().map_err(Fault::Damaged)?;
-    let mut reading = Reading {
+) -> Result<(Manifest, LoadedSnapshot), ReadError> {
+    let head = manifest.head().map_err(ReadError::Damaged)?;
+    let mut load = Load {
         shard: manifest.shard,
         restored: Restored::new(&head.state),
         rows_used: head.state.rows_used,
         seen: vec![0; (head.state.rows_used as usize).div_ceil(64)],
-        hours: Hours::default(),
+        hours: IdHours::default(),
         progress: Progress::new(&manifest),
     };
     let files = in_order(&manifest);
     let paths: Vec<String> = files.iter().map(|(_, file)| path(manifest.shard, file)).collect();
     let mut failed = None;
-    let checked = |place: usize, read| {
-        let (kind, file) = files[place];
+    let checked = |index: usize, read| {
+        let (kind, file) = files[index];
         check(kind, file, read)
     };
-    blobs.get_each(&paths, checked, |place, batch| {
-        let (kind, file) = files[place];
-        let batch = if interrupted() { Err(Fault::Interrupted) } else { batch };
-        failed = batch.and_then(|batch| reading.take(kind, file, batch)).err();
+    objects.get_each(&paths, checked, |index, batch| {
+        let (kind, file) = files[index];
+        let batch = if interrupted() { Err(ReadError::Interrupted) } else { batch };
+        failed = batch.and_then(|batch| load.add(kind, file, batch)).err();
         failed.is_none()
     });
-    if let Some(fault) = failed {
-        return Err(fault);
+    if let Some(error) = failed {
+        return Err(error);
     }
-    let (restored, bytes) = reading.end()?;
+    let (restored, bytes) = load.finish()?;
     if restored.customers() != head.state.customers {
-        let words = format!("it has {} customers, expected {}", restored.customers(), head.state.customers);
-        return Err(Fault::Damaged(words));
+        let (expected, found) = (head.state.customers, restored.customers());
+        return Err(ReadError::Damaged(format!("expected {expected} customers, found {found}")));
     }
     if restored.ids() != head.state.ids.hours && !trial::is_blind() {
-        return Err(Fault::Damaged("it has other numbers of ids in its hours than its manifest says".to_owned()));
+        return Err(ReadError::Damaged("the numbers of ids per hour differ from those in the manifest".to_owned()));
     }
-    Ok((manifest, Loaded { head, restored, bytes }))
+    Ok((manifest, LoadedSnapshot { head, restored, bytes }))
 }
 
-/// The files of a snapshot as they are read: customers of the latest group first, as its rows count.
-fn in_order(manifest: &Manifest) -> Vec<(Kind, &File)> {
+/// The files of a snapshot in the order in which they are read. Customers of the latest group come first: of rows with
+/// the same number, the first one read is used.
+fn in_order(manifest: &Manifest) -> Vec<(FileKind, &File)> {
     let groups = || manifest.groups.iter();
-    let customers = groups().rev().flat_map(|group| &group.customers).map(|file| (Kind::Customers, file));
-    let ids = groups().flat_map(|group| &group.ids).map(|file| (Kind::Ids, file));
-    let marks = groups().flat_map(|group| &group.marks).map(|file| (Kind::Marks, file));
+    let customers = groups().rev().flat_map(|group| &group.customers).map(|file| (FileKind::Customers, file));
+    let ids = groups().flat_map(|group| &group.ids).map(|file| (FileKind::Ids, file));
+    let marks = groups().flat_map(|group| &group.marks).map(|file| (FileKind::Marks, file));
     customers.chain(ids).chain(marks).collect()
 }
 
-/// A snapshot that is being read.
-struct Reading {
+/// A snapshot that is being loaded.
+struct Load {
     shard: u32,
     restored: Restored,
     rows_used: u32,
-    /// Rows of which the latest state was read.
+    /// A bit for each row that was read.
     seen: Vec<u64>,
-    hours: Hours,
+    hours: IdHours,
     progress: Progress,
 }
 
-impl Reading {
-    fn take(&mut self, kind: Kind, of: &File, batch: RecordBatch) -> Result<(), Fault> {
+impl Load {
+    fn add(&mut self, kind: FileKind, of: &File, batch: RecordBatch) -> Result<(), ReadError> {
         trial::crash_point("load/part");
         self.progress.add(self.shard, of.bytes);
-        let taken = match kind {
-            Kind::Customers => self.customers(&Customers::new(batch)),
-            Kind::Ids => self.hours.read(&batch),
-            Kind::Marks => {
+        let added = match kind {
+            FileKind::Customers => self.customers(&Customers::new(batch)),
+            FileKind::Ids => self.hours.read(&batch),
+            FileKind::Marks => {
                 columns::read_marks(&batch).for_each(|mark| self.restored.add_mark(mark));
                 Ok(())
             }
         };
-        taken.map_err(|words| Fault::Damaged(format!("{}: {words}", of.name)))
+        added.map_err(|error| ReadError::Damaged(format!("{}: {error}", of.name)))
     }
 
-    /// Takes the rows that no later file had.
+    /// Adds the rows that no later group has.
     fn customers(&mut self, customers: &Customers) -> Result<(), String> {
         if let Some(&last) = customers.numbers().last()
             && last >= self.rows_used
@@ -205,11 +211,13 @@ impl Reading {
         customers.restore(&mut self.restored, is_new)
     }
 
-    /// All that was read, with the ids of the hours that are remembered; and its bytes.
-    fn end(mut self) -> Result<(Restored, u64), Fault> {
+    /// The restored state with the ids of all hours, and the number of bytes read.
+    fn finish(mut self) -> Result<(Restored, u64), ReadError> {
         for (hour, before, ids) in self.hours.into_runs() {
             if before > 0 {
-                return Err(Fault::Damaged(format!("the first {before} ids of hour {hour} are in none of its files")));
+                return Err(ReadError::Damaged(format!(
+                    "the first {before} ids of hour {hour} are in none of the files"
+                )));
             }
             self.restored.add_ids(hour, ids.into_iter());
         }
@@ -217,28 +225,29 @@ impl Reading {
     }
 }
 
-/// How far a load has come.
+/// The progress of a load, logged while it takes long.
 struct Progress {
     all: u64,
     done: u64,
     began: Instant,
-    told: Instant,
+    logged: Instant,
 }
 
 impl Progress {
     fn new(manifest: &Manifest) -> Self {
         let now = Instant::now();
-        Self { all: manifest.files().map(|file| file.bytes).sum(), done: 0, began: now, told: now }
+        Self { all: manifest.files().map(|file| file.bytes).sum(), done: 0, began: now, logged: now }
     }
 
     fn add(&mut self, shard: u32, bytes: u64) {
         self.done += bytes;
-        if self.told.elapsed() < TOLD_EVERY {
+        if self.logged.elapsed() < PROGRESS_INTERVAL {
             return;
         }
-        self.told = Instant::now();
+        self.logged = Instant::now();
         let (percent, took) = (self.done * 100 / self.all.max(1), self.began.elapsed().as_secs_f64());
         let left = took * (self.all - self.done) as f64 / self.done.max(1) as f64;
-        tracing::info!("shard {shard}: loading its snapshot, {percent} % of {} bytes, {left:.0} s left", self.all);
+        let (bytes, seconds_left) = (self.all, left.round());
+        tracing::info!(shard, percent, bytes, seconds_left, "loading a snapshot");
     }
 }

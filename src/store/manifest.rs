@@ -1,11 +1,11 @@
-//! The manifest of a snapshot: which files it is made of, with their checksums, and all of the state that is small.
+//! The manifest of a snapshot: its files with their checksums, and the small parts of the state.
 //!
-//! Two lines: a JSON object, and `xxh3-128` with the hash of the first line's bytes. Its shapes are its own: what the
-//! engine and the worker call things may change without the layout of what is stored.
+//! A manifest has two lines: a JSON object, and `xxh3-128` with the hash of the first line. Its types are separate from
+//! those of the engine and the worker, so that these can be renamed without changing the format.
 
 use super::census::StoredCensus;
-use super::columns::schema::{FORMAT, FORMAT_MIN};
-use super::{Head, Place};
+use super::columns::FORMAT;
+use super::{ShardPosition, SnapshotHead};
 use crate::engine::event::Millis;
 use crate::engine::profile::dedup::IdsHead;
 use crate::engine::shard::{self, Bootstrap, SweepHead};
@@ -15,34 +15,35 @@ use xxhash_rust::xxh3::xxh3_128;
 
 const CHECKSUM: &str = "xxh3-128 ";
 
-/// A snapshot.
+/// The manifest of a snapshot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     pub format: u32,
-    /// Who wrote it.
+    /// Name and version of the program that wrote it.
     pub program: String,
     pub shard: u32,
-    /// The last transaction that is in the state.
+    /// The last transaction in the state.
     pub transaction: u64,
-    pub place: StoredPlace,
+    #[serde(rename = "place")]
+    pub position: StoredPosition,
     pub state: StoredState,
-    /// The base first, then what changed since, each part after the ones before it.
+    /// The base, then the deltas in the order of their transactions.
     pub groups: Vec<Group>,
 }
 
-/// Files that were written together. Of several rows with the same number that of the latest group counts.
+/// Files that were written together. Of rows with the same number, the one of the latest group is used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
-    /// What changed until this transaction is in it and the groups before.
+    /// Changes up to this transaction are in this group and the groups before it.
     pub transaction: u64,
     pub customers: Vec<File>,
     pub ids: Vec<File>,
     pub marks: Vec<File>,
 }
 
-/// A file, seen from the shard's folder.
+/// A file in the shard's folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
@@ -54,7 +55,7 @@ pub struct File {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StoredPlace {
+pub struct StoredPosition {
     pub outputs: u64,
     pub inputs: Vec<StoredInput>,
     pub partitions: u32,
@@ -69,7 +70,7 @@ pub struct StoredPlace {
     pub journal_from: i64,
 }
 
-/// An input topic and the next offset of it.
+/// An input topic and its next offset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredInput {
@@ -77,7 +78,7 @@ pub struct StoredInput {
     pub next: i64,
 }
 
-/// Times that are not known are null.
+/// The small parts of the engine's state. Null is a time that is not known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredState {
@@ -88,13 +89,13 @@ pub struct StoredState {
     pub latest_event: Option<Millis>,
     pub customers_made: u32,
     pub generation: u8,
-    /// In hexadecimal, as not every reader of JSON holds 64 bits.
+    /// In hexadecimal, since some readers of JSON lack 64-bit integers.
     pub digest: String,
     pub publish_from: Option<Millis>,
     pub bootstrap: StoredBootstrap,
     pub sweep: Option<StoredSweep>,
     pub ids: StoredIds,
-    /// Absent where nothing was ever counted for alerts.
+    /// Absent if nothing was ever counted for alerts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub census: Option<StoredCensus>,
 }
@@ -114,24 +115,24 @@ pub struct StoredSweep {
     pub next_row: u32,
 }
 
-/// Of the memory of ids all but the ids. Hours are counted from 1970.
+/// The memory of event ids without the ids. Hours are counted from 1970.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredIds {
     pub latest_hour: Option<i64>,
     pub lost_hour: Option<i64>,
     pub lost: u64,
-    /// Hours remembered, the oldest first, each with its number of ids.
+    /// The remembered hours, the oldest first, each with its number of ids.
     pub hours: Vec<(i64, u64)>,
 }
 
-/// Null for the time that is earlier than any.
+/// `None` for the time that is earlier than any.
 fn known(time: Millis) -> Option<Millis> {
     (time != Millis::MIN).then_some(time)
 }
 
 impl Group {
-    /// All files of it.
+    /// All files of the group.
     pub fn files(&self) -> impl Iterator<Item = &File> {
         self.customers.iter().chain(&self.ids).chain(&self.marks)
     }
@@ -142,19 +143,19 @@ impl Group {
 }
 
 impl Manifest {
-    pub fn new(shard: u32, head: &Head, groups: Vec<Group>) -> Result<Self, String> {
+    pub fn new(shard: u32, head: &SnapshotHead, groups: Vec<Group>) -> Result<Self, String> {
         Ok(Self {
             format: FORMAT,
             program: concat!("shoal ", env!("CARGO_PKG_VERSION")).to_owned(),
             shard,
-            transaction: head.place.transaction,
-            place: StoredPlace::of(&head.place)?,
+            transaction: head.position.transaction,
+            position: StoredPosition::of(&head.position)?,
             state: StoredState::of(&head.state),
             groups,
         })
     }
 
-    /// Its two lines.
+    /// The two lines of the manifest.
     pub fn to_bytes(&self) -> Bytes {
         let mut text = serde_json::to_string(self).expect("plain fields are JSON");
         let checksum = xxh3_128(text.as_bytes());
@@ -162,64 +163,65 @@ impl Manifest {
         text.into()
     }
 
-    /// Reads the two lines; an error says what is wrong with them.
+    /// Parses the two lines; the error says what is wrong with them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(bytes).map_err(|_| "the manifest is not text".to_owned())?;
-        let (first, second) = text.split_once('\n').ok_or("the manifest is cut: expected two lines")?;
+        let text = std::str::from_utf8(bytes).map_err(|_| "expected a manifest in UTF-8".to_owned())?;
+        let (first, second) = text.split_once('\n').ok_or("the manifest is truncated: expected two lines")?;
         let expected = format!("{CHECKSUM}{:032x}\n", xxh3_128(first.as_bytes()));
         if second != expected {
-            return Err("the manifest is damaged: its checksum is another".to_owned());
+            return Err("the manifest is damaged: its checksum does not match".to_owned());
         }
-        let version: Version = serde_json::from_str(first).map_err(|error| format!("not a manifest: {error}"))?;
-        if !(FORMAT_MIN..=FORMAT).contains(&version.format) {
-            return Err(format!("it has format {}, this program reads {FORMAT_MIN} to {FORMAT}", version.format));
+        let version: Version =
+            serde_json::from_str(first).map_err(|error| format!("the manifest cannot be parsed: {error}"))?;
+        if version.format != FORMAT {
+            return Err(format!("expected format {FORMAT}, found format {}", version.format));
         }
-        serde_json::from_str(first).map_err(|error| format!("not a manifest: {error}"))
+        serde_json::from_str(first).map_err(|error| format!("the manifest cannot be parsed: {error}"))
     }
 
-    pub fn head(&self) -> Result<Head, String> {
-        Ok(Head { place: self.place.place(self.transaction), state: self.state.state()? })
+    pub fn head(&self) -> Result<SnapshotHead, String> {
+        Ok(SnapshotHead { position: self.position.position(self.transaction), state: self.state.state()? })
     }
 
     pub fn files(&self) -> impl Iterator<Item = &File> {
         self.groups.iter().flat_map(Group::files)
     }
 
-    /// Whether it says the same of the shard, whatever files it is made of.
+    /// Whether it describes the same state of the shard, whatever its files are.
     pub fn is_same_state(&self, other: &Self) -> bool {
         (self.shard, self.transaction, &self.state.digest) == (other.shard, other.transaction, &other.state.digest)
-            && self.place.inputs == other.place.inputs
+            && self.position.inputs == other.position.inputs
     }
 }
 
-/// What every format of the manifest has.
+/// The field that every format of the manifest has.
 #[derive(Deserialize)]
 struct Version {
     format: u32,
 }
 
-impl StoredPlace {
-    fn of(place: &Place) -> Result<Self, String> {
-        let inputs = place.inputs.iter().zip(&place.positions);
-        let rules = place.rules.clone().map(String::from_utf8).transpose();
+impl StoredPosition {
+    fn of(position: &ShardPosition) -> Result<Self, String> {
+        let inputs = position.inputs.iter().zip(&position.positions);
+        let rules = position.rules.clone().map(String::from_utf8).transpose();
         Ok(Self {
-            outputs: place.outputs,
+            outputs: position.outputs,
             inputs: inputs.map(|(topic, &next)| StoredInput { topic: topic.clone(), next }).collect(),
-            partitions: place.partitions,
-            control_next: place.control_next,
-            rules_at: place.rules_at,
-            old_rules_at: place.old_rules_at,
-            rules_version: place.rules_version.clone(),
+            partitions: position.partitions,
+            control_next: position.control_next,
+            rules_at: position.rules_at,
+            old_rules_at: position.old_rules_at,
+            rules_version: position.rules_version.clone(),
             rules: rules.map_err(|error| format!("expected rules in UTF-8: {error}"))?,
-            now: place.now,
-            ticked: place.ticked,
-            last_arrival: place.last_arrival,
-            journal_from: place.journal_from,
+            now: position.now,
+            ticked: position.ticked,
+            last_arrival: position.last_arrival,
+            journal_from: position.journal_from,
         })
     }
 
-    fn place(&self, transaction: u64) -> Place {
-        Place {
+    fn position(&self, transaction: u64) -> ShardPosition {
+        ShardPosition {
             transaction,
             outputs: self.outputs,
             positions: self.inputs.iter().map(|input| input.next).collect(),

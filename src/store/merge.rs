@@ -1,14 +1,16 @@
-//! Several groups of files into one, in steps of one file, so that snapshots are not kept waiting.
+//! Merges several groups of files into one, one file per step, so that snapshots do not wait for a merge.
 //!
-//! Rows are taken in order of their numbers from all groups at once; of those with the same number the latest group's
-//! counts. Nothing is named by a manifest before the next snapshot is; a merge that is left off leaves files that
-//! retention removes.
+//! Rows of all groups are merged by their numbers; of rows with the same number, the one of the latest group is used.
+//! The manifest of the next snapshot names the merged files; the files of an interrupted merge are removed by
+//! retention.
 
-use super::blobs::Blobs;
-use super::columns::{CUSTOMERS_MAX, Customers, Hours, IdsBuilder, Kind, MarksBuilder, read_marks, tidy_batch};
+use super::columns::{
+    CUSTOMERS_MAX, Customers, FileKind, IdHours, IdsBuilder, MarksBuilder, read_marks, without_unused_texts,
+};
 use super::group::GroupWriter;
-use super::load::{self, Fault};
+use super::load::{self, ReadError};
 use super::manifest::{File, Group, Manifest};
+use super::objects::Objects;
 use crate::engine::event::REMEMBERED;
 use crate::engine::shard::StoredMark;
 use crate::trial;
@@ -17,13 +19,13 @@ use arrow::compute::interleave_record_batch;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
-/// A file with this much is full, whatever rows it has.
+/// A file with this many bytes is full, however few rows it has.
 const BYTES_MAX: u64 = 64 << 20;
-/// Groups after the base at most: so many files are open at once in a merge, and read one after the other by a load.
+/// Maximum number of groups after the base: a merge has this many files open, and a load reads them one by one.
 const DELTAS_MAX: usize = 12;
 
-/// Which groups of a snapshot are worth merging.
-pub fn worth_it(groups: &[Group]) -> Option<Range<usize>> {
+/// The groups of a snapshot that should be merged; `None` if a merge is not worth its cost yet.
+pub fn groups_to_merge(groups: &[Group]) -> Option<Range<usize>> {
     let (base, deltas) = groups.split_first()?;
     let changed: u64 = deltas.iter().map(Group::bytes).sum();
     if changed > base.bytes() / 2 {
@@ -32,7 +34,7 @@ pub fn worth_it(groups: &[Group]) -> Option<Range<usize>> {
     (deltas.len() > DELTAS_MAX).then_some(1..groups.len())
 }
 
-/// A merge that goes on.
+/// A merge in progress.
 pub struct Merge {
     source: Manifest,
     range: Range<usize>,
@@ -48,27 +50,27 @@ enum Stage {
     Marks,
 }
 
-/// Where a merge stands in a group.
+/// The position of a merge in a group.
 struct Cursor {
     files: VecDeque<File>,
     /// The open file, and its next row.
     open: Option<(Customers, usize)>,
-    /// Place of the open file among the sources of the file that is written.
+    /// ShardPosition of the open file among the sources of the file that is written.
     source: Option<usize>,
     bytes_per_row: u64,
 }
 
-/// What a step came to.
+/// The result of a step.
 pub enum Step {
-    GoesOn(Box<Merge>),
-    /// The group that takes the place of those in the range.
+    Continues(Box<Merge>),
+    /// The group that replaces those of the range.
     Done(Range<usize>, Group),
-    /// Nothing, with what was written until then.
-    Failed(Box<GroupWriter>, Fault),
+    /// The merge failed; the writer has the files written so far.
+    Failed(Box<GroupWriter>, ReadError),
 }
 
 impl Merge {
-    /// Begins to merge groups of a snapshot.
+    /// Starts to merge groups of a snapshot.
     pub fn new(source: &Manifest, range: Range<usize>, nonce: u32) -> Self {
         let groups = source.groups[range.clone()].iter();
         let last = &source.groups[range.end - 1];
@@ -86,23 +88,23 @@ impl Merge {
     }
 
     /// Writes at most one file.
-    pub fn step(mut self: Box<Self>, blobs: &impl Blobs) -> Step {
+    pub fn step(mut self: Box<Self>, objects: &impl Objects) -> Step {
         let done = match self.stage {
-            Stage::Customers => self.customers(blobs).map(|goes_on| {
-                self.stage = if goes_on { Stage::Customers } else { Stage::Ids };
+            Stage::Customers => self.customers(objects).map(|has_more| {
+                self.stage = if has_more { Stage::Customers } else { Stage::Ids };
                 false
             }),
-            Stage::Ids => self.ids(blobs).map(|()| {
+            Stage::Ids => self.ids(objects).map(|()| {
                 self.stage = Stage::Marks;
                 false
             }),
-            Stage::Marks => self.marks(blobs).map(|()| true),
+            Stage::Marks => self.marks(objects).map(|()| true),
         };
         match done {
-            Err(fault) => Step::Failed(Box::new(self.writer), fault),
+            Err(error) => Step::Failed(Box::new(self.writer), error),
             Ok(false) => {
                 trial::crash_point("merge/part");
-                Step::GoesOn(self)
+                Step::Continues(self)
             }
             Ok(true) => {
                 trial::crash_point("merge/done");
@@ -111,21 +113,21 @@ impl Merge {
         }
     }
 
-    /// Whether it makes a base, in which a row that is not there holds nobody.
+    /// Whether the result is a base, which has no rows without a customer.
     fn is_base(&self) -> bool {
         self.range.start == 0
     }
 
-    /// Writes the next file of customers; whether there was one.
-    fn customers(&mut self, blobs: &impl Blobs) -> Result<bool, Fault> {
+    /// Writes the next file of customers; false if there are no more rows.
+    fn customers(&mut self, objects: &impl Objects) -> Result<bool, ReadError> {
         let is_base = self.is_base();
         let (mut sources, mut rows, mut bytes) = (Vec::new(), Vec::new(), 0);
         self.groups.iter_mut().for_each(|cursor| cursor.source = None);
         while rows.len() < CUSTOMERS_MAX && bytes < BYTES_MAX {
             let mut next: Option<(u32, usize)> = None;
             for (group, cursor) in self.groups.iter_mut().enumerate() {
-                let number = cursor.number(blobs, self.source.shard)?;
-                // The latest group with the smallest number.
+                let number = cursor.number(objects, self.source.shard)?;
+                // The smallest number, and the latest group that has it.
                 if let Some(number) = number
                     && next.is_none_or(|(smallest, _)| number <= smallest)
                 {
@@ -134,12 +136,12 @@ impl Merge {
             }
             let Some((number, latest)) = next else { break };
             for (group, cursor) in self.groups.iter_mut().enumerate() {
-                if cursor.number(blobs, self.source.shard)? != Some(number) {
+                if cursor.number(objects, self.source.shard)? != Some(number) {
                     continue;
                 }
-                let (place, row, is_alive) = cursor.take(&mut sources);
+                let (source, row, is_alive) = cursor.next_row(&mut sources);
                 if group == latest && (is_alive || !is_base) {
-                    rows.push((place, row));
+                    rows.push((source, row));
                     bytes += cursor.bytes_per_row;
                 }
             }
@@ -148,9 +150,9 @@ impl Merge {
             return Ok(false);
         }
         let sources: Vec<&RecordBatch> = sources.iter().collect();
-        let merged = interleave_record_batch(&sources, &rows).and_then(|batch| tidy_batch(&batch));
-        let merged = merged.map_err(|error| Fault::Damaged(format!("rows cannot be merged: {error}")))?;
-        self.writer.write(blobs, Kind::Customers, &merged).map_err(Fault::Away)?;
+        let merged = interleave_record_batch(&sources, &rows).and_then(|batch| without_unused_texts(&batch));
+        let merged = merged.map_err(|error| ReadError::Damaged(format!("the rows cannot be merged: {error}")))?;
+        self.writer.write(objects, FileKind::Customers, &merged).map_err(ReadError::Unavailable)?;
         Ok(true)
     }
 
@@ -158,32 +160,36 @@ impl Merge {
         self.source.groups[self.range.clone()].iter().flat_map(kind)
     }
 
-    /// Ids of the hours that are remembered, of each hour in one piece.
-    fn ids(&mut self, blobs: &impl Blobs) -> Result<(), Fault> {
+    /// Writes the ids of the hours that are remembered, each hour in one run.
+    fn ids(&mut self, objects: &impl Objects) -> Result<(), ReadError> {
         let remembered: BTreeSet<i64> = self.source.state.ids.hours.iter().map(|(hour, _)| *hour).collect();
-        let mut hours = Hours::default();
+        let mut hours = IdHours::default();
         for file in self.files(|group| &group.ids) {
-            let batch = load::file(blobs, self.source.shard, Kind::Ids, file)?;
-            hours.read(&batch).map_err(|words| Fault::Damaged(format!("{}: {words}", file.name)))?;
+            let batch = load::file(objects, self.source.shard, FileKind::Ids, file)?;
+            hours.read(&batch).map_err(|error| ReadError::Damaged(format!("{}: {error}", file.name)))?;
         }
         let mut builder = IdsBuilder::default();
         for (hour, before, ids) in hours.into_runs().filter(|(hour, _, _)| remembered.contains(hour)) {
             builder.push(hour, before, ids.into_iter());
             if builder.is_full() {
-                self.writer.write(blobs, Kind::Ids, &builder.take().map_err(Fault::Damaged)?).map_err(Fault::Away)?;
+                self.writer
+                    .write(objects, FileKind::Ids, &builder.finish().map_err(ReadError::Damaged)?)
+                    .map_err(ReadError::Unavailable)?;
             }
         }
         if builder.is_empty() {
             return Ok(());
         }
-        self.writer.write(blobs, Kind::Ids, &builder.take().map_err(Fault::Damaged)?).map_err(Fault::Away)
+        self.writer
+            .write(objects, FileKind::Ids, &builder.finish().map_err(ReadError::Damaged)?)
+            .map_err(ReadError::Unavailable)
     }
 
-    /// Of each customer the latest mark, unless it concerns nothing any more.
-    fn marks(&mut self, blobs: &impl Blobs) -> Result<(), Fault> {
+    /// Writes the latest mark of each customer; a base leaves out marks that can no longer have an effect.
+    fn marks(&mut self, objects: &impl Objects) -> Result<(), ReadError> {
         let mut marks = BTreeMap::new();
         for file in self.files(|group| &group.marks) {
-            let batch = load::file(blobs, self.source.shard, Kind::Marks, file)?;
+            let batch = load::file(objects, self.source.shard, FileKind::Marks, file)?;
             marks.extend(read_marks(&batch).map(|stored| (stored.hash, stored.mark)));
         }
         let watermark = self.source.state.watermark.unwrap_or(i64::MIN);
@@ -195,13 +201,17 @@ impl Merge {
         for (hash, mark) in marks {
             builder.push(StoredMark { hash, mark });
             if builder.is_full() {
-                self.writer.write(blobs, Kind::Marks, &builder.take().map_err(Fault::Damaged)?).map_err(Fault::Away)?;
+                self.writer
+                    .write(objects, FileKind::Marks, &builder.finish().map_err(ReadError::Damaged)?)
+                    .map_err(ReadError::Unavailable)?;
             }
         }
         if builder.is_empty() {
             return Ok(());
         }
-        self.writer.write(blobs, Kind::Marks, &builder.take().map_err(Fault::Damaged)?).map_err(Fault::Away)
+        self.writer
+            .write(objects, FileKind::Marks, &builder.finish().map_err(ReadError::Damaged)?)
+            .map_err(ReadError::Unavailable)
     }
 }
 
@@ -210,8 +220,8 @@ impl Cursor {
         Self { files: group.customers.iter().cloned().collect(), open: None, source: None, bytes_per_row: 0 }
     }
 
-    /// Number of the next row; opens the next file if need be.
-    fn number(&mut self, blobs: &impl Blobs, shard: u32) -> Result<Option<u32>, Fault> {
+    /// The number of the next row; opens the next file if necessary.
+    fn number(&mut self, objects: &impl Objects, shard: u32) -> Result<Option<u32>, ReadError> {
         loop {
             if let Some((customers, row)) = &self.open {
                 if let Some(&number) = customers.numbers().get(*row) {
@@ -220,21 +230,21 @@ impl Cursor {
                 self.open = None;
             }
             let Some(file) = self.files.pop_front() else { return Ok(None) };
-            self.open = Some((Customers::new(load::file(blobs, shard, Kind::Customers, &file)?), 0));
+            self.open = Some((Customers::new(load::file(objects, shard, FileKind::Customers, &file)?), 0));
             self.source = None;
             self.bytes_per_row = file.bytes / file.rows.max(1);
         }
     }
 
-    /// Takes the next row: its source and place there, and whether there is a customer in it.
-    fn take(&mut self, sources: &mut Vec<RecordBatch>) -> (usize, usize, bool) {
-        let (customers, row) = self.open.as_mut().expect("a number was given of an open file");
+    /// Moves past the next row. Returns its source, its index there, and whether it has a customer.
+    fn next_row(&mut self, sources: &mut Vec<RecordBatch>) -> (usize, usize, bool) {
+        let (customers, row) = self.open.as_mut().expect("the caller has read the row's number");
         let source = *self.source.get_or_insert_with(|| {
             sources.push(customers.batch().clone());
             sources.len() - 1
         });
-        let taken = *row;
+        let index = *row;
         *row += 1;
-        (source, taken, customers.alive().value(taken))
+        (source, index, customers.alive().value(index))
     }
 }

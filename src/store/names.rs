@@ -1,12 +1,12 @@
-//! How objects are called. A shard's folder holds manifests, files that manifests name, and notes.
+//! Names of objects. The folder of a shard contains manifests, the files that manifests name, and notes.
 
-use super::columns::Kind;
+use super::columns::FileKind;
 
 pub fn folder(shard: u32) -> String {
     format!("shard-{shard:05}")
 }
 
-/// The shard of a folder.
+/// The shard of a folder name.
 pub fn shard(folder: &str) -> Option<u32> {
     folder.strip_prefix("shard-")?.parse().ok()
 }
@@ -15,17 +15,18 @@ pub fn manifest(transaction: u64) -> String {
     format!("manifest-{transaction:020}.json")
 }
 
-/// The transaction of a manifest.
+/// The transaction of a manifest name.
 pub fn manifest_transaction(name: &str) -> Option<u64> {
     name.strip_prefix("manifest-")?.strip_suffix(".json")?.parse().ok()
 }
 
-/// The nonce tells files of different writers apart: each writes its own, and a manifest names those that count.
-pub fn file(transaction: u64, nonce: u32, kind: Kind, number: usize) -> String {
+/// The nonce distinguishes the files of different writers: each writes files of its own, and the manifest that is
+/// stored names those that count.
+pub fn file(transaction: u64, nonce: u32, kind: FileKind, number: usize) -> String {
     format!("{transaction:020}-{nonce:08x}-{}-{number:04}.arrow", kind.name())
 }
 
-/// The transaction of a file.
+/// The transaction of a file name.
 pub fn file_transaction(name: &str) -> Option<u64> {
     name.strip_suffix(".arrow")?.split_once('-')?.0.parse().ok()
 }
@@ -39,13 +40,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_back() {
+    fn names_are_parsed_back() {
         assert_eq!(shard(&folder(7)), Some(7));
         assert_eq!(manifest_transaction(&manifest(u64::MAX)), Some(u64::MAX));
-        assert_eq!(file_transaction(&file(12, 3, Kind::Customers, 4)), Some(12));
+        assert_eq!(file_transaction(&file(12, 3, FileKind::Customers, 4)), Some(12));
         for other in ["note-attempt", "manifest-x.json", "0001.json", "shard-1"] {
             assert_eq!((manifest_transaction(other), file_transaction(other)), (None, None), "{other}");
         }
-        assert!(manifest(9) < manifest(10) && file(9, 9, Kind::Ids, 9) < file(10, 0, Kind::Customers, 0));
+        assert!(manifest(9) < manifest(10) && file(9, 9, FileKind::Ids, 9) < file(10, 0, FileKind::Customers, 0));
     }
 }

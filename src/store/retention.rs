@@ -1,45 +1,46 @@
-//! Which snapshots are kept, and the removal of what none of them needs.
+//! Which snapshots are kept, and the removal of files that none of them needs.
 //!
-//! Kept are the newest few that can be read, and, if all of these share a file, the newest one before that shares none
-//! with the newest: damage to one file then leaves one to start from. Manifests go before the files they name, and
-//! nothing goes that is as new as the oldest of the newest few or newer: it may belong to a snapshot in the making.
+//! The newest `keep` readable snapshots are kept. If they all share a file, the newest older snapshot that shares no
+//! file with the newest one is kept too, so that one damaged file leaves a snapshot to start from. A manifest is
+//! removed before its files. Nothing as new as the oldest of the newest `keep` snapshots is removed: it may belong to a
+//! snapshot that is being written.
 
-use super::blobs::{Blobs, Listing};
-use super::load::{self, Fault};
+use super::load::{self, ReadError};
 use super::manifest::Manifest;
 use super::names;
+use super::objects::{Listing, Objects};
 use crate::trial;
 use std::collections::BTreeSet;
 
-/// Removes what snapshots until a transaction do not need any more; `in_use` are names of files that nobody names yet.
-/// What was removed.
-pub fn tidy(
-    blobs: &impl Blobs,
+/// Removes snapshots up to a transaction that are not kept, and their files; `in_use` are files that no manifest names
+/// yet. Returns the number of removed objects.
+pub fn remove_old(
+    objects: &impl Objects,
     shard: u32,
     until: u64,
     keep: usize,
     in_use: &BTreeSet<String>,
 ) -> Result<usize, String> {
     let folder = names::folder(shard);
-    let listing = blobs.list(&folder)?;
+    let listing = objects.list(&folder)?;
     let mut known: Vec<u64> = manifests(&listing).filter(|&transaction| transaction <= until).collect();
     known.sort_unstable_by(|a, b| b.cmp(a));
-    let kept = kept(blobs, shard, &known, keep)?;
+    let kept = kept(objects, shard, &known, keep)?;
     let Some(oldest) = kept[..keep.min(kept.len())].last().map(|manifest| manifest.transaction) else { return Ok(0) };
     let is_kept = |transaction: u64| kept.iter().any(|manifest| manifest.transaction == transaction);
     let mut removed = 0;
     for transaction in known.into_iter().filter(|&transaction| transaction < oldest && !is_kept(transaction)).rev() {
         trial::crash_point("retention/manifest");
-        blobs.remove(&format!("{folder}/{}", names::manifest(transaction)))?;
+        objects.remove(&format!("{folder}/{}", names::manifest(transaction)))?;
         removed += 1;
     }
     let named: BTreeSet<&str> = kept.iter().flat_map(Manifest::files).map(|file| file.name.as_str()).collect();
-    // What newer manifests name, of another history perhaps, is not ours to judge.
+    // Newer manifests may belong to another history; their files stay.
     let newer: BTreeSet<String> = manifests(&listing)
         .filter(|&transaction| transaction > until)
-        .map(|transaction| match load::manifest(blobs, shard, transaction) {
+        .map(|transaction| match load::manifest(objects, shard, transaction) {
             Ok(manifest) => Ok(manifest.files().map(|file| file.name.clone()).collect::<Vec<_>>()),
-            Err(Fault::Away(words)) => Err(words),
+            Err(ReadError::Unavailable(error)) => Err(error),
             Err(_) => Ok(Vec::new()),
         })
         .collect::<Result<Vec<_>, _>>()?
@@ -50,20 +51,20 @@ pub fn tidy(
         let is_old = names::file_transaction(name).is_some_and(|transaction| transaction < oldest);
         if is_old && !named.contains(name.as_str()) && !newer.contains(name) && !in_use.contains(name) {
             trial::crash_point("retention/file");
-            blobs.remove(&format!("{folder}/{name}"))?;
+            objects.remove(&format!("{folder}/{name}"))?;
             removed += 1;
         }
     }
     Ok(removed)
 }
 
-/// Removes the snapshots after a transaction, the newest first: they are of a history that is not gone on with.
-pub fn drop_after(blobs: &impl Blobs, shard: u32, transaction: u64) -> Result<usize, String> {
+/// Removes the snapshots after a transaction, the newest first: they belong to an abandoned history.
+pub fn remove_after(objects: &impl Objects, shard: u32, transaction: u64) -> Result<usize, String> {
     let folder = names::folder(shard);
-    let mut later: Vec<u64> = manifests(&blobs.list(&folder)?).filter(|&other| other > transaction).collect();
+    let mut later: Vec<u64> = manifests(&objects.list(&folder)?).filter(|&other| other > transaction).collect();
     later.sort_unstable_by(|a, b| b.cmp(a));
     for &other in &later {
-        blobs.remove(&format!("{folder}/{}", names::manifest(other)))?;
+        objects.remove(&format!("{folder}/{}", names::manifest(other)))?;
     }
     Ok(later.len())
 }
@@ -72,13 +73,13 @@ fn manifests(listing: &Listing) -> impl Iterator<Item = u64> + '_ {
     listing.files.iter().filter_map(|(name, _)| names::manifest_transaction(name))
 }
 
-/// The manifests to keep, of those known, which come the newest first.
-fn kept(blobs: &impl Blobs, shard: u32, known: &[u64], keep: usize) -> Result<Vec<Manifest>, String> {
+/// The manifests to keep; `known` are the transactions of all manifests, the newest first.
+fn kept(objects: &impl Objects, shard: u32, known: &[u64], keep: usize) -> Result<Vec<Manifest>, String> {
     let mut kept: Vec<Manifest> = Vec::new();
     for &transaction in known {
-        let manifest = match load::manifest(blobs, shard, transaction) {
+        let manifest = match load::manifest(objects, shard, transaction) {
             Ok(manifest) => manifest,
-            Err(Fault::Away(words)) => return Err(words),
+            Err(ReadError::Unavailable(error)) => return Err(error),
             Err(_) => continue,
         };
         if kept.len() < keep {

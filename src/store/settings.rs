@@ -1,4 +1,4 @@
-//! Where snapshots are put and how often: section `[snapshots]` of `shoal.toml`.
+//! Section `[snapshots]` of `shoal.toml`: where snapshots are stored, and how often.
 
 use crate::document::duration::DurationSetting;
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-/// Schemes of addresses; without one it is a folder.
+/// Schemes of URLs; a URL without a scheme is a folder.
 const FILE: &str = "file://";
 const S3: &str = "s3://";
 
@@ -17,9 +17,9 @@ pub struct SnapshotSettings {
     pub url: String,
     /// From the end of one snapshot of a shard to the beginning of the next.
     pub interval: DurationSetting,
-    /// Snapshots kept of each shard.
+    /// Number of snapshots kept per shard.
     pub keep: u32,
-    /// Options of the object store by its own names: where it is, and secrets.
+    /// Options of the object storage, by the names that the object_store crate gives them: endpoint, secrets, ...
     pub store: BTreeMap<String, String>,
 }
 
@@ -29,7 +29,7 @@ impl Default for SnapshotSettings {
     }
 }
 
-/// Of the store's options only the names: their values may be secrets.
+/// Prints only the names of the storage's options: their values may be secrets.
 impl fmt::Debug for SnapshotSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut settings = f.debug_struct("SnapshotSettings");
@@ -38,36 +38,36 @@ impl fmt::Debug for SnapshotSettings {
     }
 }
 
-/// Where the objects are.
+/// The location of the objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address<'a> {
+pub enum Location<'a> {
     Folder(&'a str),
     S3 { bucket: &'a str, prefix: &'a str },
 }
 
 impl SnapshotSettings {
-    /// Whether snapshots are made.
+    /// Whether snapshots are enabled.
     pub fn are_on(&self) -> bool {
         !self.url.is_empty()
     }
 
-    pub fn address(&self) -> Result<Address<'_>, String> {
+    pub fn location(&self) -> Result<Location<'_>, String> {
         let wrong = || {
-            let expected = "expected a folder, \"file:///folder\", \"s3://bucket/prefix\", or nothing";
+            let expected = "expected a folder, \"file:///folder\", \"s3://bucket/prefix\", or an empty text";
             format!("{expected}, found {:?}", self.url)
         };
         if let Some(path) = self.url.strip_prefix(FILE) {
-            return path.starts_with('/').then_some(Address::Folder(path)).ok_or_else(wrong);
+            return path.starts_with('/').then_some(Location::Folder(path)).ok_or_else(wrong);
         }
         if let Some(rest) = self.url.strip_prefix(S3) {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-            let is_well = !bucket.is_empty();
-            return is_well.then_some(Address::S3 { bucket, prefix: prefix.trim_matches('/') }).ok_or_else(wrong);
+            let has_bucket = !bucket.is_empty();
+            return has_bucket.then_some(Location::S3 { bucket, prefix: prefix.trim_matches('/') }).ok_or_else(wrong);
         }
-        if self.url.is_empty() || self.url.contains("://") { Err(wrong()) } else { Ok(Address::Folder(&self.url)) }
+        if self.url.is_empty() || self.url.contains("://") { Err(wrong()) } else { Ok(Location::Folder(&self.url)) }
     }
 
-    /// A folder without a scheme is seen from this one.
+    /// Resolves a relative folder against this one.
     pub fn resolve_paths(&mut self, folder: &Path) {
         if self.are_on() && !self.url.contains("://") {
             self.url = folder.join(&self.url).to_string_lossy().into_owned();
@@ -84,26 +84,26 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_folders_or_buckets() {
-        assert_eq!(at("snapshots").address(), Ok(Address::Folder("snapshots")));
-        assert_eq!(at("file:///var/lib/shoal").address(), Ok(Address::Folder("/var/lib/shoal")));
-        assert_eq!(at("s3://b/a/c/").address(), Ok(Address::S3 { bucket: "b", prefix: "a/c" }));
-        assert_eq!(at("s3://b").address(), Ok(Address::S3 { bucket: "b", prefix: "" }));
+    fn locations_are_folders_or_buckets() {
+        assert_eq!(at("snapshots").location(), Ok(Location::Folder("snapshots")));
+        assert_eq!(at("file:///var/lib/shoal").location(), Ok(Location::Folder("/var/lib/shoal")));
+        assert_eq!(at("s3://b/a/c/").location(), Ok(Location::S3 { bucket: "b", prefix: "a/c" }));
+        assert_eq!(at("s3://b").location(), Ok(Location::S3 { bucket: "b", prefix: "" }));
         for wrong in ["", "s3://", "s3:///x", "gs://b/p", "file://relative"] {
-            assert!(at(wrong).address().unwrap_err().contains("expected a folder"), "{wrong}");
+            assert!(at(wrong).location().unwrap_err().contains("expected a folder"), "{wrong}");
         }
     }
 
     #[test]
-    fn a_folder_is_seen_from_the_settings_file() {
-        let seen = |url: &str| {
+    fn a_relative_folder_is_resolved_against_the_settings_file() {
+        let resolved = |url: &str| {
             let mut settings = at(url);
             settings.resolve_paths(Path::new("/etc/shoal"));
             settings.url
         };
-        assert_eq!(seen("snapshots"), "/etc/shoal/snapshots");
+        assert_eq!(resolved("snapshots"), "/etc/shoal/snapshots");
         for other in ["/data", "", "s3://b/p", "file:///data"] {
-            assert_eq!(seen(other), other);
+            assert_eq!(resolved(other), other);
         }
     }
 

@@ -1,72 +1,73 @@
-//! A worker's keeper on a thread of its own, with little claim to the processor, behind a queue of so many pieces.
+//! A worker's snapshot writer on its own thread, with low scheduling priority and a bounded queue of pieces.
 //!
-//! Pieces are never waited for: what has no room goes back to the worker, who comes again. Loading is done by the worker
-//! itself, which has nothing else to do then, with its own connection to the store.
+//! The worker never waits for the queue: a piece without room is returned to it, and the worker offers it again. Loads
+//! run on the worker's thread, which has nothing else to do then, with its own connection to the object storage.
 
-use super::blobs::Blobs;
-use super::keeper::{note, noted};
 use super::manifest::Manifest;
-use super::object_blobs::ObjectBlobs;
+use super::objects::Objects;
 use super::settings::SnapshotSettings;
-use super::{Keeper, LoadFailed, Loaded, Outcome, Piece, Place, Vault, load};
+use super::stored_objects::StoredObjects;
+use super::writer::{read_note, write_note};
+use super::{LoadError, LoadedSnapshot, Piece, ShardPosition, SnapshotOutcome, SnapshotStore, SnapshotWriter, load};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Pieces that wait: a piece has about a thousand customers.
+/// Capacity of the queue: a piece has about a thousand customers.
 const PIECES_MAX: usize = 16;
-/// How much less the thread gets of a processor that others want too.
+/// The thread's nice value: other threads get the processor first.
 const NICE: i32 = 10;
-/// How long an end waits for the thread to finish what it is at.
-const END_WITHIN: Duration = Duration::from_secs(5);
+/// How long a drop waits for the thread to finish its current work.
+const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the thread is told.
-enum Order {
+/// What the thread receives.
+enum Command {
     Piece(u32, Piece),
-    /// The next snapshot of a shard stands on this one, or on none.
-    Footing(u32, Option<Box<Manifest>>),
+    /// The next snapshot of a shard is based on this one, or is a full one.
+    Parent(u32, Option<Box<Manifest>>),
 }
 
-/// See the module.
-pub struct VaultThread<B = ObjectBlobs> {
-    blobs: B,
-    orders: Option<SyncSender<Order>>,
-    outcomes: Receiver<Outcome>,
-    /// Footings that the thread has yet to be told of; it is before the next piece of the shard.
-    footings: BTreeMap<u32, Option<Box<Manifest>>>,
-    /// Transactions of the snapshots that are being handed over: if the thread is gone they have failed.
+/// A snapshot store whose writer runs on its own thread; see the module.
+pub struct SnapshotStoreThread<B = StoredObjects> {
+    objects: B,
+    commands: Option<SyncSender<Command>>,
+    outcomes: Receiver<SnapshotOutcome>,
+    /// Parents not sent to the thread yet; a parent is sent before the next piece of its shard.
+    parents: BTreeMap<u32, Option<Box<Manifest>>>,
+    /// Transactions of the snapshots that have begun and have no outcome: if the thread has ended, they have failed.
     open: BTreeMap<u32, u64>,
-    /// Outcomes that nobody has asked for yet.
-    ready: VecDeque<Outcome>,
+    /// Outcomes not returned yet.
+    ready: VecDeque<SnapshotOutcome>,
     failures: u64,
     thread: Option<JoinHandle<()>>,
 }
 
-impl VaultThread {
-    /// Opens the store of the settings and starts the thread of that name. A store that is away now may come later.
+impl SnapshotStoreThread {
+    /// Opens the object storage of the settings and starts the thread. Storage that is unavailable now may become
+    /// available.
     pub fn start(settings: &SnapshotSettings, name: &str) -> Result<Self, String> {
-        let (own, keepers) = (ObjectBlobs::open_or_later(settings)?, ObjectBlobs::open_or_later(settings)?);
-        Self::over(own, keepers, settings.keep as usize, name)
+        let (own, thread_objects) = (StoredObjects::open_or_later(settings)?, StoredObjects::open_or_later(settings)?);
+        Self::over(own, thread_objects, settings.keep as usize, name)
     }
 }
 
-impl<B: Blobs + Send + 'static> VaultThread<B> {
-    /// Starts the thread over two ways to the same store: the caller's, and the thread's.
-    pub fn over(blobs: B, keepers: B, keep: usize, name: &str) -> Result<Self, String> {
-        let keeper = Keeper::new(keepers, keep, RandomState::new().hash_one(name));
-        let (orders, incoming) = sync_channel(PIECES_MAX);
+impl<B: Objects + Send + 'static> SnapshotStoreThread<B> {
+    /// Starts the thread with two connections to the same storage: the caller's and the thread's.
+    pub fn over(objects: B, thread_objects: B, keep: usize, name: &str) -> Result<Self, String> {
+        let writer = SnapshotWriter::new(thread_objects, keep, RandomState::new().hash_one(name));
+        let (commands, incoming) = sync_channel(PIECES_MAX);
         let (outgoing, outcomes) = channel();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || work(keeper, &incoming, &outgoing))
-            .map_err(|error| format!("the thread of snapshots cannot be started: {error}"))?;
+            .spawn(move || work(writer, &incoming, &outgoing))
+            .map_err(|error| format!("cannot start the snapshot thread: {error}"))?;
         Ok(Self {
-            blobs,
-            orders: Some(orders),
+            objects,
+            commands: Some(commands),
             outcomes,
-            footings: BTreeMap::new(),
+            parents: BTreeMap::new(),
             open: BTreeMap::new(),
             ready: VecDeque::new(),
             failures: 0,
@@ -74,68 +75,74 @@ impl<B: Blobs + Send + 'static> VaultThread<B> {
         })
     }
 
-    /// Hands an order over; gives it back if there is no room. An order to a thread that has ended is gone.
-    fn send(&mut self, order: Order) -> Result<bool, Order> {
-        let Some(orders) = &self.orders else { return Ok(false) };
-        match orders.try_send(order) {
+    /// Sends a command, or returns it if there is no room. False if the thread has ended: the command is dropped.
+    fn send(&mut self, command: Command) -> Result<bool, Command> {
+        let Some(commands) = &self.commands else { return Ok(false) };
+        match commands.try_send(command) {
             Ok(()) => Ok(true),
-            Err(TrySendError::Full(order)) => Err(order),
+            Err(TrySendError::Full(command)) => Err(command),
             Err(TrySendError::Disconnected(_)) => Ok(false),
         }
     }
 
-    fn receive(&mut self, outcome: Outcome) {
+    fn receive(&mut self, outcome: SnapshotOutcome) {
         self.open.remove(&outcome.shard);
         self.failures = outcome.failures;
         self.ready.push_back(outcome);
     }
 
-    /// The thread has ended, which only a bug does: its snapshots fail, the stream goes on.
-    fn lose(&mut self, shard: u32) {
+    /// The thread has ended, which only a bug causes: its snapshots fail, and records are processed without them.
+    fn fail_open(&mut self, shard: u32) {
         let Some(transaction) = self.open.remove(&shard) else { return };
         self.failures += 1;
-        let words = "the thread of snapshots has ended; there are none until a restart";
-        tracing::warn!("shard {shard}: no snapshot of transaction {transaction}: {words}");
-        let result = Err(words.to_owned());
-        self.ready.push_back(Outcome { shard, transaction, result, needs_all: false, failures: self.failures });
+        let error = "the snapshot thread has ended; there are no snapshots until a restart";
+        tracing::warn!(shard, transaction, error, "the snapshot failed; records are processed without it");
+        let result = Err(error.to_owned());
+        self.ready.push_back(SnapshotOutcome {
+            shard,
+            transaction,
+            result,
+            needs_full: false,
+            failures: self.failures,
+        });
     }
 }
 
-impl<B: Blobs + Send + 'static> Vault for VaultThread<B> {
-    fn take(&mut self, shard: u32, piece: Piece) -> Result<(), Piece> {
-        if let Some(footing) = self.footings.remove(&shard)
-            && let Err(Order::Footing(shard, footing)) = self.send(Order::Footing(shard, footing))
+impl<B: Objects + Send + 'static> SnapshotStore for SnapshotStoreThread<B> {
+    fn offer(&mut self, shard: u32, piece: Piece) -> Result<(), Piece> {
+        if let Some(parent) = self.parents.remove(&shard)
+            && let Err(Command::Parent(shard, parent)) = self.send(Command::Parent(shard, parent))
         {
-            self.footings.insert(shard, footing);
+            self.parents.insert(shard, parent);
             return Err(piece);
         }
         let (begins, ends) = match &piece {
-            Piece::Begin(head) => (Some(head.place.transaction), false),
+            Piece::Begin(head) => (Some(head.position.transaction), false),
             other => (None, matches!(other, Piece::End)),
         };
         if matches!(piece, Piece::Abandoned) {
             self.open.remove(&shard);
         }
-        match self.send(Order::Piece(shard, piece)) {
-            Err(Order::Piece(_, piece)) => return Err(piece),
-            Err(Order::Footing(..)) => unreachable!("a piece was sent"),
+        match self.send(Command::Piece(shard, piece)) {
+            Err(Command::Piece(_, piece)) => return Err(piece),
+            Err(Command::Parent(..)) => unreachable!("a piece was sent"),
             Ok(is_sent) => {
                 self.open.extend(begins.map(|transaction| (shard, transaction)));
                 if !is_sent && ends {
-                    self.lose(shard);
+                    self.fail_open(shard);
                 }
             }
         }
         Ok(())
     }
 
-    fn outcome(&mut self) -> Option<Outcome> {
+    fn next_outcome(&mut self) -> Option<SnapshotOutcome> {
         match self.outcomes.try_recv() {
             Ok(outcome) => self.receive(outcome),
             Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => {
                 let open: Vec<u32> = self.open.keys().copied().collect();
-                open.into_iter().for_each(|shard| self.lose(shard));
+                open.into_iter().for_each(|shard| self.fail_open(shard));
             }
         }
         self.ready.pop_front()
@@ -147,65 +154,70 @@ impl<B: Blobs + Send + 'static> Vault for VaultThread<B> {
         }
     }
 
-    fn load(&mut self, shard: u32, at_most: u64, interrupted: &dyn Fn() -> bool) -> Result<Option<Loaded>, LoadFailed> {
-        let found = load::newest(&self.blobs, shard, at_most, interrupted)?;
-        let (footing, loaded) = found.unzip();
-        self.footings.insert(shard, footing.map(Box::new));
+    fn load(
+        &mut self,
+        shard: u32,
+        at_most: u64,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Option<LoadedSnapshot>, LoadError> {
+        let found = load::newest(&self.objects, shard, at_most, interrupted)?;
+        let (parent, loaded) = found.unzip();
+        self.parents.insert(shard, parent.map(Box::new));
         Ok(loaded)
     }
 
-    fn place_before(&mut self, shard: u32, transaction: u64) -> Result<Option<Place>, String> {
-        load::place_before(&self.blobs, shard, transaction)
+    fn position_before(&mut self, shard: u32, transaction: u64) -> Result<Option<ShardPosition>, String> {
+        load::position_before(&self.objects, shard, transaction)
     }
 
-    fn note(&mut self, shard: u32, name: &str, bytes: Option<&[u8]>) -> Result<(), String> {
-        note(&self.blobs, shard, name, bytes)
+    fn write_note(&mut self, shard: u32, name: &str, bytes: Option<&[u8]>) -> Result<(), String> {
+        write_note(&self.objects, shard, name, bytes)
     }
 
-    fn noted(&mut self, shard: u32, name: &str) -> Result<Option<Vec<u8>>, String> {
-        noted(&self.blobs, shard, name)
+    fn read_note(&mut self, shard: u32, name: &str) -> Result<Option<Vec<u8>>, String> {
+        read_note(&self.objects, shard, name)
     }
 }
 
-/// An end does not wait for a merge, nor for ever for a store that does not answer.
-impl<B> Drop for VaultThread<B> {
+/// A drop does not wait for a merge, and only for a bounded time for storage that does not answer.
+impl<B> Drop for SnapshotStoreThread<B> {
     fn drop(&mut self) {
-        self.orders = None;
+        self.commands = None;
         let began = Instant::now();
-        // The thread's end of the outcomes is dropped when it ends.
-        while let Some(left) = END_WITHIN.checked_sub(began.elapsed()) {
+        // The thread drops its end of the channel when it ends.
+        while let Some(left) = DROP_TIMEOUT.checked_sub(began.elapsed()) {
             if self.outcomes.recv_timeout(left).is_err() {
                 break;
             }
         }
         if let Some(thread) = self.thread.take().filter(JoinHandle::is_finished) {
-            // A panic of the thread has been told of where it happened.
+            // A panic of the thread was logged where it happened.
             let _ = thread.join();
         }
     }
 }
 
-fn work<B: Blobs>(mut keeper: Keeper<B>, orders: &Receiver<Order>, outcomes: &Sender<Outcome>) {
+fn work<B: Objects>(mut writer: SnapshotWriter<B>, commands: &Receiver<Command>, outcomes: &Sender<SnapshotOutcome>) {
     if let Err(error) = rustix::process::nice(NICE) {
-        tracing::debug!("the thread of snapshots runs like any other: {error}");
+        tracing::debug!(%error, "the priority of the snapshot thread cannot be lowered");
     }
     loop {
-        let order = match orders.try_recv() {
-            Ok(order) => Some(order),
+        let command = match commands.try_recv() {
+            Ok(command) => Some(command),
             Err(TryRecvError::Disconnected) => return,
-            Err(TryRecvError::Empty) if keeper.tend() => None,
-            Err(TryRecvError::Empty) => match orders.recv() {
-                Ok(order) => Some(order),
+            Err(TryRecvError::Empty) if writer.maintain() => None,
+            Err(TryRecvError::Empty) => match commands.recv() {
+                Ok(command) => Some(command),
                 Err(_) => return,
             },
         };
-        match order {
-            Some(Order::Piece(shard, piece)) => keeper.accept(shard, piece),
-            Some(Order::Footing(shard, footing)) => keeper.set_footing(shard, footing.map(|footing| *footing)),
+        match command {
+            Some(Command::Piece(shard, piece)) => writer.accept(shard, piece),
+            Some(Command::Parent(shard, parent)) => writer.set_parent(shard, parent.map(|parent| *parent)),
             None => {}
         }
-        while let Some(outcome) = keeper.outcome() {
-            // The worker that would hear it is gone with its end of the channel, and with it the orders.
+        while let Some(outcome) = writer.next_outcome() {
+            // If the receiver is gone, so is the sender of commands: the loop ends.
             let _ = outcomes.send(outcome);
         }
     }

@@ -177,10 +177,10 @@ impl<L: Log> Worker<L> {
 
     fn recover(&mut self, number: u32) -> Result<(), Ended> {
         let Some(place) = self.places.get_mut(&number) else { return Ok(()) };
-        let vault = self.snapshots.as_mut().map(|snapshots| &mut *snapshots.vault);
+        let store = self.snapshots.as_mut().map(|snapshots| &mut *snapshots.store);
         let (control, start, stop) = (&self.control, self.job.start, &self.stop);
         let board = self.reporting.as_ref().map(|reporting| &*reporting.board);
-        let mut recovery = Recovery { log: &mut self.log, control, vault, start, stop, board };
+        let mut recovery = Recovery { log: &mut self.log, control, store, start, stop, board };
         if std::mem::take(&mut place.is_kept) {
             if !recovery.take_back(&mut place.held)? {
                 trial::crash_point("takeover/not-kept");

@@ -13,7 +13,7 @@
 use super::lifecycle::Phase;
 use super::work::{Place, Worker};
 use crate::kafka::{Failure, Log};
-use crate::store::Vault;
+use crate::store::SnapshotStore;
 use serde::{Deserialize, Serialize};
 
 /// The name of the marker.
@@ -68,11 +68,11 @@ impl Care {
         process: &str,
         transaction: u64,
         positions: &[i64],
-        vault: Option<&mut (dyn Vault + 'static)>,
+        store: Option<&mut (dyn SnapshotStore + 'static)>,
     ) -> Self {
-        let mut care = Self { shard, marker: Marker { transaction, ..Marker::default() }, is_away: vault.is_none() };
-        let Some(vault) = vault else { return care };
-        let before = vault.noted(shard, NOTE).map(|bytes| {
+        let mut care = Self { shard, marker: Marker { transaction, ..Marker::default() }, is_away: store.is_none() };
+        let Some(store) = store else { return care };
+        let before = store.read_note(shard, NOTE).map(|bytes| {
             let marker = bytes.map(|bytes| serde_json::from_slice::<Marker>(&bytes));
             marker.and_then(|read| {
                 read.inspect_err(|error| {
@@ -103,7 +103,7 @@ impl Care {
                 "a process died while it tried records from here on: they are tried {width} at a time"
             ),
         }
-        care.write(vault);
+        care.write(store);
         care
     }
 
@@ -119,48 +119,48 @@ impl Care {
     }
 
     /// The records from this one on are tried now.
-    pub fn name(&mut self, topic: u16, offset: i64, vault: Option<&mut (dyn Vault + 'static)>) {
+    pub fn name(&mut self, topic: u16, offset: i64, store: Option<&mut (dyn SnapshotStore + 'static)>) {
         self.marker.trying = Some(Suspect { topic, offset, deaths: 0 });
-        self.write_to(vault);
+        self.write_to(store);
     }
 
     /// They were survived.
-    pub fn clear(&mut self, vault: Option<&mut (dyn Vault + 'static)>) {
+    pub fn clear(&mut self, store: Option<&mut (dyn SnapshotStore + 'static)>) {
         self.marker.trying = None;
-        self.write_to(vault);
+        self.write_to(store);
     }
 
     /// So many records are committed, up to this transaction.
-    pub fn committed(&mut self, transaction: u64, records: u64, vault: Option<&mut (dyn Vault + 'static)>) {
+    pub fn committed(&mut self, transaction: u64, records: u64, store: Option<&mut (dyn SnapshotStore + 'static)>) {
         self.marker.left = self.marker.left.saturating_sub(records);
         self.marker.transaction = transaction;
         if self.marker.left == 0 {
-            self.end(transaction, vault);
+            self.end(transaction, store);
         }
     }
 
     /// Nothing is in doubt any more.
-    pub fn end(&mut self, transaction: u64, vault: Option<&mut (dyn Vault + 'static)>) {
+    pub fn end(&mut self, transaction: u64, store: Option<&mut (dyn SnapshotStore + 'static)>) {
         if self.marker.width > 0 {
             tracing::info!(shard = self.shard, transaction, "all records that were in doubt are committed");
             let process = std::mem::take(&mut self.marker.process);
             self.marker = Marker { transaction, process, starts: 1, ..Marker::default() };
-            self.write_to(vault);
+            self.write_to(store);
         }
     }
 
-    fn write_to(&mut self, vault: Option<&mut (dyn Vault + 'static)>) {
-        if let Some(vault) = vault {
-            self.write(vault);
+    fn write_to(&mut self, store: Option<&mut (dyn SnapshotStore + 'static)>) {
+        if let Some(store) = store {
+            self.write(store);
         }
     }
 
-    fn write(&mut self, vault: &mut dyn Vault) {
+    fn write(&mut self, store: &mut dyn SnapshotStore) {
         if self.is_away {
             return;
         }
         let bytes = serde_json::to_vec(&self.marker).expect("plain data");
-        if let Err(words) = vault.note(self.shard, NOTE, Some(&bytes)) {
+        if let Err(words) = store.write_note(self.shard, NOTE, Some(&bytes)) {
             self.lose(&words);
         }
     }
@@ -178,18 +178,18 @@ impl<L: Log> Worker<L> {
     /// A shard that has been recovered begins to run.
     pub(super) fn begin_with_care(&mut self, number: u32) {
         let Some(Place { held, care, .. }) = self.places.get_mut(&number) else { return };
-        let vault = self.snapshots.as_mut().map(|snapshots| &mut *snapshots.vault);
-        *care = Some(Care::begin(number, &self.process, held.transaction(), held.positions(), vault));
+        let store = self.snapshots.as_mut().map(|snapshots| &mut *snapshots.store);
+        *care = Some(Care::begin(number, &self.process, held.transaction(), held.positions(), store));
     }
 
     /// Tries the next records of a shard of which some are feared, and commits them.
     pub(super) fn try_records(&mut self, number: u32, width: usize) -> Result<(), Failure> {
         let wall = self.log.now().wall;
         let Some(Place { held, feed, care: Some(care), .. }) = self.places.get_mut(&number) else { return Ok(()) };
-        let mut vault = self.snapshots.as_mut().map(|snapshots| &mut *snapshots.vault);
+        let mut store = self.snapshots.as_mut().map(|snapshots| &mut *snapshots.store);
         let Some((topic, offset)) = held.next_record(wall, feed) else {
             if feed.is_at_end() {
-                care.end(held.transaction(), vault);
+                care.end(held.transaction(), store);
             }
             return Ok(());
         };
@@ -205,15 +205,15 @@ impl<L: Log> Worker<L> {
             held.skip(wall, feed);
             1
         } else {
-            care.name(topic, offset, vault.as_deref_mut());
+            care.name(topic, offset, store.as_deref_mut());
             let records = held.step_of(wall, feed, width);
-            care.clear(vault);
+            care.clear(store);
             records
         };
         self.commit()?;
-        let vault = self.snapshots.as_mut().map(|snapshots| &mut *snapshots.vault);
+        let store = self.snapshots.as_mut().map(|snapshots| &mut *snapshots.store);
         if let Some(Place { held, care: Some(care), .. }) = self.places.get_mut(&number) {
-            care.committed(held.transaction(), records, vault);
+            care.committed(held.transaction(), records, store);
         }
         Ok(())
     }
@@ -226,7 +226,7 @@ impl<L: Log> Worker<L> {
             if is_calm
                 && held.phase() == Phase::Running
                 && !held.moved()
-                && let Err(words) = snapshots.vault.note(shard, NOTE, None)
+                && let Err(words) = snapshots.store.write_note(shard, NOTE, None)
             {
                 tracing::warn!(
                     shard,

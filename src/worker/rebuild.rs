@@ -22,8 +22,8 @@ use super::tail::{Ended, check_interrupted};
 use super::work::Job;
 use crate::engine::rule::Rules;
 use crate::kafka::{Failure, GroupEvent, Log, Own, Reader, Topic};
-use crate::store::blobs::Blobs;
-use crate::store::{Keeper, LoadFailed, Loaded, Piece, Vault};
+use crate::store::objects::Objects;
+use crate::store::{LoadError, LoadedSnapshot, Piece, SnapshotStore, SnapshotWriter};
 use crate::trial;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,17 +36,17 @@ const POLL_WAIT: Duration = Duration::from_millis(100);
 const CUSTOMERS_PER_PART: usize = 4_096;
 
 /// What making states anew needs.
-pub struct Rebuild<'a, L: Log, B: Blobs> {
+pub struct Rebuild<'a, L: Log, B: Objects> {
     log: &'a mut L,
-    keeper: &'a mut Keeper<B>,
+    writer: &'a mut SnapshotWriter<B>,
     job: &'a Job,
     stop: &'a AtomicBool,
     control: Control,
 }
 
-impl<'a, L: Log, B: Blobs> Rebuild<'a, L, B> {
-    pub fn new(log: &'a mut L, keeper: &'a mut Keeper<B>, job: &'a Job, stop: &'a AtomicBool) -> Self {
-        Self { log, keeper, job, stop, control: Control::default() }
+impl<'a, L: Log, B: Objects> Rebuild<'a, L, B> {
+    pub fn new(log: &'a mut L, writer: &'a mut SnapshotWriter<B>, job: &'a Job, stop: &'a AtomicBool) -> Self {
+        Self { log, writer, job, stop, control: Control::default() }
     }
 
     /// What there is to do, shard by shard. Changes nothing.
@@ -63,7 +63,7 @@ impl<'a, L: Log, B: Blobs> Rebuild<'a, L, B> {
         let inputs = Inputs { ids: Vec::new(), ..self.inputs()? };
         self.control.check_inputs(&inputs)?;
         self.rules()?;
-        (0..self.job.partitions).map(|shard| plan::look(self.log, self.keeper, self.job, shard, self.stop)).collect()
+        (0..self.job.partitions).map(|shard| plan::look(self.log, self.writer, self.job, shard, self.stop)).collect()
     }
 
     fn inputs(&mut self) -> Result<Inputs, Failure> {
@@ -115,7 +115,7 @@ impl<'a, L: Log, B: Blobs> Rebuild<'a, L, B> {
         let standing = Standing { transaction, outputs: plan.outputs, rules_at, journal_end };
         held.adopt(&names, published, &standing, self.log.now().wall);
         tracing::info!(shard, customers = known, published = told, "it holds what was published, and is stored");
-        self.keeper.drop_after(shard, transaction).map_err(|words| stop(&not_stored(shard, &words)))?;
+        self.writer.remove_after(shard, transaction).map_err(|words| stop(&not_stored(shard, &words)))?;
         self.store(&mut held)?;
         trial::crash_point("rebuild/snapshot");
         held.stand_before_rebuild();
@@ -134,7 +134,7 @@ impl<'a, L: Log, B: Blobs> Rebuild<'a, L, B> {
     fn begin(&mut self, plan: &ShardPlan, rules_at: i64, rules: &Arc<Rules>) -> Result<HeldShard, Ended> {
         let mut held = HeldShard::new(plan.shard, self.job.shard.clone(), &self.job.inputs, &self.job.source);
         held.become_next(Phase::Recovering);
-        let seed = load_seed(self.keeper, plan.shard, self.stop)?;
+        let seed = load_seed(self.writer, plan.shard, self.stop)?;
         check_seed(plan, seed.as_ref())?;
         if let Some(seed) = seed {
             held.restore_seed(seed).map_err(|words| stop(&format!("shard {}: {words}", plan.shard)))?;
@@ -149,28 +149,32 @@ impl<'a, L: Log, B: Blobs> Rebuild<'a, L, B> {
     /// Stores the shard as the snapshot of its last transaction.
     fn store(&mut self, held: &mut HeldShard) -> Result<(), Ended> {
         let shard = held.number();
-        self.keeper.accept(shard, Piece::Begin(Box::new(held.begin_snapshot())));
+        self.writer.accept(shard, Piece::Begin(Box::new(held.begin_snapshot())));
         while let Some(part) = held.capture(CUSTOMERS_PER_PART) {
             check_interrupted(self.log, self.stop)?;
-            self.keeper.accept(shard, Piece::Part(part));
+            self.writer.accept(shard, Piece::Part(part));
         }
-        self.keeper.accept(shard, Piece::End);
+        self.writer.accept(shard, Piece::End);
         held.end_snapshot(None);
-        let outcome = self.keeper.outcome().expect("an outcome for each end");
+        let outcome = self.writer.next_outcome().expect("an outcome for each end");
         outcome.result.map(drop).map_err(|words| stop(&not_stored(shard, &words)))
     }
 }
 
-fn load_seed(vault: &mut dyn Vault, shard: u32, stop_flag: &AtomicBool) -> Result<Option<Loaded>, Ended> {
+fn load_seed(
+    store: &mut dyn SnapshotStore,
+    shard: u32,
+    stop_flag: &AtomicBool,
+) -> Result<Option<LoadedSnapshot>, Ended> {
     let interrupted = || stop_flag.load(Ordering::Relaxed);
-    vault.load(shard, 0, &interrupted).map_err(|failed| match failed {
-        LoadFailed::Away(words) => stop(&format!("shard {shard}: the store of snapshots: {words}")),
-        LoadFailed::Interrupted => Ended::Interrupted,
+    store.load(shard, 0, &interrupted).map_err(|failed| match failed {
+        LoadError::Unavailable(words) => stop(&format!("shard {shard}: the store of snapshots: {words}")),
+        LoadError::Interrupted => Ended::Interrupted,
     })
 }
 
 /// A shard that began from a seed begins from the same one. One whose journal is lost takes the seed that is there.
-fn check_seed(plan: &ShardPlan, found: Option<&Loaded>) -> Result<(), Ended> {
+fn check_seed(plan: &ShardPlan, found: Option<&LoadedSnapshot>) -> Result<(), Ended> {
     const AGAIN: &str = "Make it again with `shoal seed` from the same files, with the same arguments and into the same \
                          place, then run this again";
     let shard = plan.shard;

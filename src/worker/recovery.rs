@@ -20,7 +20,7 @@ use super::publish::repair;
 use super::tail::{Ended, Tail, check_interrupted, read_journal_record, read_some};
 use crate::engine::event::Millis;
 use crate::kafka::{Batch, Failure, InputOffset, Log, Own, Reader, StartAt, Topic};
-use crate::store::Vault;
+use crate::store::SnapshotStore;
 use crate::trial::{self, Sabotage};
 use inputs::Inputs;
 use std::cmp::Reverse;
@@ -37,7 +37,7 @@ pub struct Recovery<'a, L: Log> {
     pub log: &'a mut L,
     pub control: &'a Control,
     /// Where snapshots are, if there are any.
-    pub vault: Option<&'a mut (dyn Vault + 'static)>,
+    pub store: Option<&'a mut (dyn SnapshotStore + 'static)>,
     pub start: StartAt,
     /// The process is to end: recovery is left off.
     pub stop: &'a AtomicBool,

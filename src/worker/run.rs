@@ -9,7 +9,7 @@ use super::work::{Job, Worker};
 use crate::engine::decode::{Partitioner, Source};
 use crate::engine::shard::{Bootstrap, Settings};
 use crate::kafka::{Failure, KafkaLog, StartAt, create_or_check_topics, input_partitions, input_retention};
-use crate::store::VaultThread;
+use crate::store::SnapshotStoreThread;
 use anyhow::{Context, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::sync::Arc;
@@ -90,8 +90,9 @@ fn work(
         worker = worker.with_webhook(webhook);
     }
     if settings.snapshots.are_on() {
-        let vault = VaultThread::start(&settings.snapshots, &format!("snapshots-{number}")).map_err(Failure::Stop)?;
-        worker = worker.with_snapshots(Box::new(vault), settings.snapshots.interval.0);
+        let store =
+            SnapshotStoreThread::start(&settings.snapshots, &format!("snapshots-{number}")).map_err(Failure::Stop)?;
+        worker = worker.with_snapshots(Box::new(store), settings.snapshots.interval.0);
     }
     worker.run()?;
     tracing::info!(number, "worker stopped");

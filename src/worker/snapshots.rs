@@ -1,16 +1,16 @@
 //! Snapshots of the shards that a worker holds, made while it works: one shard at a time, a slice between two rounds.
 //!
 //! A snapshot is of the state after a committed transaction, so it begins where nothing is uncommitted. From then on the
-//! shard hands out what it was at that moment ([`crate::engine::shard::Shard::capture`]), and the [`Vault`] takes it when
-//! it has room. Whatever goes wrong with it concerns the snapshot only: the stream goes on, a warning says so, and what
-//! was not stored is in the next one.
+//! shard hands out what it was at that moment ([`crate::engine::shard::Shard::capture`]), and the [`SnapshotStore`]
+//! takes it when it has room. Whatever goes wrong with it concerns the snapshot only: the stream goes on, a warning says
+//! so, and what was not stored is in the next one.
 
 use super::held::HeldShard;
 use super::histogram::{DURATIONS, Histogram};
 use super::lifecycle::Phase;
 use super::work::{Place, Worker};
 use crate::kafka::{Log, Moment};
-use crate::store::{Outcome, Piece, Stored, Vault};
+use crate::store::{Piece, SnapshotOutcome, SnapshotStore, StoredSnapshot};
 use std::time::Duration;
 
 /// Customers copied in one slice: a fraction of a millisecond.
@@ -22,7 +22,7 @@ const STOP_WAIT: Duration = Duration::from_secs(60);
 
 /// The snapshots of one worker.
 pub struct Snapshots {
-    pub vault: Box<dyn Vault>,
+    pub store: Box<dyn SnapshotStore>,
     interval_ms: u64,
     making: Option<Making>,
     /// Snapshots that were stored and how many seconds each took, and those that were not.
@@ -34,15 +34,15 @@ pub struct Snapshots {
 struct Making {
     shard: u32,
     transaction: u64,
-    /// What the vault had no room for.
+    /// What the store had no room for.
     waiting: Option<Piece>,
     /// All was handed over: what has become of it is awaited.
     is_given: bool,
 }
 
 impl Snapshots {
-    pub fn new(vault: Box<dyn Vault>, interval_ms: u64) -> Self {
-        Self { vault, interval_ms, making: None, seconds: Histogram::new(DURATIONS), failed: 0 }
+    pub fn new(store: Box<dyn SnapshotStore>, interval_ms: u64) -> Self {
+        Self { store, interval_ms, making: None, seconds: Histogram::new(DURATIONS), failed: 0 }
     }
 
     /// When the next snapshot of a shard is due, in monotonic milliseconds, if the last one was now.
@@ -55,7 +55,7 @@ impl Snapshots {
         self.making.as_ref().is_some_and(|making| !making.is_given && making.waiting.is_none())
     }
 
-    /// Whether the vault had no room for what is handed over.
+    /// Whether the store had no room for what is handed over.
     pub fn is_held_up(&self) -> bool {
         self.making.as_ref().is_some_and(|making| making.waiting.is_some())
     }
@@ -90,7 +90,7 @@ impl Snapshots {
         let piece = making.waiting.take().or_else(|| held.capture(CUSTOMERS_PER_SLICE).map(Piece::Part));
         let piece = piece.unwrap_or(Piece::End);
         let is_end = matches!(piece, Piece::End);
-        match self.vault.take(making.shard, piece) {
+        match self.store.offer(making.shard, piece) {
             Ok(()) => making.is_given = is_end,
             Err(piece) => making.waiting = Some(piece),
         }
@@ -100,8 +100,8 @@ impl Snapshots {
     pub fn give_up(&mut self, held: Option<&mut HeldShard>) {
         let Some(making) = self.making.take() else { return };
         if !making.is_given {
-            // A vault without room ends it when the next one begins.
-            let _ = self.vault.take(making.shard, Piece::Abandoned);
+            // A store without room ends it when the next one begins.
+            let _ = self.store.offer(making.shard, Piece::Abandoned);
         }
         if let Some(held) = held {
             held.end_snapshot(None);
@@ -109,8 +109,8 @@ impl Snapshots {
     }
 
     /// What has become of the snapshot in the making, if that is known. Others were given up.
-    pub fn outcome(&mut self) -> Option<Outcome> {
-        while let Some(outcome) = self.vault.outcome() {
+    pub fn next_outcome(&mut self) -> Option<SnapshotOutcome> {
+        while let Some(outcome) = self.store.next_outcome() {
             self.tell(&outcome);
             let is_own = |making: &Making| (making.shard, making.transaction) == (outcome.shard, outcome.transaction);
             if self.making.as_ref().is_some_and(is_own) {
@@ -122,19 +122,19 @@ impl Snapshots {
     }
 
     /// Ends the snapshot of a shard as it turned out.
-    pub fn end(held: &mut HeldShard, outcome: &Outcome) {
+    pub fn end(held: &mut HeldShard, outcome: &SnapshotOutcome) {
         held.end_snapshot(outcome.result.as_ref().ok().map(|stored| (outcome.transaction, stored.bytes)));
-        if outcome.needs_all {
+        if outcome.needs_full {
             held.forget_stored();
         }
     }
 
-    /// Of those that failed the vault has told.
-    fn tell(&mut self, outcome: &Outcome) {
+    /// Of those that failed the store has told.
+    fn tell(&mut self, outcome: &SnapshotOutcome) {
         self.failed += u64::from(outcome.result.is_err());
-        if let Ok(Stored { rows, bytes, took_ms, .. }) = outcome.result {
+        if let Ok(StoredSnapshot { rows, bytes, took_ms, .. }) = outcome.result {
             self.seconds.observe_ms(took_ms as i64);
-            let Outcome { shard, transaction, .. } = outcome;
+            let SnapshotOutcome { shard, transaction, .. } = outcome;
             tracing::info!(shard, transaction, rows, bytes, took_ms, "snapshot stored");
         }
     }
@@ -150,7 +150,7 @@ impl Snapshots {
             if self.is_busy() || self.is_held_up() {
                 self.go_on(held);
             }
-            if let Some(outcome) = self.outcome() {
+            if let Some(outcome) = self.next_outcome() {
                 Self::end(held, &outcome);
             } else if !self.is_busy() {
                 if now().monotonic >= end {
@@ -161,7 +161,7 @@ impl Snapshots {
                     );
                     return self.give_up(Some(held));
                 }
-                self.vault.wait(Duration::from_millis(20));
+                self.store.wait(Duration::from_millis(20));
             }
         }
     }
@@ -171,7 +171,7 @@ impl<L: Log> Worker<L> {
     /// A slice of the snapshot in the making, or the beginning of the next one.
     pub(super) fn make_snapshots(&mut self) {
         let Some(snapshots) = &mut self.snapshots else { return };
-        if let Some(outcome) = snapshots.outcome()
+        if let Some(outcome) = snapshots.next_outcome()
             && let Some(place) = self.places.get_mut(&outcome.shard)
         {
             Snapshots::end(&mut place.held, &outcome);

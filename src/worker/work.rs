@@ -22,7 +22,7 @@ use crate::engine::effects::Counts;
 use crate::engine::rule::Rules;
 use crate::engine::shard::Settings;
 use crate::kafka::{Batch, Failure, GroupEvent, Log, Own, Position, StartAt, Topic};
-use crate::store::Vault;
+use crate::store::SnapshotStore;
 use crate::trial;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use std::time::Duration;
 
 /// A poll waits no longer, so that signals are noticed.
 const POLL_WAIT_MS: u64 = 100;
-/// After so long a vault that had no room is asked again.
+/// After so long a store that had no room is asked again.
 const VAULT_WAIT_MS: u64 = 5;
 /// A transaction that only says how far the inputs were read.
 const PROGRESS_INTERVAL_MS: u64 = 1_000;
@@ -143,8 +143,8 @@ impl<L: Log> Worker<L> {
     }
 
     /// Makes a snapshot of each shard once in an interval of so many milliseconds, and at an orderly stop.
-    pub fn with_snapshots(mut self, vault: Box<dyn Vault>, interval_ms: u64) -> Self {
-        self.snapshots = Some(Snapshots::new(vault, interval_ms));
+    pub fn with_snapshots(mut self, store: Box<dyn SnapshotStore>, interval_ms: u64) -> Self {
+        self.snapshots = Some(Snapshots::new(store, interval_ms));
         self
     }
 

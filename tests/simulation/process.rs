@@ -2,7 +2,7 @@
 
 use super::audit::Seen;
 use super::plan::Snapshots;
-use super::store::{SlowVault, Store};
+use super::store::{SlowSnapshotStore, Store};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use shoal::kafka::memory::{Cluster, Point, Scheduler};
@@ -93,7 +93,7 @@ impl Process {
             let log = cluster_of_worker.member(client, Hook(yielder)).with_batch_max(batch_max);
             let mut worker = Worker::new(log, job);
             if let Some((store, Snapshots { interval_ms, keep, .. })) = snapshots {
-                worker = worker.with_snapshots(Box::new(SlowVault::new(&store, keep)), interval_ms);
+                worker = worker.with_snapshots(Box::new(SlowSnapshotStore::new(&store, keep)), interval_ms);
             }
             let mut watch = Watch::default();
             while !seen.borrow().is_leaving {

@@ -1,7 +1,7 @@
 //! The store in which a world's snapshots are, and all that goes wrong with it, drawn from the world's seed.
 //!
 //! It loses what it has acknowledged, acknowledges halves and flipped bits, fails before or after it has done what was
-//! asked, answers conditional writes wrongly, and is away for a while. In front of it stands a vault that has no room at
+//! asked, answers conditional writes wrongly, and is away for a while. In front of it stands a store that has no room at
 //! times and tells late what became of a snapshot, as the one on a thread of its own does. All workers of a world share
 //! one store; what happened is counted.
 
@@ -9,8 +9,8 @@ use super::tally;
 use bytes::Bytes;
 use shoal::kafka::memory::Cluster;
 use shoal::random::Random;
-use shoal::store::blobs::{Blobs, Created, Listing, MemoryBlobs};
-use shoal::store::{Keeper, LoadFailed, Loaded, Outcome, Piece, Place, Vault};
+use shoal::store::objects::{Created, Listing, MemoryObjects, Objects};
+use shoal::store::{LoadError, LoadedSnapshot, Piece, ShardPosition, SnapshotOutcome, SnapshotStore, SnapshotWriter};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -18,14 +18,14 @@ use std::time::Duration;
 
 /// Out of so many requests one goes wrong, where faults are planned.
 const USUAL: u64 = 60;
-/// Longest times of a store that is away, and of a vault without room or without news.
+/// Longest times of a store that is away, and of a store without room or without news.
 const AWAY_MS_MAX: u64 = 3_000;
 const SLOW_MS_MAX: u64 = 400;
 
 /// A world's store, as all its workers see it.
 #[derive(Clone)]
 pub struct Store {
-    objects: MemoryBlobs,
+    objects: MemoryObjects,
     cluster: Cluster,
     state: Rc<RefCell<State>>,
 }
@@ -40,7 +40,7 @@ struct State {
 impl Store {
     pub fn new(cluster: &Cluster, seed: u64, has_faults: bool) -> Self {
         let state = State { random: Random(seed ^ 0x570e_e5a1), has_faults, away_until: 0, counts: BTreeMap::new() };
-        Self { objects: MemoryBlobs::default(), cluster: cluster.clone(), state: Rc::new(RefCell::new(state)) }
+        Self { objects: MemoryObjects::default(), cluster: cluster.clone(), state: Rc::new(RefCell::new(state)) }
     }
 
     /// From now on nothing goes wrong any more.
@@ -105,7 +105,7 @@ impl Store {
     /// Damages one of the newest objects of a shard, long after it was written.
     pub fn damage(&self, shard: u32, random: &mut Random) {
         let folder = format!("shard-{shard:05}/");
-        self.objects.objects(|objects| {
+        self.objects.edit(|objects| {
             let mut names: Vec<String> = objects.keys().filter(|name| name.starts_with(&folder)).cloned().collect();
             names.sort_by_key(|name| std::cmp::Reverse(transaction_of(name)));
             names.truncate(4);
@@ -137,7 +137,7 @@ fn transaction_of(name: &str) -> u64 {
     name.split(['/', '-', '.']).find(digits).and_then(|part| part.parse().ok()).unwrap_or(0)
 }
 
-impl Blobs for Store {
+impl Objects for Store {
     fn put(&self, path: &str, bytes: Bytes) -> Result<(), String> {
         self.reach()?;
         if let Some(bytes) = self.written(bytes) {
@@ -177,20 +177,20 @@ impl Blobs for Store {
     }
 }
 
-/// A worker's vault: without room at times, and late with its news.
-pub struct SlowVault {
-    keeper: Keeper<Store>,
+/// A worker's store: without room at times, and late with its news.
+pub struct SlowSnapshotStore {
+    writer: SnapshotWriter<Store>,
     store: Store,
     room_from: i64,
     /// With the moment at which each is told.
-    outcomes: VecDeque<(i64, Outcome)>,
+    outcomes: VecDeque<(i64, SnapshotOutcome)>,
 }
 
-impl SlowVault {
+impl SlowSnapshotStore {
     pub fn new(store: &Store, keep: usize) -> Self {
         let nonce = store.below(u64::MAX);
         Self {
-            keeper: Keeper::new(store.clone(), keep, nonce),
+            writer: SnapshotWriter::new(store.clone(), keep, nonce),
             store: store.clone(),
             room_from: 0,
             outcomes: VecDeque::new(),
@@ -205,34 +205,34 @@ impl SlowVault {
     /// The newest snapshot at or before a transaction, whatever state it is in.
     fn newest(&self, shard: u32, at_most: u64) -> Option<u64> {
         let folder = format!("shard-{shard:05}/manifest-");
-        self.store.objects.objects(|objects| {
+        self.store.objects.edit(|objects| {
             let manifests = objects.keys().filter(|name| name.starts_with(&folder));
             manifests.map(|name| transaction_of(name)).filter(|&transaction| transaction <= at_most).max()
         })
     }
 }
 
-impl Vault for SlowVault {
-    fn take(&mut self, shard: u32, piece: Piece) -> Result<(), Piece> {
+impl SnapshotStore for SlowSnapshotStore {
+    fn offer(&mut self, shard: u32, piece: Piece) -> Result<(), Piece> {
         if self.store.cluster.clock() < self.room_from {
             return Err(piece);
         }
         if self.store.strikes(tally::STORE_SLOW, 10) {
             self.room_from = self.later();
         }
-        self.keeper.take(shard, piece)?;
-        while let Some(outcome) = self.keeper.outcome() {
+        self.writer.offer(shard, piece)?;
+        while let Some(outcome) = self.writer.next_outcome() {
             let told = if self.store.state.borrow().has_faults { self.later() } else { 0 };
             self.outcomes.push_back((told, outcome));
         }
         Ok(())
     }
 
-    fn outcome(&mut self) -> Option<Outcome> {
+    fn next_outcome(&mut self) -> Option<SnapshotOutcome> {
         self.outcomes.front().filter(|(told, _)| *told <= self.store.cluster.clock())?;
         let (_, outcome) = self.outcomes.pop_front()?;
         let kind = match &outcome.result {
-            Ok(stored) if stored.is_whole => tally::SNAPSHOT_WHOLE,
+            Ok(stored) if stored.is_full => tally::SNAPSHOT_WHOLE,
             Ok(_) => tally::SNAPSHOT_OF_CHANGES,
             Err(_) => tally::SNAPSHOT_FAILED,
         };
@@ -240,30 +240,35 @@ impl Vault for SlowVault {
         Some(outcome)
     }
 
-    fn load(&mut self, shard: u32, at_most: u64, interrupted: &dyn Fn() -> bool) -> Result<Option<Loaded>, LoadFailed> {
+    fn load(
+        &mut self,
+        shard: u32,
+        at_most: u64,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Option<LoadedSnapshot>, LoadError> {
         let newest = self.newest(shard, at_most);
-        let loaded = self.keeper.load(shard, at_most, interrupted);
+        let loaded = self.writer.load(shard, at_most, interrupted);
         match &loaded {
-            Ok(Some(found)) if Some(found.head.place.transaction) == newest => self.store.count(tally::LOADED),
+            Ok(Some(found)) if Some(found.head.position.transaction) == newest => self.store.count(tally::LOADED),
             Ok(Some(_)) => self.store.count(tally::LOADED_OLDER),
             Ok(None) if newest.is_some() => self.store.count(tally::LOADED_NONE),
             Ok(None) => {}
-            Err(LoadFailed::Away(_)) => self.store.count(tally::LOAD_AWAY),
-            Err(LoadFailed::Interrupted) => {}
+            Err(LoadError::Unavailable(_)) => self.store.count(tally::LOAD_AWAY),
+            Err(LoadError::Interrupted) => {}
         }
         loaded
     }
 
-    fn place_before(&mut self, shard: u32, transaction: u64) -> Result<Option<Place>, String> {
-        self.keeper.place_before(shard, transaction)
+    fn position_before(&mut self, shard: u32, transaction: u64) -> Result<Option<ShardPosition>, String> {
+        self.writer.position_before(shard, transaction)
     }
 
-    fn note(&mut self, shard: u32, name: &str, bytes: Option<&[u8]>) -> Result<(), String> {
-        self.keeper.note(shard, name, bytes)
+    fn write_note(&mut self, shard: u32, name: &str, bytes: Option<&[u8]>) -> Result<(), String> {
+        self.writer.write_note(shard, name, bytes)
     }
 
-    fn noted(&mut self, shard: u32, name: &str) -> Result<Option<Vec<u8>>, String> {
-        self.keeper.noted(shard, name)
+    fn read_note(&mut self, shard: u32, name: &str) -> Result<Option<Vec<u8>>, String> {
+        self.writer.read_note(shard, name)
     }
 
     /// Nobody lets time pass: it is over.

@@ -15,7 +15,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use shoal::kafka::memory::{Cluster, Stored};
 use shoal::kafka::{KafkaSettings, Own, Topic};
-use shoal::store::blobs::{Blobs, MemoryBlobs};
+use shoal::store::objects::{MemoryObjects, Objects};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -116,17 +116,17 @@ impl Golden {
 }
 
 /// The snapshots of a folder, if there are any.
-pub fn blobs(folder: &Path) -> MemoryBlobs {
-    let blobs = MemoryBlobs::default();
+pub fn objects(folder: &Path) -> MemoryObjects {
+    let objects = MemoryObjects::default();
     for shard in std::fs::read_dir(folder.join("snapshots")).into_iter().flatten() {
         let shard = shard.expect("a folder");
         for file in std::fs::read_dir(shard.path()).expect("a folder") {
             let file = file.expect("a file");
             let name = format!("{}/{}", text(&shard.file_name()), text(&file.file_name()));
-            blobs.put(&name, std::fs::read(file.path()).expect("bytes").into()).expect("memory");
+            objects.put(&name, std::fs::read(file.path()).expect("bytes").into()).expect("memory");
         }
     }
-    blobs
+    objects
 }
 
 /// Copies a service's snapshots to its golden files.

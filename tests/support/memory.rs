@@ -7,8 +7,8 @@ use shoal::engine::decode::{Partitioner, Source};
 use shoal::engine::shard::{Bootstrap, Settings};
 use shoal::kafka::memory::{Cluster, MemoryLog, Stored};
 use shoal::kafka::{Failure, Own, StartAt, Topic};
-use shoal::store::Keeper;
-use shoal::store::blobs::MemoryBlobs;
+use shoal::store::SnapshotWriter;
+use shoal::store::objects::MemoryObjects;
 use shoal::worker::{Job, Worker, control};
 use std::sync::Arc;
 
@@ -82,14 +82,14 @@ pub fn golden_cluster(golden: &Golden) -> Cluster {
 }
 
 /// A worker with snapshots of a golden service.
-pub fn golden_worker(golden: &Golden, cluster: &Cluster, blobs: &MemoryBlobs) -> Worker<MemoryLog> {
-    let keeper = Keeper::new(blobs.clone(), 2, 7);
-    worker(cluster, 4_096, golden_job(golden)).with_snapshots(Box::new(keeper), 60_000)
+pub fn golden_worker(golden: &Golden, cluster: &Cluster, objects: &MemoryObjects) -> Worker<MemoryLog> {
+    let writer = SnapshotWriter::new(objects.clone(), 2, 7);
+    worker(cluster, 4_096, golden_job(golden)).with_snapshots(Box::new(writer), 60_000)
 }
 
 /// Fingerprints of the shards after a start from the snapshots, without replay.
-pub fn fingerprints(golden: &Golden, blobs: &MemoryBlobs) -> Vec<u64> {
-    let mut worker = golden_worker(golden, &golden_cluster(golden), blobs);
+pub fn fingerprints(golden: &Golden, objects: &MemoryObjects) -> Vec<u64> {
+    let mut worker = golden_worker(golden, &golden_cluster(golden), objects);
     // The assignment takes one turn, each shard another.
     (0..=golden.partitions).for_each(|_| worker.turn().expect("a start"));
     assert_eq!(worker.counts().records, 0, "a snapshot stands at the journal's end");

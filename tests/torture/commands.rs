@@ -94,7 +94,7 @@ fn seed(run: &Run, fleet: &mut Fleet, history: &History) -> Result<(), String> {
             fleet.store.wipe()?;
             kill(seed_command(run, fleet, history), name)?;
             let (is_whole, stderr) = run_command(seed_command(run, fleet, history))?;
-            if !is_whole && !stderr.contains("a whole seed") {
+            if !is_whole && !stderr.contains("a complete seed") {
                 return Err(format!("shoal seed, run again after {name}: {stderr}"));
             }
         }

@@ -1,4 +1,4 @@
-//! One line of an order export, read through the mapping: from columns of text to a checked [`Line`].
+//! Reads a line of an order export as its mapping describes it: from columns of text to a checked [`Line`].
 
 use super::mapping::{Mapping, TimeFormat};
 use crate::document::nearest::nearest_or_all;
@@ -10,10 +10,10 @@ use rust_decimal::Decimal;
 
 const CUSTOMER_BYTES_MAX: usize = 256;
 const TEXT_BYTES_MAX: usize = 128;
-/// Times that events may have: 1990 to before 2100.
+/// The valid times of events: from 1990 to before 2100.
 const TIMES: std::ops::Range<Millis> = 631_152_000_000..4_102_444_800_000;
 
-/// What one line says about its order. Texts are borrowed from the record, but for the cleaned customer id.
+/// What a line contains of its order. Texts are borrowed from the record, except the customer id.
 #[derive(Debug, PartialEq)]
 pub struct Line<'a> {
     pub customer_id: String,
@@ -32,17 +32,17 @@ pub struct Line<'a> {
 /// Why a line was not used.
 #[derive(Debug, PartialEq)]
 pub enum Unusable {
-    /// It has no customer: skipped and counted, no mistake.
+    /// It has no customer: it is counted and skipped, but not an error.
     NoCustomer,
-    /// A stable reason and words.
-    Bad(&'static str, String),
+    /// A stable reason and a message.
+    Invalid(&'static str, String),
 }
 
-fn bad<T>(reason: &'static str, words: String) -> Result<T, Unusable> {
-    Err(Unusable::Bad(reason, words))
+fn invalid<T>(reason: &'static str, message: String) -> Result<T, Unusable> {
+    Err(Unusable::Invalid(reason, message))
 }
 
-/// Where the mapped columns stand in one file.
+/// The indices of the mapped columns in a file.
 pub struct LineReader<'m> {
     mapping: &'m Mapping,
     time_format: TimeFormat,
@@ -58,12 +58,15 @@ pub struct LineReader<'m> {
     currency: Option<usize>,
     returned_order: Option<usize>,
     attributes: Vec<usize>,
-    /// The lines of an order have one time mostly: its text and meaning.
+    /// The text and value of the last time: the lines of an order usually have the same time.
     last_time: (String, Millis),
 }
 
 impl<'m> LineReader<'m> {
-    /// Finds the columns in the header line; says all that are missing.
+    /// Finds the columns in the header line.
+    ///
+    /// # Errors
+    /// All columns that are missing.
     pub fn new(mapping: &'m Mapping, header: &ByteRecord) -> Result<Self, String> {
         let names: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
         let mut missing = Vec::new();
@@ -95,12 +98,12 @@ impl<'m> LineReader<'m> {
 
     pub fn read<'a>(&mut self, record: &'a ByteRecord) -> Result<Line<'a>, Unusable> {
         if record.len() != self.columns {
-            return bad("columns", format!("expected {} columns, found {}", self.columns, record.len()));
+            return invalid("columns", format!("expected {} columns, found {}", self.columns, record.len()));
         }
         let customer_id = self.customer_id(field(record, self.customer, "customer")?)?;
         let order_id = field(record, self.order, "order")?;
         if order_id.is_empty() || order_id.len() > TEXT_BYTES_MAX {
-            return bad(
+            return invalid(
                 "order",
                 format!("expected an order number of 1 to {TEXT_BYTES_MAX} bytes, found {order_id:?}"),
             );
@@ -108,7 +111,7 @@ impl<'m> LineReader<'m> {
         let quantity = self.quantity.map_or(Ok(Decimal::ONE), |column| self.decimal(record, column, "quantity"))?;
         let price = self.decimal(record, self.price, "price")?;
         let Some(sum) = quantity.checked_mul(price) else {
-            return bad("amount", format!("{quantity} x {price} is too large"));
+            return invalid("amount", format!("{quantity} x {price} is too large"));
         };
         Ok(Line {
             customer_id,
@@ -124,12 +127,12 @@ impl<'m> LineReader<'m> {
         })
     }
 
-    /// The order a line belongs to, as far as can be seen on a line that cannot be used.
+    /// The order id of an invalid line; empty if it cannot be read.
     pub fn order_id<'a>(&self, record: &'a ByteRecord) -> &'a str {
         if self.order < record.len() { field(record, self.order, "order").unwrap_or("") } else { "" }
     }
 
-    /// The values of the mapped attributes, in order of their names.
+    /// The values of the mapped attributes, ordered by their names.
     pub fn attributes(&self, record: &ByteRecord) -> Vec<Box<str>> {
         let value = |column: &usize| field(record, *column, "attribute").unwrap_or("").into();
         self.attributes.iter().map(value).collect()
@@ -144,7 +147,7 @@ impl<'m> LineReader<'m> {
         }
         let id = format!("{}{id}", rules.prefix);
         if id.len() > CUSTOMER_BYTES_MAX {
-            return bad(
+            return invalid(
                 "customer",
                 format!("expected an id of at most {CUSTOMER_BYTES_MAX} bytes, found {}", id.len()),
             );
@@ -156,19 +159,19 @@ impl<'m> LineReader<'m> {
         let text = field(record, column, "amount")?;
         let parsed = match self.mapping.amount.decimal_point.as_str() {
             "," if !text.contains('.') => Decimal::from_str_exact(&text.replace(',', ".")),
-            "," => return bad("amount", format!("expected a {what} with a decimal comma, found {text:?}")),
+            "," => return invalid("amount", format!("expected a {what} with a decimal comma, found {text:?}")),
             _ => Decimal::from_str_exact(text),
         };
-        parsed.or_else(|_| bad("amount", format!("expected a {what} as a decimal number, found {text:?}")))
+        parsed.or_else(|_| invalid("amount", format!("expected a {what} as a decimal number, found {text:?}")))
     }
 
     fn moment(&mut self, text: &str) -> Result<Millis, Unusable> {
         if self.last_time.0 != text || text.is_empty() {
             let time = parse_time(&self.time_format, text).or_else(|error| {
-                bad("time", format!("expected a time like the mapping's format, found {text:?}: {error}"))
+                invalid("time", format!("expected a time like the mapping's format, found {text:?}: {error}"))
             })?;
             if !TIMES.contains(&time) {
-                return bad("time", format!("expected a time from 1990 to before 2100, found {text:?}"));
+                return invalid("time", format!("expected a time from 1990 to before 2100, found {text:?}"));
             }
             self.last_time = (text.to_owned(), time);
         }
@@ -178,35 +181,35 @@ impl<'m> LineReader<'m> {
 
 fn parse_time(format: &TimeFormat, text: &str) -> Result<Millis, String> {
     let number = || text.parse::<i64>().map_err(|_| "it is not an integer".to_owned());
-    let words = |error: jiff::Error| error.to_string();
+    let message = |error: jiff::Error| error.to_string();
     Ok(match format {
-        TimeFormat::Rfc3339 => text.parse::<Timestamp>().map_err(words)?.as_millisecond(),
+        TimeFormat::Rfc3339 => text.parse::<Timestamp>().map_err(message)?.as_millisecond(),
         TimeFormat::UnixSeconds => number()?.saturating_mul(1_000),
         TimeFormat::UnixMillis => number()?,
         TimeFormat::Zoned(format) => {
-            strtime::parse(format, text).and_then(|parts| parts.to_timestamp()).map_err(words)?.as_millisecond()
+            strtime::parse(format, text).and_then(|parts| parts.to_timestamp()).map_err(message)?.as_millisecond()
         }
         TimeFormat::Local(format, zone) => {
-            let local = strtime::parse(format, text).and_then(|parts| parts.to_datetime()).map_err(words)?;
-            zone.to_timestamp(local).map_err(words)?.as_millisecond()
+            let local = strtime::parse(format, text).and_then(|parts| parts.to_datetime()).map_err(message)?;
+            zone.to_timestamp(local).map_err(message)?.as_millisecond()
         }
     })
 }
 
-/// The field without blanks around it.
+/// The field without leading and trailing blanks.
 fn field<'a>(record: &'a ByteRecord, column: usize, reason: &'static str) -> Result<&'a str, Unusable> {
     match std::str::from_utf8(&record[column]) {
         Ok(text) => Ok(text.trim()),
-        Err(_) => bad(reason, format!("expected UTF-8 text in column {}, found other bytes", column + 1)),
+        Err(_) => invalid(reason, format!("expected UTF-8 text in column {}, found invalid bytes", column + 1)),
     }
 }
 
-/// An optional text that events may carry: `None` if the column is not mapped or empty.
+/// An optional text: `None` if the column is not mapped or empty.
 fn text<'a>(record: &'a ByteRecord, column: Option<usize>, reason: &'static str) -> Result<Option<&'a str>, Unusable> {
     let Some(column) = column else { return Ok(None) };
     let text = field(record, column, reason)?;
     if text.len() > TEXT_BYTES_MAX {
-        return bad(reason, format!("expected at most {TEXT_BYTES_MAX} bytes, found {}", text.len()));
+        return invalid(reason, format!("expected at most {TEXT_BYTES_MAX} bytes, found {}", text.len()));
     }
     Ok(Some(text).filter(|text| !text.is_empty()))
 }

@@ -1,7 +1,7 @@
-//! `shoal convert`: an order export becomes native events, in order of time.
+//! `shoal convert`: converts an order export to native events in order of time.
 //!
-//! Lines go to their order as they are read; an order becomes a purchase or a refund, and a profile event before it when
-//! the customer's attributes have changed. A line that cannot be used is reported and never stops the rest.
+//! Lines are collected into orders as they are read. An order becomes a purchase or a refund, preceded by a profile
+//! event if the customer's attributes have changed. An invalid line is reported and does not stop the conversion.
 
 pub mod line;
 pub mod mapping;
@@ -20,19 +20,19 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Orders held in memory at most with `lines = "anywhere"`: about 6 GB.
+/// Maximum number of orders in memory with `lines = "anywhere"`: about 6 GB.
 const ORDERS_MAX: usize = 20_000_000;
-/// Orders remembered at most for having had a bad line.
-const SHORT_MAX: usize = 1_000_000;
-/// Bad lines shown on standard error; the rest are counted, and all go to `--rejected`.
+/// Maximum number of orders that are remembered as incomplete.
+const INCOMPLETE_MAX: usize = 1_000_000;
+/// Maximum number of invalid lines shown on standard error; all of them are counted and written to `--rejected`.
 const SHOWN_MAX: u64 = 10;
 
-/// What became of the export.
+/// The counts of a conversion.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     pub lines: u64,
     pub without_customer: u64,
-    pub bad: u64,
+    pub invalid: u64,
     pub out_of_order: u64,
     pub written: Written,
     pub took: Duration,
@@ -47,10 +47,10 @@ impl fmt::Display for Summary {
             "  {} purchases, {} refunds, {} profile events",
             written.purchases, written.refunds, written.profiles
         )?;
-        writeln!(f, "  {} lines without a customer skipped, {} bad lines", self.without_customer, self.bad)?;
+        writeln!(f, "  {} lines without a customer skipped, {} invalid lines", self.without_customer, self.invalid)?;
         for (count, what) in [
-            (written.short, "orders written without a bad line of theirs"),
-            (written.empty_returns, "returns of nothing left out"),
+            (written.incomplete, "orders written without one of their lines, which is invalid"),
+            (written.empty_returns, "returns of nothing skipped"),
             (self.out_of_order, "orders earlier than the one before: use lines = \"anywhere\""),
         ] {
             if count > 0 {
@@ -78,11 +78,11 @@ pub fn convert(
     conversion.finish(start)
 }
 
-/// Converts an export that stands in memory.
+/// Converts an export in memory.
 pub fn convert_bytes(mapping: &Mapping, name: &str, bytes: &'static [u8], out: impl Write) -> anyhow::Result<Summary> {
     let start = Instant::now();
     let mut conversion = Conversion::new(mapping, vec![name.to_owned()], out, RejectedLines::create(None)?);
-    conversion.read(0, input::unpack(bytes)?)?;
+    conversion.read(0, input::decompress(bytes)?)?;
     conversion.finish(start)
 }
 
@@ -90,12 +90,12 @@ struct Conversion<'m, W> {
     mapping: &'m Mapping,
     names: Vec<String>,
     events: EventWriter<'m, W>,
-    /// Orders not yet written: all of them, or with `lines = "together"` the one being read.
+    /// Orders that are not written yet: all of them, or with `lines = "together"` the one that is being read.
     orders: Vec<Order>,
     by_id: HashMap<Box<str>, usize>,
-    /// Orders that had a bad line, until they are written.
-    short: HashSet<Box<str>>,
-    /// Time of the order written last.
+    /// Orders with an invalid line, until they are written.
+    incomplete: HashSet<Box<str>>,
+    /// The time of the last written order.
     last_written: i64,
     rejected: RejectedLines,
     summary: Summary,
@@ -109,7 +109,7 @@ impl<'m, W: Write> Conversion<'m, W> {
             events: EventWriter::new(mapping, out),
             orders: Vec::new(),
             by_id: HashMap::new(),
-            short: HashSet::new(),
+            incomplete: HashSet::new(),
             last_written: i64::MIN,
             rejected,
             summary: Summary::default(),
@@ -126,54 +126,59 @@ impl<'m, W: Write> Conversion<'m, W> {
         let mut record = ByteRecord::new();
         while reader.read_byte_record(&mut record)? {
             self.summary.lines += 1;
-            let place = (number, record.position().map_or(0, csv::Position::line));
-            self.record(&mut columns, &record, place)?;
+            let position = (number, record.position().map_or(0, csv::Position::line));
+            self.record(&mut columns, &record, position)?;
         }
         Ok(())
     }
 
-    fn record(&mut self, columns: &mut LineReader<'_>, record: &ByteRecord, place: (usize, u64)) -> anyhow::Result<()> {
+    fn record(
+        &mut self,
+        columns: &mut LineReader<'_>,
+        record: &ByteRecord,
+        position: (usize, u64),
+    ) -> anyhow::Result<()> {
         let line = match columns.read(record) {
             Ok(line) => line,
             Err(Unusable::NoCustomer) => {
                 self.summary.without_customer += 1;
                 return Ok(());
             }
-            Err(Unusable::Bad(reason, words)) => {
-                self.is_short(columns.order_id(record));
-                return self.bad(place, reason, &words, record);
+            Err(Unusable::Invalid(reason, message)) => {
+                self.mark_incomplete(columns.order_id(record));
+                return self.reject(position, reason, &message, record);
             }
         };
         let added = match self.by_id.get(line.order_id) {
             Some(order) => self.orders[*order].add(self.mapping, &line),
-            None => match Order::begin(self.mapping, &line, place, columns.attributes(record)) {
+            None => match Order::begin(self.mapping, &line, position, columns.attributes(record)) {
                 Ok(order) => return self.open(order),
-                Err(bad) => Err(bad),
+                Err(invalid) => Err(invalid),
             },
         };
         match added {
             Ok(()) => Ok(()),
-            Err((reason, words)) => {
-                self.is_short(line.order_id);
-                self.bad(place, reason, &words, record)
+            Err((reason, message)) => {
+                self.mark_incomplete(line.order_id);
+                self.reject(position, reason, &message, record)
             }
         }
     }
 
-    fn is_short(&mut self, order_id: &str) {
-        if self.short.len() < SHORT_MAX {
-            self.short.insert(order_id.into());
+    fn mark_incomplete(&mut self, order_id: &str) {
+        if self.incomplete.len() < INCOMPLETE_MAX {
+            self.incomplete.insert(order_id.into());
         }
     }
 
-    /// Makes room for a new order, which with `lines = "together"` ends the one before it.
+    /// Adds a new order; with `lines = "together"` it completes the one before it.
     fn open(&mut self, order: Order) -> anyhow::Result<()> {
         if self.mapping.order.lines == OrderLines::Together {
             self.write_orders()?;
         }
         if self.orders.len() == ORDERS_MAX {
             bail!(
-                "more than {ORDERS_MAX} orders are held in memory: sort the export by time and set order.lines = \"together\""
+                "more than {ORDERS_MAX} orders are in memory: sort the export by time and set order.lines = \"together\""
             );
         }
         self.by_id.insert(order.order_id.clone(), self.orders.len());
@@ -181,7 +186,7 @@ impl<'m, W: Write> Conversion<'m, W> {
         Ok(())
     }
 
-    /// Writes and drops the orders held, by time, then by the place of their first line.
+    /// Writes the collected orders by time, then by the position of their first line.
     fn write_orders(&mut self) -> anyhow::Result<()> {
         self.by_id.clear();
         let mut orders = std::mem::take(&mut self.orders);
@@ -189,31 +194,37 @@ impl<'m, W: Write> Conversion<'m, W> {
         for order in orders.drain(..) {
             self.summary.out_of_order += u64::from(order.time < self.last_written);
             self.last_written = order.time;
-            let is_short = self.short.remove(&order.order_id);
-            if let Err((reason, words)) = self.events.write(&order, is_short)? {
-                let words = format!("order {}: {words}", order.order_id);
-                self.bad(order.first_line, reason, &words, &ByteRecord::new())?;
+            let is_incomplete = self.incomplete.remove(&order.order_id);
+            if let Err((reason, message)) = self.events.write(&order, is_incomplete)? {
+                let message = format!("order {}: {message}", order.order_id);
+                self.reject(order.first_line, reason, &message, &ByteRecord::new())?;
             }
         }
         self.orders = orders;
         Ok(())
     }
 
-    fn bad(&mut self, place: (usize, u64), reason: &str, words: &str, record: &ByteRecord) -> anyhow::Result<()> {
-        let (file, line) = (&self.names[place.0], place.1);
-        self.summary.bad += 1;
-        if self.summary.bad <= SHOWN_MAX {
-            eprintln!("{file}:{line}: {reason}: {words}");
+    fn reject(
+        &mut self,
+        position: (usize, u64),
+        reason: &str,
+        message: &str,
+        record: &ByteRecord,
+    ) -> anyhow::Result<()> {
+        let (file, line) = (&self.names[position.0], position.1);
+        self.summary.invalid += 1;
+        if self.summary.invalid <= SHOWN_MAX {
+            eprintln!("{file}:{line}: {reason}: {message}");
         }
         let delimiter = self.mapping.file.delimiter.as_bytes();
         let value = record.iter().collect::<Vec<_>>().join(delimiter);
-        self.rejected.write(line, file, reason, words, &value)
+        self.rejected.write(line, file, reason, message, &value)
     }
 
     fn finish(mut self, start: Instant) -> anyhow::Result<Summary> {
         self.write_orders()?;
-        if self.summary.bad > SHOWN_MAX {
-            eprintln!("and {} more bad lines (all of them with --rejected FILE)", self.summary.bad - SHOWN_MAX);
+        if self.summary.invalid > SHOWN_MAX {
+            eprintln!("and {} more invalid lines (--rejected FILE has all of them)", self.summary.invalid - SHOWN_MAX);
         }
         self.rejected.finish()?;
         self.summary.written = self.events.finish()?;

@@ -1,4 +1,4 @@
-//! Lines gathered into orders, and orders written as native events.
+//! Collects lines into orders and writes orders as native events.
 
 use super::line::Line;
 use super::mapping::Mapping;
@@ -9,25 +9,25 @@ use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
-/// The digits after the point that an event's amount may have.
+/// Maximum number of decimals of an event's amount.
 const DECIMALS_MAX: u32 = 6;
 
-/// Why a line or an order cannot be used: a stable reason, and words.
-pub type BadLine = (&'static str, String);
+/// Why a line or an order is invalid: a stable reason and a message.
+pub type Invalid = (&'static str, String);
 
-/// One order in the making. About 300 bytes with its texts.
+/// An order that is being collected. About 300 bytes with its texts.
 #[derive(Debug)]
 pub struct Order {
     pub order_id: Box<str>,
     pub customer_id: Box<str>,
     /// The earliest time of its lines.
     pub time: Millis,
-    /// Where its first line stands: the place in the list of files, and the line.
+    /// The position of its first line: the index of the file and the line number.
     pub first_line: (usize, u64),
-    /// The whole order gives goods back.
+    /// The whole order is a return.
     is_return: bool,
     bought: Decimal,
-    /// Whether any line bought something; an order of nothing but returned lines is no purchase.
+    /// Whether any line is a purchase; an order with only returned lines is not a purchase.
     has_bought: bool,
     given_back: Decimal,
     discount: Decimal,
@@ -45,7 +45,7 @@ impl Order {
         line: &Line<'_>,
         first_line: (usize, u64),
         attributes: Vec<Box<str>>,
-    ) -> Result<Self, BadLine> {
+    ) -> Result<Self, Invalid> {
         let prefix = mapping.returns.order_prefix.as_deref();
         let mut order = Self {
             order_id: line.order_id.into(),
@@ -67,20 +67,23 @@ impl Order {
         Ok(order)
     }
 
-    /// Adds a line, or says why it cannot belong to the order.
-    pub fn add(&mut self, mapping: &Mapping, line: &Line<'_>) -> Result<(), BadLine> {
+    /// Adds a line.
+    ///
+    /// # Errors
+    /// If the line is invalid in this order.
+    pub fn add(&mut self, mapping: &Mapping, line: &Line<'_>) -> Result<(), Invalid> {
         if *line.customer_id != *self.customer_id {
-            let words =
+            let message =
                 format!("order {} began with customer {}, found {}", self.order_id, self.customer_id, line.customer_id);
-            return Err(("customer", words));
+            return Err(("customer", message));
         }
         let (mut bought, mut given_back) = (self.bought, self.given_back);
         let gives_back = self.is_return || line.quantity.is_sign_negative() && mapping.returns.negative_quantity;
         if gives_back {
             given_back = sum(given_back, -line.sum)?;
         } else if line.sum.is_sign_negative() && !line.sum.is_zero() || line.quantity.is_sign_negative() {
-            let words = format!("expected quantity and price of at least 0, found {} in all", line.sum);
-            return Err(("amount", words));
+            let message = format!("expected a quantity and a price of at least 0, found a sum of {}", line.sum);
+            return Err(("amount", message));
         } else {
             bought = sum(bought, line.sum)?;
         }
@@ -98,11 +101,11 @@ impl Order {
     }
 }
 
-fn sum(a: Decimal, b: Decimal) -> Result<Decimal, BadLine> {
+fn sum(a: Decimal, b: Decimal) -> Result<Decimal, Invalid> {
     a.checked_add(b).ok_or_else(|| ("amount", format!("{a} + {b} is too large")))
 }
 
-/// Fields of native events in the order in which they are written.
+/// The fields of native events in the order in which they are written.
 #[derive(Default, Serialize)]
 struct NativeEvent<'a> {
     event_id: String,
@@ -130,16 +133,16 @@ struct NativeEvent<'a> {
     attributes: Option<BTreeMap<&'a str, Option<&'a str>>>,
 }
 
-/// What was written.
+/// The numbers of written events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     pub purchases: u64,
     pub refunds: u64,
     pub profiles: u64,
-    /// Returns that gave back nothing, which no refund can say.
+    /// Returns with an amount of 0, for which there is no event.
     pub empty_returns: u64,
-    /// Orders that were written without a bad line of theirs.
-    pub short: u64,
+    /// Orders that were written without an invalid line.
+    pub incomplete: u64,
 }
 
 impl Written {
@@ -152,7 +155,7 @@ impl Written {
 pub struct EventWriter<'m, W> {
     mapping: &'m Mapping,
     out: W,
-    /// Attributes last written, by customer.
+    /// The last written attributes, by customer.
     profiles: HashMap<Box<str>, Vec<Box<str>>>,
     pub written: Written,
 }
@@ -162,11 +165,14 @@ impl<'m, W: Write> EventWriter<'m, W> {
         Self { mapping, out, profiles: HashMap::new(), written: Written::default() }
     }
 
-    /// Writes what the order became; `is_short` says that a bad line of it is missing. An amount that no event can hold is a reason and words.
-    pub fn write(&mut self, order: &Order, is_short: bool) -> anyhow::Result<Result<(), BadLine>> {
+    /// Writes the events of an order; `is_incomplete` if one of its lines is invalid.
+    ///
+    /// # Errors
+    /// The inner error if the order has an amount that an event cannot have.
+    pub fn write(&mut self, order: &Order, is_incomplete: bool) -> anyhow::Result<Result<(), Invalid>> {
         let (bought, given_back) = match (amount(order.bought), amount(returned(order))) {
             (Ok(bought), Ok(given_back)) => (bought, given_back),
-            (Err(words), _) | (_, Err(words)) => return Ok(Err(("amount", words))),
+            (Err(message), _) | (_, Err(message)) => return Ok(Err(("amount", message))),
         };
         self.profile(order)?;
         if order.has_bought {
@@ -195,7 +201,7 @@ impl<'m, W: Write> EventWriter<'m, W> {
             self.line(&event)?;
             self.written.refunds += 1;
         }
-        self.written.short += u64::from(is_short);
+        self.written.incomplete += u64::from(is_incomplete);
         Ok(Ok(()))
     }
 
@@ -221,7 +227,7 @@ impl<'m, W: Write> EventWriter<'m, W> {
         }
     }
 
-    /// A profile event, if the customer's attributes are not those last written; empty ones are removed (null).
+    /// Writes a profile event if the customer's attributes differ from the last written ones; empty ones are null.
     fn profile(&mut self, order: &Order) -> io::Result<()> {
         if order.attributes.is_empty() || self.profiles.get(&order.customer_id) == Some(&order.attributes) {
             return Ok(());
@@ -249,7 +255,7 @@ impl<'m, W: Write> EventWriter<'m, W> {
     }
 }
 
-/// What the order gave back: of a whole return its sum, whichever sign the export writes it with.
+/// The returned amount: for a return, its sum with either sign, since exports differ.
 fn returned(order: &Order) -> Decimal {
     if order.is_return { order.given_back.abs() } else { order.given_back }
 }

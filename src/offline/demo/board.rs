@@ -1,12 +1,13 @@
-//! What the demo knows, learned from the changes alone as any consumer of the `changes` topic could: members per segment,
-//! flows between segments, the last changes in words.
+//! The state of the demo's panel: members per segment, flows between segments, and the last changes as sentences.
+//!
+//! It is computed from the changes alone, as any consumer of the `changes` topic could do.
 
-use crate::offline::words::{ChangeRecord, words};
+use crate::offline::describe::{ChangeRecord, describe};
 use std::collections::{BTreeMap, VecDeque};
 
 const LAST_MAX: usize = 32;
 
-/// One segmentation: its segments in the order of the file, their members, and changes from each to each.
+/// A segmentation: its segments in the order of the rules file, their members, and the changes between them.
 pub struct Flows {
     pub name: String,
     pub segments: Vec<String>,
@@ -22,12 +23,12 @@ pub struct Board {
     pub audiences: BTreeMap<String, u64>,
     pub by_cause: BTreeMap<String, u64>,
     pub changes: u64,
-    /// Newest last: the date and the words.
+    /// Date and description of the last changes, the newest last.
     pub last: VecDeque<String>,
 }
 
 impl Board {
-    /// With what there is to be in, by (name, segments); an audience has no segments.
+    /// A board for these segmentations and audiences, by (name, segments); an audience has no segments.
     pub fn new(targets: impl IntoIterator<Item = (String, Vec<String>)>) -> Self {
         let mut board = Self::default();
         for (name, segments) in targets {
@@ -42,7 +43,7 @@ impl Board {
         board
     }
 
-    pub fn take(&mut self, change: &ChangeRecord) {
+    pub fn add(&mut self, change: &ChangeRecord) {
         self.changes += 1;
         match self.by_cause.get_mut(&change.cause) {
             Some(count) => *count += 1,
@@ -54,20 +55,20 @@ impl Board {
                 _ => *members = members.saturating_sub(1),
             }
         } else if let Some(flows) = self.segmentations.iter_mut().find(|flows| flows.name == change.segmentation) {
-            flows.take(change.from.as_deref(), change.to.as_deref());
+            flows.add(change.from.as_deref(), change.to.as_deref());
         }
         if self.last.len() == LAST_MAX {
             self.last.pop_front();
         }
         let when = change.effective_at.get(..16).unwrap_or(&change.effective_at).replace('T', " ");
-        self.last.push_back(format!("{when}  {}", words(change)));
+        self.last.push_back(format!("{when}  {}", describe(change)));
     }
 }
 
 impl Flows {
-    fn take(&mut self, from: Option<&str>, to: Option<&str>) {
-        let place = |name: Option<&str>| name.and_then(|name| self.segments.iter().position(|known| known == name));
-        let (from, to) = (place(from), place(to));
+    fn add(&mut self, from: Option<&str>, to: Option<&str>) {
+        let index = |name: Option<&str>| name.and_then(|name| self.segments.iter().position(|known| known == name));
+        let (from, to) = (index(from), index(to));
         if let Some(from) = from {
             self.members[from] = self.members[from].saturating_sub(1);
         }
@@ -95,11 +96,11 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let mut board = Board::new([("life".into(), names(&["new", "old"])), ("vip".into(), Vec::new())]);
         for _ in 0..3 {
-            board.take(&change("life", None, Some("new")));
+            board.add(&change("life", None, Some("new")));
         }
-        board.take(&change("life", Some("new"), Some("old")));
-        board.take(&change("life", Some("new"), None));
-        board.take(&change("vip", Some("out"), Some("in")));
+        board.add(&change("life", Some("new"), Some("old")));
+        board.add(&change("life", Some("new"), None));
+        board.add(&change("vip", Some("out"), Some("in")));
         assert_eq!(board.segmentations[0].members, [1, 1]);
         assert_eq!(board.segmentations[0].changes, [[0, 1], [0, 0]]);
         assert_eq!((board.audiences["vip"], board.changes, board.by_cause["event"]), (1, 6, 6));

@@ -1,5 +1,7 @@
-//! Generated events: what the real orders do not tell. Visits before orders and between them, carts that are left, mails
-//! that are opened or not. Made up, from a seed; every generated event's id begins with `generated-`.
+//! Generates the events that the real export of orders does not contain: visits before and between orders, abandoned
+//! carts, and newsletters.
+//!
+//! The events follow from a seed; the id of every generated event starts with `generated-`.
 
 use super::dice::Dice;
 use crate::engine::calendar::rfc3339_text;
@@ -9,9 +11,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const SECOND: Millis = 1_000;
 const CATEGORIES: &[&str] = &["candles", "christmas", "garden", "kitchen", "stationery", "toys"];
-/// A newsletter goes out every second week.
+/// A newsletter is sent every second week.
 const MAIL_EVERY: Millis = 14 * DAY;
-/// A customer comes by less often when the last order is so long ago.
+/// After this time without an order, a customer visits less often.
 const COOLING: Millis = 60 * DAY;
 
 /// A real order.
@@ -20,12 +22,12 @@ pub struct Bought {
     pub amount: f64,
 }
 
-/// How one customer behaves, thrown once.
+/// The behaviour of a customer, drawn once.
 struct Customer<'a> {
     id: &'a str,
     dice: Dice,
     visit_every: Millis,
-    leaves_cart: f64,
+    abandons_cart: f64,
     opens_mail: f64,
     clicks_mail: f64,
     category: &'a str,
@@ -33,7 +35,7 @@ struct Customer<'a> {
     out: &'a mut Vec<u8>,
 }
 
-/// Appends the events around one customer's orders, not in order.
+/// Appends the events around a customer's orders, unordered.
 pub fn around(seed: u64, id: &str, orders: &[Bought], end: Millis, out: &mut Vec<u8>) {
     let Some(first) = orders.first() else { return };
     let mut dice = Dice::new(xxh3_64_with_seed(id.as_bytes(), seed));
@@ -41,7 +43,7 @@ pub fn around(seed: u64, id: &str, orders: &[Bought], end: Millis, out: &mut Vec
     let mut customer = Customer {
         id,
         visit_every: dice.between(8, 60) * DAY,
-        leaves_cart: 0.05 + 0.25 * dice.share(),
+        abandons_cart: 0.05 + 0.25 * dice.share(),
         opens_mail: if reads_mail { 0.2 + 0.5 * dice.share() } else { 0.0 },
         clicks_mail: 0.1 + 0.3 * dice.share(),
         category: dice.pick(CATEGORIES),
@@ -64,9 +66,9 @@ pub fn around(seed: u64, id: &str, orders: &[Bought], end: Millis, out: &mut Vec
 }
 
 impl Customer<'_> {
-    /// The visit that led to an order, and perhaps one a few days before in which the cart was left.
+    /// The visit that leads to an order, and sometimes one a few days before that ends with an abandoned cart.
     fn before_order(&mut self, order: &Bought) {
-        if self.dice.happens(self.leaves_cart) {
+        if self.dice.happens(self.abandons_cart) {
             let left = order.time - self.dice.between(6 * HOUR, 3 * DAY);
             let (time, views) = (self.views(left, 4), self.dice.share());
             self.cart_add(time, order.amount * (0.3 + 0.5 * views));
@@ -79,7 +81,7 @@ impl Customer<'_> {
         self.event("checkout", checkout, "");
     }
 
-    /// Visits that led to nothing.
+    /// Visits without an order.
     fn visits_between(&mut self, orders: &[Bought], since: Millis, end: Millis) {
         let mut time = since;
         loop {
@@ -100,13 +102,14 @@ impl Customer<'_> {
             time += 40 * SECOND;
             self.event("search", time, "");
         }
-        if self.dice.happens(self.leaves_cart) {
+        if self.dice.happens(self.abandons_cart) {
             let total = 20.0 + 300.0 * self.dice.share();
             self.cart_add(time + MINUTE, total);
         }
     }
 
-    /// So many views from `time` on, mostly in the customer's own category; the time of the last.
+    /// This number of views from `time` on, mostly in the customer's favourite category. Returns the time of the last
+    /// one.
     fn views(&mut self, mut time: Millis, views: i64) -> Millis {
         for _ in 0..views {
             let category = if self.dice.happens(0.6) { self.category } else { self.dice.pick(CATEGORIES) };
@@ -137,7 +140,7 @@ impl Customer<'_> {
         }
     }
 
-    /// Writes one event; `more` are further fields.
+    /// Writes an event; `more` are further fields.
     fn event(&mut self, event_type: &str, time: Millis, more: &str) {
         self.number += 1;
         let (id, number) = (self.id, self.number);

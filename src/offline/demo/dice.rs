@@ -1,4 +1,4 @@
-//! The demo's chances: probabilities and waiting times, from a seed. The same seed gives the same shop everywhere.
+//! Random choices of the demo: probabilities and waiting times. The same seed gives the same shop on every machine.
 
 use crate::random::Random;
 
@@ -9,22 +9,22 @@ impl Dice {
         Self(Random(seed))
     }
 
-    /// From 0 to before 1.
+    /// A number from 0 to below 1.
     pub fn share(&mut self) -> f64 {
         self.0.share()
     }
 
-    /// Whether something of this probability happens.
+    /// True with this probability.
     pub fn happens(&mut self, probability: f64) -> bool {
         self.share() < probability
     }
 
-    /// From `low` to before `high`.
+    /// An integer from `low` to below `high`.
     pub fn between(&mut self, low: i64, high: i64) -> i64 {
         low + (self.share() * (high - low) as f64) as i64
     }
 
-    /// A waiting time of this mean: evenly from 0 to twice as long.
+    /// A waiting time with this mean, uniform from 0 to twice the mean.
     pub fn wait(&mut self, mean: i64) -> i64 {
         self.between(0, 2 * mean)
     }

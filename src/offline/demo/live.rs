@@ -1,5 +1,7 @@
-//! Shoal in miniature: a log in memory, the real worker on it, and a consumer of its changes. What runs here is what runs
-//! on Kafka, transactions and journal included; only the clock is the demo's own, so that a year passes in seconds.
+//! A log in memory, the worker of the service on it, and a consumer of its changes.
+//!
+//! Everything works as on Kafka, including transactions and the journal. Only the clock is the demo's, so that a year
+//! passes in seconds.
 
 use crate::engine::decode::{Partitioner, Source};
 use crate::engine::effects::Counts;
@@ -11,7 +13,7 @@ use crate::kafka::{Batch, Failure, Log, Own, Reader, StartAt, Topic};
 use crate::worker::{HeldShard, Job, Worker};
 use std::sync::Arc;
 
-/// Rounds of the worker until it must have taken its shard.
+/// Turns after which the worker must own its shard.
 const FIRST_TURNS_MAX: u32 = 16;
 const CHANGES: Topic = Topic::Own(Own::Changes);
 
@@ -19,7 +21,7 @@ pub struct Live {
     cluster: Cluster,
     worker: Worker<MemoryLog>,
     consumer: MemoryLog,
-    /// Next change to consume.
+    /// The position of the next change to read.
     position: i64,
     batch: MemoryBatch,
 }
@@ -53,35 +55,35 @@ impl Live {
         self.cluster.append(0, 0, Some(time), Some(customer_id.as_bytes()), Some(event));
     }
 
-    /// Lets the clock go on to `now`, and the worker do all there is to do by then.
+    /// Advances the clock to `now` and lets the worker do everything that is due by then.
     pub fn work(&mut self, now: Millis) -> Result<(), Failure> {
         self.cluster.set_clock(now);
-        // A round without anything left to do may have brought a tick, which may have made deadlines due.
-        let mut rounds_at_rest = 0;
-        while rounds_at_rest < 2 {
+        // An idle turn may have ticked, which may have made deadlines due; so two in a row are needed.
+        let mut idle_turns = 0;
+        while idle_turns < 2 {
             self.worker.turn()?;
             let busy = !self.worker.is_at_end() || self.worker.shards().any(HeldShard::has_slices);
-            rounds_at_rest = if busy { 0 } else { rounds_at_rest + 1 };
+            idle_turns = if busy { 0 } else { idle_turns + 1 };
         }
         Ok(())
     }
 
-    /// Hands over the values of the changes published since the last call.
-    pub fn consume(&mut self, mut take: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    /// Calls `accept` with the values of the changes published since the last call.
+    pub fn consume(&mut self, mut accept: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let mut reader = self.consumer.reader(CHANGES, 0, self.position)?;
         let end = reader.end();
         while reader.position() < end {
             self.batch.clear();
             reader.read(end, Shard::CHUNK, &mut self.batch)?;
-            for place in 0..self.batch.len() {
-                take(self.batch.record(place).value.unwrap_or_default())?;
+            for index in 0..self.batch.len() {
+                accept(self.batch.record(index).value.unwrap_or_default())?;
             }
         }
         self.position = end;
         Ok(())
     }
 
-    /// Ends the last transaction.
+    /// Finishes the last transaction.
     pub fn finish(&mut self) -> Result<(), Failure> {
         self.worker.finish()
     }

@@ -1,6 +1,6 @@
-//! `shoal demo`: a real shop's year in seconds, without a broker or any set-up.
+//! `shoal demo`: plays a real shop's year in seconds, without a broker or any set-up.
 //!
-//! The events go through a log in memory to the real worker; the panel knows only what the published changes say.
+//! The events go through a log in memory to the worker of the service; the panel uses only the published changes.
 
 pub mod board;
 mod browsing;
@@ -10,8 +10,8 @@ pub mod live_shop;
 pub mod panel;
 pub mod shop;
 
+use super::describe::ChangeRecord;
 use super::summary::{Summary, grouped};
-use super::words::ChangeRecord;
 use crate::engine::event::{DAY, Millis};
 use crate::engine::rule::{Rules, Target, TargetKind};
 use board::Board;
@@ -24,9 +24,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Rules that are worth looking at.
+/// The rules of the demo.
 pub const RULES: &str = include_str!("../../../config/demo/rules.toml");
-/// Events applied at once: few, so that the changes come about in the order of time.
+/// Events per step: few, so that changes are published in order of time.
 const EVENTS_AT_ONCE: usize = 16;
 const FRAME: Duration = Duration::from_millis(80);
 /// Simulated time between the plain lines.
@@ -35,48 +35,49 @@ const LINE_EVERY: Millis = 14 * DAY;
 pub struct Demo {
     pub rules: Arc<Rules>,
     pub seed: u64,
-    /// Simulated days per second; `None`: as fast as it goes.
+    /// Simulated days per second; `None`: as fast as possible.
     pub days_per_second: Option<f64>,
 }
 
 impl Demo {
-    /// Plays the year, live if standard output is a terminal. Ends by itself, or when `stopped` is set.
+    /// Plays the year, with a live panel if standard output is a terminal. Ends with the year, or when `stopped` is
+    /// set.
     pub fn run(&self, stopped: &AtomicBool) -> anyhow::Result<Summary> {
         let shop = Shop::open(self.seed)?;
         let mut show = Show::open(&shop, &self.rules)?;
         let start = Instant::now();
         let mut live = Live::start(self.rules.clone(), shop.first_time())?;
-        let mut place = 0;
-        while place < shop.len() && !stopped.load(Ordering::Relaxed) {
+        let mut next = 0;
+        while next < shop.len() && !stopped.load(Ordering::Relaxed) {
             let until = match self.days_per_second {
                 Some(days) => shop.first_time() + (start.elapsed().as_secs_f64() * days * DAY as f64) as Millis,
                 None => shop.last_time(),
             };
-            let due = (place..shop.len()).take(EVENTS_AT_ONCE).take_while(|place| shop.event(*place).time <= until);
-            let events: Vec<_> = due.map(|place| shop.event(place)).collect();
+            let due = (next..shop.len()).take(EVENTS_AT_ONCE).take_while(|index| shop.event(*index).time <= until);
+            let events: Vec<_> = due.map(|index| shop.event(index)).collect();
             for event in &events {
                 live.append(event.time, event.customer_id, event.json);
             }
-            place += events.len();
-            // With more events due at once than are taken, the clock stands at the last of them.
+            next += events.len();
+            // If more events are due than one step applies, the clock stops at the last one applied.
             let is_behind = events.len() == EVENTS_AT_ONCE;
             let now = events.last().filter(|_| is_behind).map_or(until, |last| last.time).min(shop.last_time());
             live.work(now)?;
-            show.take(&mut live)?;
-            show.show(&shop, place, now)?;
-            if !is_behind && place < shop.len() {
+            show.read_changes(&mut live)?;
+            show.show(&shop, next, now)?;
+            if !is_behind && next < shop.len() {
                 std::thread::sleep(FRAME);
             }
         }
         live.finish()?;
-        show.take(&mut live)?;
-        let now = shop.event(place.saturating_sub(1)).time;
-        show.end(&shop, place, now)?;
+        show.read_changes(&mut live)?;
+        let now = shop.event(next.saturating_sub(1)).time;
+        show.end(&shop, next, now)?;
         Ok(Summary::new(live.counts(), &live.shards(), Some(now), start.elapsed()))
     }
 }
 
-/// Where the changes are shown.
+/// Shows the changes: as a panel on a terminal, otherwise as plain lines.
 struct Show {
     board: Board,
     title: Vec<String>,
@@ -101,50 +102,51 @@ impl Show {
         Ok(Self { board, title, screen, drawn_at: None, next_line: shop.first_time() + LINE_EVERY })
     }
 
-    /// Takes what was published since the last call, in order of time: the order among customers is not promised.
-    fn take(&mut self, live: &mut Live) -> anyhow::Result<()> {
+    /// Reads the changes published since the last call and sorts them by time: changes of different customers have no
+    /// order.
+    fn read_changes(&mut self, live: &mut Live) -> anyhow::Result<()> {
         let mut changes: Vec<ChangeRecord> = Vec::new();
         live.consume(|change| {
             changes.push(serde_json::from_slice(change)?);
             Ok(())
         })?;
         changes.sort_by(|a, b| a.effective_at.cmp(&b.effective_at));
-        changes.iter().for_each(|change| self.board.take(change));
+        changes.iter().for_each(|change| self.board.add(change));
         Ok(())
     }
 
-    /// Draws the panel if it is time to, or writes plain lines.
-    fn show(&mut self, shop: &Shop, place: usize, now: Millis) -> anyhow::Result<()> {
+    /// Draws the panel or writes a plain line, if it is time to.
+    fn show(&mut self, shop: &Shop, events: usize, now: Millis) -> anyhow::Result<()> {
         if self.screen.is_some() {
             if self.drawn_at.is_none_or(|drawn| drawn.elapsed() >= FRAME) {
-                self.draw(shop, place, now)?;
+                self.draw(shop, events, now)?;
             }
         } else if now >= self.next_line {
             self.next_line = now + LINE_EVERY;
-            self.line(place, now)?;
+            self.line(events, now)?;
         }
         Ok(())
     }
 
-    fn end(&mut self, shop: &Shop, place: usize, now: Millis) -> anyhow::Result<()> {
-        if self.screen.is_some() { self.draw(shop, place, now) } else { self.line(place, now) }
+    fn end(&mut self, shop: &Shop, events: usize, now: Millis) -> anyhow::Result<()> {
+        if self.screen.is_some() { self.draw(shop, events, now) } else { self.line(events, now) }
     }
 
-    fn draw(&mut self, shop: &Shop, place: usize, now: Millis) -> anyhow::Result<()> {
+    fn draw(&mut self, shop: &Shop, events: usize, now: Millis) -> anyhow::Result<()> {
         let Some(screen) = &mut self.screen else { return Ok(()) };
         let span = (shop.last_time() - shop.first_time()).max(1);
         let share = (now - shop.first_time()) as f64 / span as f64;
         let (width, height) = screen.size();
-        screen.draw(&panel::render(&self.title, &self.board, Progress { now, share, events: place }, width, height))?;
+        screen.draw(&panel::render(&self.title, &self.board, Progress { now, share, events }, width, height))?;
         self.drawn_at = Some(Instant::now());
         Ok(())
     }
 
-    /// One line of counts and the last change in words.
-    fn line(&mut self, place: usize, now: Millis) -> anyhow::Result<()> {
+    /// Writes a line of counts and the description of the last change.
+    fn line(&mut self, events: usize, now: Millis) -> anyhow::Result<()> {
         let mut out = io::stdout().lock();
         let board = &self.board;
-        write!(out, "{}  {} events, {} changes", panel::date(now), grouped(place as u64), grouped(board.changes))?;
+        write!(out, "{}  {} events, {} changes", panel::date(now), grouped(events as u64), grouped(board.changes))?;
         if let Some(flows) = board.segmentations.first() {
             for (name, members) in flows.segments.iter().zip(&flows.members) {
                 write!(out, "  {name} {}", grouped(*members))?;

@@ -1,4 +1,4 @@
-//! The demo's panel: the board as lines of text that fit the terminal, and drawing them over the ones before.
+//! The demo's panel: renders the board as lines that fit the terminal, and draws them over the previous ones.
 
 use super::board::{Board, Flows};
 use crate::engine::calendar::rfc3339_text;
@@ -11,10 +11,10 @@ use std::io;
 const BAR_MAX: usize = 30;
 const BAR_MIN: usize = 6;
 
-/// How far the demo has come.
+/// The progress of the demo.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// The simulated moment.
+    /// The simulated time.
     pub now: Millis,
     /// From 0 to 1.
     pub share: f64,
@@ -57,7 +57,7 @@ fn progress_line(board: &Board, progress: Progress, width: usize) -> String {
     format!("{date}  {bar} {share:>3} %  {events} events, {changes} changes, {by_time} by time")
 }
 
-/// Each segment with its members, and how many went from it to each other one.
+/// Each segment with its members and the changes from it to every other segment.
 fn flow_lines(flows: &Flows, width: usize) -> Vec<String> {
     let name_width = flows.segments.iter().chain([&flows.name]).map(|name| measure_text_width(name)).max().unwrap_or(0);
     let cells: Vec<usize> = flows.segments.iter().map(|name| measure_text_width(name).max(5) + 2).collect();
@@ -75,14 +75,14 @@ fn flow_lines(flows: &Flows, width: usize) -> Vec<String> {
         }
     }
     let mut lines = vec![style(header).dim().to_string()];
-    for (place, name) in flows.segments.iter().enumerate() {
-        let members = flows.members[place];
+    for (index, name) in flows.segments.iter().enumerate() {
+        let members = flows.members[index];
         let name = pad_str(name, name_width, console::Alignment::Left, None);
         let filled = bar(members as f64 / most as f64, bar_width);
         let mut line = format!("{} {:>6} {}", style(name).bold(), grouped(members), style(filled).green());
         if has_cells {
             line.push_str("  ");
-            for (count, cell) in flows.changes[place].iter().zip(&cells) {
+            for (count, cell) in flows.changes[index].iter().zip(&cells) {
                 let count = if *count == 0 { "·".to_owned() } else { grouped(*count) };
                 let _ = write!(line, "{count:>cell$}");
             }
@@ -92,7 +92,7 @@ fn flow_lines(flows: &Flows, width: usize) -> Vec<String> {
     lines
 }
 
-/// A further segmentation in one line.
+/// The line of a further segmentation.
 fn member_line(flows: &Flows) -> String {
     let segments = flows.segments.iter().zip(&flows.members);
     let members: Vec<String> =
@@ -100,7 +100,7 @@ fn member_line(flows: &Flows) -> String {
     format!("{}  {}", style(&flows.name).dim(), members.join("  "))
 }
 
-/// Audiences, two in a line if there is room.
+/// The lines of the audiences, two per line if there is room.
 fn audience_lines(board: &Board, width: usize) -> Vec<String> {
     let name_width = board.audiences.keys().map(|name| measure_text_width(name)).max().unwrap_or(0);
     let columns = if width >= 2 * (name_width + 20) { 2 } else { 1 };
@@ -118,7 +118,7 @@ fn audience_lines(board: &Board, width: usize) -> Vec<String> {
     cells.chunks(columns).map(|row| row.join("    ")).collect()
 }
 
-/// A bar of eighths of a column.
+/// A bar with a resolution of an eighth of a column.
 fn bar(share: f64, width: usize) -> String {
     const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let eighths = (share.clamp(0.0, 1.0) * width as f64 * 8.0).round() as usize;
@@ -126,7 +126,7 @@ fn bar(share: f64, width: usize) -> String {
     pad_str(&text, width, console::Alignment::Left, None).into_owned()
 }
 
-/// A terminal on which the panel is drawn again and again in the same place.
+/// A terminal on which each panel is drawn over the previous one.
 pub struct Screen {
     terminal: Term,
     drawn: usize,
@@ -139,7 +139,7 @@ impl Screen {
         Ok(Self { terminal, drawn: 0 })
     }
 
-    /// Columns and lines that a panel may have.
+    /// The maximum numbers of columns and lines of a panel.
     pub fn size(&self) -> (usize, usize) {
         let (height, width) = self.terminal.size();
         (usize::from(width), usize::from(height).saturating_sub(1).max(1))
@@ -151,7 +151,7 @@ impl Screen {
             let _ = write!(text, "\x1b[{}A\r", self.drawn);
         }
         for line in lines {
-            // Clears what is left of the old line only after the new one, so that nothing flickers.
+            // The rest of the old line is cleared after the new one is written, so that nothing flickers.
             let _ = writeln!(text, "{line}\x1b[K");
         }
         text.push_str("\x1b[J");
@@ -163,7 +163,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // Nothing better can be done about a terminal that is gone.
+        // Errors mean that the terminal is gone; nothing can be done.
         let _ = self.terminal.show_cursor();
         let _ = self.terminal.flush();
     }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fits_any_terminal() {
+    fn the_panel_fits_any_terminal() {
         let progress = Progress { now: 1_300_000_000_000, share: 0.37, events: 12_345 };
         for (width, height) in [(20, 5), (40, 10), (80, 24), (80, 23), (100, 30), (200, 60)] {
             let lines = render(&["title".into(), "source".into()], &board(), progress, width, height);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_change_is_shown_and_the_matrix_where_it_fits() {
+    fn the_newest_change_is_shown_and_the_matrix_if_it_fits() {
         let progress = Progress { now: 1_300_000_000_000, share: 0.37, events: 12_345 };
         let lines = render(&[], &board(), progress, 80, 24);
         let text = lines.join("\n");
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_have_eighths() {
+    fn bars_have_a_resolution_of_eighths() {
         assert_eq!(bar(0.5, 4), "██  ");
         assert_eq!(bar(0.28125, 4), "█▏  ");
         assert_eq!(bar(2.0, 2), "██");

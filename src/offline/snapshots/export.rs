@@ -1,6 +1,7 @@
-//! `shoal snapshot export`: the newest snapshots as Parquet files, for DuckDB and the like.
+//! `shoal snapshot export`: writes the newest snapshots as Parquet files, for DuckDB and similar programs.
 //!
-//! Each shard is made of its snapshot as at a start, in memory, one after the other; nothing is changed where it lies.
+//! The shards are restored from their snapshots as at a start, in memory, one after the other. The stored snapshots are
+//! not changed.
 
 use super::features::{Customers, times};
 use super::list::shards;
@@ -11,27 +12,27 @@ use crate::engine::event::Millis;
 use crate::engine::profile::HeldValue;
 use crate::engine::rule::{Rules, read_following};
 use crate::engine::shard::{Bootstrap, Input, Settings, Shard};
-use crate::store::blobs::Blobs;
-use crate::store::{Loaded, Place, load};
+use crate::store::objects::Objects;
+use crate::store::{LoadedSnapshot, ShardPosition, load};
 use anyhow::{anyhow, bail};
 use arrow::array::{ArrayRef, Int64Builder, StringBuilder, UInt32Builder};
 use arrow::datatypes::{DataType, Field};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Customers swept, and deadlines fired, at once.
+/// Maximum number of customers per sweep input and of deadlines per fire input.
 const AT_ONCE: u32 = 4_096;
 
 pub struct Export<'a> {
-    /// Rules in the order in which they were in force, the last ones those of the snapshots; empty if these have theirs
-    /// with them, as a seed does.
+    /// The rules in the order in which they were in force; the last are those of the snapshots. Empty if the snapshots
+    /// contain their rules, as a seed does.
     pub rules: Vec<Arc<Rules>>,
-    /// Time goes on to here first.
+    /// The time to which the state is advanced before the export.
     pub at: Option<Millis>,
     pub folder: &'a Path,
 }
 
-/// What was written.
+/// The numbers of exported rows.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Exported {
     pub shards: u32,
@@ -43,31 +44,31 @@ struct Tables {
     customers: Customers,
     memberships: Memberships,
     positions: Positions,
-    /// Version of the rules of all shards.
+    /// The version of the rules, the same for all shards.
     rules_version: String,
 }
 
 impl Export<'_> {
-    pub fn run(&self, blobs: &impl Blobs) -> anyhow::Result<Exported> {
+    pub fn run(&self, objects: &impl Objects) -> anyhow::Result<Exported> {
         let mut tables: Option<Tables> = None;
         let mut exported = Exported::default();
-        for number in shards(blobs)? {
-            let loaded = load::newest(blobs, number, u64::MAX, &|| false).map_err(|away| anyhow!("{away}"))?;
+        for number in shards(objects)? {
+            let loaded = load::newest(objects, number, u64::MAX, &|| false).map_err(|error| anyhow!("{error}"))?;
             let Some((_, loaded)) = loaded else { bail!("shard {number}: expected a snapshot that can be read") };
-            let place = loaded.head.place.clone();
+            let position = loaded.head.position.clone();
             let shard = self.shard(number, loaded)?;
             let tables = match &mut tables {
                 Some(tables) => tables,
                 none => none.insert(Tables::create(self.folder, shard.rules())?),
             };
-            if tables.rules_version != place.rules_version {
+            if tables.rules_version != position.rules_version {
                 bail!(
-                    "shard {number} has rules {}, the shards before have {}: new rules are being taken, export later",
-                    place.rules_version,
+                    "shard {number} has rules version {}, the shards before have version {}: the service is changing its rules, export later",
+                    position.rules_version,
                     tables.rules_version
                 );
             }
-            tables.add(number, &shard, &place)?;
+            tables.add(number, &shard, &position)?;
             exported.shards += 1;
         }
         let Some(tables) = tables else { bail!("expected snapshots, found none") };
@@ -77,12 +78,12 @@ impl Export<'_> {
         Ok(exported)
     }
 
-    /// A shard as it would be after a start, with nothing left to do.
-    fn shard(&self, number: u32, loaded: Loaded) -> anyhow::Result<Shard> {
-        let (rules, old_rules) = self.rules_of(number, &loaded.head.place)?;
+    /// A shard as it is after a start, with its sweep and its due deadlines done.
+    fn shard(&self, number: u32, loaded: LoadedSnapshot) -> anyhow::Result<Shard> {
+        let (rules, old_rules) = self.rules_of(number, &loaded.head.position)?;
         if loaded.head.state.sweep.is_some() && old_rules.is_none() {
             bail!(
-                "shard {number} was taking new rules: name the rules before them too, with --rules before the new ones"
+                "shard {number} was changing its rules: pass the previous rules too, with --rules before the new ones"
             );
         }
         let settings = Settings { source: Source::File, publish_from: None, bootstrap: Bootstrap::Nothing };
@@ -94,7 +95,9 @@ impl Export<'_> {
         }
         if let Some(at) = self.at {
             if at < shard.watermark() {
-                bail!("--at: expected no moment before that of the snapshots: what was then is not in them");
+                bail!(
+                    "--at: expected a time not before the watermark of the snapshots, which do not contain earlier states"
+                );
             }
             let grace = shard.rules().event_settings.grace;
             shard.apply(Input::Tick(at.saturating_add(grace)), &mut effects);
@@ -106,23 +109,22 @@ impl Export<'_> {
         Ok(shard)
     }
 
-    /// The rules of a snapshot, and those before.
-    fn rules_of(&self, number: u32, place: &Place) -> anyhow::Result<(Arc<Rules>, Option<Arc<Rules>>)> {
-        let version = &place.rules_version;
+    /// The rules of a snapshot and the previous rules.
+    fn rules_of(&self, number: u32, position: &ShardPosition) -> anyhow::Result<(Arc<Rules>, Option<Arc<Rules>>)> {
+        let version = &position.rules_version;
         if let Some((rules, before)) = self.rules.split_last() {
             if rules.version != *version {
                 bail!(
-                    "--rules: expected the file of version {version}, which shard {number} was stored under, as the last \
-                     one, found version {}",
+                    "--rules: expected the last file to have version {version}, the version of shard {number}; found version {}",
                     rules.version
                 );
             }
             return Ok((rules.clone(), before.last().cloned()));
         }
-        let Some(bytes) = &place.rules else {
+        let Some(bytes) = &position.rules else {
             bail!(
-                "the snapshots were made under rules version {version}, which stand in the control topic: name their file \
-                 with --rules; if other files were in force before it, name these first, in their order"
+                "the snapshots have rules version {version}, whose file is on the control topic: pass the file with --rules; if \
+                 other files were in force before, pass them first, in their order"
             );
         };
         let text = std::str::from_utf8(bytes).map_err(|error| anyhow!("the rules in the snapshot: {error}"))?;
@@ -134,7 +136,7 @@ impl Export<'_> {
 
 impl Tables {
     fn create(folder: &Path, rules: &Rules) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(folder).map_err(|error| anyhow!("cannot make {}: {error}", folder.display()))?;
+        std::fs::create_dir_all(folder).map_err(|error| anyhow!("cannot create {}: {error}", folder.display()))?;
         Ok(Self {
             customers: Customers::create(folder, rules)?,
             memberships: Memberships::create(folder)?,
@@ -143,23 +145,23 @@ impl Tables {
         })
     }
 
-    fn add(&mut self, number: u32, shard: &Shard, place: &Place) -> anyhow::Result<()> {
+    fn add(&mut self, number: u32, shard: &Shard, position: &ShardPosition) -> anyhow::Result<()> {
         let profiles = shard.profiles();
         let mut held = Vec::new();
         for row in profiles.rows() {
             let customer = profiles.customer(row);
-            // Its events may be up to `grace` ahead of the watermark.
+            // The customer's events may be up to `grace` ahead of the watermark.
             let at = shard.watermark().max(customer.row().clock);
             self.customers.add(number, &customer, at)?;
             profiles.held(row, &mut held);
             self.memberships.add(customer.id(), &held, shard.rules())?;
         }
-        self.positions.add(number, place);
+        self.positions.add(number, position);
         Ok(())
     }
 }
 
-/// The table `memberships`: what every customer is in, and since when.
+/// The table `memberships`: the value that every customer has of each segmentation and audience, and since when.
 struct Memberships {
     file: ParquetFile,
     ids: StringBuilder,
@@ -215,7 +217,7 @@ impl Memberships {
     }
 }
 
-/// The table `positions`: how far each input was read. A seed has read none.
+/// The table `positions`: how far each input was read. It is empty for a seed.
 struct Positions {
     file: ParquetFile,
     topics: StringBuilder,
@@ -238,8 +240,8 @@ impl Positions {
         })
     }
 
-    fn add(&mut self, shard: u32, place: &Place) {
-        for (topic, next) in place.inputs.iter().zip(&place.positions) {
+    fn add(&mut self, shard: u32, position: &ShardPosition) {
+        for (topic, next) in position.inputs.iter().zip(&position.positions) {
             self.topics.append_value(topic);
             self.partitions.append_value(shard);
             self.next.append_value(*next);

@@ -1,4 +1,4 @@
-//! Customers as rows of a table: who they are, and a column for every feature.
+//! The table `customers` of an export: a row per customer with a column for every feature.
 
 use super::tables::{ParquetFile, moment};
 use crate::engine::event::Millis;
@@ -14,9 +14,9 @@ use arrow::datatypes::{DataType, Field};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Digits of amounts: all that 64 bits hold.
+/// Precision of amounts: the digits of 64-bit integers.
 const MONEY_DIGITS: u8 = 19;
-/// Rows written at once.
+/// Rows per batch.
 const ROWS_MAX: usize = 16_384;
 
 /// The table `customers`.
@@ -50,7 +50,7 @@ impl Customers {
                 (column, cells)
             })
             .collect();
-        // Names of features and attributes begin with a letter.
+        // Names of features and attributes start with a letter, so they differ from these.
         let mut fields = vec![
             Field::new("customer_id", DataType::Utf8, false),
             Field::new("_shard", DataType::UInt32, false),
@@ -70,7 +70,7 @@ impl Customers {
         })
     }
 
-    /// Adds a customer with its features at an instant, which is not before any of its events.
+    /// Adds a customer with its features at a time that is not before any of its events.
     pub fn add(&mut self, shard: u32, customer: &Customer<'_>, at: Millis) -> anyhow::Result<()> {
         let row = customer.row();
         self.ids.append_value(customer.id());
@@ -96,7 +96,7 @@ impl Customers {
         self.file.write(columns)
     }
 
-    /// Writes what is left; how many customers there are.
+    /// Writes the remaining rows. Returns the number of customers.
     pub fn finish(mut self) -> anyhow::Result<u64> {
         self.flush()?;
         let rows = self.file.rows;
@@ -145,7 +145,7 @@ impl Cells {
             (Self::Boolean(cells), Value::Boolean(boolean)) => cells.append_value(boolean),
             (Self::Time(cells), Value::Time(moment)) => cells.append_value(moment),
             (cells, Value::Null) => cells.add_null(),
-            (_, value) => unreachable!("{value:?} is of another unit than its feature"),
+            (_, value) => unreachable!("{value:?} does not have the unit of its feature"),
         }
     }
 

@@ -1,19 +1,19 @@
-//! `shoal snapshot list`: the snapshots of every shard, from their manifests alone.
+//! `shoal snapshot list`: the snapshots of every shard, from their manifests.
 
 use crate::engine::calendar::rfc3339_text;
 use crate::engine::event::Millis;
 use crate::offline::summary::grouped;
-use crate::store::blobs::Blobs;
-use crate::store::load::{self, Fault};
+use crate::store::load::{self, ReadError};
 use crate::store::manifest::{Group, Manifest};
 use crate::store::names;
+use crate::store::objects::Objects;
 use anyhow::anyhow;
 use serde::Serialize;
 use std::fmt;
 
-/// One snapshot, or what stands in its place.
+/// A snapshot, or the damage of its manifest.
 #[derive(Debug, Serialize)]
-pub struct Entry {
+pub struct ListedSnapshot {
     pub shard: u32,
     pub transaction: u64,
     #[serde(flatten)]
@@ -43,7 +43,7 @@ pub struct Snapshot {
 /// Files that were written together.
 #[derive(Debug, Serialize)]
 pub struct Part {
-    /// `base`: of everything until its transaction; `delta`: of what changed since the part before.
+    /// `base`: the whole state at its transaction; `delta`: the changes since the part before.
     pub kind: &'static str,
     pub transaction: u64,
     pub rows: u64,
@@ -51,26 +51,26 @@ pub struct Part {
     pub files: Vec<String>,
 }
 
-/// The shards of which there is anything, in order.
-pub fn shards(blobs: &impl Blobs) -> anyhow::Result<Vec<u32>> {
-    let folders = blobs.list("").map_err(|words| anyhow!("{words}"))?.folders;
+/// The shards with stored objects, in order.
+pub fn shards(objects: &impl Objects) -> anyhow::Result<Vec<u32>> {
+    let folders = objects.list("").map_err(anyhow::Error::msg)?.folders;
     let mut shards: Vec<u32> = folders.iter().filter_map(|folder| names::shard(folder)).collect();
     shards.sort_unstable();
     Ok(shards)
 }
 
 /// All snapshots by shard, the newest first.
-pub fn list(blobs: &impl Blobs) -> anyhow::Result<Vec<Entry>> {
+pub fn list(objects: &impl Objects) -> anyhow::Result<Vec<ListedSnapshot>> {
     let mut entries = Vec::new();
-    for shard in shards(blobs)? {
-        for transaction in load::transactions(blobs, shard, u64::MAX).map_err(|words| anyhow!("{words}"))? {
-            let content = match load::manifest(blobs, shard, transaction) {
+    for shard in shards(objects)? {
+        for transaction in load::transactions(objects, shard, u64::MAX).map_err(anyhow::Error::msg)? {
+            let content = match load::manifest(objects, shard, transaction) {
                 Ok(manifest) => Content::Snapshot(Box::new(Snapshot::of(&manifest))),
-                Err(Fault::Damaged(damaged)) => Content::Damaged { damaged },
-                Err(Fault::Away(words)) => return Err(anyhow!("{words}")),
-                Err(Fault::Interrupted) => unreachable!("nobody interrupts the reading of a manifest"),
+                Err(ReadError::Damaged(damaged)) => Content::Damaged { damaged },
+                Err(ReadError::Unavailable(error)) => return Err(anyhow!(error)),
+                Err(ReadError::Interrupted) => unreachable!("reading a manifest is never interrupted"),
             };
-            entries.push(Entry { shard, transaction, content });
+            entries.push(ListedSnapshot { shard, transaction, content });
         }
     }
     Ok(entries)
@@ -83,11 +83,11 @@ impl Snapshot {
             watermark: moment(manifest.state.watermark),
             latest_event: moment(manifest.state.latest_event),
             customers: manifest.state.customers,
-            partitions: manifest.place.partitions,
-            rules_version: manifest.place.rules_version.clone(),
+            partitions: manifest.position.partitions,
+            rules_version: manifest.position.rules_version.clone(),
             program: manifest.program.clone(),
             bytes: manifest.files().map(|file| file.bytes).sum(),
-            groups: manifest.groups.iter().enumerate().map(|(place, group)| Part::of(place, group)).collect(),
+            groups: manifest.groups.iter().enumerate().map(|(index, group)| Part::of(index, group)).collect(),
         }
     }
 
@@ -101,9 +101,9 @@ impl Snapshot {
 }
 
 impl Part {
-    fn of(place: usize, group: &Group) -> Self {
+    fn of(index: usize, group: &Group) -> Self {
         Self {
-            kind: if place == 0 { "base" } else { "delta" },
+            kind: if index == 0 { "base" } else { "delta" },
             transaction: group.transaction,
             rows: group.customers.iter().map(|file| file.rows).sum(),
             bytes: group.bytes(),
@@ -112,8 +112,8 @@ impl Part {
     }
 }
 
-/// The table for people.
-pub struct Table<'a>(pub &'a [Entry]);
+/// The snapshots as a table for people.
+pub struct Table<'a>(pub &'a [ListedSnapshot]);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,14 +123,14 @@ impl fmt::Display for Table<'_> {
             "{:>5} {:>12}  {:24} {:>11} {:>5} {:>14} {:>14}  {}",
             head[0], head[1], head[2], head[3], head[4], head[5], head[6], head[7]
         )?;
-        for Entry { shard, transaction, content } in self.0 {
+        for ListedSnapshot { shard, transaction, content } in self.0 {
             write!(f, "{shard:>5} {transaction:>12}  ")?;
             match content {
                 Content::Damaged { damaged } => writeln!(f, "damaged: {damaged}")?,
                 Content::Snapshot(snapshot) => writeln!(
                     f,
                     "{:24} {:>11} {:>5} {:>14} {:>14}  {}",
-                    snapshot.watermark.as_deref().unwrap_or("no time yet"),
+                    snapshot.watermark.as_deref().unwrap_or("no events yet"),
                     grouped(snapshot.customers),
                     snapshot.files(),
                     grouped(snapshot.bytes_of("base")),

@@ -1,4 +1,6 @@
-//! `shoal snapshot`: what lies where snapshots are kept, whether it is whole, and as tables for other programs.
+//! `shoal snapshot`: lists, verifies and exports stored snapshots.
+//!
+//! These commands only read.
 
 pub mod export;
 mod features;

@@ -1,4 +1,4 @@
-//! A Parquet file that is written a batch of rows at a time.
+//! A Parquet file that is written batch by batch, for the tables of an export.
 
 use anyhow::Context;
 use arrow::array::{ArrayRef, RecordBatch};
@@ -10,10 +10,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Rows of a group in the file: they wait in memory until it is full.
+/// Rows per row group; a row group is in memory until it is full.
 const GROUP_ROWS: usize = 131_072;
 
-/// Moments, in UTC.
+/// The type of times, in UTC.
 pub fn moment() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
 }
@@ -40,9 +40,10 @@ impl ParquetFile {
         Ok(Self { path, schema, writer, rows: 0 })
     }
 
-    /// Writes columns of equal length.
+    /// Writes a batch of columns of equal length.
     pub fn write(&mut self, columns: Vec<ArrayRef>) -> anyhow::Result<()> {
-        let batch = RecordBatch::try_new(self.schema.clone(), columns).context("columns do not fit their schema")?;
+        let batch =
+            RecordBatch::try_new(self.schema.clone(), columns).context("the columns do not match their schema")?;
         self.rows += batch.num_rows() as u64;
         self.writer.write(&batch).with_context(|| format!("cannot write {}", self.path.display()))
     }

@@ -3,7 +3,7 @@
 use super::HeldShard;
 use crate::engine::event::Millis;
 use crate::engine::rule::Rules;
-use crate::store::Loaded;
+use crate::store::LoadedSnapshot;
 use crate::worker::control::read_rules;
 use crate::worker::journal::Operation;
 use crate::worker::membership::AllPublished;
@@ -22,8 +22,8 @@ pub struct Standing {
 
 impl HeldShard {
     /// Takes the state of a seed, to read on from it as if it were nobody's.
-    pub fn restore_seed(&mut self, seed: Loaded) -> Result<(), String> {
-        let bytes = seed.head.place.rules.clone().ok_or("the seed has no rules")?;
+    pub fn restore_seed(&mut self, seed: LoadedSnapshot) -> Result<(), String> {
+        let bytes = seed.head.position.rules.clone().ok_or("the seed has no rules")?;
         let rules = read_rules(&bytes).map_err(|words| format!("the rules of the seed: {words}"))?;
         self.restore(seed, rules, None);
         Ok(())

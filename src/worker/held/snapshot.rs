@@ -4,7 +4,7 @@ use super::HeldShard;
 use crate::engine::event::Millis;
 use crate::engine::rule::Rules;
 use crate::engine::shard::{Part, Shard};
-use crate::store::{Head, Loaded, Place};
+use crate::store::{LoadedSnapshot, ShardPosition, SnapshotHead};
 use crate::worker::journal::Operation;
 use std::sync::Arc;
 
@@ -27,11 +27,11 @@ impl KnownSnapshots {
 
 impl HeldShard {
     /// Begins the snapshot of its state, which is that after its last committed transaction.
-    pub fn begin_snapshot(&mut self) -> Head {
-        let place = self.place();
+    pub fn begin_snapshot(&mut self) -> SnapshotHead {
+        let position = self.position();
         self.snapshots.begun = self.now.max(self.ticked);
         let shard = self.shard.as_mut().expect("a shard without rules has nothing to store");
-        Head { place, state: shard.begin_capture() }
+        SnapshotHead { position, state: shard.begin_capture() }
     }
 
     /// The next part of the snapshot.
@@ -74,25 +74,25 @@ impl HeldShard {
     }
 
     /// Takes the state of a snapshot. The rules are those it was made under; those before, if they were being swept in.
-    pub fn restore(&mut self, loaded: Loaded, rules: Arc<Rules>, old_rules: Option<Arc<Rules>>) {
-        let Loaded { head: Head { place, state }, restored, bytes } = loaded;
+    pub fn restore(&mut self, loaded: LoadedSnapshot, rules: Arc<Rules>, old_rules: Option<Arc<Rules>>) {
+        let LoadedSnapshot { head: SnapshotHead { position, state }, restored, bytes } = loaded;
         self.snapshots = KnownSnapshots::default();
-        self.snapshots.note(place.now.max(place.ticked), bytes);
+        self.snapshots.note(position.now.max(position.ticked), bytes);
         let shard = Shard::restore(self.settings.clone(), rules, old_rules, &state, restored);
-        if place.transaction > 0 {
-            self.positions = place.positions;
+        if position.transaction > 0 {
+            self.positions = position.positions;
         }
         self.shard = Some(shard);
-        self.transaction = place.transaction;
-        self.outputs = place.outputs;
-        self.control_next = place.control_next;
-        self.rules_at = place.rules_at;
-        self.old_rules_at = place.old_rules_at;
-        self.now = place.now;
-        self.ticked = place.ticked;
-        self.last_arrival = place.last_arrival;
-        self.journal_known = (place.transaction, place.journal_from);
-        self.stored = Some(place.transaction);
+        self.transaction = position.transaction;
+        self.outputs = position.outputs;
+        self.control_next = position.control_next;
+        self.rules_at = position.rules_at;
+        self.old_rules_at = position.old_rules_at;
+        self.now = position.now;
+        self.ticked = position.ticked;
+        self.last_arrival = position.last_arrival;
+        self.journal_known = (position.transaction, position.journal_from);
+        self.stored = Some(position.transaction);
     }
 
     /// The state is that of a seed, and nothing was done with it yet: the journal has to say so.
@@ -110,9 +110,9 @@ impl HeldShard {
         }
     }
 
-    fn place(&self) -> Place {
+    fn position(&self) -> ShardPosition {
         let shard = self.shard.as_ref().expect("a shard without rules has nothing to store");
-        Place {
+        ShardPosition {
             transaction: self.transaction,
             outputs: self.outputs,
             positions: self.positions.clone(),

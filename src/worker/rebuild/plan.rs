@@ -1,7 +1,7 @@
 //! What there is to do for one shard, read from its journal, its outputs and the ends of its inputs.
 
 use crate::kafka::{Batch, Failure, Log, Own, Reader, Topic};
-use crate::store::Vault;
+use crate::store::SnapshotStore;
 use crate::worker::journal::{JournalRecord, Operation};
 use crate::worker::tail::{Ended, Tail, read_all, read_journal_record};
 use crate::worker::work::Job;
@@ -84,7 +84,7 @@ struct Past {
 
 pub fn look<L: Log>(
     log: &mut L,
-    vault: &mut dyn Vault,
+    store: &mut dyn SnapshotStore,
     job: &Job,
     shard: u32,
     stop: &AtomicBool,
@@ -122,7 +122,7 @@ pub fn look<L: Log>(
         };
         inputs.push(InputPlan { topic: name.clone(), wanted, oldest, end });
     }
-    let is_done = past.is_done && has_snapshot(vault, shard, transaction)?;
+    let is_done = past.is_done && has_snapshot(store, shard, transaction)?;
     let Past { skipped, seed, .. } = past;
     Ok(ShardPlan { shard, transaction, outputs, seed, is_done, inputs, skipped })
 }
@@ -170,8 +170,8 @@ impl Past {
 }
 
 /// Whether the snapshot of a transaction is there and good.
-fn has_snapshot(vault: &mut dyn Vault, shard: u32, transaction: u64) -> Result<bool, Ended> {
-    let loaded = vault.load(shard, transaction, &|| false);
+fn has_snapshot(store: &mut dyn SnapshotStore, shard: u32, transaction: u64) -> Result<bool, Ended> {
+    let loaded = store.load(shard, transaction, &|| false);
     let loaded = loaded.map_err(|failed| Failure::Stop(format!("shard {shard}: the store of snapshots: {failed}")))?;
-    Ok(loaded.is_some_and(|loaded| loaded.head.place.transaction == transaction))
+    Ok(loaded.is_some_and(|loaded| loaded.head.position.transaction == transaction))
 }

@@ -2,7 +2,7 @@
 
 use super::{Rebuild, ShardPlan};
 use crate::kafka::{Failure, KafkaLog, create_or_check_topics, wait_until_alone};
-use crate::store::{Keeper, ObjectBlobs};
+use crate::store::{SnapshotWriter, StoredObjects};
 use crate::worker::run::job;
 use crate::worker::settings::RunSettings;
 use std::hash::{BuildHasher, RandomState};
@@ -22,11 +22,11 @@ pub fn rebuild(
     }
     let job = job(settings)?;
     create_or_check_topics(&settings.kafka, job.partitions)?;
-    let blobs = ObjectBlobs::open(snapshots).map_err(Failure::Stop)?;
-    let mut keeper = Keeper::new(blobs, snapshots.keep as usize, RandomState::new().hash_one("rebuild"));
+    let objects = StoredObjects::open(snapshots).map_err(Failure::Stop)?;
+    let mut writer = SnapshotWriter::new(objects, snapshots.keep as usize, RandomState::new().hash_one("rebuild"));
     wait_until_alone(&settings.kafka, stop)?;
     let mut log = KafkaLog::join(&settings.kafka, 0)?;
-    let mut rebuild = Rebuild::new(&mut log, &mut keeper, &job, stop);
+    let mut rebuild = Rebuild::new(&mut log, &mut writer, &job, stop);
     let plans = rebuild.plan()?;
     agreed(&plans)?;
     rebuild.carry_out(&plans)?;

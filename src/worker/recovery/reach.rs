@@ -6,7 +6,7 @@
 use super::super::held::HeldShard;
 use super::Recovery;
 use crate::kafka::{Failure, Log, StartAt, Topic};
-use crate::store::Place;
+use crate::store::ShardPosition;
 
 /// An input that begins after the offset from which a snapshot goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct Gap<'a> {
 }
 
 /// The inputs that no longer reach back to a snapshot, by the earliest offset that each still has.
-pub fn gaps<'a>(place: &'a Place, earliest: &[i64]) -> Vec<Gap<'a>> {
-    let inputs = place.inputs.iter().zip(&place.positions).zip(earliest);
+pub fn gaps<'a>(position: &'a ShardPosition, earliest: &[i64]) -> Vec<Gap<'a>> {
+    let inputs = position.inputs.iter().zip(&position.positions).zip(earliest);
     let gaps = inputs.map(|((topic, &needed), &earliest)| Gap { topic, needed, earliest });
     gaps.filter(|gap| gap.earliest > gap.needed).collect()
 }
@@ -53,9 +53,9 @@ impl<L: Log> Recovery<'_, L> {
         }
     }
 
-    fn older(&mut self, shard: u32, loaded: u64) -> Result<Option<Place>, Failure> {
-        let Some(vault) = &mut self.vault else { return Ok(None) };
-        vault.place_before(shard, loaded).map_err(Failure::Rebuild)
+    fn older(&mut self, shard: u32, loaded: u64) -> Result<Option<ShardPosition>, Failure> {
+        let Some(store) = &mut self.store else { return Ok(None) };
+        store.position_before(shard, loaded).map_err(Failure::Rebuild)
     }
 }
 
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn an_input_that_begins_later_is_a_gap() {
-        let place = Place {
+        let position = ShardPosition {
             transaction: 7,
             outputs: 0,
             positions: vec![400, 10],
@@ -81,10 +81,10 @@ mod tests {
             last_arrival: None,
             journal_from: 0,
         };
-        assert_eq!(gaps(&place, &[400, 0]), []);
-        assert_eq!(gaps(&place, &[401, 10]), [Gap { topic: "orders", needed: 400, earliest: 401 }]);
+        assert_eq!(gaps(&position, &[400, 0]), []);
+        assert_eq!(gaps(&position, &[401, 10]), [Gap { topic: "orders", needed: 400, earliest: 401 }]);
         // A seed has no positions, and reads from where the service was told.
-        let seed = Place { transaction: 0, positions: Vec::new(), inputs: Vec::new(), ..place };
+        let seed = ShardPosition { transaction: 0, positions: Vec::new(), inputs: Vec::new(), ..position };
         assert_eq!(gaps(&seed, &[401, 10]), []);
     }
 }

@@ -83,7 +83,7 @@ fn golden_files_can_be_made_and_read() {
     let kept = std::env::var("SHOAL_GOLDEN").ok().map(|name| golden::folder(&name));
     let to = kept.unwrap_or_else(|| folder.path().join("golden"));
     golden::keep_snapshots(&snapshots, &to);
-    made.fingerprints = memory::fingerprints(&made, &golden::blobs(&to));
+    made.fingerprints = memory::fingerprints(&made, &golden::objects(&to));
     made.write(&to);
 
     let read = Golden::read(&to);

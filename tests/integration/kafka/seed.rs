@@ -123,7 +123,7 @@ fn check_export(folder: &Path, broker: &Broker) {
     assert_eq!(newer.filter(|entry| entry["transaction"].as_u64() > Some(0)).count(), 4, "{listed}");
     let nameless = snapshot("export", &["--out", "tables"]);
     let output = String::from_utf8_lossy(&nameless.stderr).into_owned();
-    assert!(nameless.status.code() == Some(1) && output.contains("name their file with --rules"), "{output}");
+    assert!(nameless.status.code() == Some(1) && output.contains("pass the file with --rules"), "{output}");
     let exported = snapshot("export", &["--out", "tables", "--rules", "rules.toml"]);
     assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
 
@@ -220,7 +220,7 @@ fn a_part_of_a_seed_is_not_begun_from() {
     assert!(output.contains("the seed among the snapshots was interrupted"), "{output}");
     let out = seed(folder, broker, &[]);
     let output = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.success() && output.contains("of an interrupted seed removed first"), "{output}");
+    assert!(out.status.success() && output.contains("of an interrupted seed were removed first"), "{output}");
 
     let manifest = folder.join("snapshots/shard-00003/manifest-00000000000000000000.json");
     let aside = folder.join("aside");

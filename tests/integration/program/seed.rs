@@ -50,7 +50,7 @@ fn a_seed_is_a_snapshot_of_every_shard() {
     assert_eq!(status, 0, "{output}");
     for expected in [
         "rejected 1: decode 1",
-        &format!("left out {left_out}: at --until or later"),
+        &format!("skipped {left_out}: at --until or later"),
         "at 2011-11-08T23:59:59.999Z",
         "stored 4 shards",
         "lifecycle:",
@@ -74,7 +74,7 @@ fn a_seed_is_a_snapshot_of_every_shard() {
     assert!(status == 1 && output.contains("who belongs to shard") && output.contains("4 of 4 snapshots"), "{output}");
 
     let (status, output) = seed(folder, "snapshots", &["events.jsonl"]);
-    assert!(status == 1 && output.contains("there is a whole seed already"), "{output}");
+    assert!(status == 1 && output.contains("there is a complete seed already"), "{output}");
     let (status, output) = seed(folder, "more", &["--partitioner", "crc32", "--bootstrap", "none", "events.jsonl"]);
     assert_eq!(status, 0, "{output}");
     assert_eq!(verified(folder, "more", &["--partitioner", "crc32"]).0, 0);
@@ -95,7 +95,7 @@ fn the_same_files_give_the_same_state_whatever_happened_before() {
         assert_eq!(note(folder, "parts")["is_whole"], false, "{crash}");
     }
     let (status, output) = seed(folder, "parts", &["events.jsonl"]);
-    assert!(status == 0 && output.contains("of an interrupted seed removed first"), "{output}");
+    assert!(status == 0 && output.contains("of an interrupted seed were removed first"), "{output}");
     assert_eq!(note(folder, "parts"), expected);
     assert_eq!(verified(folder, "parts", &[]).0, 0);
     let (status, _) = seed_with(folder, "late", &["events.jsonl"], &[("SHOAL_CRASH_AT", "seed/after-manifest")]);
@@ -210,9 +210,9 @@ fn what_is_exported_is_what_a_replay_says() {
         folder,
         &["snapshot", "export", "--snapshot", "snapshots", "--out", "tables", "--at", "2011-01-01T00:00:00Z"],
     );
-    assert!(text(&out.stderr).contains("--at: expected no moment before"), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("--at: expected a time not before"), "{}", text(&out.stderr));
     std::fs::write(folder.join("other.toml"), "[audience.buyer]\nwhen = \"orders > 0\"\n").unwrap();
     let arguments = ["snapshot", "export", "--snapshot", "snapshots", "--out", "tables", "--rules", "other.toml"];
     let output = text(&shoal(folder, &arguments).stderr);
-    assert!(output.contains("--rules: expected the file of version"), "{output}");
+    assert!(output.contains("--rules: expected the last file to have version"), "{output}");
 }

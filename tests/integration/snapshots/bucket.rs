@@ -1,11 +1,11 @@
-//! Through a worker's vault: a folder, and a real S3 server.
+//! Through a worker's snapshots: a folder, and a real S3 server.
 
 use super::python;
 use super::world::{SHARD, World, load};
 use crate::support::wait::wait_for;
 use bytes::Bytes;
-use shoal::store::blobs::{Blobs, Created, Listing, MemoryBlobs};
-use shoal::store::{ObjectBlobs, Outcome, Piece, SnapshotSettings, Vault, VaultThread};
+use shoal::store::objects::{Created, Listing, MemoryObjects, Objects};
+use shoal::store::{Piece, SnapshotOutcome, SnapshotSettings, SnapshotStore, SnapshotStoreThread, StoredObjects};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -74,11 +74,11 @@ fn until<T>(what: &str, there: impl FnMut() -> Option<T>) -> T {
     wait_for(what, Duration::from_secs(60), there)
 }
 
-fn store(world: &mut World, vault: &mut VaultThread) -> (u64, Outcome) {
+fn store(world: &mut World, snapshots: &mut SnapshotStoreThread) -> (u64, SnapshotOutcome) {
     let (fingerprint, head) = world.begin();
     let mut give = |piece: Piece| {
         let mut piece = Some(piece);
-        until("room", || match vault.take(SHARD, piece.take().expect("the piece")) {
+        until("room", || match snapshots.offer(SHARD, piece.take().expect("the piece")) {
             Ok(()) => Some(()),
             Err(back) => {
                 piece = Some(back);
@@ -91,7 +91,7 @@ fn store(world: &mut World, vault: &mut VaultThread) -> (u64, Outcome) {
         give(Piece::Part(part));
     }
     give(Piece::End);
-    let outcome = until("an outcome", || vault.outcome());
+    let outcome = until("an outcome", || snapshots.next_outcome());
     world.shard.end_capture(outcome.result.is_ok());
     (fingerprint, outcome)
 }
@@ -99,29 +99,29 @@ fn store(world: &mut World, vault: &mut VaultThread) -> (u64, Outcome) {
 fn snapshots_survive_their_worker(settings: &SnapshotSettings) {
     let mut world = World::new(51, 200);
     for round in 0..4 {
-        let mut vault = VaultThread::start(settings, "snapshots-0").expect("the store opens");
-        let loaded = load(&mut vault);
+        let mut snapshots = SnapshotStoreThread::start(settings, "snapshots-0").expect("the store opens");
+        let loaded = load(&mut snapshots);
         assert_eq!(loaded.is_some(), round > 0);
         if let Some(loaded) = loaded {
             world.resume(loaded);
         }
-        vault.note(SHARD, "attempt", Some(b"17")).expect("a note");
+        snapshots.write_note(SHARD, "attempt", Some(b"17")).expect("a note");
         for _ in 0..3 {
             world.happen(100);
-            let (fingerprint, outcome) = store(&mut world, &mut vault);
+            let (fingerprint, outcome) = store(&mut world, &mut snapshots);
             outcome.result.expect("stored");
             let loaded =
-                load(&mut VaultThread::start(settings, "other").expect("the store opens")).expect("a snapshot");
+                load(&mut SnapshotStoreThread::start(settings, "other").expect("the store opens")).expect("a snapshot");
             assert_eq!(world.restore(loaded).fingerprint(), fingerprint);
         }
-        assert_eq!(vault.noted(SHARD, "attempt"), Ok(Some(b"17".to_vec())));
+        assert_eq!(snapshots.read_note(SHARD, "attempt"), Ok(Some(b"17".to_vec())));
     }
 }
 
 /// A store that writes nothing before it may.
 #[derive(Clone)]
 struct Slow {
-    blobs: MemoryBlobs,
+    objects: MemoryObjects,
     may: Arc<(Mutex<bool>, Condvar)>,
 }
 
@@ -137,50 +137,50 @@ impl Slow {
     }
 }
 
-impl Blobs for Slow {
+impl Objects for Slow {
     fn put(&self, path: &str, bytes: Bytes) -> Result<(), String> {
         self.wait();
-        self.blobs.put(path, bytes)
+        self.objects.put(path, bytes)
     }
 
     fn create(&self, path: &str, bytes: Bytes) -> Result<Created, String> {
         self.wait();
-        self.blobs.create(path, bytes)
+        self.objects.create(path, bytes)
     }
 
     fn get(&self, path: &str) -> Result<Option<Bytes>, String> {
-        self.blobs.get(path)
+        self.objects.get(path)
     }
 
     fn list(&self, folder: &str) -> Result<Listing, String> {
-        self.blobs.list(folder)
+        self.objects.list(folder)
     }
 
     fn remove(&self, path: &str) -> Result<(), String> {
-        self.blobs.remove(path)
+        self.objects.remove(path)
     }
 }
 
 #[test]
 fn a_slow_store_gives_pieces_back_and_nobody_waits() {
-    let slow = Slow { blobs: MemoryBlobs::default(), may: Arc::default() };
-    let mut vault = VaultThread::over(slow.clone(), slow.clone(), 2, "snapshots-0").expect("a thread");
+    let slow = Slow { objects: MemoryObjects::default(), may: Arc::default() };
+    let mut snapshots = SnapshotStoreThread::over(slow.clone(), slow.clone(), 2, "snapshots-0").expect("a thread");
     let mut world = World::new(52, 100);
     world.happen(200);
     let (fingerprint, head) = world.begin();
-    vault.take(SHARD, Piece::Begin(Box::new(head))).expect("room");
+    snapshots.offer(SHARD, Piece::Begin(Box::new(head))).expect("room");
     while let Some(part) = world.shard.capture(50) {
-        vault.take(SHARD, Piece::Part(part)).expect("room");
+        snapshots.offer(SHARD, Piece::Part(part)).expect("room");
     }
-    vault.take(SHARD, Piece::End).expect("room");
+    snapshots.offer(SHARD, Piece::End).expect("room");
     // Pieces of another shard: the queue is full one day, and none of these calls comes back late.
-    let refused = until("a piece that comes back", || vault.take(SHARD + 1, Piece::Abandoned).err());
-    assert!(matches!(refused, Piece::Abandoned) && vault.outcome().is_none());
+    let refused = until("a piece that comes back", || snapshots.offer(SHARD + 1, Piece::Abandoned).err());
+    assert!(matches!(refused, Piece::Abandoned) && snapshots.next_outcome().is_none());
     world.happen(10);
     slow.go_on();
-    until("an outcome", || vault.outcome()).result.expect("stored");
+    until("an outcome", || snapshots.next_outcome()).result.expect("stored");
     world.shard.end_capture(true);
-    let loaded = load(&mut vault).expect("a snapshot");
+    let loaded = load(&mut snapshots).expect("a snapshot");
     assert_eq!(world.restore(loaded).fingerprint(), fingerprint);
 }
 
@@ -197,17 +197,17 @@ fn in_a_bucket() {
     server.make_bucket("shoal");
     let settings = server.settings("s3://shoal/some/prefix");
     snapshots_survive_their_worker(&settings);
-    let blobs = ObjectBlobs::open(&settings).expect("a bucket");
-    assert_eq!(blobs.list("").expect("a list").folders, ["shard-00003"]);
-    assert_eq!(blobs.create("one", "a".into()), Ok(Created::Created));
-    assert_eq!(blobs.create("one", "b".into()), Ok(Created::Exists));
-    assert_eq!(blobs.get("one"), Ok(Some("a".into())));
-    blobs.put("one", "c".into()).expect("over it");
-    assert_eq!(blobs.get("one"), Ok(Some("c".into())));
-    blobs.remove("one").expect("gone");
-    blobs.remove("one").expect("gone already");
-    assert_eq!(blobs.get("one"), Ok(None));
-    let missing = ObjectBlobs::open(&server.settings("s3://nobody/x")).expect("nothing is asked yet");
+    let objects = StoredObjects::open(&settings).expect("a bucket");
+    assert_eq!(objects.list("").expect("a list").folders, ["shard-00003"]);
+    assert_eq!(objects.create("one", "a".into()), Ok(Created::Created));
+    assert_eq!(objects.create("one", "b".into()), Ok(Created::Exists));
+    assert_eq!(objects.get("one"), Ok(Some("a".into())));
+    objects.put("one", "c".into()).expect("over it");
+    assert_eq!(objects.get("one"), Ok(Some("c".into())));
+    objects.remove("one").expect("gone");
+    objects.remove("one").expect("gone already");
+    assert_eq!(objects.get("one"), Ok(None));
+    let missing = StoredObjects::open(&server.settings("s3://nobody/x")).expect("nothing is asked yet");
     assert!(missing.put("one", "a".into()).expect_err("no bucket").contains("NoSuchBucket"));
 }
 
@@ -244,16 +244,16 @@ fn a_store_that_knows_no_conditional_puts_makes_no_manifest_and_says_so() {
     let options = [("aws_endpoint", endpoint.as_str()), ("aws_access_key_id", "x"), ("aws_secret_access_key", "x")];
     let store = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let settings = SnapshotSettings { url: "s3://shoal/prefix".into(), store, ..SnapshotSettings::default() };
-    let blobs = ObjectBlobs::open(&settings).expect("nothing is asked yet");
-    let message = blobs.create("manifest", "a".into()).expect_err("it is not implemented");
+    let objects = StoredObjects::open(&settings).expect("nothing is asked yet");
+    let message = objects.create("manifest", "a".into()).expect_err("it is not implemented");
     assert!(message.contains("creating manifest") && message.contains("501"), "{message}");
-    assert_eq!(blobs.get("manifest"), Ok(None));
+    assert_eq!(objects.get("manifest"), Ok(None));
 }
 
 #[test]
 fn options_that_no_store_has_are_refused() {
     let mut settings = SnapshotSettings { url: "s3://b/p".to_owned(), ..SnapshotSettings::default() };
     settings.store.insert("aws_regoin".to_owned(), "x".to_owned());
-    let message = ObjectBlobs::open(&settings).err().expect("refused");
-    assert!(message.contains("`aws_regoin` is no option of an S3 store"), "{message}");
+    let message = StoredObjects::open(&settings).err().expect("refused");
+    assert!(message.contains("`aws_regoin` is not an option of an S3 store"), "{message}");
 }

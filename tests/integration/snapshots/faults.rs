@@ -3,8 +3,8 @@
 
 use super::world::{SHARD, World, load};
 use bytes::Bytes;
-use shoal::store::blobs::{Blobs, Created, Listing, MemoryBlobs};
-use shoal::store::{Keeper, LoadFailed, ObjectBlobs, SnapshotSettings, Vault};
+use shoal::store::objects::{Created, Listing, MemoryObjects, Objects};
+use shoal::store::{LoadError, SnapshotSettings, SnapshotStore, SnapshotWriter, StoredObjects};
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::process::Command;
@@ -31,7 +31,7 @@ enum Wrong {
 /// A store in memory that does something wrong; clones do the same.
 #[derive(Clone)]
 struct Faulty {
-    blobs: MemoryBlobs,
+    objects: MemoryObjects,
     wrong: Rc<Cell<Wrong>>,
     requests: Rc<RefCell<u32>>,
 }
@@ -39,7 +39,7 @@ struct Faulty {
 impl Faulty {
     fn new() -> Self {
         let wrong = Rc::new(Cell::new(Wrong::Nothing));
-        Self { blobs: MemoryBlobs::default(), wrong, requests: Rc::default() }
+        Self { objects: MemoryObjects::default(), wrong, requests: Rc::default() }
     }
 
     fn be(&self, wrong: Wrong) {
@@ -59,42 +59,42 @@ impl Faulty {
     }
 }
 
-impl Blobs for Faulty {
+impl Objects for Faulty {
     fn put(&self, path: &str, bytes: Bytes) -> Result<(), String> {
         let half = bytes.slice(..bytes.len() / 2);
         self.ask(true).inspect_err(|message| {
             if message.contains("space") {
-                self.blobs.put(path, half).expect("memory");
+                self.objects.put(path, half).expect("memory");
             }
         })?;
-        self.blobs.put(path, bytes)
+        self.objects.put(path, bytes)
     }
 
     fn create(&self, path: &str, bytes: Bytes) -> Result<Created, String> {
         self.ask(true)?;
         match self.wrong.get() {
-            Wrong::SaysExists => self.blobs.create(path, bytes).map(|_| Created::Exists),
-            Wrong::LetsAllWin => self.blobs.put(path, bytes).map(|()| Created::Created),
+            Wrong::SaysExists => self.objects.create(path, bytes).map(|_| Created::Exists),
+            Wrong::LetsAllWin => self.objects.put(path, bytes).map(|()| Created::Created),
             Wrong::Loses => Ok(Created::Created),
-            _ => self.blobs.create(path, bytes),
+            _ => self.objects.create(path, bytes),
         }
     }
 
     fn get(&self, path: &str) -> Result<Option<Bytes>, String> {
         self.ask(false)?;
-        self.blobs.get(path)
+        self.objects.get(path)
     }
 
     fn list(&self, folder: &str) -> Result<Listing, String> {
         self.ask(false)?;
-        self.blobs.list(folder)
+        self.objects.list(folder)
     }
 
     fn remove(&self, path: &str) -> Result<(), String> {
         if !matches!(self.wrong.get(), Wrong::Full(_)) {
             self.ask(true)?;
         }
-        self.blobs.remove(path)
+        self.objects.remove(path)
     }
 }
 
@@ -102,41 +102,41 @@ impl Blobs for Faulty {
 fn goes_wrong(wrong: Wrong, words_expected: &str) {
     let store = Faulty::new();
     let mut world = World::new(21, 150);
-    let mut keeper = Keeper::new(store.clone(), 2, 1);
+    let mut writer = SnapshotWriter::new(store.clone(), 2, 1);
     world.happen(400);
-    let first = world.store(&mut keeper);
+    let first = world.store(&mut writer);
     store.be(wrong);
     for failures in 1..=2 {
         world.happen(40);
-        let (_, outcome) = world.snapshot(&mut keeper, 1);
+        let (_, outcome) = world.snapshot(&mut writer, 1);
         let message = outcome.result.expect_err("the store is wrong");
         assert!(message.contains(words_expected), "{wrong:?}: {message}");
         assert_eq!(outcome.failures, failures);
         store.be(Wrong::Nothing);
-        let loaded = load(&mut Keeper::new(store.clone(), 2, 0)).expect("the first one");
-        assert_eq!((loaded.head.place.transaction, world.restore(loaded).fingerprint()), (1, first), "{wrong:?}");
+        let loaded = load(&mut SnapshotWriter::new(store.clone(), 2, 0)).expect("the first one");
+        assert_eq!((loaded.head.position.transaction, world.restore(loaded).fingerprint()), (1, first), "{wrong:?}");
         store.be(wrong);
     }
     store.be(Wrong::Nothing);
     world.happen(40);
-    let fingerprint = world.store(&mut keeper);
-    let loaded = load(&mut Keeper::new(store.clone(), 2, 0)).expect("a snapshot");
+    let fingerprint = world.store(&mut writer);
+    let loaded = load(&mut SnapshotWriter::new(store.clone(), 2, 0)).expect("a snapshot");
     assert_eq!(world.restore(loaded).fingerprint(), fingerprint, "{wrong:?}");
     for _ in 0..6 {
         world.happen(100);
-        world.store(&mut keeper);
+        world.store(&mut writer);
     }
-    let (named, there) = named_and_there(&store.blobs);
+    let (named, there) = named_and_there(&store.objects);
     assert!(there.iter().all(|name| named.contains(name)), "{wrong:?}: {there:?} are more than {named:?}");
 }
 
 /// Files that manifests name, and files that are older than the newest snapshot, without manifests.
-fn named_and_there(blobs: &MemoryBlobs) -> (Vec<String>, Vec<String>) {
-    let known = shoal::store::load::transactions(blobs, SHARD, u64::MAX).expect("memory");
-    let manifests = known.iter().map(|&transaction| shoal::store::load::manifest(blobs, SHARD, transaction));
+fn named_and_there(objects: &MemoryObjects) -> (Vec<String>, Vec<String>) {
+    let known = shoal::store::load::transactions(objects, SHARD, u64::MAX).expect("memory");
+    let manifests = known.iter().map(|&transaction| shoal::store::load::manifest(objects, SHARD, transaction));
     let named = manifests
         .flat_map(|manifest| manifest.expect("good").files().map(|file| file.name.clone()).collect::<Vec<_>>());
-    let listing = blobs.list(&shoal::store::names::folder(SHARD)).expect("memory");
+    let listing = objects.list(&shoal::store::names::folder(SHARD)).expect("memory");
     let oldest = *known.last().expect("a snapshot");
     let files = listing.files.into_iter().map(|(name, _)| name);
     let is_old =
@@ -164,7 +164,7 @@ fn a_store_that_refuses_fails_the_snapshot() {
 
 #[test]
 fn a_manifest_that_was_lost_is_no_snapshot() {
-    goes_wrong(Wrong::Loses, "is gone");
+    goes_wrong(Wrong::Loses, "is missing");
 }
 
 #[test]
@@ -172,11 +172,11 @@ fn a_store_that_denies_its_own_success_has_a_snapshot_all_the_same() {
     for wrong in [Wrong::SaysExists, Wrong::LetsAllWin] {
         let store = Faulty::new();
         let mut world = World::new(22, 100);
-        let mut keeper = Keeper::new(store.clone(), 2, 1);
+        let mut writer = SnapshotWriter::new(store.clone(), 2, 1);
         world.happen(300);
         store.be(wrong);
-        let fingerprint = world.store(&mut keeper);
-        let loaded = load(&mut Keeper::new(store.clone(), 2, 0)).expect("a snapshot");
+        let fingerprint = world.store(&mut writer);
+        let loaded = load(&mut SnapshotWriter::new(store.clone(), 2, 0)).expect("a snapshot");
         assert_eq!(world.restore(loaded).fingerprint(), fingerprint, "{wrong:?}");
     }
 }
@@ -187,13 +187,13 @@ fn two_writers_of_one_transaction_do_each_other_no_harm() {
         let store = Faulty::new();
         store.be(wrong);
         let (mut one, mut other) = (World::new(23, 100), World::new(23, 100));
-        let mut keepers = [Keeper::new(store.clone(), 2, 1), Keeper::new(store.clone(), 2, 2)];
+        let mut writers = [SnapshotWriter::new(store.clone(), 2, 1), SnapshotWriter::new(store.clone(), 2, 2)];
         for _ in 0..6 {
             one.happen(90);
             other.happen(90);
-            let fingerprint = one.store(&mut keepers[0]);
-            assert_eq!(other.store(&mut keepers[1]), fingerprint, "the same shard twice");
-            let loaded = load(&mut Keeper::new(store.clone(), 2, 0)).expect("a snapshot");
+            let fingerprint = one.store(&mut writers[0]);
+            assert_eq!(other.store(&mut writers[1]), fingerprint, "the same shard twice");
+            let loaded = load(&mut SnapshotWriter::new(store.clone(), 2, 0)).expect("a snapshot");
             assert_eq!(one.restore(loaded).fingerprint(), fingerprint, "{wrong:?}");
         }
     }
@@ -201,30 +201,30 @@ fn two_writers_of_one_transaction_do_each_other_no_harm() {
 
 #[test]
 fn a_snapshot_of_another_history_is_not_taken_for_ours() {
-    let store = MemoryBlobs::default();
+    let store = MemoryObjects::default();
     let mut old = World::new(24, 100);
     old.happen(100);
-    old.store(&mut Keeper::new(store.clone(), 2, 1));
+    old.store(&mut SnapshotWriter::new(store.clone(), 2, 1));
     let mut new = World::new(25, 100);
     new.happen(100);
-    let (_, outcome) = new.snapshot(&mut Keeper::new(store.clone(), 2, 2), 0);
-    assert!(outcome.result.expect_err("it is there").contains("it says other things of the shard"));
+    let (_, outcome) = new.snapshot(&mut SnapshotWriter::new(store.clone(), 2, 2), 0);
+    assert!(outcome.result.expect_err("it is there").contains("exists with another state"));
 }
 
 #[test]
 fn when_the_folder_is_emptied_the_next_snapshot_is_of_everything() {
-    let store = MemoryBlobs::default();
+    let store = MemoryObjects::default();
     let mut world = World::new(26, 100);
-    let mut keeper = Keeper::new(store.clone(), 2, 1);
+    let mut writer = SnapshotWriter::new(store.clone(), 2, 1);
     world.happen(300);
-    world.store(&mut keeper);
-    store.objects(|objects| objects.clear());
+    world.store(&mut writer);
+    store.edit(|objects| objects.clear());
     world.happen(30);
-    let (_, outcome) = world.snapshot(&mut keeper, 0);
-    assert!(outcome.needs_all && outcome.result.expect_err("nothing to stand on").contains("is gone"));
-    let (fingerprint, outcome) = world.snapshot(&mut keeper, 2);
-    assert!(!outcome.needs_all && outcome.result.expect("stored").is_whole);
-    let loaded = load(&mut Keeper::new(store, 2, 0)).expect("a snapshot");
+    let (_, outcome) = world.snapshot(&mut writer, 0);
+    assert!(outcome.needs_full && outcome.result.expect_err("nothing to stand on").contains("is missing"));
+    let (fingerprint, outcome) = world.snapshot(&mut writer, 2);
+    assert!(!outcome.needs_full && outcome.result.expect("stored").is_full);
+    let loaded = load(&mut SnapshotWriter::new(store, 2, 0)).expect("a snapshot");
     assert_eq!(world.restore(loaded).fingerprint(), fingerprint);
 }
 
@@ -232,13 +232,13 @@ fn when_the_folder_is_emptied_the_next_snapshot_is_of_everything() {
 fn a_store_that_is_away_is_not_a_store_without_snapshots() {
     let store = Faulty::new();
     let mut world = World::new(27, 60);
-    let mut keeper = Keeper::new(store.clone(), 2, 1);
+    let mut writer = SnapshotWriter::new(store.clone(), 2, 1);
     world.happen(100);
-    world.store(&mut keeper);
+    world.store(&mut writer);
     for after in 0..4 {
         store.be(Wrong::Away(after));
-        let failed = keeper.load(SHARD, u64::MAX, &|| false).err();
-        assert_eq!(failed, Some(LoadFailed::Away("no answer within 120 s".to_owned())), "after {after} requests");
+        let failed = writer.load(SHARD, u64::MAX, &|| false).err();
+        assert_eq!(failed, Some(LoadError::Unavailable("no answer within 120 s".to_owned())), "after {after} requests");
     }
 }
 
@@ -271,27 +271,27 @@ fn a_real_disk_that_is_full_or_read_only_fails_the_snapshot() {
     };
     let url = disk.0.path().join("snapshots").to_string_lossy().into_owned();
     let settings = SnapshotSettings { url, ..SnapshotSettings::default() };
-    let open = || ObjectBlobs::open(&settings).expect("a folder");
+    let open = || StoredObjects::open(&settings).expect("a folder");
     let mut world = World::new(28, 60);
-    let mut keeper = Keeper::new(open(), 2, 1);
+    let mut writer = SnapshotWriter::new(open(), 2, 1);
     world.happen(100);
-    let first = world.store(&mut keeper);
+    let first = world.store(&mut writer);
     let filler = disk.0.path().join("filler");
     let filled = std::fs::write(&filler, vec![0; 1 << 20]).expect_err("the disk is small");
     assert_eq!(filled.kind(), std::io::ErrorKind::StorageFull);
     world.happen(30);
-    let (_, outcome) = world.snapshot(&mut keeper, 0);
+    let (_, outcome) = world.snapshot(&mut writer, 0);
     let message = outcome.result.expect_err("no room");
     assert!(message.contains("writing shard-00003/") && message.contains("No space left"), "{message}");
     std::fs::remove_file(&filler).expect("room again");
     assert!(mount(&["-o", "remount,ro"], disk.0.path()), "read-only");
-    let (_, outcome) = world.snapshot(&mut keeper, 0);
+    let (_, outcome) = world.snapshot(&mut writer, 0);
     assert!(outcome.result.expect_err("read-only").contains("Read-only file system"));
-    let loaded = load(&mut Keeper::new(open(), 2, 0)).expect("the first one");
+    let loaded = load(&mut SnapshotWriter::new(open(), 2, 0)).expect("the first one");
     assert_eq!(world.restore(loaded).fingerprint(), first);
     assert!(mount(&["-o", "remount,rw"], disk.0.path()), "writable again");
-    let fingerprint = world.store(&mut keeper);
-    let loaded = load(&mut Keeper::new(open(), 2, 0)).expect("a snapshot");
+    let fingerprint = world.store(&mut writer);
+    let loaded = load(&mut SnapshotWriter::new(open(), 2, 0)).expect("a snapshot");
     assert_eq!(world.restore(loaded).fingerprint(), fingerprint);
 }
 
@@ -303,17 +303,18 @@ fn a_folder_that_cannot_be_made_at_the_start_is_made_later() {
     assert!(mount(&["-o", "remount,ro"], disk.0.path()), "read-only");
     let url = disk.0.path().join("snapshots").to_string_lossy().into_owned();
     let settings = SnapshotSettings { url, ..SnapshotSettings::default() };
-    let message = ObjectBlobs::open(&settings).err().expect("a command does not wait");
-    assert!(message.contains("the folder cannot be made") && message.contains("Read-only file system"), "{message}");
+    let message = StoredObjects::open(&settings).err().expect("a command does not wait");
+    assert!(message.contains("the folder cannot be created") && message.contains("Read-only file system"), "{message}");
     let mut world = World::new(29, 60);
     world.happen(100);
-    let mut keeper = Keeper::new(ObjectBlobs::open_or_later(&settings).expect("it may come"), 2, 1);
-    assert!(load(&mut keeper).is_none(), "nothing can be in it");
-    let (_, outcome) = world.snapshot(&mut keeper, 0);
+    let mut writer = SnapshotWriter::new(StoredObjects::open_or_later(&settings).expect("it may come"), 2, 1);
+    assert!(load(&mut writer).is_none(), "nothing can be in it");
+    let (_, outcome) = world.snapshot(&mut writer, 0);
     assert!(outcome.result.expect_err("read-only").contains("Read-only file system"));
     assert!(mount(&["-o", "remount,rw"], disk.0.path()), "writable");
-    let fingerprint = world.store(&mut keeper);
-    let loaded = load(&mut Keeper::new(ObjectBlobs::open(&settings).expect("a folder"), 2, 0)).expect("a snapshot");
+    let fingerprint = world.store(&mut writer);
+    let loaded =
+        load(&mut SnapshotWriter::new(StoredObjects::open(&settings).expect("a folder"), 2, 0)).expect("a snapshot");
     assert_eq!(world.restore(loaded).fingerprint(), fingerprint);
 }
 
@@ -321,14 +322,14 @@ fn a_folder_that_cannot_be_made_at_the_start_is_made_later() {
 fn a_place_that_is_away_is_empty_and_a_wrong_one_is_refused() {
     // Nobody can make a folder here.
     let settings = |url: &str| SnapshotSettings { url: url.to_owned(), ..SnapshotSettings::default() };
-    let blobs = ObjectBlobs::open_or_later(&settings("/proc/shoal/snapshots")).expect("it may come");
-    assert_eq!((blobs.list("shard-00000"), blobs.get("shard-00000/x")), (Ok(Listing::default()), Ok(None)));
-    assert_eq!(blobs.remove("shard-00000/x"), Ok(()));
-    let message = blobs.put("shard-00000/x", Bytes::new()).expect_err("there is no folder");
-    assert!(message.contains("snapshots cannot be kept at /proc/shoal/snapshots"), "{message}");
+    let objects = StoredObjects::open_or_later(&settings("/proc/shoal/snapshots")).expect("it may come");
+    assert_eq!((objects.list("shard-00000"), objects.get("shard-00000/x")), (Ok(Listing::default()), Ok(None)));
+    assert_eq!(objects.remove("shard-00000/x"), Ok(()));
+    let message = objects.put("shard-00000/x", Bytes::new()).expect_err("there is no folder");
+    assert!(message.contains("snapshots cannot be stored at /proc/shoal/snapshots"), "{message}");
     let file = tempfile::NamedTempFile::new().expect("a file");
     let path = file.path().to_str().expect("a path");
     for wrong in [path.to_owned(), format!("{path}/snapshots"), "gs://bucket".to_owned()] {
-        assert!(ObjectBlobs::open_or_later(&settings(&wrong)).is_err(), "{wrong}");
+        assert!(StoredObjects::open_or_later(&settings(&wrong)).is_err(), "{wrong}");
     }
 }

@@ -4,6 +4,7 @@
 mod bucket;
 mod damage;
 mod faults;
+mod golden;
 mod kept;
 mod python;
 mod round_trip;

@@ -2,7 +2,7 @@
 
 use super::world::{SHARD, World};
 use crate::support;
-use shoal::store::{Keeper, ObjectBlobs, SnapshotSettings, names};
+use shoal::store::{SnapshotSettings, SnapshotWriter, StoredObjects, names};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -40,12 +40,12 @@ fn pyarrow_sees_named_typed_columns() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings =
         SnapshotSettings { url: folder.path().to_string_lossy().into_owned(), ..SnapshotSettings::default() };
-    let mut keeper = Keeper::new(ObjectBlobs::open(&settings).expect("a folder"), 2, 1);
+    let mut writer = SnapshotWriter::new(StoredObjects::open(&settings).expect("a folder"), 2, 1);
     let mut world = World::new(41, 80);
     world.happen(600);
-    world.store(&mut keeper);
+    world.store(&mut writer);
     world.happen(20);
-    world.store(&mut keeper);
+    world.store(&mut writer);
     let shard = folder.path().join(names::folder(SHARD));
     let python = || Command::new(interpreter);
     let printed = run(python().arg("-c").arg(script()).arg(&shard)).expect("the script of the page");

@@ -2,8 +2,8 @@
 
 use super::world::{SHARD, World, load};
 use shoal::random::Random;
-use shoal::store::blobs::{Blobs, MemoryBlobs};
-use shoal::store::{Keeper, Piece, Vault};
+use shoal::store::objects::{MemoryObjects, Objects};
+use shoal::store::{Piece, SnapshotStore, SnapshotWriter};
 
 fn seed() -> u64 {
     let clock = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_nanos() as u64;
@@ -19,8 +19,8 @@ fn random_shards_come_back_as_they_were() {
     for _ in 0..12 {
         let seed = seeds.draw();
         let mut world = World::new(seed, 30 + seed % 500);
-        let blobs = MemoryBlobs::default();
-        let mut keeper = Keeper::new(blobs.clone(), 2, seed);
+        let objects = MemoryObjects::default();
+        let mut writer = SnapshotWriter::new(objects.clone(), 2, seed);
         for round in 0..12 {
             let events = if world.random.one_in(4) { 600 } else { 30 };
             world.happen(events);
@@ -29,47 +29,47 @@ fn random_shards_come_back_as_they_were() {
             }
             let customers = world.shard.head().customers;
             let events_between = if round % 2 == 0 { 3 } else { 0 };
-            let (fingerprint, outcome) = world.snapshot(&mut keeper, events_between);
+            let (fingerprint, outcome) = world.snapshot(&mut writer, events_between);
             let stored = outcome.result.unwrap_or_else(|message| panic!("seed {seed}, round {round}: {message}"));
-            assert_eq!(stored.is_whole, round == 0, "seed {seed}");
-            // Another keeper than the one that goes on: what stands in the store counts.
-            let loaded = load(&mut Keeper::new(blobs.clone(), 2, 0)).expect("a snapshot");
-            assert_eq!(loaded.head.place.transaction, world.transaction());
+            assert_eq!(stored.is_full, round == 0, "seed {seed}");
+            // Another writer than the one that goes on: what stands in the store counts.
+            let loaded = load(&mut SnapshotWriter::new(objects.clone(), 2, 0)).expect("a snapshot");
+            assert_eq!(loaded.head.position.transaction, world.transaction());
             assert_eq!(loaded.head.state.customers, customers);
-            let groups = manifest_groups(&blobs, world.transaction());
+            let groups = manifest_groups(&objects, world.transaction());
             merged += usize::from(groups < round + 1);
             let restored = world.restore(loaded);
             assert_eq!(restored.fingerprint(), fingerprint, "seed {seed}, round {round}");
             if world.shard.fingerprint() == fingerprint && world.random.one_in(2) {
-                keeper = Keeper::new(blobs.clone(), 2, seeds.draw());
-                let loaded = load(&mut keeper).expect("a snapshot");
+                writer = SnapshotWriter::new(objects.clone(), 2, seeds.draw());
+                let loaded = load(&mut writer).expect("a snapshot");
                 world.resume(loaded);
                 resumed += 1;
             }
         }
-        erased += usize::from(blobs.objects(|objects| objects.keys().any(|name| name.contains("marks"))));
+        erased += usize::from(objects.edit(|objects| objects.keys().any(|name| name.contains("marks"))));
     }
     assert!(merged > 20 && resumed > 5 && erased > 5, "{merged} merged, {resumed} resumed, {erased} with marks");
 }
 
-fn manifest_groups(blobs: &MemoryBlobs, transaction: u64) -> usize {
-    shoal::store::load::manifest(blobs, SHARD, transaction).expect("a manifest").groups.len()
+fn manifest_groups(objects: &MemoryObjects, transaction: u64) -> usize {
+    shoal::store::load::manifest(objects, SHARD, transaction).expect("a manifest").groups.len()
 }
 
 #[test]
 fn many_small_deltas_are_merged_among_themselves() {
     let mut world = World::new(5, 300);
-    let blobs = MemoryBlobs::default();
-    let mut keeper = Keeper::new(blobs.clone(), 2, 1);
+    let objects = MemoryObjects::default();
+    let mut writer = SnapshotWriter::new(objects.clone(), 2, 1);
     world.happen(3_000);
-    world.store(&mut keeper);
+    world.store(&mut writer);
     let mut most = 0;
     for _ in 0..40 {
         world.happen(1);
-        let fingerprint = world.store(&mut keeper);
-        let loaded = load(&mut Keeper::new(blobs.clone(), 2, 0)).expect("a snapshot");
+        let fingerprint = world.store(&mut writer);
+        let loaded = load(&mut SnapshotWriter::new(objects.clone(), 2, 0)).expect("a snapshot");
         assert_eq!(world.restore(loaded).fingerprint(), fingerprint);
-        most = most.max(manifest_groups(&blobs, world.transaction()));
+        most = most.max(manifest_groups(&objects, world.transaction()));
     }
     assert!((3..=16).contains(&most), "at most {most} groups");
 }
@@ -77,59 +77,59 @@ fn many_small_deltas_are_merged_among_themselves() {
 #[test]
 fn a_snapshot_that_is_given_up_leaves_nothing_and_the_next_has_it_all() {
     let mut world = World::new(9, 100);
-    let blobs = MemoryBlobs::default();
-    let mut keeper = Keeper::new(blobs.clone(), 2, 1);
+    let objects = MemoryObjects::default();
+    let mut writer = SnapshotWriter::new(objects.clone(), 2, 1);
     world.happen(300);
-    world.store(&mut keeper);
-    let names = |blobs: &MemoryBlobs| blobs.objects(|objects| objects.keys().cloned().collect::<Vec<_>>());
-    let before = names(&blobs);
+    world.store(&mut writer);
+    let names = |objects: &MemoryObjects| objects.edit(|objects| objects.keys().cloned().collect::<Vec<_>>());
+    let before = names(&objects);
     world.happen(50);
-    let head = shoal::store::Head { place: load_head(&blobs), state: world.shard.begin_capture() };
-    keeper.take(SHARD, Piece::Begin(Box::new(head))).expect("room");
+    let head = shoal::store::SnapshotHead { position: load_head(&objects), state: world.shard.begin_capture() };
+    writer.offer(SHARD, Piece::Begin(Box::new(head))).expect("room");
     while let Some(part) = world.shard.capture(10) {
-        keeper.take(SHARD, Piece::Part(part)).expect("room");
+        writer.offer(SHARD, Piece::Part(part)).expect("room");
     }
-    keeper.take(SHARD, Piece::Abandoned).expect("room");
+    writer.offer(SHARD, Piece::Abandoned).expect("room");
     world.shard.end_capture(false);
-    assert!(keeper.outcome().is_none());
-    assert_eq!(names(&blobs), before);
-    let fingerprint = world.store(&mut keeper);
-    let loaded = load(&mut keeper).expect("a snapshot");
+    assert!(writer.next_outcome().is_none());
+    assert_eq!(names(&objects), before);
+    let fingerprint = world.store(&mut writer);
+    let loaded = load(&mut writer).expect("a snapshot");
     assert_eq!(world.restore(loaded).fingerprint(), fingerprint);
 }
 
-fn load_head(blobs: &MemoryBlobs) -> shoal::store::Place {
-    let loaded = load(&mut Keeper::new(blobs.clone(), 2, 0)).expect("a snapshot");
-    shoal::store::Place { transaction: loaded.head.place.transaction + 1, ..loaded.head.place }
+fn load_head(objects: &MemoryObjects) -> shoal::store::ShardPosition {
+    let loaded = load(&mut SnapshotWriter::new(objects.clone(), 2, 0)).expect("a snapshot");
+    shoal::store::ShardPosition { transaction: loaded.head.position.transaction + 1, ..loaded.head.position }
 }
 
 #[test]
 fn an_earlier_snapshot_is_found_by_its_transaction() {
     let mut world = World::new(11, 50);
-    let mut keeper = Keeper::new(MemoryBlobs::default(), 2, 1);
+    let mut writer = SnapshotWriter::new(MemoryObjects::default(), 2, 1);
     world.happen(200);
-    let first = world.store(&mut keeper);
+    let first = world.store(&mut writer);
     world.happen(20);
-    world.store(&mut keeper);
-    let loaded = keeper.load(SHARD, 1, &|| false).expect("an answer").expect("a snapshot");
-    assert_eq!((loaded.head.place.transaction, world.restore(loaded).fingerprint()), (1, first));
-    assert!(keeper.load(SHARD, 0, &|| false).expect("an answer").is_none());
-    assert!(keeper.load(SHARD, 9, &|| true).is_err(), "it was interrupted");
+    world.store(&mut writer);
+    let loaded = writer.load(SHARD, 1, &|| false).expect("an answer").expect("a snapshot");
+    assert_eq!((loaded.head.position.transaction, world.restore(loaded).fingerprint()), (1, first));
+    assert!(writer.load(SHARD, 0, &|| false).expect("an answer").is_none());
+    assert!(writer.load(SHARD, 9, &|| true).is_err(), "it was interrupted");
 }
 
 #[test]
 fn notes_lie_beside_snapshots() {
-    let blobs = MemoryBlobs::default();
-    let mut keeper = Keeper::new(blobs.clone(), 2, 1);
-    assert_eq!(keeper.noted(SHARD, "attempt"), Ok(None));
-    keeper.note(SHARD, "attempt", Some(b"once")).expect("a note");
+    let objects = MemoryObjects::default();
+    let mut writer = SnapshotWriter::new(objects.clone(), 2, 1);
+    assert_eq!(writer.read_note(SHARD, "attempt"), Ok(None));
+    writer.write_note(SHARD, "attempt", Some(b"once")).expect("a note");
     let mut world = World::new(1, 20);
     for _ in 0..5 {
         world.happen(50);
-        world.store(&mut keeper);
+        world.store(&mut writer);
     }
-    assert_eq!(keeper.noted(SHARD, "attempt"), Ok(Some(b"once".to_vec())), "retention leaves notes alone");
-    keeper.note(SHARD, "attempt", None).expect("a note");
-    assert_eq!(keeper.noted(SHARD, "attempt"), Ok(None));
-    assert!(blobs.list("").expect("a list").folders.len() == 1);
+    assert_eq!(writer.read_note(SHARD, "attempt"), Ok(Some(b"once".to_vec())), "retention leaves notes alone");
+    writer.write_note(SHARD, "attempt", None).expect("a note");
+    assert_eq!(writer.read_note(SHARD, "attempt"), Ok(None));
+    assert!(objects.list("").expect("a list").folders.len() == 1);
 }

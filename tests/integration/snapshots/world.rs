@@ -6,7 +6,7 @@ use shoal::engine::event::{Millis, Record};
 use shoal::engine::rule::{self, Rules};
 use shoal::engine::shard::{Bootstrap, Input, Settings, Shard};
 use shoal::random::Random;
-use shoal::store::{Head, Loaded, Outcome, Piece, Place, Vault};
+use shoal::store::{LoadedSnapshot, Piece, ShardPosition, SnapshotHead, SnapshotOutcome, SnapshotStore};
 use std::sync::Arc;
 
 pub const SHARD: u32 = 3;
@@ -165,8 +165,8 @@ impl World {
         format!(r#"{{"customer_id":"c-{customer}{long}","time":{time},"event_id":"{event_id}",{rest}}}"#)
     }
 
-    fn place(&self) -> Place {
-        Place {
+    fn position(&self) -> ShardPosition {
+        ShardPosition {
             transaction: self.transaction,
             outputs: self.transaction * 7,
             positions: vec![self.offset, 0],
@@ -185,10 +185,10 @@ impl World {
     }
 
     /// Hands a capture over, with events between its pieces; what the shard's fingerprint was when it began, and what
-    /// became of it. The vault must have room for everything.
-    pub fn snapshot(&mut self, vault: &mut impl Vault, events_between: usize) -> (u64, Outcome) {
+    /// became of it. The store must have room for everything.
+    pub fn snapshot(&mut self, store: &mut impl SnapshotStore, events_between: usize) -> (u64, SnapshotOutcome) {
         let (fingerprint, head) = self.begin();
-        let mut give = |piece: Piece| vault.take(SHARD, piece).expect("room for a piece");
+        let mut give = |piece: Piece| store.offer(SHARD, piece).expect("room for a piece");
         give(Piece::Begin(Box::new(head)));
         while let Some(part) = self.shard.capture(1 + self.random.below(40) as usize) {
             give(Piece::Part(part));
@@ -196,26 +196,26 @@ impl World {
             self.happen(events);
         }
         give(Piece::End);
-        let outcome = vault.outcome().expect("an outcome");
-        assert!(vault.outcome().is_none());
+        let outcome = store.next_outcome().expect("an outcome");
+        assert!(store.next_outcome().is_none());
         self.shard.end_capture(outcome.result.is_ok());
-        if outcome.needs_all {
+        if outcome.needs_full {
             self.shard.forget_stored();
         }
         (fingerprint, outcome)
     }
 
     /// Begins a capture: the shard's fingerprint then, and the head.
-    pub fn begin(&mut self) -> (u64, Head) {
+    pub fn begin(&mut self) -> (u64, SnapshotHead) {
         self.transaction += 1;
         let fingerprint = self.shard.fingerprint();
         let state = self.shard.begin_capture();
-        (fingerprint, Head { place: self.place(), state })
+        (fingerprint, SnapshotHead { position: self.position(), state })
     }
 
     /// A snapshot that must succeed.
-    pub fn store(&mut self, vault: &mut impl Vault) -> u64 {
-        let (fingerprint, outcome) = self.snapshot(vault, 0);
+    pub fn store(&mut self, store: &mut impl SnapshotStore) -> u64 {
+        let (fingerprint, outcome) = self.snapshot(store, 0);
         outcome.result.expect("a snapshot");
         fingerprint
     }
@@ -225,20 +225,20 @@ impl World {
     }
 
     /// A shard of what was loaded.
-    pub fn restore(&self, loaded: Loaded) -> Shard {
+    pub fn restore(&self, loaded: LoadedSnapshot) -> Shard {
         let rules =
-            rule::read(&String::from_utf8(loaded.head.place.rules.expect("rules")).expect("text")).expect("rules");
+            rule::read(&String::from_utf8(loaded.head.position.rules.expect("rules")).expect("text")).expect("rules");
         Shard::restore(settings(), rules, self.old_rules.clone(), &loaded.head.state, loaded.restored)
     }
 
     /// The shard is lost, and goes on as it was loaded; only right after a snapshot.
-    pub fn resume(&mut self, loaded: Loaded) {
-        assert_eq!(loaded.head.place, self.place());
+    pub fn resume(&mut self, loaded: LoadedSnapshot) {
+        assert_eq!(loaded.head.position, self.position());
         self.shard = self.restore(loaded);
     }
 }
 
 /// The newest snapshot there is.
-pub fn load(vault: &mut impl Vault) -> Option<Loaded> {
-    vault.load(SHARD, u64::MAX, &|| false).expect("the store answers")
+pub fn load(store: &mut impl SnapshotStore) -> Option<LoadedSnapshot> {
+    store.load(SHARD, u64::MAX, &|| false).expect("the store answers")
 }

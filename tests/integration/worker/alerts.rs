@@ -7,8 +7,8 @@ use serde_json::Value;
 use shoal::kafka::memory::{Cluster, MemoryLog};
 use shoal::kafka::{Own, Topic};
 use shoal::random::Random;
-use shoal::store::Keeper;
-use shoal::store::blobs::MemoryBlobs;
+use shoal::store::SnapshotWriter;
+use shoal::store::objects::MemoryObjects;
 use shoal::worker::{Job, Worker};
 
 const SHARDS: u32 = 3;
@@ -69,7 +69,7 @@ fn decisions(cluster: &Cluster) -> Vec<String> {
 /// A service that ends now and then without a word.
 struct Service {
     cluster: Cluster,
-    blobs: MemoryBlobs,
+    objects: MemoryObjects,
     job: Job,
     worker: Worker<MemoryLog>,
 }
@@ -78,20 +78,20 @@ impl Service {
     fn new(job: Job) -> Self {
         let cluster = Cluster::new(1, SHARDS);
         cluster.set_clock(BEGIN);
-        let blobs = MemoryBlobs::default();
-        let worker = Self::worker(&cluster, &blobs, &job, memory::ID);
-        Self { cluster, blobs, job, worker }
+        let objects = MemoryObjects::default();
+        let worker = Self::worker(&cluster, &objects, &job, memory::ID);
+        Self { cluster, objects, job, worker }
     }
 
-    fn worker(cluster: &Cluster, blobs: &MemoryBlobs, job: &Job, id: &str) -> Worker<MemoryLog> {
-        let keeper = Keeper::new(blobs.clone(), 2, 7);
+    fn worker(cluster: &Cluster, objects: &MemoryObjects, job: &Job, id: &str) -> Worker<MemoryLog> {
+        let writer = SnapshotWriter::new(objects.clone(), 2, 7);
         let log = cluster.worker(id, (0..SHARDS).collect());
-        Worker::new(log, job.clone()).with_snapshots(Box::new(keeper), 60_000)
+        Worker::new(log, job.clone()).with_snapshots(Box::new(writer), 60_000)
     }
 
     /// Another process goes on, of the same name or of another; the last one just ends.
     fn replace(&mut self, id: &str) {
-        self.worker = Self::worker(&self.cluster, &self.blobs, &self.job, id);
+        self.worker = Self::worker(&self.cluster, &self.objects, &self.job, id);
     }
 
     /// Time goes on by ten seconds so many times, and all is done that follows.

@@ -9,8 +9,8 @@ use shoal::engine::shard::Bootstrap;
 use shoal::kafka::memory::{Cluster, MemoryLog};
 use shoal::kafka::{Failure, Own};
 use shoal::offline::seed::Seed;
-use shoal::store::Keeper;
-use shoal::store::blobs::MemoryBlobs;
+use shoal::store::SnapshotWriter;
+use shoal::store::objects::MemoryObjects;
 use shoal::worker::{Job, Rebuild, Worker, control};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -32,13 +32,13 @@ fn job() -> Job {
 /// A service in memory: what it reads and writes, and its snapshots.
 struct Shop {
     cluster: Cluster,
-    blobs: MemoryBlobs,
+    objects: MemoryObjects,
 }
 
 impl Shop {
     /// With a seed of a file, and these records in its input.
     fn seeded(file: &Path, lines: &[Line]) -> Self {
-        let shop = Self { cluster: memory::cluster_of(lines, SHARDS), blobs: MemoryBlobs::default() };
+        let shop = Self { cluster: memory::cluster_of(lines, SHARDS), objects: MemoryObjects::default() };
         shop.seed(file, UNTIL).expect("an empty place");
         shop
     }
@@ -55,13 +55,13 @@ impl Shop {
             bootstrap: Bootstrap::Changes,
             rejected: None,
         };
-        let seeded = seed.run(&mut Keeper::new(self.blobs.clone(), 2, 5));
+        let seeded = seed.run(&mut SnapshotWriter::new(self.objects.clone(), 2, 5));
         seeded.map(|seeded| seeded.to_string()).map_err(|error| format!("{error:#}"))
     }
 
     fn worker(&self) -> Worker<MemoryLog> {
-        let keeper = Keeper::new(self.blobs.clone(), 2, 7);
-        memory::worker(&self.cluster, 4_096, job()).with_snapshots(Box::new(keeper), 60_000)
+        let writer = SnapshotWriter::new(self.objects.clone(), 2, 7);
+        memory::worker(&self.cluster, 4_096, job()).with_snapshots(Box::new(writer), 60_000)
     }
 
     /// Works until everything is read, and stops in order.
@@ -81,8 +81,8 @@ impl Shop {
     fn rebuild(&self) -> Result<(), Failure> {
         let (job, stop) = (job(), AtomicBool::new(false));
         let mut log = self.cluster.worker(ID, (0..SHARDS).collect());
-        let mut keeper = Keeper::new(self.blobs.clone(), 2, 9);
-        let mut rebuild = Rebuild::new(&mut log, &mut keeper, &job, &stop);
+        let mut writer = SnapshotWriter::new(self.objects.clone(), 2, 9);
+        let mut rebuild = Rebuild::new(&mut log, &mut writer, &job, &stop);
         let plans = rebuild.plan()?;
         assert!(
             plans[1].to_string().contains("the state is made from its seed, then events offsets 0 to"),
@@ -94,11 +94,11 @@ impl Shop {
 
     /// As retention does in time, and whoever loses snapshots at once: all are gone, and the note of the seed is there.
     fn lose_snapshots(&self) {
-        self.blobs.objects(|objects| objects.retain(|name, _| !name.contains(MANIFEST)));
+        self.objects.edit(|objects| objects.retain(|name, _| !name.contains(MANIFEST)));
     }
 
     fn snapshots(&self) -> usize {
-        self.blobs.objects(|objects| objects.keys().filter(|name| name.contains(MANIFEST)).count())
+        self.objects.edit(|objects| objects.keys().filter(|name| name.contains(MANIFEST)).count())
     }
 
     fn views(&self) -> Views {
@@ -122,7 +122,7 @@ fn a_seed_that_has_gone_is_put_back_and_the_state_is_made_anew_from_it() {
     let (file, after) = split(folder.path(), shop(81, 150, 3_000));
     let (first, rest) = after.split_at(after.len() / 2);
     let shop = Shop::seeded(&file, first);
-    assert!(shop.seed(&file, UNTIL).unwrap_err().contains("there is a whole seed already"));
+    assert!(shop.seed(&file, UNTIL).unwrap_err().contains("there is a complete seed already"));
     shop.run();
 
     shop.lose_snapshots();
@@ -135,10 +135,10 @@ fn a_seed_that_has_gone_is_put_back_and_the_state_is_made_anew_from_it() {
     let other = folder.path().join("other.jsonl");
     std::fs::write(&other, &std::fs::read(&file).unwrap()[..2_000]).unwrap();
     let message = shop.seed(&other, UNTIL).unwrap_err();
-    assert!(message.contains("not those of then") && shop.snapshots() == 0, "{message}");
+    assert!(message.contains("the files differ") && shop.snapshots() == 0, "{message}");
 
     let output = shop.seed(&file, UNTIL).unwrap();
-    assert!(output.starts_with("the seed that was here before is put back"), "{output}");
+    assert!(output.starts_with("the previous seed is restored"), "{output}");
     let before = shop.views();
     shop.rebuild().expect("all is there again");
     shop.run();
@@ -162,7 +162,7 @@ fn with_the_seed_put_back_the_journal_can_be_followed_again() {
     // One shard's is damaged only.
     shop.lose_snapshots();
     shop.seed(&file, UNTIL).unwrap();
-    shop.blobs.objects(|objects| {
+    shop.objects.edit(|objects| {
         let damaged = objects.keys().find(|name| name.starts_with("shard-00001/manifest-")).cloned().unwrap();
         objects.insert(damaged, bytes::Bytes::from_static(b"not a manifest"));
     });
@@ -180,7 +180,7 @@ fn a_state_is_not_made_anew_from_another_seed() {
     shop.run();
     let changes = memory::all(&shop.cluster, Own::Changes, SHARDS).len();
     // Another one is put into an empty place, and the service is pointed to it.
-    shop.blobs.objects(|objects| objects.clear());
+    shop.objects.edit(|objects| objects.clear());
     let other = folder.path().join("other.jsonl");
     std::fs::write(&other, "").unwrap();
     shop.seed(&other, UNTIL).unwrap();
