@@ -1,7 +1,7 @@
 //! `shoal run`: its arguments.
 
 use super::service::{Service, ServiceArguments};
-use crate::http::{AdminServer, View};
+use crate::http::{AdminServer, ProcessView};
 use crate::metrics;
 use crate::offline::dry_run;
 use crate::worker::{self, Board};
@@ -42,7 +42,7 @@ impl RunArguments {
         }
         let boards = Board::of_workers(settings.worker.workers);
         let registry = metrics::registry(&boards, &logs)?;
-        let view = View { boards: boards.clone(), registry, stop: Arc::clone(&stop) };
+        let view = ProcessView { boards: boards.clone(), registry, stop: Arc::clone(&stop) };
         let served = AdminServer::start(&admin, view)?;
         let done = worker::run(&settings, &boards, &stop);
         drop(served);

@@ -1,9 +1,10 @@
-//! Which path is answered to whom, and with what.
+//! The paths of the admin address: who may request each of them, and the answers.
 //!
-//! A path that is not in the table is not there, so none is served that nobody thought about who may ask for it.
+//! A path that is not in the table of paths and roles does not exist, so that no path is served without a decision on
+//! who may request it.
 
-use super::View;
-use super::health::{self, Seen, Verdict};
+use super::ProcessView;
+use super::health::{self, ObservedWorker, Verdict};
 use super::token::{Role, Tokens};
 use crate::metrics::{self, table};
 use axum::body::{Body, HttpBody, to_bytes};
@@ -19,15 +20,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Nothing that is asked here needs a body.
+/// Maximum size of a request body; no path needs one.
 pub const BODY_BYTES_MAX: usize = 1_024;
-/// From the last byte of a request's head to the first of its answer.
+/// Maximum time from the last byte of a request's headers to the first byte of its answer.
 pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Answers by status.
+/// The counter of answers by status.
 const REQUESTS: &str = "shoal_admin_requests_total";
 
-/// All paths, and the role that each needs.
+/// All paths, and the role that each requires.
 const PATHS: [(&str, Option<Role>); 6] = [
     ("/", None),
     ("/livez", None),
@@ -37,31 +38,31 @@ const PATHS: [(&str, Option<Role>); 6] = [
     ("/shards", Some(Role::Admin)),
 ];
 
-/// What answers are made of.
-pub struct Desk {
-    pub view: View,
+/// What the answers are made from.
+pub struct AdminState {
+    pub view: ProcessView,
     pub tokens: Tokens,
     /// Answers by status.
     requests: IntCounterVec,
-    /// It was once: starting happens once.
+    /// Whether the process has ever been started: it stays started.
     has_started: AtomicBool,
 }
 
-impl Desk {
+impl AdminState {
     /// # Errors
-    /// If the registry has such a metric already.
-    pub fn new(view: View, tokens: Tokens) -> prometheus::Result<Self> {
+    /// If the registry has this metric already.
+    pub fn new(view: ProcessView, tokens: Tokens) -> prometheus::Result<Self> {
         let help = table::find(REQUESTS).expect("in the table").help;
         let requests = IntCounterVec::new(Opts::new(REQUESTS, help), &["code"])?;
         view.registry.register(Box::new(requests.clone()))?;
         Ok(Self { view, tokens, requests, has_started: AtomicBool::new(false) })
     }
 
-    fn workers(&self) -> Vec<Seen> {
+    fn workers(&self) -> Vec<ObservedWorker> {
         self.view
             .boards
             .iter()
-            .map(|board| Seen { age: board.written().map(|at| at.elapsed()), report: board.report() })
+            .map(|board| ObservedWorker { age: board.written().map(|at| at.elapsed()), report: board.report() })
             .collect()
     }
 
@@ -70,8 +71,8 @@ impl Desk {
     }
 }
 
-/// All paths behind what every request must pass.
-pub fn router(desk: Arc<Desk>) -> Router {
+/// All paths, behind the checks that every request must pass.
+pub fn router(state: Arc<AdminState>) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/livez", get(livez))
@@ -80,56 +81,56 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/metrics", get(all_metrics))
         .route("/shards", get(shards))
         .method_not_allowed_fallback(not_allowed)
-        .layer(middleware::from_fn_with_state(Arc::clone(&desk), admit))
-        .with_state(desk)
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), checked))
+        .with_state(state)
 }
 
-/// Lets a request through to its path, or says why not.
-async fn admit(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
-    let Ok(mut response) = tokio::time::timeout(ANSWER_TIME_MAX, pass(&desk, request, next)).await else {
-        return counted(&desk, fault(StatusCode::REQUEST_TIMEOUT, "the request took too long"));
+/// Checks a request and answers it, within a bounded time.
+async fn checked(State(state): State<Arc<AdminState>>, request: Request, next: Next) -> Response {
+    let Ok(mut response) = tokio::time::timeout(ANSWER_TIME_MAX, answer(&state, request, next)).await else {
+        return counted(&state, failure(StatusCode::REQUEST_TIMEOUT, "the request took too long"));
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    counted(&desk, response)
+    counted(&state, response)
 }
 
-fn counted(desk: &Desk, response: Response) -> Response {
-    desk.requests.with_label_values(&[response.status().as_str()]).inc();
+fn counted(state: &AdminState, response: Response) -> Response {
+    state.requests.with_label_values(&[response.status().as_str()]).inc();
     response
 }
 
-async fn pass(desk: &Desk, request: Request, next: Next) -> Response {
-    let Some((_, needed)) = PATHS.iter().find(|(path, _)| *path == request.uri().path()) else {
-        return fault(StatusCode::NOT_FOUND, "there is no such path; GET / lists those there are");
+async fn answer(state: &AdminState, request: Request, next: Next) -> Response {
+    let Some((_, required)) = PATHS.iter().find(|(path, _)| *path == request.uri().path()) else {
+        return failure(StatusCode::NOT_FOUND, "there is no such path; GET / lists all paths");
     };
-    if let Some(needed) = needed.filter(|_| !desk.tokens.are_none())
-        && let Some(refused) = refusal(&desk.tokens, &request, needed)
+    if let Some(required) = required.filter(|_| !state.tokens.are_none())
+        && let Some(refused) = refusal(&state.tokens, &request, required)
     {
         return refused;
     }
     let (head, body) = request.into_parts();
     if body.size_hint().lower() > BODY_BYTES_MAX as u64 || to_bytes(body, BODY_BYTES_MAX).await.is_err() {
-        return fault(StatusCode::PAYLOAD_TOO_LARGE, "no body is expected");
+        return failure(StatusCode::PAYLOAD_TOO_LARGE, "expected a request without a body");
     }
     next.run(Request::from_parts(head, Body::empty())).await
 }
 
-/// Why a request may not be answered; `None` if it shows a token that allows it.
-fn refusal(tokens: &Tokens, request: &Request, needed: Role) -> Option<Response> {
+/// The answer to a request that is not authorised; `None` if it has a token for the required role.
+fn refusal(tokens: &Tokens, request: &Request, required: Role) -> Option<Response> {
     match bearer(request).and_then(|token| tokens.role_of(token)) {
-        Some(role) if role >= needed => None,
-        Some(_) => Some(fault(StatusCode::FORBIDDEN, "the token does not allow this")),
+        Some(role) if role >= required => None,
+        Some(_) => Some(failure(StatusCode::FORBIDDEN, "the token does not have the required role")),
         None => {
-            let mut refused = fault(StatusCode::UNAUTHORIZED, "expected the header `Authorization: Bearer TOKEN`");
+            let mut refused = failure(StatusCode::UNAUTHORIZED, "expected the header `Authorization: Bearer TOKEN`");
             refused.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"shoal\""));
             Some(refused)
         }
     }
 }
 
-/// The token that a request shows; none if it shows several.
+/// The bearer token of a request; none if it has several `Authorization` headers.
 fn bearer(request: &Request) -> Option<&[u8]> {
     let mut all = request.headers().get_all(header::AUTHORIZATION).iter();
     let (value, another) = (all.next()?, all.next());
@@ -137,17 +138,17 @@ fn bearer(request: &Request) -> Option<&[u8]> {
     (another.is_none() && scheme.eq_ignore_ascii_case("bearer")).then(|| token.trim().as_bytes())
 }
 
-fn fault(status: StatusCode, words: &str) -> Response {
-    (status, Json(json!({ "error": words }))).into_response()
+fn failure(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "error": message }))).into_response()
 }
 
 async fn not_allowed() -> Response {
-    let mut refused = fault(StatusCode::METHOD_NOT_ALLOWED, "expected GET or HEAD");
+    let mut refused = failure(StatusCode::METHOD_NOT_ALLOWED, "expected GET or HEAD");
     refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     refused
 }
 
-fn told(verdict: Verdict) -> Response {
+fn verdict_answer(verdict: Verdict) -> Response {
     let status = if verdict.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(verdict)).into_response()
 }
@@ -161,36 +162,36 @@ async fn index() -> Json<Value> {
     Json(json!({ "service": "shoal", "version": env!("CARGO_PKG_VERSION"), "paths": paths }))
 }
 
-async fn livez(State(desk): State<Arc<Desk>>) -> Response {
-    told(health::alive(&desk.workers(), desk.is_stopping()))
+async fn livez(State(state): State<Arc<AdminState>>) -> Response {
+    verdict_answer(health::alive(&state.workers(), state.is_stopping()))
 }
 
-async fn readyz(State(desk): State<Arc<Desk>>) -> Response {
-    told(health::ready(&desk.workers(), desk.is_stopping()))
+async fn readyz(State(state): State<Arc<AdminState>>) -> Response {
+    verdict_answer(health::ready(&state.workers(), state.is_stopping()))
 }
 
-async fn startupz(State(desk): State<Arc<Desk>>) -> Response {
-    let verdict = match desk.has_started.load(Ordering::Relaxed) {
+async fn startupz(State(state): State<Arc<AdminState>>) -> Response {
+    let verdict = match state.has_started.load(Ordering::Relaxed) {
         true => health::started(&[]),
-        false => health::started(&desk.workers()),
+        false => health::started(&state.workers()),
     };
-    desk.has_started.fetch_or(verdict.is_ok(), Ordering::Relaxed);
-    told(verdict)
+    state.has_started.fetch_or(verdict.is_ok(), Ordering::Relaxed);
+    verdict_answer(verdict)
 }
 
-async fn all_metrics(State(desk): State<Arc<Desk>>) -> Response {
-    match metrics::text(&desk.view.registry) {
+async fn all_metrics(State(state): State<Arc<AdminState>>) -> Response {
+    match metrics::text(&state.view.registry) {
         Ok(text) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
         Err(error) => {
-            tracing::error!("admin address: the metrics cannot be written: {error}");
-            fault(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written; the log says why")
+            tracing::error!(%error, "admin address: the metrics cannot be encoded");
+            failure(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be encoded; the log says why")
         }
     }
 }
 
-/// Every shard that the workers hold, for whoever looks after them.
-async fn shards(State(desk): State<Arc<Desk>>) -> Json<Value> {
-    let workers = desk.workers();
+/// Every shard that the workers own, for operators.
+async fn shards(State(state): State<Arc<AdminState>>) -> Json<Value> {
+    let workers = state.workers();
     let shards = workers.iter().enumerate().flat_map(|(worker, seen)| {
         seen.report.shards.iter().map(move |(shard, found)| {
             json!({

@@ -1,4 +1,7 @@
-//! The other side: a question to an admin address of this machine, as a container's health check asks it.
+//! The client side: a request to the admin address of a process on this machine, as a container's health check sends
+//! it.
+//!
+//! No token and no authority: the client trusts exactly the certificate in the file of the settings.
 
 use super::settings::AdminSettings;
 use std::io::{Read, Write};
@@ -14,17 +17,17 @@ use tokio_rustls::rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
 };
 
-/// For the connection, and for each part of the answer.
+/// Maximum wait for the connection and for each part of the answer.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Asks for a path without a token; status and body.
+/// Requests a path without a token. Returns the status and the body.
 ///
 /// # Errors
-/// If there is no admin address, or nobody answers there.
+/// If the settings have no admin address, or it does not answer.
 pub fn ask(settings: &AdminSettings, path: &str) -> Result<(u16, String), String> {
     if !settings.is_on() {
-        return Err("`address` of [admin] is empty: there is nobody to ask".into());
+        return Err("`address` of [admin] is empty: there is no admin address to ask".into());
     }
     let address = reachable(settings.socket()?);
     let failed = |error: &dyn std::fmt::Display| format!("the admin address {address} does not answer: {error}");
@@ -35,17 +38,17 @@ pub fn ask(settings: &AdminSettings, path: &str) -> Result<(u16, String), String
         exchange(stream, path)
     } else {
         let name = ServerName::IpAddress(address.ip().into());
-        let config = showing(Path::new(&settings.certificate_file))?;
+        let config = trusting(Path::new(&settings.certificate_file))?;
         let connection = ClientConnection::new(Arc::new(config), name).map_err(|error| failed(&error))?;
         exchange(StreamOwned::new(connection, stream), path)
     };
     let text = text.map_err(|error| failed(&error))?;
-    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| failed(&"what came is no answer"))?;
+    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| failed(&"the answer is not HTTP"))?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    Ok((status.ok_or_else(|| failed(&"what came has no status"))?, body.to_owned()))
+    Ok((status.ok_or_else(|| failed(&"the answer has no status"))?, body.to_owned()))
 }
 
-/// Who listens on all addresses is reached by the loopback.
+/// A process that listens on all addresses is reached on the loopback.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -63,11 +66,11 @@ fn exchange(mut stream: impl Read + Write, path: &str) -> std::io::Result<String
     Ok(text)
 }
 
-/// A client for a process that shows the certificate in this file, whoever signed it and whatever names it has: the file is
-/// that process's own.
-fn showing(file: &Path) -> Result<ClientConfig, String> {
+/// A client that trusts the certificate in this file, whatever its issuer and names are: it is the file of the process
+/// itself.
+fn trusting(file: &Path) -> Result<ClientConfig, String> {
     let expected = CertificateDer::from_pem_file(file)
-        .map_err(|error| format!("{}: expected certificates in PEM: {error}", file.display()))?;
+        .map_err(|error| format!("{}: expected certificates in PEM, found: {error}", file.display()))?;
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(Pinned { expected, provider: Arc::clone(&provider) });
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -85,13 +88,13 @@ struct Pinned {
 impl ServerCertVerifier for Pinned {
     fn verify_server_cert(
         &self,
-        shown: &CertificateDer<'_>,
+        presented: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
         _name: &ServerName<'_>,
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if shown.as_ref() == self.expected.as_ref() {
+        if presented.as_ref() == self.expected.as_ref() {
             return Ok(ServerCertVerified::assertion());
         }
         Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))

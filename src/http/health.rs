@@ -1,45 +1,46 @@
-//! From what the workers say of themselves to three verdicts: started, alive, ready.
+//! Three verdicts on the process, from the reports of its workers: started, alive, ready.
 //!
-//! Pure: reports and their age in, a verdict out. A verdict names what fails, so that whoever is woken knows where to look, and
-//! holds nothing that must not be seen without a token.
+//! Pure functions of the reports and their age. A verdict names what fails, so that an operator knows where to look,
+//! and contains nothing that requires a token.
 
 use crate::worker::board::{Advance, Report};
 use crate::worker::{Phase, rfc3339_text};
 use serde::Serialize;
 use std::time::Duration;
 
-/// A worker's loop turns ten times a second at least. In one turn it may wait for requests to Kafka, 30 s each, and a
-/// transaction that fails takes four of them.
-pub const TURN_MAX: Duration = Duration::from_secs(180);
-/// Recovery is one turn, and says every two seconds how far it has come; but a large snapshot is one object of a store.
+/// Maximum time between two turns of a worker's loop. It normally turns at least ten times a second; one turn may wait
+/// for requests to Kafka of 30 s each, and a failed transaction takes four of them.
+pub const LOOP_SILENCE_MAX: Duration = Duration::from_secs(180);
+/// Maximum time between two reports of a recovery. A recovery is one turn and reports its progress every two seconds,
+/// but a large file of a snapshot is one object.
 pub const RECOVERY_SILENCE_MAX: Duration = Duration::from_secs(900);
 
-/// One worker as it is seen now.
-pub struct Seen {
+/// A worker's last report and its age.
+pub struct ObservedWorker {
     pub report: Report,
-    /// How long ago it last wrote; `None` if it has not begun.
+    /// Time since the report; `None` if the worker has not reported yet.
     pub age: Option<Duration>,
 }
 
-/// What is asked for, and what stands against it.
+/// The answer to a health request.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Verdict {
     /// `ok` or `failing`.
     pub status: &'static str,
-    /// Empty if all is well.
+    /// Empty if the status is `ok`.
     pub failing: Vec<Failing>,
 }
 
-/// One thing that fails.
+/// One reason why the status is `failing`.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Failing {
-    /// What, in words that stay the same.
+    /// What fails: a static text.
     pub what: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<u32>,
-    /// Where the shard stands in its life.
+    /// The phase of the shard.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     /// RFC 3339.
@@ -49,12 +50,12 @@ pub struct Failing {
     pub progress: Option<Progress>,
 }
 
-/// How far long work has come.
+/// The progress of a recovery.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Progress {
     pub work: &'static str,
     pub done: u64,
-    /// 0 where that cannot be known.
+    /// 0 if it is not known.
     pub all: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,
@@ -80,13 +81,13 @@ impl Failing {
     }
 }
 
-/// Whether every worker has been through its checks and has been a member of the group.
-pub fn started(workers: &[Seen]) -> Verdict {
+/// Whether every worker has finished its checks and has joined the group.
+pub fn started(workers: &[ObservedWorker]) -> Verdict {
     Verdict::of(workers.iter().enumerate().filter_map(|(number, seen)| not_joined(number, seen)).collect())
 }
 
-/// Whether every shard that this process was given is live. One that is to end takes no part in anything new.
-pub fn ready(workers: &[Seen], is_stopping: bool) -> Verdict {
+/// Whether every shard that is assigned to this process is live. A process that is stopping is not ready.
+pub fn ready(workers: &[ObservedWorker], is_stopping: bool) -> Verdict {
     let mut failing = Vec::new();
     if is_stopping {
         failing.push(Failing::of_process("the process is stopping"));
@@ -99,38 +100,38 @@ pub fn ready(workers: &[Seen], is_stopping: bool) -> Verdict {
     Verdict::of(failing)
 }
 
-/// Whether every worker turns its loop, or recovers. One that has not begun, or is to end, is not expected to: both have ends
-/// of their own.
-pub fn alive(workers: &[Seen], is_stopping: bool) -> Verdict {
+/// Whether every worker turns its loop or recovers. A worker that has not started yet, or whose process is stopping,
+/// counts as alive: both states have time-outs of their own.
+pub fn alive(workers: &[ObservedWorker], is_stopping: bool) -> Verdict {
     let workers = workers.iter().enumerate().filter(|_| !is_stopping);
     Verdict::of(workers.filter_map(|(number, seen)| stuck(number, seen)).collect())
 }
 
-fn not_joined(number: usize, seen: &Seen) -> Option<Failing> {
+fn not_joined(number: usize, seen: &ObservedWorker) -> Option<Failing> {
     match seen.age {
         None => {
-            Some(Failing::of_worker("the worker has not begun: Kafka is being reached, and topics are checked", number))
+            Some(Failing::of_worker("the worker has not started: it connects to Kafka and checks its topics", number))
         }
         Some(_) if !seen.report.has_joined => {
-            Some(Failing::of_worker("the worker is no member of the group yet", number))
+            Some(Failing::of_worker("the worker has not joined the group yet", number))
         }
         Some(_) => None,
     }
 }
 
-fn stuck(number: usize, seen: &Seen) -> Option<Failing> {
+fn stuck(number: usize, seen: &ObservedWorker) -> Option<Failing> {
     let is_recovering = |phase: Phase| matches!(phase, Phase::Assigned | Phase::Recovering);
     let recovers = seen.report.shards.values().any(|shard| is_recovering(shard.phase));
     let (bound, what) = match recovers {
-        true => (RECOVERY_SILENCE_MAX, "the worker recovers, and has said nothing of it for 900 s"),
-        false => (TURN_MAX, "the worker has not turned its loop for 180 s"),
+        true => (RECOVERY_SILENCE_MAX, "the worker has reported no progress of its recovery for 900 s"),
+        false => (LOOP_SILENCE_MAX, "the worker has not turned its loop for 180 s"),
     };
     let is_silent = seen.age.is_some_and(|age| age > bound);
     let since = Some(moment(seen.report.at));
     is_silent.then(|| Failing { since, ..Failing::of_worker(what, number) })
 }
 
-/// A shard that is kept was given up, and is of no concern.
+/// Shards in the phase `kept` belong to another worker now and do not count.
 fn not_live(number: usize, report: &Report) -> impl Iterator<Item = Failing> {
     let shards = report.shards.iter();
     let not_live = shards.filter(|(_, shard)| !matches!(shard.phase, Phase::Running | Phase::Kept | Phase::Dropped));
@@ -149,7 +150,7 @@ impl From<Advance> for Progress {
     }
 }
 
-/// RFC 3339 of milliseconds.
+/// Milliseconds since 1970 as RFC 3339.
 pub fn moment(milliseconds: i64) -> String {
     String::from_utf8_lossy(&rfc3339_text(milliseconds)).into_owned()
 }
@@ -161,17 +162,17 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn seen(age: Option<Duration>, shards: &[(u32, Phase)]) -> Seen {
+    fn seen(age: Option<Duration>, shards: &[(u32, Phase)]) -> ObservedWorker {
         let shard = |phase| ShardReport { since: 5_000, ..ShardReport::in_phase(phase) };
         let shards = shards.iter().map(|&(number, phase)| (number, shard(phase))).collect();
-        Seen { report: Report { shards, at: 7_000, has_joined: true, ..Report::default() }, age }
+        ObservedWorker { report: Report { shards, at: 7_000, has_joined: true, ..Report::default() }, age }
     }
 
     #[test]
     fn a_process_is_ready_when_all_its_shards_are_live() {
         let live = || seen(Some(SECOND), &[(0, Phase::Running), (2, Phase::Kept)]);
         let standby = || seen(Some(SECOND), &[]);
-        assert!(ready(&[live(), standby()], false).is_ok(), "a worker may have nothing to do");
+        assert!(ready(&[live(), standby()], false).is_ok(), "a worker may have no shards");
         let verdict = ready(&[live(), seen(Some(SECOND), &[(1, Phase::Running), (3, Phase::Waiting)])], false);
         let [failing]: [Failing; 1] = verdict.failing.try_into().unwrap();
         assert_eq!(
@@ -182,25 +183,25 @@ mod tests {
         for phase in [Phase::Assigned, Phase::Recovering] {
             assert!(!ready(&[seen(Some(SECOND), &[(0, phase)])], false).is_ok(), "{phase}");
         }
-        assert!(!ready(&[seen(None, &[])], false).is_ok(), "it has not begun");
+        assert!(!ready(&[seen(None, &[])], false).is_ok(), "it has not started");
         assert!(!ready(&[live()], true).is_ok(), "it is stopping");
         let mut outside = standby();
         outside.report.has_joined = false;
-        assert!(!ready(&[outside], false).is_ok(), "it is no member");
+        assert!(!ready(&[outside], false).is_ok(), "it has not joined");
     }
 
     #[test]
-    fn a_worker_that_stands_still_is_not_alive_and_one_that_recovers_has_longer() {
+    fn a_worker_whose_loop_stands_still_is_not_alive_and_a_recovery_has_more_time() {
         let after = |seconds: u32, phase| alive(&[seen(Some(SECOND * seconds), &[(0, phase)])], false).is_ok();
         assert!(after(180, Phase::Running) && !after(181, Phase::Running));
         assert!(after(181, Phase::Recovering) && after(900, Phase::Assigned) && !after(901, Phase::Recovering));
-        assert!(alive(&[seen(None, &[])], false).is_ok(), "checks end by themselves");
+        assert!(alive(&[seen(None, &[])], false).is_ok(), "the checks have a time-out");
         assert!(alive(&[seen(Some(SECOND * 999), &[])], true).is_ok(), "so do the last snapshots");
         assert!(!ready(&[seen(Some(SECOND * 181), &[(0, Phase::Running)])], false).is_ok());
     }
 
     #[test]
-    fn a_process_has_started_when_all_its_workers_are_members() {
+    fn a_process_has_started_when_all_its_workers_have_joined() {
         assert!(started(&[seen(Some(SECOND), &[(0, Phase::Recovering)])]).is_ok());
         assert!(!started(&[seen(Some(SECOND), &[]), seen(None, &[])]).is_ok());
     }

@@ -1,7 +1,7 @@
-//! The admin address and who may ask there: section `[admin]` of `shoal.toml`.
+//! Section `[admin]` of `shoal.toml`: the admin address, TLS and tokens.
 //!
-//! Beyond the loopback nothing is served that anybody could read on the way or ask for, unless that is said to be taken
-//! care of elsewhere.
+//! An address beyond the loopback needs TLS and tokens, unless `insecure` says that something in front of Shoal
+//! provides both.
 
 use super::InvalidSetting;
 use super::certificate::Certificate;
@@ -13,17 +13,17 @@ use std::path::Path;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminSettings {
-    /// Address and port, such as `127.0.0.1:9464`; port 0 is any that is free. Empty: none.
+    /// Address and port, such as `127.0.0.1:9464`; port 0 is any free port. Empty: no admin address.
     pub address: String,
-    /// The certificate with those between it and its authority, PEM; empty: no TLS.
+    /// The certificate and its intermediate certificates, PEM. Empty: no TLS.
     pub certificate_file: String,
     /// The certificate's private key, PEM.
     pub key_file: String,
-    /// Tokens that open the metrics, one a line; empty: none.
+    /// Tokens for the metrics, one per line. Empty: none.
     pub metrics_token_file: String,
-    /// Tokens that open everything; empty: none.
+    /// Tokens for all paths, one per line. Empty: none.
     pub admin_token_file: String,
-    /// Something around Shoal does what TLS and tokens do here.
+    /// Something in front of Shoal provides encryption and authentication.
     pub insecure: bool,
 }
 
@@ -46,18 +46,18 @@ impl AdminSettings {
         !self.address.is_empty()
     }
 
-    /// Where it is.
+    /// The address to listen on.
     ///
     /// # Errors
-    /// If it is no address with a port.
+    /// If it is not an address with a port.
     pub fn socket(&self) -> Result<SocketAddr, String> {
         self.address.parse().map_err(|_| {
             format!("expected an address with a port such as \"127.0.0.1:9464\", or \"\", found {:?}", self.address)
         })
     }
 
-    /// What has the right type and still makes no sense. The files are read, so that a wrong one is told of before anything is
-    /// started.
+    /// Settings that have the right type and cannot be used. The files are read, so that a wrong one is reported before
+    /// anything starts.
     pub fn validate(&self) -> Vec<InvalidSetting> {
         if !self.is_on() {
             return Vec::new();
@@ -68,7 +68,7 @@ impl AdminSettings {
                 invalid.push(("admin.address", self.unguarded()));
             }
             Ok(_) => {}
-            Err(words) => invalid.push(("admin.address", words)),
+            Err(message) => invalid.push(("admin.address", message)),
         }
         match (self.certificate_file.is_empty(), self.key_file.is_empty()) {
             (false, true) => invalid.push(("admin.certificate_file", "expected `key_file` beside it".into())),
@@ -80,10 +80,10 @@ impl AdminSettings {
         invalid
     }
 
-    /// The certificate that the address shows, if it has one.
+    /// The certificate of the address, if it has one.
     ///
     /// # Errors
-    /// If it or its key cannot be used.
+    /// If the certificate or its key cannot be used.
     pub(super) fn certificate(&self) -> Result<Option<Certificate>, InvalidSetting> {
         let files = (Path::new(&self.certificate_file), Path::new(&self.key_file));
         (!self.certificate_file.is_empty()).then(|| Certificate::open(files.0, files.1)).transpose()
@@ -101,7 +101,7 @@ impl AdminSettings {
     fn unguarded(&self) -> String {
         format!(
             "expected a loopback address such as \"127.0.0.1:9464\", or `certificate_file`, `key_file` and a token file beside it; \
-             found {:?} without them. Where a mesh does both, set `insecure = true`",
+             found {:?} without them. If a service mesh provides both, set `insecure = true`",
             self.address
         )
     }
@@ -111,29 +111,29 @@ impl AdminSettings {
 mod tests {
     use super::*;
 
-    fn invalid_keys(address: &str, change: impl FnOnce(&mut AdminSettings)) -> Vec<&'static str> {
+    fn invalid(address: &str, change: impl FnOnce(&mut AdminSettings)) -> Vec<&'static str> {
         let mut settings = AdminSettings { address: address.into(), ..AdminSettings::default() };
         change(&mut settings);
         settings.validate().into_iter().map(|(key, _)| key).collect()
     }
 
     #[test]
-    fn beyond_the_loopback_it_needs_tls_and_tokens_or_somebody_who_vouches() {
+    fn an_address_beyond_the_loopback_needs_tls_and_tokens_or_insecure() {
         for loopback in ["127.0.0.1:9464", "127.3.2.1:0", "[::1]:9464", ""] {
-            assert!(invalid_keys(loopback, |_| {}).is_empty(), "{loopback}");
+            assert!(invalid(loopback, |_| {}).is_empty(), "{loopback}");
         }
         for open in ["0.0.0.0:9464", "[::]:9464", "10.0.0.7:9464", "[::ffff:127.0.0.1]:1"] {
-            assert_eq!(invalid_keys(open, |_| {}), ["admin.address"], "{open}");
-            assert!(invalid_keys(open, |settings| settings.insecure = true).is_empty(), "{open}");
+            assert_eq!(invalid(open, |_| {}), ["admin.address"], "{open}");
+            assert!(invalid(open, |settings| settings.insecure = true).is_empty(), "{open}");
         }
         for wrong in ["localhost:9464", "127.0.0.1", "9464", ":9464"] {
-            assert_eq!(invalid_keys(wrong, |settings| settings.insecure = true), ["admin.address"], "{wrong}");
+            assert_eq!(invalid(wrong, |settings| settings.insecure = true), ["admin.address"], "{wrong}");
         }
     }
 
     #[test]
-    fn a_certificate_and_its_key_come_together() {
-        let only = |change: fn(&mut AdminSettings)| invalid_keys("127.0.0.1:0", change);
+    fn a_certificate_needs_its_key() {
+        let only = |change: fn(&mut AdminSettings)| invalid("127.0.0.1:0", change);
         assert_eq!(only(|settings| settings.certificate_file = "c.pem".into()), ["admin.certificate_file"]);
         assert_eq!(only(|settings| settings.key_file = "c.key".into()), ["admin.key_file"]);
     }

@@ -1,7 +1,8 @@
-//! Bearer tokens from files, and what each allows.
+//! Bearer tokens from files, and the role of each.
 //!
-//! The files are read whenever a token is shown: they are small, requests are few, and whoever rotates a secret needs to tell
-//! nobody. A file may hold several tokens, one a line, so that the new one is known before the old one goes.
+//! The files are read for every request that has a token: they are small, requests are few, and a rotated secret needs
+//! no restart. A file may contain several tokens, one per line, so that a new token is valid before the old one is
+//! removed.
 
 use super::InvalidSetting;
 use crate::repeats::Repeats;
@@ -9,56 +10,56 @@ use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
 
-/// A token that could be guessed is refused at the start.
+/// A shorter token could be guessed and is refused at the start.
 const TOKEN_BYTES_MIN: usize = 16;
-/// Longer ones do not fit into a request beside its other headers.
+/// A longer token does not fit into the headers of a request.
 const TOKEN_BYTES_MAX: usize = 4_096;
-/// Tokens in one file.
+/// Maximum number of tokens in a file.
 const TOKENS_MAX: usize = 16;
 
 static UNREADABLE: Repeats = Repeats::new();
 
-/// What a caller may do. Each may do what those before it may.
+/// What a caller may request. Each role includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     Metrics,
     Admin,
 }
 
-/// Which tokens there are.
+/// The files of tokens.
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    /// Each role that has tokens, with their file.
+    /// The roles that have tokens, with their files.
     files: Vec<(Role, PathBuf)>,
 }
 
 impl Tokens {
-    /// Empty names are no files.
+    /// An empty name is no file.
     pub fn new(metrics: &str, admin: &str) -> Self {
         let files = [(Role::Metrics, metrics), (Role::Admin, admin)];
         let named = files.into_iter().filter(|(_, file)| !file.is_empty());
         Self { files: named.map(|(role, file)| (role, PathBuf::from(file))).collect() }
     }
 
-    /// Whether nobody needs a token.
+    /// Whether no request needs a token.
     pub fn are_none(&self) -> bool {
         self.files.is_empty()
     }
 
-    /// What a token allows; `None` if it is none of ours.
+    /// The role of a token; `None` if it is in no file.
     pub fn role_of(&self, token: &[u8]) -> Option<Role> {
-        // Digests are of one length, so the comparison does not tell how long ours are either.
-        let shown = Sha256::digest(token);
+        // All digests have the same length, so the comparison does not reveal the length of the tokens either.
+        let presented = Sha256::digest(token);
         let mut role = None;
         for (of, file) in &self.files {
-            let known = read(file).unwrap_or_else(|words| {
-                UNREADABLE.say(&words, |left_out| {
-                    tracing::error!(left_out, "admin address: {words}; until then these tokens open nothing");
+            let known = read(file).unwrap_or_else(|error| {
+                UNREADABLE.say(&error, |left_out| {
+                    tracing::error!(left_out, error, "admin address: tokens are refused until their file can be read");
                 });
                 Vec::new()
             });
             for own in known {
-                if bool::from(Sha256::digest(own.as_bytes()).as_slice().ct_eq(shown.as_slice())) {
+                if bool::from(Sha256::digest(own.as_bytes()).as_slice().ct_eq(presented.as_slice())) {
                     role = role.max(Some(*of));
                 }
             }
@@ -66,7 +67,7 @@ impl Tokens {
         role
     }
 
-    /// What is wrong with the files as they are now. Tokens are never shown.
+    /// What is wrong with the files now. Messages contain no tokens.
     pub fn check(&self) -> Vec<InvalidSetting> {
         let mut invalid = Vec::new();
         let mut seen: Vec<String> = Vec::new();
@@ -77,10 +78,13 @@ impl Tokens {
             };
             match read(file) {
                 Ok(tokens) if tokens.iter().any(|token| seen.contains(token)) => {
-                    invalid.push((key, "expected other tokens than in `metrics_token_file`, found one of them".into()));
+                    invalid.push((
+                        key,
+                        "expected tokens that differ from those in `metrics_token_file`, found one of those".into(),
+                    ));
                 }
                 Ok(tokens) => seen.extend(tokens),
-                Err(words) => invalid.push((key, words)),
+                Err(message) => invalid.push((key, message)),
             }
         }
         invalid
@@ -99,8 +103,8 @@ fn read(file: &Path) -> Result<Vec<String>, String> {
     };
     if tokens.is_empty() || tokens.len() > TOKENS_MAX || !tokens.iter().all(is_good) {
         return Err(format!(
-            "the token file {name}: expected 1 to {TOKENS_MAX} tokens, one a line, each of {TOKEN_BYTES_MIN} to \
-             {TOKEN_BYTES_MAX} visible ASCII characters; found {} lines, not all of them so",
+            "the token file {name}: expected 1 to {TOKENS_MAX} tokens, one per line, each of {TOKEN_BYTES_MIN} to \
+             {TOKEN_BYTES_MAX} visible ASCII characters; found {} lines, some of them invalid",
             tokens.len()
         ));
     }
@@ -138,22 +142,22 @@ mod tests {
         assert_eq!(tokens.role_of(ADMIN.as_bytes()), None);
         assert_eq!(tokens.role_of(b"rotated-0123456789"), Some(Role::Admin));
         std::fs::remove_file(folder.path().join("admin")).unwrap();
-        assert_eq!(tokens.role_of(b"rotated-0123456789"), None, "a file that is away opens nothing");
+        assert_eq!(tokens.role_of(b"rotated-0123456789"), None, "the tokens of a missing file are refused");
         assert_eq!(tokens.role_of(METRICS.as_bytes()), Some(Role::Metrics));
     }
 
     #[test]
-    fn files_without_good_tokens_are_told_of_and_their_contents_are_not() {
+    fn files_without_valid_tokens_are_reported_without_their_content() {
         let folder = tempfile::tempdir().unwrap();
         for bad in ["", "\n\n", "short", "with blanks in between it", "t\u{f6}ken-0123456789012"] {
-            let [(key, words)]: [InvalidSetting; 1] = tokens(folder.path(), bad, ADMIN).check().try_into().unwrap();
+            let [(key, message)]: [InvalidSetting; 1] = tokens(folder.path(), bad, ADMIN).check().try_into().unwrap();
             assert_eq!(key, "admin.metrics_token_file");
-            assert!(words.contains("expected 1 to 16 tokens"), "{words}");
-            assert!(bad.trim().is_empty() || !words.contains(bad), "{words}");
+            assert!(message.contains("expected 1 to 16 tokens"), "{message}");
+            assert!(bad.trim().is_empty() || !message.contains(bad), "{message}");
         }
         let same = tokens(folder.path(), METRICS, &format!("{ADMIN}\n{METRICS}\n")).check();
         assert_eq!(same[0].0, "admin.admin_token_file");
-        assert!(same[0].1.contains("found one of them") && !same[0].1.contains(METRICS), "{}", same[0].1);
+        assert!(same[0].1.contains("found one of those") && !same[0].1.contains(METRICS), "{}", same[0].1);
         let missing = Tokens::new("", "/nowhere/token").check();
         assert!(missing[0].1.starts_with("the token file /nowhere/token cannot be read"), "{}", missing[0].1);
     }

@@ -42,7 +42,7 @@ const EVENT_LINES: [(&str, ServiceEvent); 8] = [
 ];
 
 /// Precedes the address of its admin server.
-const ADMIN_LINE: &str = "admin address: http://";
+const ADMIN_LINE: &str = "url=http://";
 
 /// Called with the index of a service and its event, on the thread that reads its log.
 pub type Listener = Arc<dyn Fn(usize, ServiceEvent) + Send + Sync>;

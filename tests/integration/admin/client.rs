@@ -1,6 +1,6 @@
 //! Requests by hand, over plain connections and TLS, so that they can also be wrong, slow and too large.
 
-use shoal::http::{AdminServer, AdminSettings, View};
+use shoal::http::{AdminServer, AdminSettings, ProcessView};
 use shoal::worker::Board;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -29,7 +29,8 @@ impl Admin {
         let mut settings = AdminSettings { address: "127.0.0.1:0".into(), ..AdminSettings::default() };
         change(&mut settings);
         let (board, registry, stop) = (Arc::<Board>::default(), prometheus::Registry::new(), Arc::default());
-        let view = View { boards: vec![Arc::clone(&board)], registry: registry.clone(), stop: Arc::clone(&stop) };
+        let view =
+            ProcessView { boards: vec![Arc::clone(&board)], registry: registry.clone(), stop: Arc::clone(&stop) };
         let server = AdminServer::start(&settings, view).expect("it starts").expect("there is an address");
         Self { server, board, registry, stop }
     }

@@ -38,7 +38,7 @@ fn its_status_is_whether_the_process_is_ready() {
     let (status, message) = health(&there);
     assert!(status == Some(1) && message.contains("does not answer"), "{message}");
     let (status, message) = health(&[("SHOAL__ADMIN__ADDRESS", "")]);
-    assert!(status == Some(1) && message.contains("there is nobody to ask"), "{message}");
+    assert!(status == Some(1) && message.contains("there is no admin address to ask"), "{message}");
 }
 
 #[test]

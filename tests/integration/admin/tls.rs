@@ -97,13 +97,13 @@ fn files_that_cannot_be_used_are_told_of_at_the_start() {
     for (certificate, key, at, expected) in [
         ("missing.pem", "server.key", "admin.certificate_file", "cannot be read"),
         ("server.pem", "missing.key", "admin.key_file", "cannot be read"),
-        ("empty", "server.key", "admin.certificate_file", "expected certificates in PEM: found none"),
-        ("half", "server.key", "admin.certificate_file", "a section has no end"),
+        ("empty", "server.key", "admin.certificate_file", "expected certificates in PEM, found none"),
+        ("half", "server.key", "admin.certificate_file", "found a section without an end"),
         ("rubbish", "server.key", "admin.certificate_file", "expected a certificate and its key"),
-        ("server.key", "server.key", "admin.certificate_file", "expected certificates in PEM: found none"),
+        ("server.key", "server.key", "admin.certificate_file", "expected certificates in PEM, found none"),
         ("server.pem", "server.pem", "admin.key_file", "expected a private key in PEM"),
         ("server.pem", "empty", "admin.key_file", "expected a private key in PEM"),
-        ("server.pem", "other.key", "admin.key_file", "expected the key of the certificate: it is another's"),
+        ("server.pem", "other.key", "admin.key_file", "expected the key of the certificate, found the key of another"),
     ] {
         let mut settings = AdminSettings::default();
         shown(folder, &mut settings, certificate, key);

@@ -15,9 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Where a service listens, from its log.
 fn address(service: &Service) -> String {
-    service.wait_until_logged("admin address: http://");
+    service.wait_until_logged("url=http://");
     let says = service.log();
-    let (_, rest) = says.split_once("admin address: http://").unwrap();
+    let (_, rest) = says.split_once("url=http://").unwrap();
     rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect()
 }
 

@@ -3,7 +3,7 @@
 use super::super::fields::{nullable, required, time_type, times, value};
 use super::super::lists::{ListColumn, ListEnds, list_field};
 use crate::engine::event::Millis;
-use crate::engine::profile::{CustomerBuilder, HeldValue, CustomerImage};
+use crate::engine::profile::{CustomerBuilder, CustomerImage, HeldValue};
 use arrow::array::{ArrayRef, BooleanArray, PrimitiveArray, RecordBatch, UInt16Array};
 use arrow::datatypes::{DataType, Field, Fields, UInt16Type};
 use std::sync::Arc;
@@ -78,7 +78,8 @@ impl<'a> Reader<'a> {
 
     pub fn read(&self, row: usize, builder: &mut CustomerBuilder) {
         for index in self.list.entries(row) {
-            let [held, before] = [self.values, self.previous].map(|values| value(values, index).unwrap_or(HeldValue::NULL));
+            let [held, before] =
+                [self.values, self.previous].map(|values| value(values, index).unwrap_or(HeldValue::NULL));
             let (since, dwells) = (self.since[index], self.dwells.value(index));
             builder.push_held(HeldValue { value: held, since, dwells, before });
         }
