@@ -194,7 +194,7 @@ fn refused(secure: &Secure) -> Vec<Refused> {
             "`security.protocol` of [kafka.client]",
             wrong,
         ),
-        passing(&by_sasl, &[], "listener that expects another `security.protocol` than plaintext"),
+        passing(&by_sasl, &[], "as a listener does that expects another `security.protocol` than plaintext"),
         passing("brokers = \"127.0.0.1:1\"", &[], "Connection refused. Check that the broker is running"),
         passing("brokers = \"kafka.example:9092\"", &[], "Correct the host in `brokers` of [kafka]"),
     ]
