@@ -2,7 +2,7 @@
 //!
 //! [`Log`] separates a worker from the world. [`KafkaLog`] is the real implementation, [`memory`] the one for demo,
 //! tests and simulation, [`DryRun`] reads real inputs and publishes nothing. Nothing here knows what a customer is, and
-//! nothing here imports another part of the crate but `random`, `repeats` and `trial`.
+//! nothing here imports another part of the crate but `random`, `repeats` and `fault_injection`.
 //!
 //! In reading order: `log` (the trait), `memory`, `settings`, `error_class` (what is done about an error), `inbox`
 //! (what waits for a worker), `raw` (all unsafe code), `client` (what all clients share), `admin` (what must hold

@@ -13,11 +13,11 @@ use crate::engine::decode::Partitioner;
 use crate::engine::event::Millis;
 use crate::engine::rule::Rules;
 use crate::engine::shard::{Bootstrap, Shard};
+use crate::fault_injection;
 use crate::store::load::ReadError;
 use crate::store::objects::Objects;
 use crate::store::seed::SeedNote;
 use crate::store::{Piece, ShardPosition, SnapshotHead, SnapshotStore, SnapshotWriter, StoredSnapshot, load, names};
-use crate::trial;
 use anyhow::{anyhow, bail};
 use jiff::Timestamp;
 use std::fmt;
@@ -147,14 +147,14 @@ impl Seed<'_> {
                 writer.objects().remove(&manifest).map_err(not_stored)?;
             }
             bytes += store_shard(writer, number, shard, self.position(shard))?.bytes;
-            trial::crash_point("seed/part");
+            fault_injection::crash_point("seed/part");
         }
         let digests: Vec<u64> = shards.iter().map(Shard::digest).collect();
-        trial::crash_point("seed/before-manifest");
+        fault_injection::crash_point("seed/before-manifest");
         if !is_restored {
             self.note().complete(&digests).write(writer).map_err(not_stored)?;
         }
-        trial::crash_point("seed/after-manifest");
+        fault_injection::crash_point("seed/after-manifest");
         Ok(bytes)
     }
 

@@ -7,7 +7,7 @@ use super::manifest::{File, Group};
 use super::names;
 use super::objects::Objects;
 use crate::engine::shard::Part;
-use crate::trial;
+use crate::fault_injection;
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
@@ -56,7 +56,7 @@ impl GroupWriter {
     /// Writes a file of a snapshot.
     fn write_part(&mut self, objects: &impl Objects, kind: FileKind, batch: &RecordBatch) -> Result<(), String> {
         self.write(objects, kind, batch)?;
-        trial::crash_point("snapshot/part");
+        fault_injection::crash_point("snapshot/part");
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::manifest::{File, Group, Manifest};
 use super::objects::Objects;
 use crate::engine::event::REMEMBERED;
 use crate::engine::shard::StoredMark;
-use crate::trial;
+use crate::fault_injection;
 use arrow::array::RecordBatch;
 use arrow::compute::interleave_record_batch;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -103,11 +103,11 @@ impl Merge {
         match done {
             Err(error) => Step::Failed(Box::new(self.writer), error),
             Ok(false) => {
-                trial::crash_point("merge/part");
+                fault_injection::crash_point("merge/part");
                 Step::Continues(self)
             }
             Ok(true) => {
-                trial::crash_point("merge/done");
+                fault_injection::crash_point("merge/done");
                 Step::Done(self.range, self.writer.into_group())
             }
         }

@@ -9,7 +9,7 @@ use super::load::{self, ReadError};
 use super::manifest::Manifest;
 use super::names;
 use super::objects::{Listing, Objects};
-use crate::trial;
+use crate::fault_injection;
 use std::collections::BTreeSet;
 
 /// Removes snapshots up to a transaction that are not kept, and their files; `in_use` are files that no manifest names
@@ -30,7 +30,7 @@ pub fn remove_old(
     let is_kept = |transaction: u64| kept.iter().any(|manifest| manifest.transaction == transaction);
     let mut removed = 0;
     for transaction in known.into_iter().filter(|&transaction| transaction < oldest && !is_kept(transaction)).rev() {
-        trial::crash_point("retention/manifest");
+        fault_injection::crash_point("retention/manifest");
         objects.remove(&format!("{folder}/{}", names::manifest(transaction)))?;
         removed += 1;
     }
@@ -50,7 +50,7 @@ pub fn remove_old(
     for (name, _) in &listing.files {
         let is_old = names::file_transaction(name).is_some_and(|transaction| transaction < oldest);
         if is_old && !named.contains(name.as_str()) && !newer.contains(name) && !in_use.contains(name) {
-            trial::crash_point("retention/file");
+            fault_injection::crash_point("retention/file");
             objects.remove(&format!("{folder}/{name}"))?;
             removed += 1;
         }

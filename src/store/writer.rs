@@ -14,8 +14,8 @@ use super::{
     names, retention,
 };
 use crate::engine::shard::Part;
+use crate::fault_injection;
 use crate::random::Random;
-use crate::trial;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -113,7 +113,7 @@ impl<B: Objects> SnapshotWriter<B> {
             format!("expected a transaction after {last}, the one of the last snapshot; found {now}")
         });
         snapshots.open = Some(OpenSnapshot { head, parts: Parts::new(writer, is_full), began: Instant::now(), failed });
-        trial::crash_point("snapshot/begin");
+        fault_injection::crash_point("snapshot/begin");
     }
 
     fn add(&mut self, shard: u32, part: Part) {
@@ -154,7 +154,7 @@ impl<B: Objects> SnapshotWriter<B> {
     /// Writes the remaining parts and the manifest.
     fn store(&mut self, shard: u32, open: &mut OpenSnapshot) -> Result<StoredSnapshot, String> {
         open.parts.finish(&self.objects)?;
-        trial::crash_point("snapshot/before-manifest");
+        fault_injection::crash_point("snapshot/before-manifest");
         let snapshots = self.shards.entry(shard).or_default();
         let mut groups = snapshots.parent.as_ref().map_or_else(Vec::new, |parent| parent.groups.clone());
         let is_full = groups.is_empty();
@@ -184,7 +184,7 @@ impl<B: Objects> SnapshotWriter<B> {
         groups.push(own);
         let manifest = Manifest::new(shard, &open.head, groups)?;
         let stored_manifest = put_manifest(&self.objects, &manifest)?;
-        trial::crash_point("snapshot/after-manifest");
+        fault_injection::crash_point("snapshot/after-manifest");
         if stored_manifest.groups != manifest.groups {
             open.parts.writer().remove(&self.objects);
         }

@@ -9,8 +9,8 @@ use super::recovery::Recovery;
 use super::tail::Ended;
 use super::throttle::Throttle;
 use super::work::{Place, Worker};
+use crate::fault_injection;
 use crate::kafka::{Failure, Log, Own, Position, Topic};
-use crate::trial::{self, Sabotage};
 use std::collections::BTreeMap;
 
 /// After recovery failed for a reason that may pass, it waits so long.
@@ -88,12 +88,9 @@ impl<L: Log> Worker<L> {
         tracing::trace!(target: "shoal::group", "revoking");
         let rebalances = if lost { &mut self.work_done.lost } else { &mut self.work_done.revoked };
         *rebalances += 1;
-        trial::crash_point("revoke/begin");
-        let committed = if lost || trial::is_sabotaged(Sabotage::RevokeWithoutCommit) { Ok(()) } else { self.commit() };
-        if trial::is_sabotaged(Sabotage::RevokeWithoutCommit) {
-            self.places.values_mut().filter(|place| place.held.moved()).for_each(|place| place.held.committed());
-        }
-        trial::crash_point("revoke/committed");
+        fault_injection::crash_point("revoke/begin");
+        let committed = if lost { Ok(()) } else { self.commit() };
+        fault_injection::crash_point("revoke/committed");
         self.report_soon();
         let now = self.log.now().monotonic;
         for &number in numbers {
@@ -113,9 +110,9 @@ impl<L: Log> Worker<L> {
                 None => {}
             }
         }
-        trial::crash_point("revoke/kept");
+        fault_injection::crash_point("revoke/kept");
         self.log.release(numbers);
-        trial::crash_point("revoke/released");
+        fault_injection::crash_point("revoke/released");
         tracing::trace!(target: "shoal::group", "revoked");
         // Whoever gets them next recovers them anyway; those that stay and were in the transaction are rebuilt.
         self.rebuild_after(committed)
@@ -131,7 +128,7 @@ impl<L: Log> Worker<L> {
         if self.log.now().monotonic < self.retry_at || next.is_none() && self.follows_control {
             return Ok(());
         }
-        trial::crash_point("recovery/begin");
+        fault_injection::crash_point("recovery/begin");
         let done = self.prepare().and_then(|()| next.map_or(Ok(()), |number| self.recover(number)));
         match done {
             Ok(()) => return Ok(()),
@@ -160,7 +157,7 @@ impl<L: Log> Worker<L> {
             self.log.fence()?;
             self.work_done.producers += 1;
             self.is_fenced = true;
-            trial::crash_point("recovery/fenced");
+            fault_injection::crash_point("recovery/fenced");
         }
         // What is followed live may lag behind what the shard's last owner knew.
         self.control.read_to_end(&mut self.log, &self.stop)?;
@@ -183,12 +180,12 @@ impl<L: Log> Worker<L> {
         let mut recovery = Recovery { log: &mut self.log, control, store, start, stop, board };
         if std::mem::take(&mut place.is_kept) {
             if !recovery.take_back(&mut place.held)? {
-                trial::crash_point("takeover/not-kept");
+                fault_injection::crash_point("takeover/not-kept");
                 self.drop_shard(number);
                 self.add_shard(number);
                 return Ok(());
             }
-            trial::crash_point("takeover/kept");
+            fault_injection::crash_point("takeover/kept");
             tracing::info!(shard = number, "nobody had it meanwhile: its state is used again");
         } else {
             self.torn_repaired += recovery.recover(&mut place.held)?;
@@ -241,12 +238,12 @@ impl<L: Log> Worker<L> {
             first.held.check_rules(&self.job.rules)?;
         }
         tracing::info!(rules = self.job.rules.version, records = missing.len(), "published to the control topic");
-        trial::crash_point("control/before");
+        fault_injection::crash_point("control/before");
         let beside: Vec<Beside<'_>> = missing.iter().map(ControlRecord::beside).collect();
         let began = self.log.now().monotonic;
         let published = publish(&mut self.log, std::iter::once(&mut first.held), &beside)?;
         self.note_transaction(began, published);
-        trial::crash_point("control/published");
+        fault_injection::crash_point("control/published");
         self.control.read_to_end(&mut self.log, &self.stop)
     }
 }

@@ -24,8 +24,8 @@ use crate::engine::event::{MINUTE, Millis, Record};
 use crate::engine::event_settings::Clock;
 use crate::engine::rule::Rules;
 use crate::engine::shard::{Input, Settings, Shard};
+use crate::fault_injection;
 use crate::kafka::{Batch, Failure, InputOffset};
-use crate::trial::{self, Sabotage};
 use std::sync::Arc;
 use tally::Counting;
 
@@ -395,7 +395,7 @@ impl HeldShard {
     }
 
     fn apply_records(&mut self, now: Millis, records: &[Record<'_>], traceparent: &HeaderOf<'_>, effect: Effect) {
-        trial::crash_applying(records.iter().map(|record| record.key));
+        fault_injection::crash_point_for_keys(records.iter().map(|record| record.key));
         self.apply_input(Input::Records { now, records }, records, traceparent, effect);
     }
 
@@ -440,8 +440,7 @@ impl HeldShard {
 
     /// The state's digest; 0 before the first rules.
     pub fn digest(&self) -> u64 {
-        let digest = self.shard.as_ref().map_or(0, Shard::digest);
-        if trial::is_sabotaged(Sabotage::DigestCut) { digest & 0xffff } else { digest }
+        self.shard.as_ref().map_or(0, Shard::digest)
     }
 
     /// The open transaction is committed.

@@ -4,10 +4,10 @@
 //! a copy of the shard's journal record as `shoal_journal`, so that a torn transaction can be put right from either side.
 
 use super::held::HeldShard;
-use super::journal::{JournalRecord, Operation};
+use super::journal::JournalRecord;
 use super::outbox::{Output, Topic};
+use crate::fault_injection;
 use crate::kafka::{Failure, Header, Log, OutRecord, Own, Transaction};
-use crate::trial::{self, Sabotage};
 use std::ops::Range;
 
 /// What a transaction came to.
@@ -52,23 +52,16 @@ pub fn publish<'a, L: Log>(
         let numbers = number_ranges.by_ref().map(|range| &numbers[range]);
         add_outputs(&mut transaction, held.number(), held.outbox().outputs().zip(numbers), journal);
         transaction.records.push(journal_record(held.number(), journal));
-        if !(trial::is_sabotaged(Sabotage::TickWithoutOffsets) && is_tick_only(journal)) {
-            transaction.offsets.extend(held.input_offsets());
-        }
+        transaction.offsets.extend(held.input_offsets());
     }
     let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len) as u64;
     let outputs = (transaction.records.len() - beside.len() - moved.len()) as u64;
     let bytes = transaction.records.iter().map(|record| length(record.key) + length(record.value)).sum();
-    trial::crash_point("transaction/sealed");
-    if trial::is_sabotaged(Sabotage::OffsetsOutside) {
-        let offsets = std::mem::take(&mut transaction.offsets);
-        log.publish(&transaction)?;
-        transaction = Transaction { offsets, ..Transaction::default() };
-    }
+    fault_injection::crash_point("transaction/sealed");
     let next_transaction = log.publish(&transaction)?;
     drop(transaction);
     moved.iter_mut().for_each(|held| held.committed());
-    trial::crash_point("transaction/known");
+    fault_injection::crash_point("transaction/known");
     Ok(Published { outputs, bytes, next_transaction })
 }
 
@@ -83,7 +76,7 @@ pub fn repair<L: Log>(
 ) -> Result<bool, Failure> {
     held.complete_outputs();
     let found = held.outbox().outputs().len() as u64;
-    if found != record.outputs && !trial::is_blind() {
+    if found != record.outputs {
         return Err(Failure::Stop(format!(
             "shard {}, transaction {}: replay gives {found} outputs, the journal has {}",
             record.shard, record.transaction, record.outputs
@@ -113,7 +106,7 @@ pub fn repair<L: Log>(
         );
         transaction.offsets.extend(held.input_offsets());
         log.publish(&transaction)?;
-        trial::crash_point("recovery/repaired");
+        fault_injection::crash_point("recovery/repaired");
     }
     drop(transaction);
     drop(missing);
@@ -137,12 +130,6 @@ fn number_outputs(moved: &[&mut HeldShard]) -> (Vec<u8>, Vec<Range<usize>>) {
 /// The value of the header `shoal_out`.
 fn out_text(shard: u32, transaction: u64, number: u64) -> String {
     format!("{shard}/{transaction}/{number}")
-}
-
-/// Whether a transaction took no records: for a deliberate bug only.
-fn is_tick_only(journal: &[u8]) -> bool {
-    let is_step = |operation: &Operation| matches!(operation, Operation::Step { .. });
-    !JournalRecord::read(journal).is_ok_and(|record| record.operations.iter().any(is_step))
 }
 
 fn journal_record(shard: u32, journal: &[u8]) -> OutRecord<'_> {

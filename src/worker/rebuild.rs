@@ -21,10 +21,10 @@ use super::publish::{Beside, publish};
 use super::tail::{Ended, check_interrupted};
 use super::work::Job;
 use crate::engine::rule::Rules;
+use crate::fault_injection;
 use crate::kafka::{Failure, GroupEvent, Log, Own, Reader, Topic};
 use crate::store::objects::Objects;
 use crate::store::{LoadError, LoadedSnapshot, Piece, SnapshotStore, SnapshotWriter};
-use crate::trial;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,7 +117,7 @@ impl<'a, L: Log, B: Objects> Rebuild<'a, L, B> {
         tracing::info!(shard, customers = known, published = told, "it holds what was published, and is stored");
         self.writer.remove_after(shard, transaction).map_err(|words| stop(&not_stored(shard, &words)))?;
         self.store(&mut held)?;
-        trial::crash_point("rebuild/snapshot");
+        fault_injection::crash_point("rebuild/snapshot");
         held.stand_before_rebuild();
         // The last shard says of which topics the state is now.
         let inputs = self.inputs()?;
@@ -125,7 +125,7 @@ impl<'a, L: Log, B: Objects> Rebuild<'a, L, B> {
         let anew = self.control.inputs_anew(&inputs).filter(|_| is_last);
         let anew: Vec<Beside<'_>> = anew.iter().map(ControlRecord::beside).collect();
         publish(self.log, std::iter::once(&mut held), &anew)?;
-        trial::crash_point("rebuild/journal");
+        fault_injection::crash_point("rebuild/journal");
         tracing::info!(shard, transaction = held.transaction(), "made anew");
         Ok(())
     }

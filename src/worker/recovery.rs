@@ -19,15 +19,11 @@ use super::progress::Progress;
 use super::publish::repair;
 use super::tail::{Ended, Tail, check_interrupted, read_journal_record, read_some};
 use crate::engine::event::Millis;
+use crate::fault_injection;
 use crate::kafka::{Batch, Failure, InputOffset, Log, Own, Reader, StartAt, Topic};
 use crate::store::SnapshotStore;
-use crate::trial::{self, Sabotage};
 use inputs::Inputs;
-use std::cmp::Reverse;
 use std::sync::atomic::AtomicBool;
-
-/// Of so many transactions a deliberate bug leaves one out.
-const SKIPPED_OF: u64 = 8;
 
 /// What most of the time of a recovery goes to.
 const REPLAYING: &str = "replaying the journal";
@@ -80,7 +76,7 @@ impl<L: Log> Recovery<'_, L> {
     fn follow(&mut self, held: &mut HeldShard) -> Result<u64, Ended> {
         self.begin(held, "reading the journal's end", 0);
         let tail = Tail::read(self.log, held.number(), self.stop)?;
-        trial::crash_point("recovery/tail");
+        fault_injection::crash_point("recovery/tail");
         self.begin(held, "loading the snapshot", 0);
         self.load(held, &tail)?;
         let loaded = held.transaction();
@@ -143,7 +139,7 @@ impl<L: Log> Recovery<'_, L> {
     fn compare_with_tail(&mut self, held: &mut HeldShard) -> Result<bool, Ended> {
         let tail = Tail::read(self.log, held.number(), self.stop)?;
         let is_own = match &tail.journal {
-            Some(last) => last.transaction == held.transaction() && (last.digest == held.digest() || trial::is_blind()),
+            Some(last) => last.transaction == held.transaction() && last.digest == held.digest(),
             None => held.transaction() == 0,
         };
         if is_own && tail.agrees() {
@@ -157,7 +153,7 @@ impl<L: Log> Recovery<'_, L> {
         compare_offsets(held, &committed)?;
         held.count_from_here();
         held.become_next(if held.shard().is_some() { Phase::Running } else { Phase::Waiting });
-        trial::crash_point("recovery/done");
+        fault_injection::crash_point("recovery/done");
         Ok(())
     }
 
@@ -177,11 +173,10 @@ impl<L: Log> Recovery<'_, L> {
         let is_orphan = record.transaction > tail.last_transaction();
         let is_last = record.transaction >= tail.last_transaction();
         let effect = if is_last && !tail.agrees() { Effect::Published } else { Effect::Muted };
-        let is_skipped = trial::is_sabotaged(Sabotage::JournalRecordSkipped) && record.transaction % SKIPPED_OF == 5;
-        for operation in record.operations.iter().filter(|_| !is_skipped) {
+        for operation in &record.operations {
             self.redo_operation(held, record, operation, effect, inputs)?;
         }
-        if held.digest() != record.digest && !trial::is_blind() {
+        if held.digest() != record.digest {
             return Err(refuse(
                 record,
                 &format!(
@@ -200,7 +195,7 @@ impl<L: Log> Recovery<'_, L> {
                 tail.lacks(topic, record.transaction, number)
             })?;
         held.end_transaction(record.outputs);
-        trial::crash_point("recovery/record");
+        fault_injection::crash_point("recovery/record");
         Ok(repaired)
     }
 
@@ -218,10 +213,7 @@ impl<L: Log> Recovery<'_, L> {
                 redo_step(held, *now, parts, effect, &mut inputs.feed).map_err(|words| refuse(record, &words))
             }
             Operation::Control(offset) => {
-                let mut rules = self.control.rules_at(*offset);
-                if trial::is_sabotaged(Sabotage::RulesFromFile) {
-                    rules = self.control.newest_rules();
-                }
+                let rules = self.control.rules_at(*offset);
                 let words = || refuse(record, &format!("there are no rules at offset {offset} of control"));
                 held.apply(operation, Some(rules.ok_or_else(words)?), effect);
                 Ok(())
@@ -266,9 +258,6 @@ fn refuse(record: &JournalRecord, words: &str) -> Ended {
 }
 
 fn check_follows(held: &HeldShard, record: &JournalRecord) -> Result<(), Ended> {
-    if trial::is_blind() {
-        return Ok(());
-    }
     if record.shard != held.number() || record.transaction != held.transaction() + 1 {
         let (shard, transaction) = (held.number(), held.transaction() + 1);
         return Err(refuse(record, &format!("the journal should go on with shard {shard}, transaction {transaction}")));
@@ -308,15 +297,9 @@ fn redo_step(
     effect: Effect,
     feed: &mut Feed<impl Batch>,
 ) -> Result<(), String> {
-    let found = if trial::is_sabotaged(Sabotage::TopicsSwapped) {
-        let mut records: Vec<_> = feed.merge_all(now).collect();
-        records.sort_by_key(|next| Reverse(next.topic));
-        held.apply_step(now, feed, records.into_iter(), effect)
-    } else {
-        held.apply_step(now, feed, feed.merge_all(now), effect)
-    };
+    let found = held.apply_step(now, feed, feed.merge_all(now), effect);
     feed.clear();
-    if found == parts || trial::is_blind() {
+    if found == parts {
         return Ok(());
     }
     let told = |part: &StepPart| {
@@ -341,7 +324,7 @@ fn compare_offsets(held: &mut HeldShard, committed: &[InputOffset]) -> Result<()
         let known = committed.iter().find(|known| (known.topic, known.partition) == (input.topic, input.partition));
         match known {
             Some(known) if known.offset == input.offset => {}
-            Some(known) if known.offset > input.offset && !trial::is_blind() => {
+            Some(known) if known.offset > input.offset => {
                 return Err(Failure::Stop(format!(
                     "group offsets ahead of the journal: input topic {}, partition {}: the group stands at {}, the journal at \
                      {}. Were records of the journal lost, or the group's offsets set by hand? Records in between would not \

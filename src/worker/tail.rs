@@ -6,8 +6,8 @@
 
 use super::journal::JournalRecord;
 use super::outbox;
+use crate::fault_injection;
 use crate::kafka::{Batch, Failure, Log, Own, Reader, Topic};
-use crate::trial;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -60,7 +60,7 @@ impl Holder {
         tracing::info!(owner = id, "a transaction of the shard's last owner is still open: it is ended");
         self.is_fenced = true;
         log.fence_other(id)?;
-        trial::crash_point("recovery/holder-fenced");
+        fault_injection::crash_point("recovery/holder-fenced");
         Ok(())
     }
 }

@@ -21,9 +21,9 @@ use super::throttle::Throttle;
 use crate::engine::effects::Counts;
 use crate::engine::rule::Rules;
 use crate::engine::shard::Settings;
+use crate::fault_injection;
 use crate::kafka::{Batch, Failure, GroupEvent, Log, Own, Position, StartAt, Topic};
 use crate::store::SnapshotStore;
-use crate::trial;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -165,7 +165,7 @@ impl<L: Log> Worker<L> {
     /// Ends the open transaction, and makes a snapshot of each shard. If the transaction's end is not known, the next start
     /// finds out.
     pub fn finish(&mut self) -> Result<(), Failure> {
-        trial::crash_point("stop/begin");
+        fault_injection::crash_point("stop/begin");
         let done = self.commit();
         self.rebuild_after(done)?;
         self.make_last_snapshots();

@@ -1,5 +1,5 @@
-//! Alerts of a world: counted anew from the changes that were published, decided anew by who knows everything, compared
-//! with what stands on the topics `census` and `alerts`.
+//! Alerts of a world: counted and decided again from all published changes, and compared with the topics `census` and
+//! `alerts`.
 
 use super::check::{Verdict, json, own};
 use super::plan::Plan;
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const MINUTE: i64 = 60_000;
 const FRESH: i64 = 5 * MINUTE;
 
-/// What the rules of the world say, both of them.
+/// The alerts in both sets of rules.
 pub const RULES: &str = r#"
 [alert.active]
 segmentation = "lifecycle"
@@ -84,7 +84,7 @@ const ALERTS: [Alert; 3] = [
     },
 ];
 
-/// By minute and way: segmentation, from, to, cause.
+/// By minute and transition: segmentation, from, to, cause.
 type Counts = BTreeMap<(i64, [String; 4]), u64>;
 
 /// Cause and customer of each change that an alert selects, by minute.
@@ -94,7 +94,7 @@ pub fn check(plan: &Plan, cluster: &Cluster, tally: &mut Tally) -> Verdict {
     let mut selected: [Selected; ALERTS.len()] = Default::default();
     let mut complete = i64::MAX;
     for shard in 0..plan.shards {
-        let (counts, mark) = told(cluster, shard)?;
+        let (counts, mark) = read_census(cluster, shard)?;
         complete = complete.min(mark.unwrap_or(i64::MIN));
         let mut expected = Counts::new();
         for stored in own(cluster, Own::Changes, shard) {
@@ -104,12 +104,12 @@ pub fn check(plan: &Plan, cluster: &Cluster, tally: &mut Tally) -> Verdict {
             let chosen: Vec<usize> =
                 (0..ALERTS.len()).filter(|&alert| is_fresh && ALERTS[alert].selects(&change)).collect();
             for &alert in &chosen {
-                let entry = (word(&change["cause"]), word(&change["customer_id"]));
+                let entry = (text(&change["cause"]), text(&change["customer_id"]));
                 selected[alert].entry(minute).or_default().push(entry);
             }
             if !chosen.is_empty() && mark.is_some_and(|mark| minute < mark) {
-                let way = ["segmentation", "from", "to", "cause"].map(|field| word(&change[field]));
-                *expected.entry((minute, way)).or_default() += 1;
+                let transition = ["segmentation", "from", "to", "cause"].map(|field| text(&change[field]));
+                *expected.entry((minute, transition)).or_default() += 1;
             }
         }
         if counts != expected {
@@ -123,20 +123,20 @@ pub fn check(plan: &Plan, cluster: &Cluster, tally: &mut Tally) -> Verdict {
     for (alert, selected) in ALERTS.iter().zip(&selected) {
         let of: Vec<&Value> = found.iter().filter(|record| record["alert"] == alert.name).collect();
         let expected = alert.decisions(selected, first, complete);
-        let told: Vec<Decision> = of.iter().map(|record| Decision::of(record)).collect();
-        if told != expected {
+        let published: Vec<Decision> = of.iter().map(|record| Decision::of(record)).collect();
+        if published != expected {
             return Err(format!(
-                "alert {}, until {complete}:\n  found    {told:?}\n  expected {expected:?}",
+                "alert {}, until {complete}:\n  found    {published:?}\n  expected {expected:?}",
                 alert.name
             ));
         }
-        tally.add(tally::ALERTS, told.len() as u32);
+        tally.add(tally::ALERTS, published.len() as u32);
     }
     Ok(())
 }
 
-/// What alerts count, by minute and way, and the last mark; nothing may be told twice.
-fn told(cluster: &Cluster, shard: u32) -> Result<(Counts, Option<i64>), String> {
+/// What the census counted, by minute and transition, and the last mark. Nothing may be counted twice.
+fn read_census(cluster: &Cluster, shard: u32) -> Result<(Counts, Option<i64>), String> {
     let (mut counts, mut last) = (Counts::new(), None);
     for stored in own(cluster, Own::Census, shard) {
         let report = json(&stored)?;
@@ -151,8 +151,9 @@ fn told(cluster: &Cluster, shard: u32) -> Result<(Counts, Option<i64>), String> 
             }
             for flow in minute["flows"].as_array().into_iter().flatten() {
                 for (cause, count) in flow["causes"].as_object().into_iter().flatten() {
-                    let way = [word(&flow["segmentation"]), word(&flow["from"]), word(&flow["to"]), cause.clone()];
-                    counts.insert((number, way), count.as_u64().unwrap_or_default());
+                    let transition =
+                        [text(&flow["segmentation"]), text(&flow["from"]), text(&flow["to"]), cause.clone()];
+                    counts.insert((number, transition), count.as_u64().unwrap_or_default());
                 }
             }
         }
@@ -173,10 +174,10 @@ impl Decision {
     fn of(record: &Value) -> Self {
         let causes = record["causes"].as_object().into_iter().flatten();
         Self {
-            state: word(&record["state"]),
+            state: text(&record["state"]),
             mark: record["mark"].as_i64().unwrap_or_default(),
             causes: causes.map(|(cause, count)| (cause.clone(), count.as_u64().unwrap_or_default())).collect(),
-            customers: record["customers"].as_array().into_iter().flatten().map(word).collect(),
+            customers: record["customers"].as_array().into_iter().flatten().map(text).collect(),
         }
     }
 }
@@ -212,10 +213,10 @@ impl Alert {
     }
 }
 
-fn word(value: &Value) -> String {
+fn text(value: &Value) -> String {
     value.as_str().unwrap_or("null").to_owned()
 }
 
 fn moment(value: &Value) -> i64 {
-    word(value).parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_millisecond)
+    text(value).parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_millisecond)
 }

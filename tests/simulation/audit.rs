@@ -1,11 +1,10 @@
-//! What should be in memory: a plain shard is fed what a journal says, from the first record to the last, with no worker,
-//! no fault, no snapshot and no recovery. Its digests must be those of the journal, and the state of every worker that
-//! stood at one of the transactions must have been its own.
+//! States that workers should have had: a plain shard replays a journal from the first record to the last, without worker,
+//! fault, snapshot or recovery. Its digests must equal those of the journal, and the state of every worker that was
+//! observed after a transaction must have been equal to that of the plain shard.
 //!
-//! The merged order is made anew here, by sorting.
+//! Records are merged here by sorting, independently of the worker.
 
 use super::plan::Plan;
-use super::world::job;
 use shoal::engine::effects::Effects;
 use shoal::engine::event::Record;
 use shoal::engine::rule::{self, Rules};
@@ -16,34 +15,39 @@ use shoal::worker::journal::{JournalRecord, Operation, StepPart};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A worker's shard as it stood after a transaction, all of it committed.
+/// The state of a worker's shard after a committed transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct ObservedState {
     pub shard: u32,
     pub transaction: u64,
     pub fingerprint: u64,
-    /// It had just been recovered.
+    /// The shard had just been recovered.
     pub is_recovered: bool,
 }
 
-/// Compares what was seen, and what the journals say, with plain shards; and what those know in the end with what a worker
-/// without faults knows that read the same records in steps of its own.
-pub fn audit(plan: &Plan, cluster: &Cluster, seen: &[Seen], known: &BTreeMap<u32, u64>) -> Result<(), String> {
+/// Compares the observed states and the journals with plain shards, and what those know at the end with what a worker
+/// without faults knows, which read the same records in steps of its own.
+pub fn audit(
+    plan: &Plan,
+    cluster: &Cluster,
+    observed: &[ObservedState],
+    known: &BTreeMap<u32, u64>,
+) -> Result<(), String> {
     let control = control(cluster)?;
     for shard in 0..plan.shards {
-        let (fingerprints, plain) = Plain::follow(plan, cluster, &control, shard)?;
+        let (fingerprints, plain) = Plain::replay(plan, cluster, &control, shard)?;
         let knowledge = plain.map(|plain| plain.knowledge());
         if knowledge != known.get(&shard).copied() {
             let expected = known.get(&shard);
             return Err(format!(
-                "shard {shard} ends knowing {knowledge:016x?}; a worker without faults {expected:016x?}"
+                "shard {shard} knows {knowledge:016x?} at the end, a worker without faults {expected:016x?}"
             ));
         }
-        for seen in seen.iter().filter(|seen| seen.shard == shard) {
-            let Seen { transaction, fingerprint, .. } = *seen;
+        for state in observed.iter().filter(|state| state.shard == shard) {
+            let ObservedState { transaction, fingerprint, .. } = *state;
             let expected = fingerprints.get(&transaction).copied();
             if expected != Some(fingerprint) {
-                let when = if seen.is_recovered { "was recovered" } else { "stood" };
+                let when = if state.is_recovered { "was recovered" } else { "was observed" };
                 return Err(format!(
                     "shard {shard} {when} at transaction {transaction} with fingerprint {fingerprint:016x}; a plain shard \
                      has {expected:016x?}"
@@ -54,7 +58,7 @@ pub fn audit(plan: &Plan, cluster: &Cluster, seen: &[Seen], known: &BTreeMap<u32
     Ok(())
 }
 
-/// All rules by their offset in control.
+/// All rules by their offset in the control topic.
 fn control(cluster: &Cluster) -> Result<BTreeMap<i64, Arc<Rules>>, String> {
     let mut known: BTreeMap<i64, Arc<Rules>> = BTreeMap::new();
     for stored in cluster.records(Topic::Own(Own::Control), 0) {
@@ -63,13 +67,18 @@ fn control(cluster: &Cluster) -> Result<BTreeMap<i64, Arc<Rules>>, String> {
             let text = String::from_utf8_lossy(stored.value.as_deref().unwrap_or_default()).into_owned();
             let previous = known.values().next_back().map(|rules| &rules.event_settings);
             let rules = rule::read_following(&text, previous);
-            known.insert(stored.offset, rules.map_err(|_| format!("control {} cannot be read", stored.offset))?);
+            known.insert(
+                stored.offset,
+                rules.map_err(|_| {
+                    format!("the rules at offset {} of the control topic cannot be read", stored.offset)
+                })?,
+            );
         }
     }
     Ok(known)
 }
 
-/// A plain shard and what it reads.
+/// A plain shard and its inputs.
 struct Plain<'a> {
     plan: &'a Plan,
     number: u32,
@@ -80,8 +89,8 @@ struct Plain<'a> {
 }
 
 impl<'a> Plain<'a> {
-    /// Fingerprints after each transaction of a journal, and the shard at its end.
-    fn follow(
+    /// Replays a journal: fingerprints after each transaction, and the shard at the end.
+    fn replay(
         plan: &'a Plan,
         cluster: &Cluster,
         control: &'a BTreeMap<i64, Arc<Rules>>,
@@ -93,11 +102,15 @@ impl<'a> Plain<'a> {
         for stored in cluster.records(Topic::Own(Own::Journal), number) {
             let record = JournalRecord::read(stored.value.as_deref().unwrap_or_default())
                 .map_err(|unreadable| format!("journal of shard {number}: {unreadable}"))?;
-            let words = |words: &str| format!("shard {number}, transaction {}: {words}", record.transaction);
-            record.operations.iter().try_for_each(|operation| plain.redo(operation)).map_err(|told| words(&told))?;
+            let located = |message: &str| format!("shard {number}, transaction {}: {message}", record.transaction);
+            record
+                .operations
+                .iter()
+                .try_for_each(|operation| plain.redo(operation))
+                .map_err(|error| located(&error))?;
             let Some(shard) = &plain.shard else { continue };
             if shard.digest() != record.digest {
-                return Err(words(&format!(
+                return Err(located(&format!(
                     "the journal has digest {:016x}, a plain shard {:016x}",
                     record.digest,
                     shard.digest()
@@ -116,7 +129,7 @@ impl<'a> Plain<'a> {
                 match &mut self.shard {
                     Some(_) => self.apply(Input::Rules(rules)),
                     None => {
-                        self.shard = Some(Shard::new(job(self.plan, &rules).shard, rules));
+                        self.shard = Some(Shard::new(self.plan.job(&rules).shard, rules));
                         Ok(())
                     }
                 }
@@ -126,7 +139,7 @@ impl<'a> Plain<'a> {
             Operation::Sweep(customers) => self.apply(Input::Sweep(*customers)),
             Operation::Fire(deadlines) => self.apply(Input::Fire(*deadlines)),
             Operation::Census(mark) => self.apply(Input::Census(*mark)),
-            other => Err(format!("{other:?} has no place here")),
+            other => Err(format!("unexpected operation {other:?}")),
         }
     }
 
@@ -157,7 +170,7 @@ impl<'a> Plain<'a> {
     }
 
     fn apply(&mut self, input: Input<'_>) -> Result<(), String> {
-        let shard = self.shard.as_mut().ok_or("something is done before the first rules")?;
+        let shard = self.shard.as_mut().ok_or("an operation before the first rules")?;
         shard.apply(input, &mut self.effects);
         self.effects.clear();
         Ok(())

@@ -1,7 +1,8 @@
-//! The checker: reads the topics as a consumer of committed records does, and compares with a run without faults.
+//! The checker of outputs: reads the topics as a consumer of committed records does, and compares them with a run without
+//! faults.
 //!
-//! It knows the shapes of what is published and nothing of how it came about, but for one thing: journal records are
-//! read, to see that there is exactly one for each transaction.
+//! It knows the format of the outputs and nothing of how they were made, with one exception: it reads journal records, to
+//! verify that there is exactly one for each transaction.
 
 use super::plan::Plan;
 use super::tally::{self, Tally};
@@ -12,7 +13,7 @@ use shoal::worker::journal::JournalRecord;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What is wrong, or nothing.
+/// What is wrong, if anything.
 pub type Verdict = Result<(), String>;
 
 pub fn check(plan: &Plan, found: &Cluster, expected: &Cluster, tally: &mut Tally) -> Verdict {
@@ -43,23 +44,22 @@ fn header(stored: &Stored, name: &str) -> Option<String> {
     found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
 }
 
-/// What must hold at every moment, whoever is at work: the journals go on without gaps and repetitions.
-#[cfg(debug_assertions)]
+/// What must hold at every moment, also before the world ends: the journals are contiguous, without repetitions.
 pub fn check_journals(plan: &Plan, found: &Cluster) -> Verdict {
     (0..plan.shards).try_for_each(|shard| journal(found, shard).map(|_| ()))
 }
 
-/// Journal records by their numbers, and how many outputs they have.
+/// Journal records by their numbers, and the number of all their outputs.
 fn journal(cluster: &Cluster, shard: u32) -> Result<(BTreeMap<u64, Arc<Stored>>, u64), String> {
     let mut outputs = 0;
     let mut journal = BTreeMap::new();
-    for (place, stored) in (1..).zip(own(cluster, Own::Journal, shard)) {
+    for (expected, stored) in (1..).zip(own(cluster, Own::Journal, shard)) {
         let record = JournalRecord::read(stored.value.as_deref().unwrap_or_default())
             .map_err(|unreadable| format!("journal of shard {shard}: {unreadable}"))?;
         let (number, before) = (record.transaction, record.outputs_before);
-        if (record.shard, number, before) != (shard, place, outputs) {
+        if (record.shard, number, before) != (shard, expected, outputs) {
             return Err(format!(
-                "journal of shard {shard}: transaction {number} after {before} outputs, expected {place} after {outputs}"
+                "journal of shard {shard}: transaction {number} after {before} outputs, expected {expected} after {outputs}"
             ));
         }
         outputs += record.outputs;
@@ -68,19 +68,19 @@ fn journal(cluster: &Cluster, shard: u32) -> Result<(BTreeMap<u64, Arc<Stored>>,
     Ok((journal, outputs))
 }
 
-/// Journal without gaps; outputs numbered once each, as many as it says.
+/// The journal is contiguous, and its outputs are there, each number once.
 fn check_numbers(cluster: &Cluster, shard: u32, tally: &mut Tally) -> Verdict {
     let (journal, outputs) = journal(cluster, shard)?;
     let mut numbers = Vec::new();
     for topic in [Own::Changes, Own::Membership, Own::Rejected, Own::Census] {
         for stored in own(cluster, topic, shard) {
-            let out = header(&stored, "shoal_out").ok_or(format!("an output on {topic:?} without number"))?;
+            let out = header(&stored, "shoal_out").ok_or(format!("an output on {topic:?} without a number"))?;
             let parts: Vec<u64> = out.split('/').filter_map(|part| part.parse().ok()).collect();
             let [of_shard, transaction, number] = parts[..] else { return Err(format!("shoal_out is {out:?}")) };
             let Some(record) = journal.get(&transaction).filter(|_| of_shard == u64::from(shard)) else {
-                return Err(format!("{topic:?} of shard {shard} has {out}, which the journal has not"));
+                return Err(format!("{topic:?} of shard {shard} has output {out}, which is not in the journal"));
             };
-            // Written by different holders: it was torn apart and put right.
+            // Written by different holders: the transaction was torn and repaired.
             if record.writer != stored.writer {
                 let is_orphan = record.timestamp > stored.timestamp;
                 tally.count(if is_orphan { tally::ORPHAN_OUTPUT } else { tally::MISSING_OUTPUT });
@@ -95,7 +95,7 @@ fn check_numbers(cluster: &Cluster, shard: u32, tally: &mut Tally) -> Verdict {
     Err(format!("outputs of shard {shard} are numbered {numbers:?}, expected 1 to {outputs}"))
 }
 
-/// The group stands behind the last record of each input.
+/// The group's offset of each input is behind the last record.
 fn check_offsets(plan: &Plan, cluster: &Cluster, shard: u32) -> Verdict {
     for topic in 0..plan.inputs {
         let end = cluster.end(Topic::Input(topic), shard);
@@ -110,7 +110,7 @@ fn check_offsets(plan: &Plan, cluster: &Cluster, shard: u32) -> Verdict {
 
 type ByKey = BTreeMap<String, Vec<Value>>;
 
-/// Changes of each customer in order, without the moment of detection, which is no part of the promise (R8).
+/// Changes of each customer in order, without `detected_at`, which is not guaranteed (R8).
 fn changes(cluster: &Cluster, shard: u32) -> Result<ByKey, String> {
     let mut by_key = ByKey::new();
     for stored in own(cluster, Own::Changes, shard) {
@@ -131,16 +131,16 @@ fn memberships(cluster: &Cluster, shard: u32) -> Result<ByKey, String> {
     Ok(by_key)
 }
 
-/// Rejected records by where they come from.
+/// Rejected records by topic, partition and offset of the input.
 fn rejected(cluster: &Cluster, shard: u32) -> Result<ByKey, String> {
-    let mut by_place = ByKey::new();
+    let mut by_origin = ByKey::new();
     for stored in own(cluster, Own::Rejected, shard) {
         let mut value = json(&stored)?;
         value.as_object_mut().map(|fields| fields.remove("detected_at"));
-        let place = format!("{}/{}/{}", value["topic"], value["partition"], value["offset"]);
-        by_place.entry(place).or_default().push(value);
+        let origin = format!("{}/{}/{}", value["topic"], value["partition"], value["offset"]);
+        by_origin.entry(origin).or_default().push(value);
     }
-    Ok(by_place)
+    Ok(by_origin)
 }
 
 pub fn json(stored: &Stored) -> Result<Value, String> {
@@ -156,12 +156,12 @@ fn compare(what: &str, found: &ByKey, expected: &ByKey) -> Verdict {
         }
         let none = Vec::new();
         let (found, expected) = (found.unwrap_or(&none), expected.unwrap_or(&none));
-        let place = (0..).find(|&place: &usize| found.get(place) != expected.get(place)).unwrap_or_default();
-        let told = |values: &[Value]| values.get(place).map_or("nothing".into(), Value::to_string);
+        let index = (0..).find(|&index: &usize| found.get(index) != expected.get(index)).unwrap_or_default();
+        let text = |values: &[Value]| values.get(index).map_or("nothing".into(), Value::to_string);
         return Err(format!(
-            "{what} of {key}, number {place}:\n  found    {}\n  expected {}\n  {} found, {} expected",
-            told(found),
-            told(expected),
+            "{what} of {key}, number {index}:\n  found    {}\n  expected {}\n  {} found, {} expected",
+            text(found),
+            text(expected),
             found.len(),
             expected.len()
         ));
@@ -185,7 +185,7 @@ fn check_sequences(changes: &ByKey) -> Verdict {
     Ok(())
 }
 
-/// What a customer is a member of is what its changes add up to.
+/// The membership of a customer is the sum of its changes.
 fn check_fold(changes: &ByKey, memberships: &ByKey) -> Verdict {
     for (key, changes) in changes {
         let mut values: BTreeMap<&str, (&Value, &Value)> = BTreeMap::new();
@@ -198,7 +198,7 @@ fn check_fold(changes: &ByKey, memberships: &ByKey) -> Verdict {
         let is_gone = values.values().all(|(to, _)| to.is_null() || to.as_str() == Some("out"));
         if membership.is_null() {
             if !is_gone {
-                return Err(format!("{key} has no membership, and is in {values:?}"));
+                return Err(format!("{key} has no membership, and holds {values:?}"));
             }
             continue;
         }

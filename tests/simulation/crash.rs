@@ -1,19 +1,19 @@
-//! Crashes at named places of the program: whoever comes to one that is armed for it never gets further.
+//! Crashes at crash points of the program: a worker that reaches one that is armed for it never continues.
 //!
-//! The program calls `trial::crash_point`, and this thread's hook, put there for as long as a world is played, unwinds
-//! the stack of the worker that runs. A release build has no such places.
+//! The program calls `fault_injection::crash_point`; while a world is played, this thread's hook unwinds the stack of the
+//! worker that runs. A release build has no crash points.
 
-use super::plan::CrashAt;
+use super::plan::PlannedCrash;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-/// What is armed, and who runs.
+/// Which crashes are armed, and which slot's worker runs.
 #[derive(Default)]
 struct State {
-    armed: Vec<CrashAt>,
+    armed: Vec<PlannedCrash>,
     running: Option<usize>,
-    struck: Option<CrashAt>,
+    crashed: Option<PlannedCrash>,
 }
 
 /// The crash points of one world.
@@ -22,56 +22,56 @@ pub struct Crashes {
     state: Rc<RefCell<State>>,
 }
 
-/// What unwinds a worker's stack.
-struct Struck;
+/// The panic that unwinds a worker's stack.
+struct Crash;
 
 impl Crashes {
-    /// Crash points on this thread are heard here until the world is dropped.
-    pub fn listen(&self) {
+    /// Sets this thread's hook until the world is dropped.
+    pub fn set_hook(&self) {
         #[cfg(debug_assertions)]
         {
             let state = Rc::clone(&self.state);
-            shoal::trial::on_crash_point(Some(Rc::new(move |name| pass(&state, name))));
+            shoal::fault_injection::set_crash_hook(Some(Rc::new(move |name| reach(&state, name))));
         }
     }
 
-    pub fn arm(&self, crash: CrashAt) {
+    pub fn arm(&self, crash: PlannedCrash) {
         self.state.borrow_mut().armed.push(crash);
     }
 
-    pub fn disarm(&self) {
+    pub fn disarm_all(&self) {
         self.state.borrow_mut().armed.clear();
     }
 
-    /// Lets the worker of a slot run; what it gave, or where it was struck.
+    /// Lets the worker of a slot run, and returns its result.
     ///
     /// # Errors
-    /// If it was struck.
-    pub fn watch<T>(&self, slot: usize, run: impl FnOnce() -> T) -> Result<T, CrashAt> {
+    /// If it crashed at an armed crash point.
+    pub fn run<T>(&self, slot: usize, run: impl FnOnce() -> T) -> Result<T, PlannedCrash> {
         self.state.borrow_mut().running = Some(slot);
         let done = catch_unwind(AssertUnwindSafe(run));
         let mut state = self.state.borrow_mut();
         state.running = None;
-        done.map_err(|panic| state.struck.take().unwrap_or_else(|| resume_unwind(panic)))
+        done.map_err(|panic| state.crashed.take().unwrap_or_else(|| resume_unwind(panic)))
     }
 }
 
 impl Drop for Crashes {
     fn drop(&mut self) {
         #[cfg(debug_assertions)]
-        shoal::trial::on_crash_point(None);
+        shoal::fault_injection::set_crash_hook(None);
     }
 }
 
-/// Ends the worker that comes to an armed crash point.
+/// Unwinds the worker if the crash point is armed for it.
 #[cfg_attr(not(debug_assertions), expect(dead_code, reason = "there are no crash points"))]
-fn pass(state: &RefCell<State>, name: &str) {
+fn reach(state: &RefCell<State>, name: &str) {
     let mut state = state.borrow_mut();
     let running = state.running;
-    let is_due = |crash: &CrashAt| Some(crash.slot) == running && crash.name == name;
-    let Some(place) = state.armed.iter().position(is_due) else { return };
-    let crash = state.armed.remove(place);
-    state.struck = Some(crash);
+    let is_due = |crash: &PlannedCrash| Some(crash.slot) == running && crash.name == name;
+    let Some(index) = state.armed.iter().position(is_due) else { return };
+    let crash = state.armed.remove(index);
+    state.crashed = Some(crash);
     drop(state);
-    resume_unwind(Box::new(Struck));
+    resume_unwind(Box::new(Crash));
 }

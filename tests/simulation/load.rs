@@ -1,29 +1,34 @@
-//! Records that arrive, made so that faults must not change what comes of them.
+//! Records that arrive, made so that faults must not change what they cause.
 //!
-//! A live run and a replay may differ where an event comes later than `grace` after a change that time caused (T6), and
-//! where records of one customer come in different orders (T7). The load avoids both, and nothing else:
+//! A live run and a replay may differ where an event arrives later than `grace` after a change by time (T6), and where
+//! records of one customer arrive in different orders (T7). The load avoids both, and nothing else:
 //!
-//! * *What a worker can know late.* It may know the end of one partition as it was `STALE` ago, and another's as it is: it
-//!   stood still for up to 2.4 s, perhaps twice, fetches were not answered for up to 2.5 s, one took up to 0.5 s, a
-//!   transaction upstream held a record back for up to 0.3 s. (Whoever was away for longer is no member any more and
+//! * *What a worker can learn late.* It may know the end of one partition as it was `STALE` ago, and another's as it is: it
+//!   was suspended for up to 2.4 s, perhaps twice, fetches were not answered for up to 2.5 s, one took up to 0.5 s, a
+//!   transaction upstream held a record back for up to 0.3 s. (A worker that was away for longer is no longer a member and
 //!   publishes nothing. With one input topic fetches may fail for longer: nothing but ticks raises the watermark
 //!   meanwhile, and they are held back after 2 s.)
-//! * *No deadline fires too early.* An event's time is 450 to 700 ms before its arrival. When it is handled, the watermark
+//! * *No deadline fires too early.* An event's time is 450 to 700 ms before its arrival. When it is processed, the watermark
 //!   is at most (its arrival + `STALE` - 450) - `grace` by other topics' records, and at most (its arrival + 2,300 + 400) -
-//!   `grace` by ticks, 400 being the error of a clock. With a `grace` of 4 s for one topic and 8 s for several neither is
-//!   later than the event's time. That the time is more than 400 ms before the arrival also makes `min(t, a)` the event's
+//!   `grace` by ticks, 400 being the error of a clock. With a `grace` of 4 s for one topic and 8 s for several, neither is
+//!   later than the event's time. Because the time is more than 400 ms before the arrival, `min(t, a)` is the event's
 //!   time on every clock.
-//! * *One order for each customer.* A customer's records come through one topic, or through several with more than
-//!   `STALE` in between. What is there before the first worker starts may come through any topic at any moment: an order
-//!   by arrival must be found then.
-//! * Events that are late by hours are of customers who have no deadlines near.
+//! * *One order for each customer.* A customer's records arrive through one topic, or through several with more than
+//!   `STALE` in between. What is there before the first worker starts may arrive through any topic at any moment: there a
+//!   worker must find the order by arrival.
+//! * Events that are late by hours belong to customers without deadlines in the near future.
 
-use super::plan::{BEGIN, Plan, SECOND_PART};
 use shoal::engine::decode::{Partitioner, partition_of};
 use shoal::random::Random;
 
-/// Longer than any two partitions' ends can be known apart.
+/// When the world begins: half past midnight, 2025-01-01 UTC.
+pub const BEGIN: i64 = 1_735_691_400_000;
+/// When all workers are restarted with other rules, and when records arrive again after that.
+pub const RULES_CHANGE: i64 = 40_000;
+pub const SECOND_PART: i64 = 80_000;
+/// Longer than the ends of any two partitions can be known apart.
 const STALE: i64 = 7_700;
+
 /// How a record becomes visible.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Upstream {
@@ -54,19 +59,19 @@ struct Customer {
     id: String,
     shard: u32,
     topic: u16,
-    /// Its records come through all topics.
+    /// Its records arrive through all topics.
     roams: bool,
-    /// It only looks, and some of its events are late by hours.
+    /// It has only views and searches, and some of its events are late by hours.
     visits: bool,
     last: i64,
     /// Number of its last event.
     number: u64,
 }
 
-/// Records of one part. The first begins with what is there before any worker starts.
-pub fn draw(random: &mut Random, plan: &Plan, part: u64) -> Vec<Arrival> {
+/// Records of one part. The first part begins with what is there before any worker starts.
+pub fn draw(random: &mut Random, inputs: u16, shards: u32, part: u64) -> Vec<Arrival> {
     let begin = part as i64 * SECOND_PART;
-    let mut customers = customers(random, plan);
+    let mut customers = customers(random, inputs, shards);
     let mut drawn = Vec::new();
     let mut number = part * 10_000;
     if part == 0 {
@@ -74,10 +79,10 @@ pub fn draw(random: &mut Random, plan: &Plan, part: u64) -> Vec<Arrival> {
         moments.sort_unstable();
         for moment in moments {
             number += 1;
-            let topic = random.below(u64::from(plan.inputs)) as u16;
+            let topic = random.below(u64::from(inputs)) as u16;
             let customer = &customers[random.below(customers.len() as u64) as usize];
             let topic = if customer.roams { topic } else { customer.topic };
-            drawn.push(record(random, plan, customer, topic, moment, number));
+            drawn.push(record(random, shards, customer, topic, moment, number));
         }
     }
     let end = begin + random.between(3_000, if part == 0 { 14_000 } else { 5_000 });
@@ -86,24 +91,24 @@ pub fn draw(random: &mut Random, plan: &Plan, part: u64) -> Vec<Arrival> {
     moments.sort_unstable();
     for moment in moments {
         number += 1;
-        let place = random.below(customers.len() as u64) as usize;
-        roam(random, plan, &mut customers[place], moment);
-        let customer = &customers[place];
-        let mut arrival = record(random, plan, customer, customer.topic, moment, number);
+        let index = random.below(customers.len() as u64) as usize;
+        roam(random, inputs, &mut customers[index], moment);
+        let customer = &customers[index];
+        let mut arrival = record(random, shards, customer, customer.topic, moment, number);
         arrival.upstream = upstream(random);
         drawn.push(arrival);
-        customers[place].last = moment;
-        customers[place].number = number;
+        customers[index].last = moment;
+        customers[index].number = number;
     }
     drawn
 }
 
-fn customers(random: &mut Random, plan: &Plan) -> Vec<Customer> {
+fn customers(random: &mut Random, inputs: u16, shards: u32) -> Vec<Customer> {
     let count = 6 + random.below(14);
     let customer = |number: u64| {
         let id = format!("c-{number}");
-        let shard = partition_of(Partitioner::Murmur2, id.as_bytes(), plan.shards);
-        let topic = (number % u64::from(plan.inputs)) as u16;
+        let shard = partition_of(Partitioner::Murmur2, id.as_bytes(), shards);
+        let topic = (number % u64::from(inputs)) as u16;
         Customer {
             id,
             shard,
@@ -117,10 +122,10 @@ fn customers(random: &mut Random, plan: &Plan) -> Vec<Customer> {
     (1..=count).map(customer).collect()
 }
 
-/// Who roams goes to another topic once enough time has passed.
-fn roam(random: &mut Random, plan: &Plan, customer: &mut Customer, moment: i64) {
+/// A customer that roams changes to another topic once enough time has passed.
+fn roam(random: &mut Random, inputs: u16, customer: &mut Customer, moment: i64) {
     if customer.roams && moment > customer.last + STALE {
-        customer.topic = random.below(u64::from(plan.inputs)) as u16;
+        customer.topic = random.below(u64::from(inputs)) as u16;
     }
 }
 
@@ -132,7 +137,7 @@ fn upstream(random: &mut Random) -> Upstream {
     }
 }
 
-fn record(random: &mut Random, plan: &Plan, customer: &Customer, topic: u16, moment: i64, number: u64) -> Arrival {
+fn record(random: &mut Random, shards: u32, customer: &Customer, topic: u16, moment: i64, number: u64) -> Arrival {
     let time = BEGIN + moment - random.between(450, 700);
     let id = &customer.id;
     let value = event(random, customer, time, number);
@@ -141,7 +146,7 @@ fn record(random: &mut Random, plan: &Plan, customer: &Customer, topic: u16, mom
     match random.below(60) {
         0 => Arrival { value: Some(b"{\"type\":".to_vec()), ..arrival },
         1 => Arrival { key: None, ..arrival },
-        2 => Arrival { shard: (arrival.shard + 1) % plan.shards, ..arrival },
+        2 => Arrival { shard: (arrival.shard + 1) % shards, ..arrival },
         3 => Arrival { value: None, ..arrival },
         _ => arrival,
     }
@@ -166,7 +171,7 @@ fn event(random: &mut Random, customer: &Customer, time: i64, number: u64) -> St
         76..84 => of(time, "cancel", &format!(r#","order_id":"o-{}""#, random.below(number) + 1)),
         84..88 => of(time, "refund", r#","amount":"5""#),
         88..92 => {
-            // The same event again, whatever else it says.
+            // An event id that was used before, with other fields.
             let again = number.saturating_sub(random.below(20));
             let again = if number.is_multiple_of(3) { again } else { customer.number };
             format!(r#"{{"event_id":"e-{again}","type":"view","time":{time}}}"#)

@@ -1,47 +1,47 @@
-//! What a seed means: the shape of the world, when records arrive, and when which worker is struck by what.
+//! What a seed means: the shape of the world, when records arrive, and which faults happen to which worker and when.
 //!
 //! Everything is drawn before the world begins, so that the same records can be played without faults.
 
-use super::load::{self, Arrival};
+use super::load::{self, Arrival, RULES_CHANGE};
+use shoal::engine::decode::{Partitioner, Source};
+use shoal::engine::rule::Rules;
+use shoal::engine::shard::{Bootstrap, Settings};
+use shoal::kafka::StartAt;
 use shoal::kafka::memory::Point;
 use shoal::random::Random;
+use shoal::worker::Job;
+use std::sync::Arc;
 
-/// When the world begins: half past midnight, 2025-01-01 UTC.
-pub const BEGIN: i64 = 1_735_691_400_000;
 /// By how much a worker's wall clock may be wrong.
 const SKEW_MS: i64 = 400;
 
-/// When all workers are started again with other rules, and when records come again after that.
-pub const RULES_CHANGE: i64 = 40_000;
-pub const SECOND_PART: i64 = 80_000;
-
-/// What happens to a worker that has come to a point.
+/// What happens to a worker that has reached a point. Durations are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Blow {
-    /// kill -9, and a new process after so many milliseconds.
-    Crash { restart: i64 },
-    /// SIGSTOP for so long.
-    Stop { pause: i64 },
-    /// SIGSTOP, and a new process of the same name is started while the old one stands still.
-    StopAndReplace { pause: i64, replace: i64 },
-    /// Nobody can be reached for so long.
-    Cut { pause: i64 },
+pub enum WorkerFault {
+    /// kill -9, and a new process later.
+    Kill { restart: i64 },
+    /// SIGSTOP and SIGCONT.
+    Pause { duration: i64 },
+    /// SIGSTOP, and a new process with the same name is started while the old one is stopped.
+    PauseAndReplace { duration: i64, replace: i64 },
+    /// The worker reaches no broker.
+    Disconnect { duration: i64 },
     /// SIGTERM, and a new process.
-    Leave,
+    Terminate,
 }
 
-/// From a moment on, the slot's worker is struck as soon as it comes to the point.
+/// From a moment on, the fault happens as soon as the slot's worker reaches the point.
 #[derive(Clone, Copy, Debug)]
-pub struct Strike {
+pub struct PlannedFault {
     pub from: i64,
     pub slot: usize,
     pub point: Point,
-    pub blow: Blow,
+    pub fault: WorkerFault,
 }
 
-/// From a moment on, the slot's worker ends as soon as it comes to this crash point, and comes back after a while.
+/// From a moment on, the slot's worker crashes as soon as it reaches the crash point, and is restarted later.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CrashAt {
+pub struct PlannedCrash {
     pub from: i64,
     pub slot: usize,
     pub name: &'static str,
@@ -56,14 +56,14 @@ pub struct Snapshots {
     pub has_faults: bool,
 }
 
-/// Something that happens at a moment whatever the workers do.
+/// What happens at a moment, whatever the workers do.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Happening {
-    Away { topic: u16, shard: u32, is_away: bool },
-    Silent { topic: u16, is_silent: bool },
-    Clock { slot: usize, skew: i64 },
-    ForgetOffset { topic: u16, shard: u32 },
-    DamageSnapshot { shard: u32 },
+pub enum Incident {
+    PartitionAway { topic: u16, shard: u32, is_away: bool },
+    TopicSilent { topic: u16, is_silent: bool },
+    ClockSet { slot: usize, skew: i64 },
+    OffsetForgotten { topic: u16, shard: u32 },
+    SnapshotDamaged { shard: u32 },
 }
 
 #[derive(Debug)]
@@ -71,26 +71,26 @@ pub struct Plan {
     pub seed: u64,
     pub inputs: u16,
     pub shards: u32,
-    /// Names of workers; each is one process at a time, or two while one of them stands still.
+    /// How many names workers have; each belongs to one process at a time, or to two while one of them is stopped.
     pub slots: usize,
-    /// Ticks come with the wall clock.
+    /// Ticks follow the wall clock.
     pub is_live: bool,
     pub changes_rules: bool,
-    /// The group's newer protocol.
+    /// The group uses the newer protocol.
     pub is_incremental: bool,
     pub batch_max: usize,
     pub skews: Vec<i64>,
     /// When each slot is first started.
     pub starts: Vec<i64>,
-    /// In order of arrival; those of the second part come after the change of rules.
+    /// In order of arrival; those of the second part arrive after the change of rules.
     pub parts: [Vec<Arrival>; 2],
-    pub strikes: Vec<Strike>,
-    pub crashes: Vec<CrashAt>,
+    pub faults: Vec<PlannedFault>,
+    pub crashes: Vec<PlannedCrash>,
     pub snapshots: Option<Snapshots>,
-    pub happenings: Vec<(i64, Happening)>,
+    pub incidents: Vec<(i64, Incident)>,
 }
 
-/// Points at which a worker is struck, each as likely as the others.
+/// Points at which faults happen, each as likely as the others.
 pub const POINTS: [Point; 11] = [
     Point::Poll,
     Point::Fetch,
@@ -105,7 +105,7 @@ pub const POINTS: [Point; 11] = [
     Point::Release,
 ];
 
-/// Crash points that a worker on the log in memory comes to.
+/// Crash points that a worker on the log in memory reaches.
 pub const CRASH_POINTS: [&str; 26] = [
     "transaction/sealed",
     "transaction/known",
@@ -135,7 +135,7 @@ pub const CRASH_POINTS: [&str; 26] = [
     "control/published",
 ];
 
-/// Those of them that few workers come to.
+/// Those of them that few workers reach.
 const RARE_CRASH_POINTS: [&str; 5] =
     ["recovery/holder-fenced", "recovery/repaired", "takeover/kept", "takeover/not-kept", "revoke/committed"];
 
@@ -155,10 +155,10 @@ impl Plan {
             skews: Vec::new(),
             starts: Vec::new(),
             parts: [Vec::new(), Vec::new()],
-            strikes: Vec::new(),
+            faults: Vec::new(),
             crashes: Vec::new(),
             snapshots: None,
-            happenings: Vec::new(),
+            incidents: Vec::new(),
         };
         for slot in 0..plan.slots {
             plan.skews.push(random.between(-SKEW_MS, SKEW_MS + 1));
@@ -166,16 +166,41 @@ impl Plan {
         }
         plan.draw_outages(&mut random);
         plan.draw_silence(&mut random);
-        plan.parts[0] = load::draw(&mut random, &plan, 0);
+        plan.parts[0] = load::draw(&mut random, plan.inputs, plan.shards, 0);
         let end = plan.parts[0].last().map_or(0, |arrival| arrival.moment);
-        plan.draw_strikes(&mut random, 0, end);
+        plan.draw_faults(&mut random, 0, end);
         if plan.changes_rules {
-            plan.parts[1] = load::draw(&mut random, &plan, 1);
-            plan.draw_strikes(&mut random, RULES_CHANGE, RULES_CHANGE + 3_000);
+            plan.parts[1] = load::draw(&mut random, plan.inputs, plan.shards, 1);
+            plan.draw_faults(&mut random, RULES_CHANGE, RULES_CHANGE + 3_000);
         }
         plan.draw_crashes(&mut Random(seed ^ 0xc4a5_4a7a), end);
         plan.draw_snapshots(&mut Random(seed ^ 0x54a9_5407), end);
         plan
+    }
+
+    /// Milliseconds of `grace`, see [`super::load`].
+    pub fn grace(&self) -> i64 {
+        if self.inputs == 1 { 4_000 } else { 8_000 }
+    }
+
+    /// What every worker of this world is started with.
+    pub fn job(&self, rules: &Arc<Rules>) -> Job {
+        let inputs = ["orders", "browsing", "profiles"].into_iter().take(usize::from(self.inputs));
+        Job {
+            inputs: inputs.map(str::to_owned).collect(),
+            partitions: self.shards,
+            shard: Settings {
+                source: Source::Kafka { partitioner: Partitioner::Murmur2, partitions: self.shards },
+                publish_from: None,
+                bootstrap: Bootstrap::Nothing,
+            },
+            source: "/shoal/simulation".into(),
+            start: StartAt::Earliest,
+            rules: Arc::clone(rules),
+            force_rules: false,
+            commit_interval_ms: 50,
+            max_changes_per_minute: 0,
+        }
     }
 
     fn draw_snapshots(&mut self, random: &mut Random, end: i64) {
@@ -189,11 +214,11 @@ impl Plan {
         });
         for _ in 0..random.below(4) {
             let shard = random.below(u64::from(self.shards)) as u32;
-            self.happenings.push((random.between(500, end.max(501)), Happening::DamageSnapshot { shard }));
+            self.incidents.push((random.between(500, end.max(501)), Incident::SnapshotDamaged { shard }));
         }
     }
 
-    /// Drawn on their own, so that a seed's world is otherwise the same in a build that has no crash points.
+    /// Drawn from a generator of their own, so that a seed's world is otherwise the same in a build without crash points.
     fn draw_crashes(&mut self, random: &mut Random, end: i64) {
         if !cfg!(debug_assertions) {
             return;
@@ -203,8 +228,8 @@ impl Plan {
             let from = if is_second { RULES_CHANGE + random.between(0, 2_000) } else { random.between(0, end.max(1)) };
             let points: &[&str] = if random.one_in(2) { &RARE_CRASH_POINTS } else { &CRASH_POINTS };
             let name = points[random.below(points.len() as u64) as usize];
-            self.crashes.push(CrashAt {
-                // Control is written at the very beginning.
+            self.crashes.push(PlannedCrash {
+                // The control topic is written at the very beginning.
                 from: if name.starts_with("control/") && !is_second { 0 } else { from },
                 slot: random.below(self.slots as u64) as usize,
                 name,
@@ -223,11 +248,11 @@ impl Plan {
             let shard = random.below(u64::from(self.shards)) as u32;
             let from = random.between(0, 10_000);
             let length = if is_single { random.between(500, 12_000) } else { random.between(200, 2_500) };
-            if self.happenings.iter().any(|(_, other)| matches!(other, Happening::Away { topic: of, shard: at, .. } if (*of, *at) == (topic, shard))) {
-                continue;
+            let is_same = |incident: &Incident| matches!(incident, Incident::PartitionAway { topic: of, shard: at, .. } if (*of, *at) == (topic, shard));
+            if !self.incidents.iter().any(|(_, incident)| is_same(incident)) {
+                self.incidents.push((from, Incident::PartitionAway { topic, shard, is_away: true }));
+                self.incidents.push((from + length, Incident::PartitionAway { topic, shard, is_away: false }));
             }
-            self.happenings.push((from, Happening::Away { topic, shard, is_away: true }));
-            self.happenings.push((from + length, Happening::Away { topic, shard, is_away: false }));
         }
     }
 
@@ -235,41 +260,36 @@ impl Plan {
         if random.one_in(4) {
             let topic = random.below(u64::from(self.inputs)) as u16;
             let from = random.between(0, 8_000);
-            self.happenings.push((from, Happening::Silent { topic, is_silent: true }));
-            self.happenings.push((from + random.between(500, 6_000), Happening::Silent { topic, is_silent: false }));
+            self.incidents.push((from, Incident::TopicSilent { topic, is_silent: true }));
+            self.incidents.push((from + random.between(500, 6_000), Incident::TopicSilent { topic, is_silent: false }));
         }
         if random.one_in(6) {
-            let (topic, shard) =
-                (random.below(u64::from(self.inputs)) as u16, random.below(u64::from(self.shards)) as u32);
-            self.happenings.push((random.between(1_000, 10_000), Happening::ForgetOffset { topic, shard }));
+            let topic = random.below(u64::from(self.inputs)) as u16;
+            let shard = random.below(u64::from(self.shards)) as u32;
+            self.incidents.push((random.between(1_000, 10_000), Incident::OffsetForgotten { topic, shard }));
         }
         for slot in 0..self.slots {
             if random.one_in(3) {
                 let skew = random.between(-SKEW_MS, SKEW_MS + 1);
-                self.happenings.push((random.between(1_000, 10_000), Happening::Clock { slot, skew }));
+                self.incidents.push((random.between(1_000, 10_000), Incident::ClockSet { slot, skew }));
             }
         }
     }
 
-    fn draw_strikes(&mut self, random: &mut Random, from: i64, until: i64) {
+    fn draw_faults(&mut self, random: &mut Random, from: i64, until: i64) {
         for _ in 0..random.below(9) {
-            self.strikes.push(Strike {
+            self.faults.push(PlannedFault {
                 from: random.between(from, until.max(from + 1)),
                 slot: random.below(self.slots as u64) as usize,
                 point: draw_point(random),
-                blow: draw_blow(random),
+                fault: draw_fault(random),
             });
         }
-        self.strikes.sort_by_key(|strike| strike.from);
-    }
-
-    /// Milliseconds of `grace`, see [`super::load`].
-    pub fn grace(&self) -> i64 {
-        if self.inputs == 1 { 4_000 } else { 8_000 }
+        self.faults.sort_by_key(|fault| fault.from);
     }
 }
 
-/// Each point as likely as the others, but for those that few workers come to or that leave much open.
+/// Each point is as likely as the others, except for those that few workers reach or that leave much undecided.
 fn draw_point(random: &mut Random) -> Point {
     if random.one_in(4) {
         return [Point::Release, Point::Release, Point::Fence, Point::Offsets, Point::End][random.below(5) as usize];
@@ -277,18 +297,18 @@ fn draw_point(random: &mut Random) -> Point {
     POINTS[random.below(POINTS.len() as u64) as usize]
 }
 
-/// Times are either well below the session time-out or above it: at the time-out itself it would be a matter of luck
-/// whether a worker goes on with what it knew before, see [`super::load`].
-fn draw_blow(random: &mut Random) -> Blow {
+/// Durations are either well below the session time-out or above it: at the time-out itself, chance would decide whether
+/// a worker continues with what it knew before, see [`super::load`].
+fn draw_fault(random: &mut Random) -> WorkerFault {
     let short = random.between(20, 2_400);
     let long = random.between(3_500, 7_000);
     match random.below(11) {
-        0..4 => Blow::Crash { restart: if random.one_in(2) { random.between(10, 1_500) } else { long } },
-        4..6 => Blow::Stop { pause: short },
-        6 => Blow::Stop { pause: long },
-        7 => Blow::StopAndReplace { pause: long, replace: random.between(100, 3_000) },
-        8 => Blow::Cut { pause: short },
-        9 => Blow::Cut { pause: long.min(4_500) },
-        _ => Blow::Leave,
+        0..4 => WorkerFault::Kill { restart: if random.one_in(2) { random.between(10, 1_500) } else { long } },
+        4..6 => WorkerFault::Pause { duration: short },
+        6 => WorkerFault::Pause { duration: long },
+        7 => WorkerFault::PauseAndReplace { duration: long, replace: random.between(100, 3_000) },
+        8 => WorkerFault::Disconnect { duration: short },
+        9 => WorkerFault::Disconnect { duration: long.min(4_500) },
+        _ => WorkerFault::Terminate,
     }
 }

@@ -1,8 +1,9 @@
-//! A worker's process: the real worker on a stack of its own, which can be left standing in the middle of any call.
+//! A worker's process: the real worker on a stack of its own, which can be suspended in the middle of any call.
 
-use super::audit::Seen;
+use super::audit::ObservedState;
+use super::buggy::{Bug, BuggyLog, BuggyStore};
 use super::plan::Snapshots;
-use super::store::{SlowSnapshotStore, Store};
+use super::storage::{FaultyStorage, SlowStore};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use shoal::kafka::memory::{Cluster, Point, Scheduler};
@@ -15,107 +16,112 @@ use std::rc::Rc;
 /// Bytes of a worker's stack: rules are parsed on it.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 
-/// Where a worker stands, and when it goes on by itself.
+/// Where a worker is suspended, and when it continues by itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
+pub struct Suspended {
     pub at: Point,
     pub until: i64,
 }
 
-/// What can be seen of a worker from outside.
+/// What the driver sees of a worker.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
     pub turns: u64,
     pub is_idle: bool,
     pub shards: Vec<u32>,
     pub torn_repaired: u64,
-    /// States of shards after transactions, as they were seen.
-    pub seen: Vec<Seen>,
-    /// It is to finish and end.
+    /// States of shards after transactions.
+    pub observed: Vec<ObservedState>,
+    /// The worker is to finish and end.
     pub is_leaving: bool,
 }
 
 pub struct Process {
     pub client: usize,
     pub slot: usize,
-    pub standing: Standing,
-    /// What was to be seen when it last began to wait.
+    pub suspended: Suspended,
+    /// The version of the cluster when the worker last began to wait.
     pub version: u64,
-    /// It stands still as by SIGSTOP.
-    pub is_stopped: bool,
+    /// Paused as by SIGSTOP.
+    pub is_paused: bool,
     pub status: Rc<RefCell<Status>>,
-    worker: Coroutine<(), Standing, Result<(), Failure>>,
+    worker: Coroutine<(), Suspended, Result<(), Failure>>,
+}
+
+/// What a process is started with.
+pub struct Start {
+    pub client: usize,
+    pub slot: usize,
+    pub batch_max: usize,
+    pub job: Job,
+    pub snapshots: Option<(FaultyStorage, Snapshots)>,
+    pub bug: Option<Bug>,
 }
 
 #[derive(Clone)]
-struct Hook<'y>(&'y Yielder<(), Standing>);
+struct Hook<'y>(&'y Yielder<(), Suspended>);
 
-impl Scheduler for Hook<'_> {
-    fn pause(&self, at: Point, until: i64) -> bool {
-        self.0.suspend(Standing { at, until });
+impl Stops for Hook<'_> {
+    fn stop(&self, at: Point, until: i64) -> bool {
+        self.0.suspend(Suspended { at, until });
         true
     }
 }
 
-/// Looks at the states of a worker's shards whenever they may be those of another transaction.
+/// Observes the states of a worker's shards whenever they may be those of another transaction.
 #[derive(Default)]
-struct Watch {
+struct Observer {
     recoveries: u64,
     transactions: BTreeMap<u32, u64>,
 }
 
-impl Watch {
-    fn look<L: Log>(&mut self, worker: &Worker<L>, seen: &mut Vec<Seen>) {
+impl Observer {
+    fn observe<L: Log>(&mut self, worker: &Worker<L>, observed: &mut Vec<ObservedState>) {
         let is_recovered = std::mem::replace(&mut self.recoveries, worker.recoveries()) != worker.recoveries();
         for held in worker.shards().filter(|held| held.is_settled()) {
             let (shard, transaction) = (held.number(), held.transaction());
             let is_known = self.transactions.insert(shard, transaction) == Some(transaction);
             if let Some(state) = held.shard().filter(|_| is_recovered || !is_known) {
-                seen.push(Seen { shard, transaction, fingerprint: state.fingerprint(), is_recovered });
+                observed.push(ObservedState { shard, transaction, fingerprint: state.fingerprint(), is_recovered });
             }
         }
     }
 }
 
 impl Process {
-    pub fn start(
-        cluster: &Cluster,
-        client: usize,
-        slot: usize,
-        batch_max: usize,
-        job: Job,
-        snapshots: Option<(Store, Snapshots)>,
-    ) -> Self {
+    pub fn start(cluster: &Cluster, start: Start) -> Self {
+        let Start { client, slot, batch_max, job, snapshots, bug } = start;
         let status = Rc::new(RefCell::new(Status::default()));
-        let (cluster_of_worker, seen) = (cluster.clone(), Rc::clone(&status));
+        let (cluster_of_worker, status_of_worker) = (cluster.clone(), Rc::clone(&status));
         let stack = DefaultStack::new(STACK_BYTES).expect("memory for a stack");
-        let worker = Coroutine::with_stack(stack, move |yielder: &Yielder<(), Standing>, ()| {
+        let worker = Coroutine::with_stack(stack, move |yielder: &Yielder<(), Suspended>, ()| {
             let log = cluster_of_worker.member(client, Hook(yielder)).with_batch_max(batch_max);
-            let mut worker = Worker::new(log, job);
-            if let Some((store, Snapshots { interval_ms, keep, .. })) = snapshots {
-                worker = worker.with_snapshots(Box::new(SlowSnapshotStore::new(&store, keep)), interval_ms);
+            let mut worker = Worker::new(BuggyLog::new(log, bug), job);
+            if let Some((storage, Snapshots { interval_ms, keep, .. })) = snapshots {
+                let store = BuggyStore::new(SlowStore::new(&storage, keep), bug);
+                worker = worker.with_snapshots(Box::new(store), interval_ms);
             }
-            let mut watch = Watch::default();
-            while !seen.borrow().is_leaving {
+            let mut observer = Observer::default();
+            while !status_of_worker.borrow().is_leaving {
                 worker.turn()?;
-                let mut seen = seen.borrow_mut();
-                seen.turns += 1;
-                seen.is_idle = worker.is_idle();
-                seen.shards = worker.shards().map(|held| held.number()).collect();
-                seen.torn_repaired = worker.torn_repaired();
-                watch.look(&worker, &mut seen.seen);
+                let mut status = status_of_worker.borrow_mut();
+                status.turns += 1;
+                status.is_idle = worker.is_idle();
+                status.shards = worker.shards().map(|held| held.number()).collect();
+                status.torn_repaired = worker.torn_repaired();
+                observer.observe(&worker, &mut status.observed);
             }
             worker.finish()
         });
-        let standing = Standing { at: Point::Poll, until: cluster.clock() };
-        Self { client, slot, standing, version: 0, is_stopped: false, status, worker }
+        let suspended = Suspended { at: Point::Poll, until: cluster.clock() };
+        Self { client, slot, suspended, version: 0, is_paused: false, status, worker }
     }
 
-    /// Lets it go on to its next stop; its end if it has come to one.
+    /// Lets the worker continue until it is suspended again; its result if it has ended.
     pub fn resume(&mut self) -> Option<Result<(), Failure>> {
         match self.worker.resume(()) {
-            CoroutineResult::Yield(standing) => {
-                self.standing = standing;
+            CoroutineResult::Yield(suspended) => {
+                self.suspended = suspended;
                 None
             }
             CoroutineResult::Return(ended) => Some(ended),

@@ -1,11 +1,13 @@
-//! The rules of the simulated shop: deadlines a few seconds after the events that set them.
+//! The rules of the simulated shop: their deadlines are a few seconds after the events that set them.
+//!
+//! There are two sets of rules, so that a world can replace the first by the second.
 
 use shoal::engine::rule::Rules;
 use shoal::worker::control;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-/// After so many milliseconds without events nothing more happens by time for ten minutes.
+/// After so many milliseconds without events nothing changes by time for ten minutes.
 pub const LONGEST_DEADLINE_MS: i64 = 9_000;
 
 const FIRST: &str = r#"
@@ -51,10 +53,10 @@ when = "cart_open AND cart_value >= 50"
 
 /// Rules with this clock and grace, the first ones or those that replace them.
 pub fn rules(is_live: bool, grace_ms: i64, is_second: bool) -> Arc<Rules> {
-    type Known = BTreeMap<(bool, i64, bool), Arc<Rules>>;
-    static KNOWN: OnceLock<Known> = OnceLock::new();
-    let known = KNOWN.get_or_init(|| {
-        let mut known = Known::new();
+    type Cache = BTreeMap<(bool, i64, bool), Arc<Rules>>;
+    static CACHE: OnceLock<Cache> = OnceLock::new();
+    let cache = CACHE.get_or_init(|| {
+        let mut cache = Cache::new();
         for is_live in [false, true] {
             for grace_ms in [4_000, 8_000] {
                 for is_second in [false, true] {
@@ -62,12 +64,12 @@ pub fn rules(is_live: bool, grace_ms: i64, is_second: bool) -> Arc<Rules> {
                     let time = format!("[time]\nclock = \"{clock}\"\ngrace = \"{grace_ms}ms\"\n");
                     let (head, rest) = if is_second { SECOND } else { FIRST }.split_at(33);
                     let text = format!("{head}{time}{rest}{}", super::alerts::RULES);
-                    let read = control::read_rules(text.as_bytes()).unwrap_or_else(|words| panic!("{words}\n{text}"));
-                    known.insert((is_live, grace_ms, is_second), read);
+                    let read = control::read_rules(text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}"));
+                    cache.insert((is_live, grace_ms, is_second), read);
                 }
             }
         }
-        known
+        cache
     });
-    known[&(is_live, grace_ms, is_second)].clone()
+    cache[&(is_live, grace_ms, is_second)].clone()
 }

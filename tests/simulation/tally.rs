@@ -1,48 +1,51 @@
-//! What happened in a world, by kind.
+//! How often each kind of fault happened in a world, and in how many worlds.
+//!
+//! A world without faults proves nothing, so a run fails if a kind of fault is too rare. Seeds differ from run to run, so the
+//! limit leaves room for chance: it is a few standard deviations below the required share.
 
 use super::plan::{CRASH_POINTS, POINTS};
 use shoal::kafka::memory::{Fault, Point};
 use std::collections::BTreeMap;
 
-pub const STOPPED: &str = "stopped and continued";
-pub const REPLACED: &str = "replaced while it stood still";
-pub const LEFT: &str = "restart in order";
+pub const PAUSED: &str = "paused";
+pub const REPLACED: &str = "replaced while paused";
+pub const RESTARTED: &str = "orderly restart";
 pub const CLOCK_SET: &str = "clock set";
 pub const RULES_CHANGED: &str = "rules changed";
-pub const ORPHAN_OUTPUT: &str = "torn: no journal record";
-pub const MISSING_OUTPUT: &str = "torn: no output";
+pub const ORPHAN_OUTPUT: &str = "torn: journal record missing";
+pub const MISSING_OUTPUT: &str = "torn: output missing";
 pub const INCREMENTAL: &str = "shards move one by one";
 pub const WITH_SNAPSHOTS: &str = "snapshots";
-pub const STORE_AWAY: &str = "store: away for a while";
+pub const STORE_UNAVAILABLE: &str = "store: unavailable";
 pub const STORE_FAILED: &str = "store: request refused";
-pub const STORE_ANSWER_LOST: &str = "store: done, and no answer";
+pub const STORE_ANSWER_LOST: &str = "store: done, answer lost";
 pub const STORE_LOST: &str = "store: acknowledged and lost";
 pub const STORE_TORN: &str = "store: half written";
 pub const STORE_FLIPPED: &str = "store: bit flipped";
 pub const STORE_WRONG: &str = "store: wrong answer to a conditional put";
-pub const STORE_SLOW: &str = "store: no room, late news";
+pub const STORE_BUSY: &str = "store: busy";
 pub const STORE_DAMAGED: &str = "store: damaged later";
 pub const SNAPSHOT_WHOLE: &str = "snapshot of everything";
 pub const SNAPSHOT_OF_CHANGES: &str = "snapshot of changes";
 pub const SNAPSHOT_FAILED: &str = "snapshot failed";
 pub const LOADED: &str = "recovered from the newest snapshot";
 pub const LOADED_OLDER: &str = "recovered from an older snapshot";
-pub const LOADED_NONE: &str = "recovered although no snapshot is good";
-pub const LOAD_AWAY: &str = "recovery waits for the store";
-/// States of shards that were compared with those of plain ones, right after recoveries and after other transactions.
+pub const LOADED_NONE: &str = "recovered without a valid snapshot";
+pub const LOAD_WAITED: &str = "recovery waits for the store";
+/// States of shards that were compared with those of plain shards, after recoveries and after other transactions.
 pub const RECOVERED_COMPARED: &str = "states compared after a recovery";
 pub const STATE_COMPARED: &str = "states compared";
-/// A world that did not end as it should.
+/// A world that failed.
 pub const FAILED: &str = "FAILED";
 /// Alerts that fired or were resolved.
 pub const ALERTS: &str = "alerts decided";
-/// What happens besides the faults of the cluster, and crashes.
+/// Kinds besides faults of the cluster and crashes.
 const KINDS: [&str; 28] = [
     ALERTS,
     INCREMENTAL,
-    STOPPED,
+    PAUSED,
     REPLACED,
-    LEFT,
+    RESTARTED,
     CLOCK_SET,
     RULES_CHANGED,
     ORPHAN_OUTPUT,
@@ -50,14 +53,14 @@ const KINDS: [&str; 28] = [
     RECOVERED_COMPARED,
     STATE_COMPARED,
     WITH_SNAPSHOTS,
-    STORE_AWAY,
+    STORE_UNAVAILABLE,
     STORE_FAILED,
     STORE_ANSWER_LOST,
     STORE_LOST,
     STORE_TORN,
     STORE_FLIPPED,
     STORE_WRONG,
-    STORE_SLOW,
+    STORE_BUSY,
     STORE_DAMAGED,
     SNAPSHOT_WHOLE,
     SNAPSHOT_OF_CHANGES,
@@ -65,8 +68,15 @@ const KINDS: [&str; 28] = [
     LOADED,
     LOADED_OLDER,
     LOADED_NONE,
-    LOAD_AWAY,
+    LOAD_WAITED,
 ];
+
+/// A kind of fault must happen in at least this share of worlds.
+const SHARE_MIN: f64 = 0.05;
+/// By how many standard deviations a kind may fall short of that by chance.
+const DEVIATIONS: f64 = 4.0;
+/// In a run of so many worlds or more each crash point must be reached. There are many, and some are reached by few workers.
+const ALL_CRASH_POINTS_FROM: u64 = 5_000;
 
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
@@ -89,19 +99,19 @@ impl Tally {
 
     pub fn add_faults(&mut self, faults: &BTreeMap<Fault, u32>) {
         for (fault, count) in faults {
-            *self.kinds.entry(format!("{fault:?}")).or_default() += count;
+            self.add(&format!("{fault:?}"), *count);
         }
     }
 }
 
-/// In how many worlds each kind happened, and how often in all.
+/// In how many worlds each kind happened, and how often in total.
 #[derive(Debug, Default)]
-pub struct Sum {
+pub struct Totals {
     pub worlds: u64,
     kinds: BTreeMap<String, (u64, u64)>,
 }
 
-impl Sum {
+impl Totals {
     pub fn add(&mut self, tally: &Tally) {
         self.worlds += 1;
         for (kind, count) in &tally.kinds {
@@ -120,7 +130,7 @@ impl Sum {
     }
 
     pub fn print(&self) {
-        println!("{:<36} {:>9} {:>7} {:>10}", "kind", "seeds", "%", "times");
+        println!("{:<36} {:>9} {:>7} {:>10}", "kind", "worlds", "%", "times");
         for (kind, (worlds, times)) in &self.kinds {
             let percent = *worlds as f64 * 100.0 / self.worlds as f64;
             println!("{kind:<36} {worlds:>9} {percent:>6.1}% {times:>10}");
@@ -131,19 +141,28 @@ impl Sum {
         self.kinds.contains_key(kind)
     }
 
-    /// Kinds that happened in a smaller share of worlds than that, in percent.
-    pub fn rare(&self, percent_min: f64) -> Vec<String> {
+    /// Kinds that happened in fewer worlds than required, with both numbers.
+    pub fn too_rare(&self) -> Vec<String> {
         let faults = Fault::ALL.iter().map(|fault| format!("{fault:?}"));
         let crashes = POINTS.iter().map(|point| format!("crash at {point:?}"));
         let kinds = faults.chain(crashes).chain(KINDS.map(str::to_owned));
-        let kinds = kinds.map(|kind| (kind, percent_min));
-        let named = CRASH_POINTS.iter().filter(|_| cfg!(debug_assertions)).map(|name| format!("crash at {name}"));
-        // There are many, and to some few workers come: of each there is one at least.
-        let kinds = kinds.chain(named.map(|name| (name, f64::MIN_POSITIVE)));
-        let percent = |kind: &str| {
-            self.kinds.get(kind).map_or(0, |(worlds, _)| *worlds) as f64 * 100.0 / self.worlds.max(1) as f64
-        };
-        let rare = kinds.filter(|(kind, percent_min)| percent(kind) < *percent_min);
-        rare.map(|(kind, _)| format!("{kind} {:.1} %", percent(&kind))).collect()
+        let required = required_worlds(self.worlds);
+        let has_crash_points = cfg!(debug_assertions) && self.worlds >= ALL_CRASH_POINTS_FROM;
+        let named = CRASH_POINTS.iter().filter(|_| has_crash_points).map(|name| (format!("crash at {name}"), 1));
+        let found = |kind: &str| self.kinds.get(kind).map_or(0, |(worlds, _)| *worlds);
+        let all = kinds.map(|kind| (kind, required)).chain(named);
+        let rare = all.filter(|(kind, required)| found(kind) < *required);
+        rare.map(|(kind, required)| format!("{kind}: {} worlds, expected {required}", found(&kind))).collect()
     }
+}
+
+/// In how many of so many worlds a kind of fault must happen.
+fn required_worlds(worlds: u64) -> u64 {
+    let expected = worlds as f64 * SHARE_MIN;
+    (expected - DEVIATIONS * expected.sqrt()).max(0.0).floor() as u64
+}
+
+#[test]
+fn requirement_scales_with_the_number_of_worlds() {
+    assert_eq!([1, 100, 600, 2_000, 50_000].map(required_worlds), [0, 0, 8, 60, 2_300]);
 }

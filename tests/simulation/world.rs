@@ -1,34 +1,31 @@
-//! The driver: owns time, decides who runs, strikes workers at points, and brings the records.
+//! The driver: it owns time, decides which worker runs, applies faults at points, and appends the records.
 //!
-//! Exactly one worker runs at a time, from one stop to the next. Between two stops anything may happen to it or to the
-//! others. Time goes on by a few milliseconds at some stops, and to the next event when everybody waits.
+//! Exactly one worker runs at a time, from one suspension to the next. In between anything may happen to it or to the
+//! others. Time advances by a millisecond at some suspensions, and to the next event when every worker waits.
 
-use super::audit::Seen;
+use super::audit::ObservedState;
+use super::buggy::Bug;
 use super::crash::Crashes;
-use super::deeds::Deed;
-use super::load::Arrival;
-use super::plan::{BEGIN, CrashAt, Plan, RULES_CHANGE, SECOND_PART, Strike};
+use super::load::{Arrival, BEGIN, RULES_CHANGE, SECOND_PART};
+use super::plan::{Plan, PlannedCrash, PlannedFault};
 use super::process::Process;
 use super::rules::{LONGEST_DEADLINE_MS, rules};
-use super::store::Store;
+use super::schedule::{Schedule, Task};
+use super::storage::FaultyStorage;
 use super::tally::{self, Tally};
-use shoal::engine::decode::{Partitioner, Source};
 use shoal::engine::rule::Rules;
-use shoal::engine::shard::{Bootstrap, Settings};
-use shoal::kafka::StartAt;
 use shoal::kafka::memory::{Cluster, Faults, Point};
 use shoal::random::Random;
-use shoal::worker::Job;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// A strike at a point that every worker passes often happens anywhere after so many milliseconds; other points are
+/// A fault at a point that every worker reaches often happens at any point after so many milliseconds; other points are
 /// waited for.
-const STRIKE_PATIENCE_MS: i64 = 1_500;
-const OFTEN: [Point; 2] = [Point::Poll, Point::Fetch];
-/// Resumes after which a world that does not come to rest is broken.
+const PATIENCE_MS: i64 = 1_500;
+const FREQUENT: [Point; 2] = [Point::Poll, Point::Take];
+/// Resumes after which a world that has not come to rest is broken.
 const RESUMES_MAX: u64 = 400_000;
-/// Turns of an idle worker after which it has done what it could.
+/// Turns of an idle worker after which it has done all it could.
 const TURNS_AT_REST: u64 = 8;
 
 pub struct World<'p> {
@@ -38,56 +35,38 @@ pub struct World<'p> {
     pub(super) now: i64,
     pub(super) rules: Arc<Rules>,
     pub(super) processes: Vec<Process>,
-    pub(super) deeds: BTreeMap<(i64, u64), Deed>,
-    pub(super) deeds_made: u64,
+    pub(super) schedule: Schedule,
     pub(super) arrivals: VecDeque<Arrival>,
-    pub(super) strikes: VecDeque<Strike>,
-    pub(super) armed: Vec<Strike>,
-    pub(super) store: Store,
+    /// Faults that are still to come, and those that wait for their worker to reach their point.
+    pub(super) faults: VecDeque<PlannedFault>,
+    pub(super) armed: Vec<PlannedFault>,
+    pub(super) planned_crashes: VecDeque<PlannedCrash>,
     pub(super) crashes: Crashes,
-    pub(super) crashes_left: VecDeque<CrashAt>,
-    /// States of shards that were seen after transactions.
-    pub seen: Vec<Seen>,
+    pub(super) storage: FaultyStorage,
+    /// States of shards after transactions.
+    pub observed: Vec<ObservedState>,
     pub(super) skews: Vec<i64>,
     /// Partitions with an open transaction upstream.
     pub(super) open_upstream: BTreeSet<(u16, u32)>,
-    pub(super) resumes: u64,
+    resumes: u64,
     pub resumes_max: u64,
+    /// The deliberate bug of all workers.
+    pub(super) bug: Option<Bug>,
     pub tally: Tally,
 }
 
-/// The job of every worker of a plan.
-pub fn job(plan: &Plan, rules: &Arc<Rules>) -> Job {
-    Job {
-        inputs: ["orders", "browsing", "profiles"]
-            .iter()
-            .take(usize::from(plan.inputs))
-            .map(|&name| name.into())
-            .collect(),
-        partitions: plan.shards,
-        shard: Settings {
-            source: Source::Kafka { partitioner: Partitioner::Murmur2, partitions: plan.shards },
-            publish_from: None,
-            bootstrap: Bootstrap::Nothing,
-        },
-        source: "/shoal/simulation".into(),
-        start: StartAt::Earliest,
-        rules: Arc::clone(rules),
-        force_rules: false,
-        commit_interval_ms: 50,
-        max_changes_per_minute: 0,
-    }
-}
-
 impl<'p> World<'p> {
-    pub fn new(plan: &'p Plan, keeps_history: bool) -> Self {
+    /// The panic of a world that does not come to rest.
+    pub const NO_REST: &str = "the world does not come to rest";
+
+    pub fn new(plan: &'p Plan, keeps_history: bool, bug: Option<Bug>) -> Self {
         let cluster = Cluster::with_faults(plan.shards, Faults::of_seed(plan.seed), BEGIN);
         cluster.set_incremental(plan.is_incremental);
         if keeps_history {
             cluster.keep_history();
         }
-        let has_store_faults = plan.snapshots.is_some_and(|snapshots| snapshots.has_faults);
-        let store = Store::new(&cluster, plan.seed, has_store_faults);
+        let has_storage_faults = plan.snapshots.is_some_and(|snapshots| snapshots.has_faults);
+        let storage = FaultyStorage::new(&cluster, plan.seed, has_storage_faults);
         let mut world = Self {
             plan,
             cluster,
@@ -95,19 +74,19 @@ impl<'p> World<'p> {
             now: BEGIN,
             rules: rules(plan.is_live, plan.grace(), false),
             processes: Vec::new(),
-            deeds: BTreeMap::new(),
-            deeds_made: 0,
+            schedule: Schedule::default(),
             arrivals: VecDeque::new(),
-            strikes: plan.strikes.iter().copied().collect(),
+            faults: plan.faults.iter().copied().collect(),
             armed: Vec::new(),
-            store,
+            planned_crashes: plan.crashes.iter().copied().collect(),
             crashes: Crashes::default(),
-            crashes_left: plan.crashes.iter().copied().collect(),
-            seen: Vec::new(),
+            storage,
+            observed: Vec::new(),
             skews: plan.skews.clone(),
             open_upstream: BTreeSet::new(),
             resumes: 0,
             resumes_max: RESUMES_MAX,
+            bug,
             tally: Tally::default(),
         };
         if plan.snapshots.is_some() {
@@ -117,21 +96,21 @@ impl<'p> World<'p> {
             world.tally.count(tally::INCREMENTAL);
         }
         for (slot, start) in plan.starts.iter().enumerate() {
-            world.plan_deed(BEGIN + start, Deed::Start { slot });
+            world.schedule.add(BEGIN + start, Task::Start { slot });
         }
-        for (moment, happening) in &plan.happenings {
-            world.plan_deed(BEGIN + moment, Deed::Happen(*happening));
+        for (moment, incident) in &plan.incidents {
+            world.schedule.add(BEGIN + moment, Task::Incident(*incident));
         }
         world
     }
 
-    /// Plays everything; the records of all parts are read, and everything that time brings has come.
+    /// Plays the world until all records are read and every change by time has happened.
     pub fn play(&mut self) {
-        self.crashes.listen();
+        self.crashes.set_hook();
         self.arrivals.extend(self.plan.parts[0].iter().cloned());
         let last_arrival = self.plan.parts[0].last().map_or(0, |arrival| arrival.moment);
-        let last_happening = self.plan.happenings.iter().map(|(moment, _)| *moment).max().unwrap_or(0);
-        self.run_until(BEGIN + last_arrival.max(last_happening).max(4_000));
+        let last_incident = self.plan.incidents.iter().map(|(moment, _)| *moment).max().unwrap_or(0);
+        self.run_until(BEGIN + last_arrival.max(last_incident).max(4_000));
         if self.plan.changes_rules {
             self.settle();
             self.jump(BEGIN + RULES_CHANGE);
@@ -143,42 +122,43 @@ impl<'p> World<'p> {
             let end = self.plan.parts[1].last().map_or(SECOND_PART, |arrival| arrival.moment) + BEGIN;
             self.run_until(end);
         }
-        self.calm();
+        self.stop_faults();
         self.settle();
         self.jump(self.end());
         self.settle();
         self.restart_all();
         self.settle();
         for process in std::mem::take(&mut self.processes) {
-            self.take_leave(&process);
+            self.collect(&process);
         }
     }
 
-    /// Everything that has happened, by kind.
-    pub fn count_all(&mut self) {
+    /// Adds the faults of the cluster and of the storage to the tally.
+    pub fn count_faults(&mut self) {
         self.tally.add_faults(&self.cluster.fault_counts());
-        for (kind, count) in self.store.counts() {
+        for (kind, count) in self.storage.counts() {
             self.tally.add(kind, count);
         }
     }
 
-    /// What is to be remembered of a process that is no more.
-    pub(super) fn take_leave(&mut self, process: &Process) {
+    /// Keeps what was observed of a process that has ended.
+    pub(super) fn collect(&mut self, process: &Process) {
         let mut status = process.status.borrow_mut();
         self.tally.torn_repaired += status.torn_repaired;
-        self.seen.append(&mut status.seen);
+        self.observed.append(&mut status.observed);
     }
 
-    /// Whoever starts now must find all in order, publish nothing, and put right what the group has forgotten.
+    /// Kills all processes and starts new ones. They must find everything in order, publish nothing, and repair the
+    /// offsets that the group has forgotten.
     fn restart_all(&mut self) {
         for process in std::mem::take(&mut self.processes) {
-            self.take_leave(&process);
+            self.collect(&process);
             self.cluster.kill(process.client);
-            self.plan_deed(self.now, Deed::Start { slot: process.slot });
+            self.schedule.add(self.now, Task::Start { slot: process.slot });
         }
     }
 
-    /// When everything that follows soon from the records has followed.
+    /// When every change by time that follows from the records has happened.
     fn end(&self) -> i64 {
         self.now + LONGEST_DEADLINE_MS + self.plan.grace() + 1_000
     }
@@ -187,28 +167,23 @@ impl<'p> World<'p> {
         self.now
     }
 
-    pub(super) fn plan_deed(&mut self, moment: i64, deed: Deed) {
-        self.deeds_made += 1;
-        self.deeds.insert((moment, self.deeds_made), deed);
-    }
-
-    /// Nothing new goes wrong any more.
-    fn calm(&mut self) {
+    /// From now on no further fault happens, and those that last end.
+    fn stop_faults(&mut self) {
         self.cluster.note(|| "faults stop".into());
         self.cluster.stop_faults();
-        self.store.calm();
-        self.strikes.clear();
+        self.storage.stop_faults();
+        self.faults.clear();
         self.armed.clear();
-        self.crashes_left.clear();
-        self.crashes.disarm();
+        self.planned_crashes.clear();
+        self.crashes.disarm_all();
         for topic in 0..self.plan.inputs {
             self.cluster.set_silent(topic, false);
             (0..self.plan.shards).for_each(|shard| self.cluster.set_away(topic, shard, false));
         }
-        self.deeds.retain(|_, deed| !matches!(deed, Deed::Happen(_)));
+        self.schedule.cancel_incidents();
     }
 
-    /// All workers end one after the other and come back with other rules.
+    /// All workers end one after the other and are restarted with other rules.
     fn change_rules(&mut self) {
         self.rules = rules(self.plan.is_live, self.plan.grace(), true);
         self.tally.count(tally::RULES_CHANGED);
@@ -223,7 +198,7 @@ impl<'p> World<'p> {
         }
     }
 
-    /// Until everybody is there and has nothing left to do.
+    /// Runs until all workers are there and have nothing left to do.
     fn settle(&mut self) {
         self.disturb();
         while !self.is_settled() {
@@ -231,26 +206,26 @@ impl<'p> World<'p> {
         }
     }
 
-    /// Something has happened: from now on everybody must be seen at rest.
+    /// Something has happened: all workers must be seen at rest again.
     pub(super) fn disturb(&mut self) {
         self.processes.iter().for_each(|process| process.status.borrow_mut().turns = 0);
     }
 
     fn is_settled(&self) -> bool {
         let mut shards = BTreeSet::new();
-        let rests = |process: &Process| {
+        let is_at_rest = |process: &Process| {
             let status = process.status.borrow();
             shards.extend(status.shards.iter().copied());
-            !process.is_stopped && status.turns >= TURNS_AT_REST && (status.is_idle || status.shards.is_empty())
+            !process.is_paused && status.turns >= TURNS_AT_REST && (status.is_idle || status.shards.is_empty())
         };
         self.arrivals.is_empty()
             && self.open_upstream.is_empty()
-            && !self.deeds.values().any(Deed::is_waited_for)
-            && self.processes.iter().all(rests)
+            && !self.schedule.has_awaited()
+            && self.processes.iter().all(is_at_rest)
             && shards.len() == self.plan.shards as usize
     }
 
-    /// Nothing happens in between, as far as anybody is concerned.
+    /// Sets time forward; no worker runs in between.
     fn jump(&mut self, moment: i64) {
         if moment > self.now {
             self.now = moment;
@@ -258,22 +233,21 @@ impl<'p> World<'p> {
         }
     }
 
-    /// Lets something happen: a worker goes on, or time does, at most to the given moment.
+    /// Resumes a worker, or advances time to the next event, at most to the given moment.
     fn step(&mut self, until: i64) {
         self.do_due();
         let version = self.cluster.version();
         let can_run = |process: &Process| {
-            let waits = process.standing.until > self.now;
-            let is_woken = process.standing.at == Point::Idle && process.version != version;
-            !process.is_stopped && (!waits || is_woken)
+            let waits = process.suspended.until > self.now;
+            let is_woken = process.suspended.at == Point::Idle && process.version != version;
+            !process.is_paused && (!waits || is_woken)
         };
-        let ready: Vec<usize> = (0..self.processes.len()).filter(|&place| can_run(&self.processes[place])).collect();
+        let ready: Vec<usize> = (0..self.processes.len()).filter(|&index| can_run(&self.processes[index])).collect();
         if ready.is_empty() {
-            let standing = self.processes.iter().filter(|process| !process.is_stopped);
-            let wake = standing.map(|process| process.standing.until);
-            let deed = self.deeds.keys().next().map(|(moment, _)| *moment);
+            let running = self.processes.iter().filter(|process| !process.is_paused);
+            let wake = running.map(|process| process.suspended.until);
             let arrival = self.arrivals.front().map(|arrival| BEGIN + arrival.moment);
-            let next = wake.chain(deed).chain(arrival).chain(self.cluster.next_event()).min();
+            let next = wake.chain(self.schedule.next()).chain(arrival).chain(self.cluster.next_event()).min();
             let next = next.unwrap_or(until).clamp(self.now + 1, until.max(self.now + 1));
             return self.jump(next);
         }
@@ -284,27 +258,27 @@ impl<'p> World<'p> {
         }
     }
 
-    fn resume(&mut self, place: usize) {
+    fn resume(&mut self, index: usize) {
         self.resumes += 1;
-        assert!(self.resumes < self.resumes_max, "the world does not come to rest");
-        let process = &mut self.processes[place];
-        match self.crashes.watch(process.slot, || process.resume()) {
-            Err(crash) => return self.process_crashed(place, crash),
-            Ok(Some(ended)) => return self.process_ended(place, ended),
+        assert!(self.resumes < self.resumes_max, "{}", Self::NO_REST);
+        let process = &mut self.processes[index];
+        match self.crashes.run(process.slot, || process.resume()) {
+            Err(crash) => return self.process_crashed(index, crash),
+            Ok(Some(ended)) => return self.process_ended(index, ended),
             Ok(None) => {}
         }
         process.version = self.cluster.version();
-        if matches!(process.standing.at, Point::Begin | Point::Produce | Point::Offsets | Point::End | Point::Ended) {
-            process.standing.until += self.random.between(0, 4);
+        if matches!(process.suspended.at, Point::Begin | Point::Produce | Point::Offsets | Point::End | Point::Ended) {
+            process.suspended.until += self.random.between(0, 4);
         }
-        let (slot, at) = (process.slot, process.standing.at);
-        let strikes = |strike: &Strike| {
-            let is_late = self.now > BEGIN + strike.from + STRIKE_PATIENCE_MS;
-            strike.slot == slot && (strike.point == at || OFTEN.contains(&strike.point) && is_late)
+        let (slot, at) = (process.slot, process.suspended.at);
+        let is_due = |planned: &PlannedFault| {
+            let is_late = self.now > BEGIN + planned.from + PATIENCE_MS;
+            planned.slot == slot && (planned.point == at || FREQUENT.contains(&planned.point) && is_late)
         };
-        if let Some(found) = self.armed.iter().position(strikes) {
-            let strike = self.armed.remove(found);
-            self.strike(place, strike.blow);
+        if let Some(found) = self.armed.iter().position(is_due) {
+            let planned = self.armed.remove(found);
+            self.apply_fault(index, planned.fault);
         }
     }
 }

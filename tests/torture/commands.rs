@@ -11,7 +11,7 @@ use crate::support::Broker;
 use crate::support::events::{Random, event};
 use crate::support::proxy::Proxy;
 use rustix::process::Signal;
-use shoal::trial::CRASH_POINTS;
+use shoal::fault_injection::CRASH_POINTS;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};

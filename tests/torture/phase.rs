@@ -3,7 +3,7 @@
 use crate::support::events::Random;
 use crate::support::proxy::Hold;
 use crate::support::proxy::wire::{ADD_PARTITIONS, END_TRANSACTION, PRODUCE};
-use shoal::trial::CRASH_POINTS;
+use shoal::fault_injection::CRASH_POINTS;
 use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +22,7 @@ pub enum Phase {
     Revoke,
     /// kill -9 at any moment.
     Anywhere,
-    /// The service aborts by itself at a crash point of src/trial.rs.
+    /// The service aborts by itself at a crash point of src/fault_injection.rs.
     At(&'static str),
 }
 

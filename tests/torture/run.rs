@@ -155,8 +155,6 @@ impl<'a> Run<'a> {
         let path = self.folder.join("expected.jsonl");
         let until = jiff::Timestamp::from_millisecond(written.until).map_err(context("until"))?.to_string();
         let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
-        // Only the services have the deliberate bug.
-        command.env_remove("SHOAL_SABOTAGE");
         let partitions = self.load.partitions.to_string();
         command.args(["replay", "--now", NOW, "--until", &until, "--partitions", &partitions, "--rules"]);
         command.arg(self.folder.join("rules.toml"));

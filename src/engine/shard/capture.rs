@@ -9,7 +9,6 @@ use super::{Bootstrap, Census, Shard, StoredMark};
 use crate::engine::event::Millis;
 use crate::engine::profile::dedup::{HourOfIds, IdsHead, Progress};
 use crate::engine::profile::{CustomerImages, RowNumber, TextReference};
-use crate::trial::{self, Sabotage};
 use std::sync::Arc;
 
 /// Texts handed out at once.
@@ -118,8 +117,7 @@ impl Shard {
         if !images.is_empty() {
             return Some(Part::Customers(images));
         }
-        let is_lost = trial::is_sabotaged(Sabotage::DuplicatesForgotten);
-        let ids = capture.ids.take().filter(|ids| !ids.is_empty() && !is_lost).map(Part::Ids);
+        let ids = capture.ids.take().filter(|ids| !ids.is_empty()).map(Part::Ids);
         ids.or_else(|| capture.marks.take().filter(|marks| !marks.is_empty()).map(Part::Marks))
     }
 

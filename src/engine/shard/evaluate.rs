@@ -8,7 +8,6 @@ use crate::engine::effects::{Because, Cause, Change, Effects, Feature, Next, Run
 use crate::engine::event::{Millis, NEVER};
 use crate::engine::profile::{Customer, HeldValue, RowNumber};
 use crate::engine::rule::{self, Direction, Rules, Target};
-use crate::trial::{self, Sabotage};
 
 /// What all changes of one evaluation share.
 #[derive(Clone, Copy)]
@@ -41,10 +40,7 @@ pub(super) struct Shift<'a> {
 impl Shard {
     /// Fires the armed deadline of a customer: evaluates at its instant; without a change it leaves no trace (T6).
     pub(super) fn fire_deadline(&mut self, row: RowNumber, effects: &mut Effects) {
-        let mut at = self.profiles.row(row).armed;
-        if trial::is_sabotaged(Sabotage::DeadlinesAtTick) {
-            at = at.max(self.watermark);
-        }
+        let at = self.profiles.row(row).armed;
         self.set_armed(row, NEVER);
         effects.counts.fired += 1;
         let changed = self.evaluate(row, at);

@@ -1,7 +1,6 @@
 //! What stays of customers who are gone: marks of erasure and opt-out (R7).
 
 use crate::engine::event::{Millis, REMEMBERED};
-use crate::trial::{self, Sabotage};
 use hashbrown::HashMap;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -69,9 +68,6 @@ impl Marks {
 
     /// Marks a customer as erased as of `effective_at`.
     pub fn erase(&mut self, hash: u64, effective_at: Millis) {
-        if trial::is_sabotaged(Sabotage::EraseMarkLost) {
-            return;
-        }
         self.set(hash, Mark { dropped_until: effective_at, counted_from: effective_at, opted_out_at: None });
     }
 

@@ -38,13 +38,6 @@ impl Group {
         }
     }
 
-    /// The membership under a name.
-    pub fn tag_of(&self, instance: &str) -> Option<MemberTag> {
-        let member = self.members.get(instance)?;
-        let generation = if self.is_incremental { member.epoch } else { self.generation };
-        Some(MemberTag { instance: instance.to_owned(), member: member.number, generation })
-    }
-
     pub fn number_for(&mut self) -> u64 {
         self.members_made += 1;
         self.members_made

@@ -6,7 +6,6 @@ use super::requests::{MemberTag, Refusal, Request, TopicPartition};
 use super::scheduler::{Point, Scheduler};
 use super::view::{MemoryLog, PATIENCE_MS_MAX, RETRY_MS};
 use crate::kafka::{Failure, OutRecord, Topic, Transaction};
-use crate::trial::{self, Sabotage};
 use std::collections::BTreeMap;
 
 /// How long a client retries while the coordinator is busy.
@@ -64,7 +63,7 @@ impl<S: Scheduler> MemoryLog<S> {
         self.transaction += 1;
         let number = self.transaction;
         // Captured once per transaction.
-        let mut member = self.membership();
+        let member = self.membership();
         for group in self.arrange(transaction) {
             let topic_partitions: Vec<TopicPartition> =
                 group.iter().map(|(topic_partition, _)| *topic_partition).collect();
@@ -75,9 +74,6 @@ impl<S: Scheduler> MemoryLog<S> {
                 *next += 1;
                 self.ask(Point::Produce, &Request::Produce { writer, topic_partition, sequence, records })?;
             }
-        }
-        if trial::is_sabotaged(Sabotage::MembershipLate) {
-            member = self.membership_by_now();
         }
         if !transaction.offsets.is_empty() {
             let offsets = transaction.offsets.iter();
@@ -100,13 +96,6 @@ impl<S: Scheduler> MemoryLog<S> {
         let this = &shared.clients[self.client];
         let no_member = || MemberTag { instance: this.instance.clone(), member: 0, generation: 0 };
         Some(this.tag.clone().unwrap_or_else(no_member))
-    }
-
-    /// The membership that a late request finds: a client that was lost has joined again in the background meanwhile,
-    /// and with its new membership it may commit offsets of shards that others have owned in between.
-    fn membership_by_now(&self) -> Option<MemberTag> {
-        let shared = self.cluster.lock();
-        shared.group.tag_of(&shared.clients[self.client].instance)
     }
 
     /// Groups the requests of a transaction: partitions that are added together, and the records for each. With faults

@@ -10,7 +10,6 @@ use super::shared::Shared;
 use crate::kafka::{
     ClientReport, Failure, GroupEvent, InputOffset, Log, Moment, PartitionStatus, Position, StartAt, Topic, Transaction,
 };
-use crate::trial::{self, Sabotage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -232,12 +231,6 @@ impl<S: Scheduler> Log for MemoryLog<S> {
         self.writer = None;
         self.sequences.clear();
         let identity = self.cluster.lock().clients[self.client].identity;
-        if trial::is_sabotaged(Sabotage::OutputBeforeFence) {
-            // Nobody is told to go, and requests look like repetitions of those that were sent before.
-            let epoch = self.cluster.lock().producers[identity].epoch;
-            self.writer = Some(Writer { identity, epoch });
-            return Ok(());
-        }
         let epoch = self.ask(Point::Fence, &Request::Init { identity })?;
         self.writer = Some(Writer { identity, epoch });
         Ok(())

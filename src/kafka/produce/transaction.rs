@@ -5,11 +5,11 @@
 //! the same identity ends the transaction that the old one left open, and the shards are rebuilt from the journal,
 //! which alone shows what was committed.
 
+use crate::fault_injection;
 use crate::kafka::client::{Logging, REQUEST_WAIT, config, init_transactions, make};
 use crate::kafka::error_class::{classify_transaction, not_allowed};
 use crate::kafka::raw::producer::{self as raw, RawRecord};
 use crate::kafka::{Failure, InputOffset, KafkaSettings, OutRecord, Own, Transaction};
-use crate::trial;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -174,24 +174,24 @@ impl Publisher {
         self.producer.begin_transaction().map_err(failed("a transaction cannot be begun"))?;
         self.step.set(Step::Write);
         tracing::trace!(target: "shoal::transaction", records = transaction.records.len(), "begun");
-        trial::crash_point("transaction/begun");
+        fault_injection::crash_point("transaction/begun");
         transaction.records.iter().try_for_each(|record| self.produce(record, transaction)).map_err(Refusal::Failed)?;
-        trial::crash_point("transaction/produced");
+        fault_injection::crash_point("transaction/produced");
         let offsets = offset_list(&transaction.offsets, inputs).map_err(Refusal::Failed)?;
         self.flush().map_err(|failure| Refusal::Failed(self.cause(failure, &offsets, group)))?;
         tracing::trace!(target: "shoal::transaction", "written");
-        trial::crash_point("transaction/written");
+        fault_injection::crash_point("transaction/written");
         self.step.set(Step::Offsets);
         let sent = self.producer.send_offsets_to_transaction(&offsets, group, REQUEST_WAIT);
         sent.map_err(|error| self.refused_offsets(&error))?;
         tracing::trace!(target: "shoal::transaction", "offsets sent");
-        trial::crash_point("transaction/offsets-sent");
+        fault_injection::crash_point("transaction/offsets-sent");
         self.step.set(Step::Commit);
         raw::commit_transaction(&self.producer, REQUEST_WAIT).map_err(|(code, message)| {
             Refusal::Failed(classify_transaction(code, format!("a transaction cannot be committed: {message}")))
         })?;
         tracing::trace!(target: "shoal::transaction", "committed");
-        trial::crash_point("transaction/ended");
+        fault_injection::crash_point("transaction/ended");
         Ok(())
     }
 

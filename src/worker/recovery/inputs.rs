@@ -2,7 +2,6 @@
 
 use super::refuse;
 use crate::kafka::{Batch, Log, Reader, Topic};
-use crate::trial;
 use crate::worker::held::{Effect, HeldShard};
 use crate::worker::journal::{JournalRecord, StepPart};
 use crate::worker::merge::Feed;
@@ -36,7 +35,7 @@ impl<L: Log> Inputs<L> {
                 Some(reader) => reader,
                 None => slot.insert(open(log, held, part, record)?),
             };
-            if held.positions()[place] != part.from && !trial::is_blind() {
+            if held.positions()[place] != part.from {
                 let position = held.positions()[place];
                 let words = format!("a step begins at {} of topic {place}; expected {position}", part.from);
                 return Err(refuse(record, &words));

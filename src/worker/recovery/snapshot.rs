@@ -8,7 +8,6 @@ use crate::engine::rule::Rules;
 use crate::kafka::{Failure, Log};
 use crate::store::seed::{self, SeedNote};
 use crate::store::{LoadError, LoadedSnapshot, SnapshotStore};
-use crate::trial;
 use std::sync::Arc;
 
 impl<L: Log> Recovery<'_, L> {
@@ -42,9 +41,7 @@ impl<L: Log> Recovery<'_, L> {
         );
         self.tell_gaps(held, position.transaction);
         match &tail.journal {
-            Some(record)
-                if record.transaction == position.transaction && record.digest != digest && !trial::is_blind() =>
-            {
+            Some(record) if record.transaction == position.transaction && record.digest != digest => {
                 let words = format!(
                     "its snapshot has digest {digest:016x}, the journal {:016x}: it is of another history. Make the state \
                      anew with `shoal rebuild`",

@@ -8,7 +8,6 @@ use super::image::CustomerImages;
 use crate::engine::profile::row::{Row, RowNumber};
 use crate::engine::profile::storage::{Blocks, Slab, TextReference};
 use crate::engine::profile::{FingerprintScope, Profiles};
-use crate::trial::{self, Sabotage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -74,11 +73,7 @@ impl Profiles {
     pub fn begin_capture(&mut self) {
         assert!(self.changes.capture.is_none(), "one capture at a time");
         self.texts.retain_all();
-        let mut rows = std::mem::take(&mut self.changes.changed);
-        let is_of_changes = || rows.words.iter().map(|word| word.count_ones() as usize).sum::<usize>() < self.len();
-        if trial::is_sabotaged(Sabotage::RowMissing) && is_of_changes() {
-            rows.words.first_mut().into_iter().for_each(|word| *word &= word.wrapping_sub(1));
-        }
+        let rows = std::mem::take(&mut self.changes.changed);
         self.changes.epoch += 1;
         self.changes.capture =
             Some(Capture { rows, next: 0, early: BTreeMap::new(), copies: CustomerImages::default() });

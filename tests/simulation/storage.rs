@@ -1,9 +1,9 @@
-//! The store in which a world's snapshots are, and all that goes wrong with it, drawn from the world's seed.
+//! The object storage with a world's snapshots, and its faults, drawn from the world's seed.
 //!
-//! It loses what it has acknowledged, acknowledges halves and flipped bits, fails before or after it has done what was
-//! asked, answers conditional writes wrongly, and is away for a while. In front of it stands a store that has no room at
-//! times and tells late what became of a snapshot, as the one on a thread of its own does. All workers of a world share
-//! one store; what happened is counted.
+//! It loses objects that it has acknowledged, acknowledges halves and flipped bits, fails before or after it has done what
+//! was requested, answers conditional writes wrongly, and is unavailable for a while. In front of it is a snapshot store
+//! that is sometimes busy and reports outcomes late, as the one on a thread of its own does. All workers of a world share
+//! one storage; its faults are counted.
 
 use super::tally;
 use bytes::Bytes;
@@ -16,15 +16,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Out of so many requests one goes wrong, where faults are planned.
-const USUAL: u64 = 60;
-/// Longest times of a store that is away, and of a store without room or without news.
-const AWAY_MS_MAX: u64 = 3_000;
-const SLOW_MS_MAX: u64 = 400;
+/// Where faults are planned, one request out of so many fails.
+const ONE_IN: u64 = 60;
+/// The longest time for which the storage is unavailable, and for which the store is busy or an outcome is late.
+const UNAVAILABLE_MS_MAX: u64 = 3_000;
+const BUSY_MS_MAX: u64 = 400;
 
-/// A world's store, as all its workers see it.
+/// A world's object storage; clones share their objects.
 #[derive(Clone)]
-pub struct Store {
+pub struct FaultyStorage {
     objects: MemoryObjects,
     cluster: Cluster,
     state: Rc<RefCell<State>>,
@@ -33,24 +33,25 @@ pub struct Store {
 struct State {
     random: Random,
     has_faults: bool,
-    away_until: i64,
+    unavailable_until: i64,
     counts: BTreeMap<&'static str, u32>,
 }
 
-impl Store {
+impl FaultyStorage {
     pub fn new(cluster: &Cluster, seed: u64, has_faults: bool) -> Self {
-        let state = State { random: Random(seed ^ 0x570e_e5a1), has_faults, away_until: 0, counts: BTreeMap::new() };
+        let state =
+            State { random: Random(seed ^ 0x570e_e5a1), has_faults, unavailable_until: 0, counts: BTreeMap::new() };
         Self { objects: MemoryObjects::default(), cluster: cluster.clone(), state: Rc::new(RefCell::new(state)) }
     }
 
-    /// From now on nothing goes wrong any more.
-    pub fn calm(&self) {
+    /// From now on no fault happens.
+    pub fn stop_faults(&self) {
         let mut state = self.state.borrow_mut();
         state.has_faults = false;
-        state.away_until = 0;
+        state.unavailable_until = 0;
     }
 
-    /// How often what has happened.
+    /// How often each kind of fault has happened.
     pub fn counts(&self) -> BTreeMap<&'static str, u32> {
         self.state.borrow().counts.clone()
     }
@@ -59,44 +60,44 @@ impl Store {
         *self.state.borrow_mut().counts.entry(kind).or_default() += 1;
     }
 
-    /// Whether something of a kind goes wrong now.
-    fn strikes(&self, kind: &'static str, one_in: u64) -> bool {
+    /// Draws whether a fault happens now, and counts it.
+    fn has_fault(&self, kind: &'static str, one_in: u64) -> bool {
         let mut state = self.state.borrow_mut();
-        let strikes = state.has_faults && state.random.one_in(one_in);
-        if strikes {
+        let happens = state.has_faults && state.random.one_in(one_in);
+        if happens {
             *state.counts.entry(kind).or_default() += 1;
         }
-        strikes
+        happens
     }
 
     fn below(&self, bound: u64) -> u64 {
         self.state.borrow_mut().random.below(bound)
     }
 
-    /// Every request comes through here.
+    /// The beginning of every request.
     fn reach(&self) -> Result<(), String> {
-        if self.strikes(tally::STORE_AWAY, 4 * USUAL) {
-            let until = self.cluster.clock() + 1 + self.below(AWAY_MS_MAX) as i64;
-            self.state.borrow_mut().away_until = until;
+        if self.has_fault(tally::STORE_UNAVAILABLE, 4 * ONE_IN) {
+            let until = self.cluster.clock() + 1 + self.below(UNAVAILABLE_MS_MAX) as i64;
+            self.state.borrow_mut().unavailable_until = until;
         }
-        if self.cluster.clock() < self.state.borrow().away_until {
-            return Err("the store is away".into());
+        if self.cluster.clock() < self.state.borrow().unavailable_until {
+            return Err("the storage is unavailable".into());
         }
-        if self.strikes(tally::STORE_FAILED, USUAL) { Err("the store refuses".into()) } else { Ok(()) }
+        if self.has_fault(tally::STORE_FAILED, ONE_IN) { Err("the storage refuses the request".into()) } else { Ok(()) }
     }
 
-    /// What really is written of some bytes; nothing if they are lost.
+    /// The bytes that are really written; none if they are lost.
     fn written(&self, bytes: Bytes) -> Option<Bytes> {
-        if bytes.is_empty() || self.strikes(tally::STORE_LOST, USUAL) {
+        if bytes.is_empty() || self.has_fault(tally::STORE_LOST, ONE_IN) {
             return None;
         }
-        if self.strikes(tally::STORE_TORN, USUAL) {
+        if self.has_fault(tally::STORE_TORN, ONE_IN) {
             return Some(bytes.slice(..self.below(bytes.len() as u64) as usize));
         }
-        if self.strikes(tally::STORE_FLIPPED, USUAL) {
+        if self.has_fault(tally::STORE_FLIPPED, ONE_IN) {
             let mut flipped = bytes.to_vec();
-            let place = self.below(flipped.len() as u64) as usize;
-            flipped[place] ^= 1 << self.below(8);
+            let index = self.below(flipped.len() as u64) as usize;
+            flipped[index] ^= 1 << self.below(8);
             return Some(flipped.into());
         }
         Some(bytes)
@@ -117,8 +118,8 @@ impl Store {
             match random.below(3) {
                 0 => drop(objects.remove(name)),
                 1 if !bytes.is_empty() => {
-                    let place = random.below(bytes.len() as u64) as usize;
-                    bytes[place] ^= 1 << random.below(8);
+                    let index = random.below(bytes.len() as u64) as usize;
+                    bytes[index] ^= 1 << random.below(8);
                     objects.insert(name.clone(), bytes.into());
                 }
                 _ => {
@@ -137,19 +138,19 @@ fn transaction_of(name: &str) -> u64 {
     name.split(['/', '-', '.']).find(digits).and_then(|part| part.parse().ok()).unwrap_or(0)
 }
 
-impl Objects for Store {
+impl Objects for FaultyStorage {
     fn put(&self, path: &str, bytes: Bytes) -> Result<(), String> {
         self.reach()?;
         if let Some(bytes) = self.written(bytes) {
             self.objects.put(path, bytes)?;
         }
-        if self.strikes(tally::STORE_ANSWER_LOST, USUAL) { Err("no answer".into()) } else { Ok(()) }
+        if self.has_fault(tally::STORE_ANSWER_LOST, ONE_IN) { Err("no answer".into()) } else { Ok(()) }
     }
 
     fn create(&self, path: &str, bytes: Bytes) -> Result<Created, String> {
         self.reach()?;
-        if self.strikes(tally::STORE_WRONG, USUAL / 4) {
-            // As a store does that repeats a request of its own, or forgets the condition.
+        if self.has_fault(tally::STORE_WRONG, ONE_IN / 4) {
+            // As a storage does that repeats a request by itself, or ignores the condition.
             return match self.below(3) {
                 0 => Ok(Created::Exists),
                 1 => self.objects.create(path, bytes).map(|_| Created::Exists),
@@ -158,7 +159,7 @@ impl Objects for Store {
         }
         let Some(bytes) = self.written(bytes) else { return Ok(Created::Created) };
         let created = self.objects.create(path, bytes)?;
-        if self.strikes(tally::STORE_ANSWER_LOST, USUAL) { Err("no answer".into()) } else { Ok(created) }
+        if self.has_fault(tally::STORE_ANSWER_LOST, ONE_IN) { Err("no answer".into()) } else { Ok(created) }
     }
 
     fn get(&self, path: &str) -> Result<Option<Bytes>, String> {
@@ -173,70 +174,70 @@ impl Objects for Store {
 
     fn remove(&self, path: &str) -> Result<(), String> {
         self.reach()?;
-        if self.strikes(tally::STORE_LOST, USUAL) { Ok(()) } else { self.objects.remove(path) }
+        if self.has_fault(tally::STORE_LOST, ONE_IN) { Ok(()) } else { self.objects.remove(path) }
     }
 }
 
-/// A worker's store: without room at times, and late with its news.
-pub struct SlowSnapshotStore {
-    writer: SnapshotWriter<Store>,
-    store: Store,
-    room_from: i64,
-    /// With the moment at which each is told.
+/// A worker's snapshot store: busy at times, and late with outcomes.
+pub struct SlowStore {
+    writer: SnapshotWriter<FaultyStorage>,
+    storage: FaultyStorage,
+    busy_until: i64,
+    /// With the moment from which each is returned.
     outcomes: VecDeque<(i64, SnapshotOutcome)>,
 }
 
-impl SlowSnapshotStore {
-    pub fn new(store: &Store, keep: usize) -> Self {
-        let nonce = store.below(u64::MAX);
+impl SlowStore {
+    pub fn new(storage: &FaultyStorage, keep: usize) -> Self {
+        let nonce = storage.below(u64::MAX);
         Self {
-            writer: SnapshotWriter::new(store.clone(), keep, nonce),
-            store: store.clone(),
-            room_from: 0,
+            writer: SnapshotWriter::new(storage.clone(), keep, nonce),
+            storage: storage.clone(),
+            busy_until: 0,
             outcomes: VecDeque::new(),
         }
     }
 
-    /// A moment that comes soon.
+    /// A random moment in the near future.
     fn later(&self) -> i64 {
-        self.store.cluster.clock() + self.store.below(SLOW_MS_MAX) as i64
+        self.storage.cluster.clock() + self.storage.below(BUSY_MS_MAX) as i64
     }
 
-    /// The newest snapshot at or before a transaction, whatever state it is in.
+    /// The newest snapshot at or before a transaction, damaged or not.
     fn newest(&self, shard: u32, at_most: u64) -> Option<u64> {
         let folder = format!("shard-{shard:05}/manifest-");
-        self.store.objects.edit(|objects| {
+        self.storage.objects.edit(|objects| {
             let manifests = objects.keys().filter(|name| name.starts_with(&folder));
             manifests.map(|name| transaction_of(name)).filter(|&transaction| transaction <= at_most).max()
         })
     }
 }
 
-impl SnapshotStore for SlowSnapshotStore {
+impl SnapshotStore for SlowStore {
     fn offer(&mut self, shard: u32, piece: Piece) -> Result<(), Piece> {
-        if self.store.cluster.clock() < self.room_from {
+        if self.storage.cluster.clock() < self.busy_until {
             return Err(piece);
         }
-        if self.store.strikes(tally::STORE_SLOW, 10) {
-            self.room_from = self.later();
+        if self.storage.has_fault(tally::STORE_BUSY, 10) {
+            self.busy_until = self.later();
         }
         self.writer.offer(shard, piece)?;
         while let Some(outcome) = self.writer.next_outcome() {
-            let told = if self.store.state.borrow().has_faults { self.later() } else { 0 };
-            self.outcomes.push_back((told, outcome));
+            let returned = if self.storage.state.borrow().has_faults { self.later() } else { 0 };
+            self.outcomes.push_back((returned, outcome));
         }
         Ok(())
     }
 
     fn next_outcome(&mut self) -> Option<SnapshotOutcome> {
-        self.outcomes.front().filter(|(told, _)| *told <= self.store.cluster.clock())?;
+        self.outcomes.front().filter(|(returned, _)| *returned <= self.storage.cluster.clock())?;
         let (_, outcome) = self.outcomes.pop_front()?;
         let kind = match &outcome.result {
             Ok(stored) if stored.is_full => tally::SNAPSHOT_WHOLE,
             Ok(_) => tally::SNAPSHOT_OF_CHANGES,
             Err(_) => tally::SNAPSHOT_FAILED,
         };
-        self.store.count(kind);
+        self.storage.count(kind);
         Some(outcome)
     }
 
@@ -249,11 +250,11 @@ impl SnapshotStore for SlowSnapshotStore {
         let newest = self.newest(shard, at_most);
         let loaded = self.writer.load(shard, at_most, interrupted);
         match &loaded {
-            Ok(Some(found)) if Some(found.head.position.transaction) == newest => self.store.count(tally::LOADED),
-            Ok(Some(_)) => self.store.count(tally::LOADED_OLDER),
-            Ok(None) if newest.is_some() => self.store.count(tally::LOADED_NONE),
+            Ok(Some(found)) if Some(found.head.position.transaction) == newest => self.storage.count(tally::LOADED),
+            Ok(Some(_)) => self.storage.count(tally::LOADED_OLDER),
+            Ok(None) if newest.is_some() => self.storage.count(tally::LOADED_NONE),
             Ok(None) => {}
-            Err(LoadError::Unavailable(_)) => self.store.count(tally::LOAD_AWAY),
+            Err(LoadError::Unavailable(_)) => self.storage.count(tally::LOAD_WAITED),
             Err(LoadError::Interrupted) => {}
         }
         loaded
@@ -271,9 +272,9 @@ impl SnapshotStore for SlowSnapshotStore {
         self.writer.read_note(shard, name)
     }
 
-    /// Nobody lets time pass: it is over.
+    /// Time does not pass here: the wait is over at once.
     fn wait(&mut self, _at_most: Duration) {
-        self.room_from = 0;
-        self.outcomes.iter_mut().for_each(|(told, _)| *told = 0);
+        self.busy_until = 0;
+        self.outcomes.iter_mut().for_each(|(returned, _)| *returned = 0);
     }
 }
