@@ -1,4 +1,4 @@
-//! Broken records: for each reason of E1 several ways to earn it.
+//! Broken records: several for each reason of E1.
 
 use crate::random::Random;
 

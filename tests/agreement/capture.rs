@@ -1,5 +1,6 @@
-//! Captures of a shard between its inputs: kept naively, restored, and compared with the shard they were taken of. A shard
-//! that goes on from a restored state must do, to the last digit, what the one it was taken of does.
+//! Captures of a shard between its inputs: stored naively, restored, and compared with the original shard.
+//!
+//! A shard that continues from a restored state must do exactly what the original shard does.
 
 use crate::random::Random;
 use shoal::engine::effects::Effects;
@@ -13,7 +14,7 @@ use shoal::engine::shard::{Head, Input, Part, Restored, Settings, Shard, StoredM
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a store has of a shard.
+/// One capture as a store contains it.
 #[derive(Default)]
 struct Group {
     texts: BTreeMap<TextReference, Arc<str>>,
@@ -22,7 +23,7 @@ struct Group {
     marks: Vec<StoredMark>,
 }
 
-/// A capture that goes on.
+/// A capture in progress.
 struct Capture {
     head: Head,
     fingerprint: u64,
@@ -30,23 +31,23 @@ struct Capture {
     rules: Arc<Rules>,
     old_rules: Option<Arc<Rules>>,
     group: Group,
-    /// Whether anything happened to the shard meanwhile.
+    /// Whether the shard had an input since the capture began.
     is_behind: bool,
 }
 
-/// What follows a shard through its inputs.
+/// Takes captures of a shard between its inputs, and compares them with it.
 #[derive(Default)]
 pub struct Follower {
     stored: Vec<Group>,
     capture: Option<Capture>,
-    /// The shard that was replaced by what was restored of it, to do the same beside it.
+    /// The original shard, after a restored one has replaced it: it gets the same inputs.
     twin: Option<Shard>,
     old_rules: Option<Arc<Rules>>,
     pub restored: u64,
 }
 
 impl Follower {
-    /// Before an input: the twin gets it too.
+    /// Before an input: applies it to the twin too.
     pub fn follow(&mut self, shard: &Shard, input: &Input<'_>) {
         if let Some(capture) = &mut self.capture {
             capture.is_behind = true;
@@ -67,7 +68,7 @@ impl Follower {
         twin.apply(same, &mut Effects::default());
     }
 
-    /// After an input: a capture may begin, go on, end, or be given up.
+    /// After an input: a capture may begin, continue, end or be abandoned.
     pub fn between(&mut self, shard: &mut Shard, settings: &Settings, random: &mut Random) {
         match &mut self.capture {
             None if random.chance(10) => {
@@ -85,7 +86,7 @@ impl Follower {
             Some(capture) => {
                 for _ in 0..random.below(8) {
                     let Some(part) = shard.capture(1 + random.below(4)) else {
-                        let capture = self.capture.take().expect("a capture goes on");
+                        let capture = self.capture.take().expect("a capture is in progress");
                         return self.end(capture, shard, settings, random);
                     };
                     capture.group.add(part);
@@ -94,11 +95,11 @@ impl Follower {
         }
     }
 
-    /// The shard and its twin have come to the same.
+    /// Verifies that the shard and its twin are equal at the end.
     pub fn finish(&self, shard: &Shard) {
         if let Some(twin) = &self.twin {
-            assert_eq!(shard.digest(), twin.digest(), "the restored shard did something else");
-            assert_eq!(shard.fingerprint(), twin.fingerprint(), "the restored shard has come to another state");
+            assert_eq!(shard.digest(), twin.digest(), "the restored shard has processed its inputs differently");
+            assert_eq!(shard.fingerprint(), twin.fingerprint(), "the restored shard has another state at the end");
         }
     }
 
@@ -117,7 +118,7 @@ impl Follower {
 
     fn end(&mut self, capture: Capture, shard: &mut Shard, settings: &Settings, random: &mut Random) {
         let is_stored = random.chance(80);
-        // What is stored, and not known to be, comes once more.
+        // A capture that was stored, but not reported as stored, is captured again.
         shard.end_capture(is_stored && random.chance(90));
         self.stored.push(capture.group);
         let restored = restore(&self.stored, &capture.head);
@@ -125,8 +126,8 @@ impl Follower {
         assert_eq!(restored.ids(), capture.head.ids.hours);
         let old_rules = capture.head.sweep.and(capture.old_rules);
         let restored = Shard::restore(settings.clone(), capture.rules, old_rules, &capture.head, restored);
-        assert_eq!(restored.knowledge(), capture.knowledge, "the restored state knows something else");
-        assert_eq!(restored.fingerprint(), capture.fingerprint, "the restored state is another");
+        assert_eq!(restored.knowledge(), capture.knowledge, "the restored state contains something else");
+        assert_eq!(restored.fingerprint(), capture.fingerprint, "the restored state differs");
         self.restored += 1;
         if !is_stored {
             self.stored.pop();
@@ -147,7 +148,7 @@ impl Group {
     }
 }
 
-/// The state of all groups, the latest of which says what a row is.
+/// The state after all captures; of each row the latest one counts.
 fn restore(groups: &[Group], head: &Head) -> Restored {
     let mut restored = Restored::new(head);
     let mut seen = std::collections::BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The model itself on cases computed by hand, so that the comparison has one side to trust.
+//! The model itself on cases computed by hand: the comparison needs one side that is known to be right.
 
 use crate::model::decode::Record;
 use crate::model::partition::Source;
@@ -39,7 +39,7 @@ fn run(rules: &str, inputs: Vec<Input>, until: i64) -> Outcome {
     Model::run(&scenario).0
 }
 
-/// Changes of customer `c` in short: name, from, to, cause, milliseconds after `START`.
+/// Changes of customer `c`, abbreviated: name, from, to, cause, milliseconds after `START`.
 fn short(outcome: &Outcome) -> Vec<String> {
     let changes = outcome.changes.get("c").cloned().unwrap_or_default();
     changes.iter().map(|change| serde_json::from_str(change).expect("JSON")).map(|change| shorten(&change)).collect()

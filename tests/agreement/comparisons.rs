@@ -2,7 +2,7 @@
 
 use crate::rules_text::{CATEGORIES, CHANNELS, COUNTRIES, PLANS, Writer};
 
-/// True from an order on, and not before the first.
+/// True as soon as there is an order, and not before.
 const AT_AN_ORDER: [&str; 12] = [
     "orders >= 1",
     "orders_placed <> 0",
@@ -43,7 +43,7 @@ impl Writer<'_> {
         }
     }
 
-    /// What the language allows but few will write.
+    /// Comparisons that the language allows and that are rarely written.
     fn odd_comparison(&mut self) -> String {
         let operator = self.operator();
         let (count, money, duration) = (self.count(), self.money(), self.duration());
@@ -79,7 +79,7 @@ impl Writer<'_> {
     }
 
     /// Turns at 60 to 68 instants, about as many as a forecast tries.
-    pub fn many_turns(&mut self) -> String {
+    pub fn many_flips(&mut self) -> String {
         let days: Vec<String> = (1..=self.random.between(30, 34)).map(|day| day.to_string()).collect();
         let duration = self.duration();
         format!("({duration} IN ({}) AND orders > 99) OR {duration} > 40", days.join(", "))
@@ -102,7 +102,7 @@ impl Writer<'_> {
         let days = self.lengths.window_days(self.random);
         let orders =
             ["orders", "orders_placed", "orders_returned", "orders_returned", "discounted_orders", "discounted_orders"];
-        // The rarer events stand here twice.
+        // The rarer types are listed more often.
         let browsing = [
             "views",
             "sessions",
@@ -245,14 +245,14 @@ impl Writer<'_> {
         }
     }
 
-    /// Two plain durations of one unit.
+    /// Two plain durations with the same unit.
     fn durations_comparison(&mut self) -> String {
         let (one, other) = (self.duration(), self.duration());
         let operator = self.operator();
         format!("{one} {operator} {other}")
     }
 
-    /// Movement with constant factors, never the same on both sides.
+    /// Durations with constant factors, which never cancel out.
     fn linear_comparison(&mut self) -> String {
         let (one, other) = (self.duration(), self.duration());
         let days = self.random.pick(&self.lengths.days.clone());
@@ -349,7 +349,7 @@ impl Writer<'_> {
     }
 }
 
-/// Names of features mind no case.
+/// Names of features are case-insensitive.
 trait UppercaseName {
     fn to_uppercase_name(&self) -> String;
 }

@@ -1,4 +1,6 @@
-//! What the random streams reached: every rule number, feature, operator, cause and reason must occur often enough.
+//! What the random streams covered: every rule number, feature, operator, cause and reason must occur often enough.
+//!
+//! The required counts scale with the number of streams.
 
 use crate::generate::Placed;
 use crate::model::expression::{Comparison, Condition, Is, Scalar, Test};
@@ -7,18 +9,21 @@ use crate::model::shard::{Input, Outcome, Scenario};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Each of these must occur this often in a full run.
-const AT_LEAST: u64 = 100;
+/// In so many streams each of these must occur so often; in fewer streams proportionally, less an allowance for chance.
+const STREAMS: f64 = 3_500.0;
+const OCCURRENCES: f64 = 100.0;
+/// The allowance, in standard deviations.
+const DEVIATIONS: f64 = 4.0;
 
-/// T7 is the log's and the files' part: a shard gets its records merged.
+/// All but T7, which belongs to logs and files: a shard receives its records merged.
 const RULES: &str = "T1 T2 T3 T4 T5 T6 T8 E1 E2 E3 E4 O1 O2 O3 O4 O5 O6 O7 O8 B1 B2 B3 B4 B5 B6 B7 F1 F2 F3 \
     R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 R11 R12";
 const CAUSES: &str = "event time late rules erase opt_out forgotten bootstrap";
 const REASONS: &str = "too_large decode key partition type schema time time_unit time_future amount currency";
 const DROPS: &str = "duplicate duplicate_order erased opted_out";
-/// In rules, whether or not they decided something.
+/// Counted in rules, whether or not they decided something.
 const CONNECTIVES: &str = "AND OR NOT IS exit min_dwell include bucket segment audience";
-/// In comparisons that a change lists.
+/// Counted in comparisons that a change lists.
 const OPERATORS: &str = "= <> < <= > >= BETWEEN IN LIKE IS-NULL IS-TRUE IS-FALSE bare NOT-BETWEEN NOT-IN NOT-LIKE \
     IS-NOT-NULL IS-NOT-TRUE IS-NOT-FALSE + - * / COALESCE";
 const FEATURES: &str = "orders orders_w orders_placed orders_placed_w orders_returned orders_returned_w discounted_orders \
@@ -69,8 +74,8 @@ impl Coverage {
         }
     }
 
-    /// Prints everything, and gives what occurred too rarely.
-    pub fn report(&self) -> Vec<String> {
+    /// Prints all counts of so many streams, and returns those that are too low.
+    pub fn report(&self, streams: u64) -> Vec<String> {
         let groups = [
             ("rule", RULES),
             ("cause", CAUSES),
@@ -80,14 +85,15 @@ impl Coverage {
             ("operator", OPERATORS),
             ("feature", FEATURES),
         ];
+        let required = required(streams);
         let mut rare = Vec::new();
         for (group, names) in groups {
             let mut line = format!("{group}:");
             for name in names.split_whitespace() {
                 let count = self.of(&format!("{group} {name}"));
                 line += &format!(" {name} {count}");
-                if count < AT_LEAST {
-                    rare.push(format!("{group} {name} occurred {count} times, at least {AT_LEAST} are needed"));
+                if count < required {
+                    rare.push(format!("{group} {name} occurred {count} times, expected at least {required}"));
                 }
             }
             println!("{line}");
@@ -96,8 +102,8 @@ impl Coverage {
         println!("bounds: {}", bounds.map(|name| format!("{name} {}", self.of(&format!("rule {name}")))).join(", "));
         let late = self.of("rule T5");
         println!("events: {}, at a boundary {}, late {late}", self.events, self.at_boundary);
-        if late * 20 < self.events || self.at_boundary * 20 < self.events {
-            rare.push("at least 5 % of events must be late and 5 % at a boundary".into());
+        if required > 0 && (late * 20 < self.events || self.at_boundary * 20 < self.events) {
+            rare.push("expected at least 5 % of events to be late and 5 % at a boundary".into());
         }
         rare
     }
@@ -114,7 +120,7 @@ impl Coverage {
         *self.counts.entry(name.into()).or_default() += count;
     }
 
-    /// What stands in a rules file.
+    /// Counts what a rules file contains.
     fn rules(&mut self, text: &str) {
         let rules = Rules::parse(text);
         self.count("in rules include", rules.include.len() as u64);
@@ -153,7 +159,7 @@ impl Coverage {
         }
     }
 
-    /// A change, and the comparisons that it lists.
+    /// Counts a change and the comparisons that it lists.
     fn change(&mut self, change: &Value) {
         let text = |name: &str| change[name].as_str().unwrap_or_default();
         self.once(format!("cause {}", text("cause")));
@@ -223,6 +229,12 @@ impl Coverage {
     }
 }
 
+/// How often each item must occur in so many streams.
+fn required(streams: u64) -> u64 {
+    let expected = streams as f64 * OCCURRENCES / STREAMS;
+    (expected - DEVIATIONS * expected.sqrt()).max(0.0) as u64
+}
+
 fn operator_of(test: &Test) -> String {
     let not = |negated: bool, name: &str| if negated { format!("NOT-{name}") } else { name.to_string() };
     match test {
@@ -242,7 +254,7 @@ fn operator_of(test: &Test) -> String {
     }
 }
 
-/// The name of a leaf in the lists above.
+/// The name of a leaf as in the lists above.
 fn name_of(leaf: &Scalar) -> String {
     match leaf {
         Scalar::Segment(_) => "segment".into(),

@@ -1,4 +1,6 @@
-//! The engine on the same scenario: through the one door of a shard and out of the outbox, as bytes.
+//! The engine on the same scenario: every input goes through `Shard::apply`, every output comes out of the outbox as bytes.
+//!
+//! Inputs are grouped and sliced at random, captures are taken and restored in between, and counts are verified.
 
 use crate::capture::Follower;
 use crate::model::partition::{self, Partitioner};
@@ -13,11 +15,11 @@ use shoal::engine::shard::{self, Bootstrap, Settings, Shard};
 use shoal::worker::outbox::{Detection, Outbox, Topic};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Captures that were restored and compared, over all scenarios.
+/// Captures that were restored and compared, in all scenarios.
 pub static RESTORED: AtomicU64 = AtomicU64::new(0);
 
-/// Runs a scenario. How records are grouped, and in what slices deadlines and new rules are worked off, is up to `random`
-/// and must not matter.
+/// Runs a scenario. `random` decides how records are grouped, and in which slices deadlines fire and new rules are swept;
+/// this must not matter.
 pub fn run(scenario: &Scenario, random: &mut Random) -> Result<Outcome, String> {
     let rules = rule::read(&scenario.rules).map_err(|mistakes| format!("the rules are refused: {mistakes:#?}"))?;
     let settings = Settings {
@@ -39,10 +41,10 @@ pub fn run(scenario: &Scenario, random: &mut Random) -> Result<Outcome, String> 
     };
     let mut rest = scenario.inputs.as_slice();
     while !rest.is_empty() {
-        let taken = run.step(scenario, rest, random)?;
-        rest = &rest[taken..];
+        let applied = run.step(rest, random)?;
+        rest = &rest[applied..];
     }
-    run.finish(scenario, random);
+    run.finish(scenario.until, random);
     run.follower.finish(&run.shard);
     tallies::compare_orders(&run.shard, run.orders);
     RESTORED.fetch_add(run.follower.restored, Ordering::Relaxed);
@@ -55,14 +57,14 @@ struct Run {
     follower: Follower,
     effects: Effects,
     outcome: Outcome,
-    /// Counted by what customers were in.
+    /// Orders counted by the values that customers held.
     orders: u64,
     topic: String,
 }
 
 impl Run {
-    /// Applies the first input, or as many records at once as share a wall clock.
-    fn step(&mut self, scenario: &Scenario, inputs: &[Input], random: &mut Random) -> Result<usize, String> {
+    /// Applies the first input, or several records with the same wall clock at once. Returns how many inputs were applied.
+    fn step(&mut self, inputs: &[Input], random: &mut Random) -> Result<usize, String> {
         match &inputs[0] {
             Input::Record(first) => {
                 let together = inputs.iter().map_while(|input| match input {
@@ -81,7 +83,6 @@ impl Run {
                 Ok(1)
             }
             Input::Rules(text) => {
-                let _ = scenario;
                 let rules = rule::read(text).map_err(|mistakes| format!("new rules are refused: {mistakes:#?}"))?;
                 self.work_off(random, true);
                 self.apply(shard::Input::Rules(rules), &[]);
@@ -91,16 +92,16 @@ impl Run {
         }
     }
 
-    /// Lets the watermark end where it shall, and does all that is left to do.
-    fn finish(&mut self, scenario: &Scenario, random: &mut Random) {
+    /// Raises the watermark to its end, and completes all work.
+    fn finish(&mut self, until: Option<i64>, random: &mut Random) {
         self.work_off(random, true);
-        if let Some(until) = scenario.until.or(self.shard.latest_event()) {
+        if let Some(until) = until.or(self.shard.latest_event()) {
             self.apply(shard::Input::Tick(until + self.shard.rules().event_settings.grace), &[]);
         }
         self.work_off(random, true);
     }
 
-    /// Some of the deadlines that are due and of the customers that new rules have yet to see, or all.
+    /// Fires due deadlines and sweeps customers with new rules: some of them, or all.
     fn work_off(&mut self, random: &mut Random, all: bool) {
         while self.shard.has_due() || self.shard.sweeping() {
             if !all && random.chance(40) {
@@ -169,7 +170,7 @@ pub fn source(source: partition::Source) -> Source {
     }
 }
 
-/// The one topic of a scenario.
+/// The topic of a scenario.
 fn topic(scenario: &Scenario) -> String {
     let name = scenario.inputs.iter().find_map(|input| match input {
         Input::Record(record) => Some(record.topic.clone()),

@@ -1,4 +1,4 @@
-//! The fields of good events: every type, every way to write a time or an amount.
+//! The fields of valid events: every type, every notation of a time or an amount.
 
 use crate::generate::{Moment, Stream};
 use crate::model::moment;
@@ -28,7 +28,7 @@ impl Stream {
         text(&format!("{}{cut}{zone}", local.trim_end_matches('Z')))
     }
 
-    /// A type of event, the usual ones more often.
+    /// A type of event; the common ones are drawn more often.
     pub fn kind(&mut self) -> &'static str {
         match self.random.below(100) {
             0..=23 => "purchase",
@@ -50,7 +50,7 @@ impl Stream {
         }
     }
 
-    /// A type that has to do with another: an order's, a cart's.
+    /// A type that affects the same features: orders, the cart, browsing.
     pub fn similar(&mut self, kind: &'static str) -> &'static str {
         match kind {
             "purchase" | "refund" | "cancel" => self.random.pick(&["purchase", "refund", "cancel"]),

@@ -1,7 +1,7 @@
-//! Random scenarios: a rules file, a stream of records, and what else happens to a shard.
+//! Random scenarios: a rules file, a stream of records, ticks and changes of rules.
 //!
-//! Many events stand one millisecond before, at, or after the end of a window, a dwell or whatever else the rules of the
-//! scenario measure from an earlier event; many come late.
+//! Many events are one millisecond before, at, or after the end of a window, a dwell or another length of time that the
+//! rules of the scenario measure from an earlier event; many are late.
 
 use crate::broken;
 use crate::fields::{object, text};
@@ -15,7 +15,7 @@ use crate::rules_text::{self, CATEGORIES, Header, Lengths};
 
 /// 2020-01-01T00:00:00Z
 const START: i64 = 1_577_836_800_000;
-/// A wall clock that no ordinary event of a file reaches: 2033-01-01T00:00:00Z
+/// A wall clock after all ordinary events of a file: 2033-01-01T00:00:00Z
 const FAR: i64 = 1_988_150_400_000;
 
 /// How the events of a scenario were placed.
@@ -74,7 +74,7 @@ fn source(random: &mut Random) -> Source {
     }
 }
 
-/// A moment of a customer, and the type of the event that was then.
+/// A moment of a customer, and the type of its event.
 #[derive(Clone)]
 pub struct Moment {
     pub time: i64,
@@ -87,16 +87,16 @@ pub struct Stream {
     lengths: Lengths,
     header: Header,
     customers: Vec<String>,
-    /// How many inputs there are, bursts counted once.
+    /// The number of inputs; a burst counts as one.
     length: i64,
-    /// The usual time from one event to the next.
+    /// The typical time between two events.
     pace: i64,
     source: Source,
     /// The latest time of an event so far.
     cursor: i64,
     /// The wall clock, unless the events are from files.
     now: i64,
-    /// Moments that windows and the like are measured from: events' times and attributes.
+    /// Moments from which windows and other lengths are measured: times of events and attributes.
     pub moments: Vec<Moment>,
     pub event_ids: Vec<String>,
     inputs: Vec<Input>,
@@ -147,7 +147,7 @@ impl Stream {
         }
     }
 
-    /// An instant next to the end of something that began at an earlier moment, and that moment.
+    /// An instant at the end of a length of time that began at an earlier moment, and that moment.
     fn boundary(&mut self) -> Option<(i64, Moment)> {
         let lengths = self.lengths.milliseconds();
         let aside = self.random.between(-1, 1);
@@ -187,8 +187,8 @@ impl Stream {
         self.event_at(time, None, None);
     }
 
-    /// Another customer's event takes the watermark to the end of something that began long ago, mostly to where marks
-    /// and orders are forgotten; then comes an event from the time when it began.
+    /// An event of another customer raises the watermark to the end of a length of time that began long ago, mostly to the
+    /// moment at which marks and orders are forgotten; an event from the time when it began follows.
     fn echo(&mut self) {
         let lengths = self.lengths.milliseconds();
         let length = if self.random.chance(60) { REMEMBERED } else { self.random.pick(&lengths) };
@@ -239,14 +239,14 @@ impl Stream {
         self.inputs.push(Input::Record(Record { topic, partition, offset, arrival, key, value, now }));
     }
 
-    /// The right partition, but for one record in thirty.
+    /// The right partition, except for one record in thirty.
     fn partition(&mut self, customer: &str) -> u32 {
         let right =
             (0..3).find(|partition| self.source.accepts(customer.as_bytes(), *partition)).expect("one of three");
         if self.is_from_files() || !self.random.chance(3) { right } else { (right + 1) % 3 }
     }
 
-    /// When the log took a record: mostly soon, sometimes so early that its event is in the future.
+    /// The arrival of a record: mostly soon after its event, sometimes so early that the event is in the future.
     fn arrival(&mut self, time: i64) -> i64 {
         match self.random.below(20) {
             0 => time - self.header.max_future + self.random.between(-1, 1),
@@ -264,7 +264,7 @@ impl Stream {
         self.inputs.push(Input::Tick(self.now));
     }
 
-    /// Views of many categories in many hours, and refunds without their orders: what the small bounds are for.
+    /// Views of many categories in many hours, or refunds without their orders, which reach small bounds.
     fn burst(&mut self) {
         let customer = self.random.pick(&self.customers);
         let refunds = self.random.chance(50);

@@ -1,4 +1,4 @@
-//! Random choices as the generators of streams make them: by index, bounds included, in percent.
+//! Random choices as the generators of streams need them: indices, inclusive bounds, percentages.
 
 use shoal::random;
 

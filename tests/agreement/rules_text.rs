@@ -1,4 +1,4 @@
-//! Random rules files that a check would let through.
+//! Random rules files that pass the check of the engine.
 
 use crate::model::value::{DAY, HOUR, MINUTE};
 use crate::random::Random;
@@ -37,7 +37,7 @@ impl Lengths {
         }
     }
 
-    /// All of them in milliseconds, with those that the semantics name.
+    /// All lengths in milliseconds, and those that the semantics define.
     pub fn milliseconds(&self) -> Vec<i64> {
         let mut all = vec![30 * MINUTE, 30 * DAY, 400 * DAY];
         all.extend(self.windows.iter().map(|(_, length)| *length));
@@ -101,7 +101,7 @@ pub fn rules(random: &mut Random, header: &Header, lengths: &Lengths) -> String 
 pub struct Writer<'a> {
     pub random: &'a mut Random,
     pub lengths: &'a Lengths,
-    /// Names that conditions may ask for, with the segments.
+    /// Names that conditions may refer to, with the segments.
     pub segmentations: Vec<(String, Vec<String>)>,
     pub audiences: Vec<String>,
 }
@@ -184,7 +184,7 @@ impl Writer<'_> {
 
     fn condition(&mut self, depth: usize) -> String {
         if depth == 2 && self.random.chance(6) {
-            return if self.random.chance(50) { self.wide() } else { self.many_turns() };
+            return if self.random.chance(50) { self.wide() } else { self.many_flips() };
         }
         if depth == 0 || self.random.chance(35) {
             return self.comparison();

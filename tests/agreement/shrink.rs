@@ -1,4 +1,4 @@
-//! Makes a failing scenario small: leaves out whatever can be left out while it still fails.
+//! Shrinks a failing scenario: removes inputs and lines of the rules as long as it still fails.
 
 use crate::model::shard::{Input, Scenario};
 
@@ -40,15 +40,15 @@ fn fewer_inputs(mut scenario: Scenario, fails: &impl Fn(&Scenario) -> bool) -> S
     scenario
 }
 
-/// Leaves out whole targets, segments, and optional lines, in the first rules and in later ones.
+/// Removes whole targets, segments and optional lines, from the first rules and from later ones.
 fn smaller_rules(mut scenario: Scenario, fails: &impl Fn(&Scenario) -> bool) -> Scenario {
-    for place in 0..=scenario.inputs.len() {
-        let Some(mut text) = rules_at(&mut scenario, place).cloned() else { continue };
+    for index in 0..=scenario.inputs.len() {
+        let Some(mut text) = rules_at(&mut scenario, index).cloned() else { continue };
         let mut start = 0;
         while start < text.lines().count() {
             let shorter = without(&text, start);
             let mut smaller = scenario.clone();
-            *rules_at(&mut smaller, place).expect("there are rules") = shorter.clone();
+            *rules_at(&mut smaller, index).expect("there are rules") = shorter.clone();
             if shorter != text && fails(&smaller) {
                 (scenario, text) = (smaller, shorter);
             } else {
@@ -59,18 +59,18 @@ fn smaller_rules(mut scenario: Scenario, fails: &impl Fn(&Scenario) -> bool) -> 
     scenario
 }
 
-/// The text of the first rules, or of those among the inputs.
-fn rules_at(scenario: &mut Scenario, place: usize) -> Option<&mut String> {
-    match place.checked_sub(1) {
+/// The text of the first rules at 0, of those among the inputs at their index and 1.
+fn rules_at(scenario: &mut Scenario, index: usize) -> Option<&mut String> {
+    match index.checked_sub(1) {
         None => Some(&mut scenario.rules),
-        Some(place) => match &mut scenario.inputs[place] {
+        Some(index) => match &mut scenario.inputs[index] {
             Input::Rules(text) => Some(text),
             _ => None,
         },
     }
 }
 
-/// The rules without what begins at a line: a target with all of its lines, a segment, an optional line.
+/// The rules without the item that begins at a line: a target with all of its lines, a segment, an optional line.
 fn without(text: &str, line: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let is_target = |line: &str| line.starts_with("[segmentation.") || line.starts_with("[audience.");

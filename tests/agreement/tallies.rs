@@ -1,4 +1,4 @@
-//! What a shard counts as it goes, against a walk over all its customers.
+//! The counts that a shard maintains incrementally, compared with a walk over all its customers.
 
 use shoal::engine::event::{DAY, HOUR, Millis, NEVER};
 use shoal::engine::profile::HeldValue;
@@ -6,8 +6,8 @@ use shoal::engine::rule::Target;
 use shoal::engine::shard::{Deeds, Shard};
 use std::collections::BTreeMap;
 
-/// Time is counted in pieces of so many bits.
-const PIECE_BITS: u32 = 20;
+/// Deadlines are counted in buckets of 2^20 milliseconds.
+const BUCKET_BITS: u32 = 20;
 
 type Members = BTreeMap<(String, bool, Option<String>), u64>;
 
@@ -17,7 +17,7 @@ fn add(members: &mut Members, target: &Target, value: u16, count: u64) {
 }
 
 /// # Panics
-/// If a count is not what a walk gives.
+/// If a count differs from that of the walk.
 pub fn compare(shard: &Shard) {
     let mut counted = Members::new();
     shard.members(|target, value, count| add(&mut counted, target, value, u64::from(count)));
@@ -33,14 +33,14 @@ pub fn compare(shard: &Shard) {
     }
     assert_eq!(counted, walked);
     for ms in [HOUR, DAY, 7 * DAY, 400 * DAY] {
-        let piece = |moment: Millis| moment.max(0) >> PIECE_BITS;
-        let end = piece(shard.watermark().saturating_add(ms));
-        let due = armed.iter().filter(|armed| **armed != NEVER && piece(**armed) <= end).count() as u64;
+        let bucket = |moment: Millis| moment.max(0) >> BUCKET_BITS;
+        let end = bucket(shard.watermark().saturating_add(ms));
+        let due = armed.iter().filter(|armed| **armed != NEVER && bucket(**armed) <= end).count() as u64;
         assert_eq!(shard.due_within(ms), due, "within {ms} ms");
     }
 }
 
-/// What was done since the last time is counted once under each target; the orders of it.
+/// The number of orders since the last call. Every action is counted once for each target.
 pub fn take_orders(shard: &mut Shard) -> u64 {
     let mut by_target: BTreeMap<String, Deeds> = BTreeMap::new();
     shard.take_deeds(|target, _, deeds| by_target.entry(target.name.clone()).or_default().add(&deeds));
@@ -50,7 +50,7 @@ pub fn take_orders(shard: &mut Shard) -> u64 {
     all.first().map_or(0, |deeds| deeds.orders)
 }
 
-/// As long as nobody leaves, customers know of all their orders.
+/// As long as no customer was removed, the customers' counts of orders add up to all orders.
 pub fn compare_orders(shard: &Shard, orders: u64) {
     let profiles = shard.profiles();
     if shard.head().customers_made as usize == profiles.len() {

@@ -6,7 +6,7 @@ use super::feature::CART_LASTS;
 pub struct Cart {
     /// The latest cart event while it was open.
     pub latest: i64,
-    /// The latest total that is known of it.
+    /// Its latest known total.
     pub value: Option<i64>,
 }
 
@@ -21,7 +21,7 @@ impl Cart {
             .collect();
         events.sort_by_key(|(arrival, one)| (one.event.time, *arrival));
         let events: Vec<&Accepted> = events.into_iter().map(|(_, one)| one).collect();
-        let is_add = |place: &usize| events[*place].event.kind == "cart_add";
+        let is_add = |index: &usize| events[*index].event.kind == "cart_add";
 
         let latest_add = (0..events.len()).rev().find(is_add)?;
         open_from(facts, &events[latest_add..], now)?;

@@ -1,15 +1,15 @@
-//! One customer: raw events, clock, values held, and the evaluations that time causes.
+//! One customer: its events, clock and values, and the evaluations that time causes.
 
 use super::change::{Because, Next};
 use super::evaluate::{HeldValue, Values, View, evaluate};
 use super::expression::Comparison;
 use super::facts::{Accepted, Facts};
-use super::instants::{turns, turns_of_target};
+use super::instants::{flips, flips_of_target};
 use super::rules::{Rules, Target};
 use super::value::DAY;
 use std::collections::BTreeSet;
 
-/// How far a forecast looks, and how many instants it tries (R9).
+/// How far a forecast looks ahead, and how many instants it evaluates (R9).
 const FORECAST: i64 = 400 * DAY;
 const FORECAST_INSTANTS: usize = 64;
 /// Comparisons that a change lists at most (R9).
@@ -21,7 +21,7 @@ pub struct Customer {
     pub facts: Facts,
     /// T2.
     pub clock: i64,
-    /// The instant up to which everything that time causes has been looked for.
+    /// Everything that time causes up to this instant has been processed.
     pub looked_until: i64,
     /// The instant of the first evaluation.
     pub life: i64,
@@ -49,7 +49,7 @@ impl Customer {
         customer
     }
 
-    /// Values of targets that are new: segmentations without one, audiences out (R3, R6).
+    /// Adds values of targets that are new: none for segmentations, `out` for audiences (R3, R6).
     pub fn adopt(&mut self, rules: &Rules, at: i64) {
         for (name, target) in &rules.targets {
             let start = if target.is_audience() {
@@ -75,7 +75,7 @@ impl Customer {
     pub fn first_change_by_time(&self, rules: &Rules, until: i64) -> Option<(i64, Values)> {
         let mut instants = BTreeSet::new();
         for (name, target) in &rules.targets {
-            instants.extend(turns_of_target(target, self.view(self.looked_until), self.looked_until, until));
+            instants.extend(flips_of_target(target, self.view(self.looked_until), self.looked_until, until));
             instants.extend(self.values[name].held_until(target));
         }
         instants.retain(|instant| (self.looked_until + 1..=until).contains(instant));
@@ -83,7 +83,7 @@ impl Customer {
         evaluated.into_iter().find(|(_, values)| *values != self.values)
     }
 
-    /// `next` of a change (R9): the first change of one target if nothing more happens after `now`.
+    /// `next` of a change (R9): the first change of one target if nothing happens after `now`.
     pub fn forecast(&self, rules: &Rules, name: &str, now: i64) -> Option<Next> {
         let horizon = now + FORECAST;
         let mut simulated = self.clone();
@@ -108,7 +108,7 @@ impl Customer {
         let target = &rules.targets[name];
         let by_time: BTreeSet<i64> = involved
             .iter()
-            .flat_map(|other| turns_of_target(&rules.targets[other], self.view(from), from, until))
+            .flat_map(|other| flips_of_target(&rules.targets[other], self.view(from), from, until))
             .collect();
         let mut now = from;
         loop {
@@ -117,11 +117,11 @@ impl Customer {
                 by_time.iter().copied().chain(expiries).filter(|instant| (now + 1..=until).contains(instant));
             let Some(instant) = instants.min() else { return Forecast::Unchanged };
             let after = evaluate(rules, self.view(instant), true);
-            let own_turn = comparisons(target).iter().any(|comparison| {
+            let own_flip = comparisons(target).iter().any(|comparison| {
                 let before = self.view(instant - 1).comparison(comparison);
                 before != View { held: &after, ..self.view(instant) }.comparison(comparison)
             });
-            *tried += usize::from(own_turn || self.values[name].held_until(target) == Some(instant));
+            *tried += usize::from(own_flip || self.values[name].held_until(target) == Some(instant));
             if *tried > FORECAST_INSTANTS {
                 return Forecast::TooMany;
             }
@@ -134,7 +134,7 @@ impl Customer {
         }
     }
 
-    /// What a change lists as its reasons: comparisons of both values that `before` and `after` see differently.
+    /// The reasons that a change lists: comparisons of both values whose truths differ in `before` and `after`.
     pub fn because(
         &self,
         target: &Target,
@@ -161,7 +161,7 @@ impl Customer {
         found
     }
 
-    /// The entry for a value that was held until exactly this instant although the rules wanted another before.
+    /// The reason for a value that was held until exactly this instant although the rules chose another one before.
     pub fn because_of_dwell(&self, target: &Target, old: &HeldValue, instant: i64) -> Option<Because> {
         let since = old.since?;
         let expired = old.held_until(target) == Some(instant);
@@ -170,11 +170,11 @@ impl Customer {
         waited.then(|| Because { rule: "min_dwell".into(), value, was: Some(false), now: Some(true) })
     }
 
-    /// A check of [`turns`] for tests: whether the truths at some instant follow from those at the turns before it.
-    pub fn turns_explain(&self, rules: &Rules, from: i64, instant: i64) -> bool {
+    /// A check of [`flips`]: whether the truths at an instant follow from those at the flips before it.
+    pub fn flips_explain(&self, rules: &Rules, from: i64, instant: i64) -> bool {
         let view = self.view(from);
         rules.targets.values().flat_map(comparisons).all(|comparison| {
-            let latest = turns(comparison, view, from, instant).last().copied().unwrap_or(from);
+            let latest = flips(comparison, view, from, instant).last().copied().unwrap_or(from);
             view.at(latest).comparison(comparison) == view.at(instant).comparison(comparison)
         })
     }
@@ -190,7 +190,7 @@ fn comparisons(target: &Target) -> Vec<&Comparison> {
     target.conditions().into_iter().flat_map(|(_, condition)| condition.comparisons()).collect()
 }
 
-/// A target and all that it refers to, directly or not.
+/// A target and all that it refers to, directly or indirectly.
 fn involved(rules: &Rules, name: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::from([name.to_string()]);
     loop {

@@ -1,4 +1,4 @@
-//! From a record's bytes to an event, or the reason why not: E1 check by check, in its order.
+//! From a record's bytes to an event or the reason of its rejection: E1, check by check, in its order.
 
 use super::json::{self, Json};
 use super::moment;
@@ -29,7 +29,7 @@ pub const BUILT_IN: [&str; 15] = [
     "opt_in",
 ];
 
-/// One record as it comes.
+/// A record of a log or a line of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     pub topic: String,
@@ -116,7 +116,7 @@ fn customer(record: &Record, source: Source, object: &Json) -> Checked<String> {
     if id.is_empty() || id.len() > ID_BYTES_MAX { Err("key") } else { Ok(id) }
 }
 
-/// E1 `schema`: everything about the fields of the type but the content of times and amounts.
+/// E1 `schema`: everything about the fields of the type except the content of times and amounts.
 fn schema(object: &Json, kind: &str, customer: String, rules: &Rules) -> Checked<Event> {
     let declared = rules.events.get(kind);
     let browsing = ["view", "search", "cart_add", "cart_remove", "checkout"].contains(&kind)
@@ -213,7 +213,7 @@ fn categories(object: &Json) -> Checked<Vec<String>> {
     Ok(distinct)
 }
 
-/// Declared attributes (B6); others are not looked at.
+/// Declared attributes (B6); others are ignored.
 fn attributes(object: &Json, rules: &Rules) -> Checked<Vec<(String, AttributeValue)>> {
     let members = match object.member("attributes") {
         None => return Ok(Vec::new()),
@@ -277,7 +277,7 @@ fn money_fields(object: &Json, event: &mut Event, rules: &Rules) -> Checked<()> 
         None => Ok(None),
     };
     event.amount = minor(amount, rate)?;
-    // Money is what remains after rounding (O1): a discount below half a minor unit is none.
+    // Amounts are rounded (O1): a discount below half a minor unit is none.
     event.discounted = minor(discount, rate)?.is_some_and(|discount| discount > 0);
     event.cart_total = minor(cart_total, Rate::ONE)?;
     minor(cost, Rate::ONE)?;

@@ -10,7 +10,7 @@ pub struct Ids {
 #[derive(Clone, Debug)]
 struct Remembered {
     hour: i64,
-    /// `None` once the customer was erased: the id is forgotten, its place comes free with its hour.
+    /// `None` once the customer was erased: the id is forgotten, and counts towards the bound until its hour ends.
     customer: Option<String>,
     id: String,
 }
@@ -22,7 +22,7 @@ impl Ids {
         })
     }
 
-    /// Keeps the id of an event that has just been accepted and has raised the watermark. Whether the bound was met.
+    /// Remembers the id of an event that was accepted and has raised the watermark. Whether the bound was reached.
     pub fn keep(&mut self, customer: &str, id: &str, watermark: i64, horizon_hours: i64, ids_max: usize) -> bool {
         self.remembered.retain(|one| !is_past(one.hour, Some(watermark), horizon_hours));
         let mut met = false;
@@ -43,7 +43,7 @@ impl Ids {
     }
 }
 
-/// Whether the watermark stands past `hour + horizon`.
+/// Whether the watermark is past `hour + horizon`.
 fn is_past(hour: i64, watermark: Option<i64>, horizon_hours: i64) -> bool {
     watermark.is_some_and(|watermark| watermark.div_euclid(HOUR) > hour + horizon_hours)
 }

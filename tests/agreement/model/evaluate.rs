@@ -1,5 +1,5 @@
-//! Three-valued truth of comparisons and conditions at one instant (R1), and what each segmentation and audience
-//! wants and may have then (R2, R5).
+//! Three-valued truth of comparisons and conditions at one instant (R1), and the value that each segmentation and audience
+//! gets at that instant (R2, R5).
 
 use super::expression::{Comparison, Condition, Is, Scalar, Test};
 use super::facts::Facts;
@@ -16,13 +16,13 @@ pub type Truth = Option<bool>;
 pub struct HeldValue {
     pub value: Option<String>,
     pub since: Option<i64>,
-    /// Whether it came by a change from another value, so that `min_dwell` holds it (R5).
+    /// Whether it replaced another value, so that `min_dwell` applies to it (R5).
     pub dwells: bool,
 }
 
 pub type Values = BTreeMap<String, HeldValue>;
 
-/// A customer at one instant, with the values that it had just before or has now.
+/// A customer at one instant, with the values that it held just before or holds now.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     pub facts: &'a Facts,
@@ -60,7 +60,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// How two scalars stand to each other; `None` if one is NULL.
+    /// The order of two scalars; `None` if one is NULL.
     pub fn order(self, left: &Scalar, right: &Scalar) -> Option<Ordering> {
         compare(&self.scalar(left)?, &self.scalar(right)?)
     }
@@ -109,7 +109,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What the rules want for a target whose value is `held`.
+    /// The value that the rules choose for a target whose value is `held`.
     fn wanted(self, target: &Target, held: Option<&str>) -> String {
         let is_true = |condition: &Condition| self.condition(condition) == Some(true);
         match &target.kind {
@@ -128,7 +128,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether the rules want another value than the one that is held.
+    /// Whether the rules choose another value than the one that is held.
     pub fn wants_other(self, target: &Target, held: &HeldValue) -> bool {
         held.value.as_deref() != Some(&self.wanted(target, held.value.as_deref()))
     }
@@ -138,19 +138,19 @@ impl HeldValue {
     /// The instant from which the value may change again; `None` if it always may.
     pub fn held_until(&self, target: &Target) -> Option<i64> {
         let dwell = if self.value.as_deref() == Some("out") { target.dwell_out } else { target.dwell_in };
-        (self.dwells && dwell > 0).then(|| self.since.expect("a value that dwells has come at some time") + dwell)
+        (self.dwells && dwell > 0).then(|| self.since.expect("a value that dwells has a beginning") + dwell)
     }
 }
 
 /// One evaluation: the values after it.
-pub fn evaluate(rules: &Rules, view: View, mind_dwell: bool) -> Values {
+pub fn evaluate(rules: &Rules, view: View, applies_dwell: bool) -> Values {
     let mut values = view.held.clone();
     for name in &rules.order {
         let target = &rules.targets[name];
         let held = values[name].clone();
         let seen = View { held: &values, ..view };
         let wanted = Some(seen.wanted(target, held.value.as_deref()));
-        let is_held = mind_dwell && held.held_until(target).is_some_and(|until| view.now < until);
+        let is_held = applies_dwell && held.held_until(target).is_some_and(|until| view.now < until);
         if wanted != held.value && !is_held {
             let dwells = held.value.is_some();
             values.insert(name.clone(), HeldValue { value: wanted, since: Some(view.now), dwells });

@@ -19,7 +19,7 @@ pub enum Scalar {
     Audience(String),
 }
 
-/// What `IS [NOT] …` asks for.
+/// The operand of `IS [NOT] …`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Is {
     Null,
@@ -91,7 +91,7 @@ impl Scalar {
         scalar(&expression(text))
     }
 
-    /// The scalars without parts that this one is made of.
+    /// The scalars without parts in this one.
     pub fn leaves(&self) -> Vec<&Scalar> {
         match self {
             Scalar::Arithmetic(_, left, right) => [left.leaves(), right.leaves()].concat(),
@@ -102,7 +102,7 @@ impl Scalar {
 }
 
 impl Comparison {
-    /// Left side, then everything that it is compared with.
+    /// The left side, then all scalars that it is compared with.
     pub fn scalars(&self) -> Vec<&Scalar> {
         let mut all = vec![&self.left];
         all.extend(self.partners());

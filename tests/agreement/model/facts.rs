@@ -1,7 +1,7 @@
-//! What one customer's accepted events say: made anew from the first event after each one.
+//! What follows from one customer's accepted events: computed again from the first event after each one.
 //!
-//! Only what depends on the order of arrival is kept as a result (refunds on orders, sessions, categories seen);
-//! everything else is looked up in the events when it is asked for.
+//! Only results that depend on the order of arrival are stored (refunds of orders, sessions, categories seen);
+//! everything else is computed from the events when it is needed.
 
 use super::decode::{AttributeValue, Event};
 use super::feature::REMEMBERED;
@@ -62,7 +62,7 @@ pub struct Facts {
     /// Decimals of the base currency.
     pub decimals: u32,
     orders: Vec<Order>,
-    /// Time and amount of what refunds gave back.
+    /// Time and amount of all refunds.
     given_back: Vec<(i64, i64)>,
     /// Time and amount of refunds without an order (O7).
     loose: Vec<(i64, i64)>,
@@ -251,7 +251,7 @@ impl Facts {
         sum(&self.given_back, window, now)
     }
 
-    /// The latest time of the events that are asked for.
+    /// The latest time of the selected events.
     pub fn latest(&self, which: impl Fn(&Event) -> bool) -> Option<i64> {
         self.events.iter().filter(|accepted| which(&accepted.event)).map(|accepted| accepted.event.time).max()
     }

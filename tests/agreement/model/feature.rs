@@ -1,4 +1,4 @@
-//! Every feature of the table as a loop over what is known of a customer at one instant.
+//! Every feature of the table as a loop over the facts of a customer at one instant.
 
 use super::cart::Cart;
 use super::expression::Scalar;
@@ -6,12 +6,12 @@ use super::facts::{Facts, Order};
 use super::value::{DAY, HOUR, MINUTE, Value};
 use xxhash_rust::xxh64::xxh64;
 
-/// How long `since()` and the top features look back.
+/// How far `since()` and the top features look back.
 pub const REMEMBERED: i64 = 400 * DAY;
-/// After this long without a cart event a cart is closed (B3).
+/// A cart is closed after this long without a cart event (B3).
 pub const CART_LASTS: i64 = 30 * DAY;
 
-/// Counts that have a name of their own, and the type that they count.
+/// Counts with a name of their own, and the type that they count.
 const COUNTS: [(&str, &str); 9] = [
     ("views", "view"),
     ("searches", "search"),
@@ -59,7 +59,7 @@ pub enum Feature {
 }
 
 impl Feature {
-    /// A feature without parentheses; what is none of the table is an attribute.
+    /// A feature without parentheses; a name that is not in the table is an attribute.
     pub fn named(name: &str) -> Feature {
         let (stem, window) = stem_and_window(name);
         match (stem, window) {
@@ -141,7 +141,7 @@ impl Feature {
         }
     }
 
-    /// How long after some event's time the value can jump although nothing happens.
+    /// How long after an event's time the value can jump although nothing happens.
     pub fn jumps_after(&self) -> Option<i64> {
         match self {
             Feature::Orders(window)
@@ -252,7 +252,7 @@ fn overdue_ratio(facts: &Facts, now: i64) -> Option<Value> {
     (span != 0).then(|| Value::Double((recency * gaps) as f64 / span as f64))
 }
 
-/// The name of most orders; ties: the latest order, then the smallest bytes.
+/// The name with the most orders; of several, the one with the latest order, then the one with the smallest bytes.
 fn top(facts: &Facts, now: i64, names: impl Fn(&Order) -> Vec<String>) -> Option<Value> {
     let orders = facts.counting(Some(REMEMBERED), now);
     let mut all: Vec<String> = orders.iter().flat_map(|order| names(order)).collect();
@@ -262,6 +262,6 @@ fn top(facts: &Facts, now: i64, names: impl Fn(&Order) -> Vec<String>) -> Option
         let with_it: Vec<_> = orders.iter().filter(|order| names(order).contains(name)).collect();
         (with_it.len(), with_it.iter().map(|order| (order.time, order.arrival)).max())
     };
-    // Of equal maxima `max_by_key` takes the last, so the smallest bytes go to the end.
+    // Of equal maxima `max_by_key` returns the last, so the smallest bytes go to the end.
     all.into_iter().rev().max_by_key(rank).map(Value::Text)
 }

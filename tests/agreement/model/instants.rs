@@ -1,15 +1,15 @@
-//! When a comparison turns if nothing happens (F3), found by trying.
+//! When a comparison flips if nothing happens (F3), found by trial.
 //!
-//! Between two instants at which a window or the like may let go of something, both sides of a comparison stand still or
-//! move steadily; so their order can change at most twice there (less, equal, greater), and halving finds where.
+//! Between two instants at which something may leave a window, both sides of a comparison are constant or change steadily;
+//! so their order can change at most twice there (less, equal, greater), and bisection finds where.
 
 use super::evaluate::View;
 use super::expression::{Comparison, Scalar};
 use super::rules::Target;
 use std::collections::BTreeSet;
 
-/// All instants in `(from, until]` at which the truth is another than one millisecond before.
-pub fn turns(comparison: &Comparison, view: View, from: i64, until: i64) -> Vec<i64> {
+/// All instants in `(from, until]` at which the truth differs from that of one millisecond before.
+pub fn flips(comparison: &Comparison, view: View, from: i64, until: i64) -> Vec<i64> {
     let mut stops = jumps(comparison, view, from, until);
     stops.insert(until);
     let mut candidates = BTreeSet::new();
@@ -25,13 +25,13 @@ pub fn turns(comparison: &Comparison, view: View, from: i64, until: i64) -> Vec<
     candidates.into_iter().filter(|now| truth(*now) != truth(now - 1)).collect()
 }
 
-/// The turns of all comparisons of a target's conditions.
-pub fn turns_of_target(target: &Target, view: View, from: i64, until: i64) -> BTreeSet<i64> {
+/// The flips of all comparisons of a target's conditions.
+pub fn flips_of_target(target: &Target, view: View, from: i64, until: i64) -> BTreeSet<i64> {
     let comparisons = target.conditions().into_iter().flat_map(|(_, condition)| condition.comparisons());
-    comparisons.flat_map(|comparison| turns(comparison, view, from, until)).collect()
+    comparisons.flat_map(|comparison| flips(comparison, view, from, until)).collect()
 }
 
-/// Instants at which a feature of the comparison may jump: some event's time and a length of the feature's, give or take.
+/// Instants at which a feature of the comparison may jump: around an event's time plus a length of the feature.
 fn jumps(comparison: &Comparison, view: View, from: i64, until: i64) -> BTreeSet<i64> {
     let leaves = comparison.scalars().into_iter().flat_map(Scalar::leaves);
     let lengths: BTreeSet<i64> = leaves
@@ -50,7 +50,7 @@ fn jumps(comparison: &Comparison, view: View, from: i64, until: i64) -> BTreeSet
     found
 }
 
-/// The instants in `(from, until]` at which the order of two scalars becomes another, if it only goes one way.
+/// The instants in `(from, until]` at which the order of two scalars changes, if it changes in one direction only.
 fn crossings(left: &Scalar, right: &Scalar, view: View, from: i64, until: i64) -> Vec<i64> {
     let order = |now: i64| view.at(now).order(left, right);
     let mut found = Vec::new();

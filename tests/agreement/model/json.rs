@@ -1,7 +1,7 @@
-//! JSON as E1 wants it: one UTF-8 object, no name twice at any depth, at most 64 levels, no lone surrogate.
+//! JSON as E1 requires it: one UTF-8 object, no duplicate names at any depth, at most 64 levels, no lone surrogate.
 //!
-//! Written by hand because a general reader keeps the last of two equal names and turns numbers into doubles. Numbers
-//! stay the text that they are.
+//! Written by hand because a general parser keeps the last of two equal names and converts numbers into doubles. Numbers
+//! remain text.
 
 /// Levels of objects and arrays; the record's own object is the first.
 const LEVELS_MAX: usize = 64;
@@ -24,7 +24,7 @@ impl Json {
     }
 }
 
-/// The record's object, or `None` if it is not one in the sense of E1.
+/// The record's object, or `None` if E1 rejects it.
 pub fn parse_object(bytes: &[u8]) -> Option<Json> {
     let text: Vec<char> = std::str::from_utf8(bytes).ok()?.chars().collect();
     let mut reader = Reader { text, at: 0 };
@@ -34,7 +34,7 @@ pub fn parse_object(bytes: &[u8]) -> Option<Json> {
     (reader.at == reader.text.len() && matches!(value, Json::Object(_))).then_some(value)
 }
 
-/// Whether a text is a JSON number, the whole of it.
+/// Whether the whole text is a JSON number.
 pub fn is_number(text: &str) -> bool {
     let mut reader = Reader { text: text.chars().collect(), at: 0 };
     reader.number().is_some() && reader.at == reader.text.len()

@@ -1,4 +1,4 @@
-//! What an erasure or an opt-out leaves of a customer (R7): a mark that drops events.
+//! Marks of erased and opted-out customers (R7), which drop events.
 
 use super::feature::REMEMBERED;
 

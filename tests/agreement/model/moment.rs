@@ -1,4 +1,4 @@
-//! Moments: RFC 3339 with a zone in, UTC with three digits out, and the ranges in which E1 and B6 accept them.
+//! Moments: read as RFC 3339 with a zone, written as UTC with three digits, and the ranges that E1 and B6 accept.
 
 use jiff::civil;
 use jiff::tz::TimeZone;

@@ -1,15 +1,15 @@
-//! Money from text (O1, E1 `amount`): exact integers all the way, rounded once to minor units of the base currency.
+//! Money from text (O1, E1 `amount`): exact integers, rounded once to minor units of the base currency.
 
 use super::json::is_number;
 
-/// Over this many minor units an amount is refused (E1).
+/// An amount of more minor units is rejected (E1).
 const MINOR_MAX: i128 = 1_000_000_000_000_000;
 
-/// A decimal that E1 lets through its first check, in millionths.
+/// A decimal that passes the first check of E1, in millionths.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decimal {
     Millionths(i128),
-    /// Above 10^19: over the bound in any currency that has a sane rate.
+    /// Above 10^19: over the bound in any currency with a realistic rate.
     Huge,
 }
 
@@ -83,7 +83,7 @@ pub fn minor_units(decimal: Decimal, rate: Rate, base_decimals: u32) -> Option<i
     (rounded <= MINOR_MAX).then_some(rounded as i64)
 }
 
-/// Major units with exactly the currency's decimals, as changes print money.
+/// Major units with exactly the currency's decimals, as changes contain money.
 pub fn major_text(minor: i64, decimals: u32) -> String {
     let sign = if minor < 0 { "-" } else { "" };
     let minor = minor.unsigned_abs();

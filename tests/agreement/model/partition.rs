@@ -1,4 +1,4 @@
-//! Which partition a key belongs to (E1 `partition`), as the usual clients of Kafka place it.
+//! The partition of a key (E1 `partition`), as common Kafka clients choose it.
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Source {
@@ -14,7 +14,7 @@ pub enum Partitioner {
 }
 
 impl Source {
-    /// Whether a record with this key may stand in this partition.
+    /// Whether a record with this key may be in this partition.
     pub fn accepts(self, key: &[u8], partition: u32) -> bool {
         match self {
             Source::Files | Source::Log { partitioner: Partitioner::Any, .. } => true,
@@ -38,8 +38,8 @@ fn murmur2(key: &[u8]) -> u32 {
         rest = &rest[4..];
     }
     if !rest.is_empty() {
-        for (place, byte) in rest.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * place);
+        for (index, byte) in rest.iter().enumerate() {
+            hash ^= u32::from(*byte) << (8 * index);
         }
         hash = hash.wrapping_mul(m);
     }

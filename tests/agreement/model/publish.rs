@@ -7,9 +7,9 @@ use super::facts::Facts;
 use super::shard::{Cause, Model};
 
 impl Model {
-    /// Takes the values of an evaluation and publishes what is different, in order of the names (R4).
+    /// Sets the values of an evaluation and publishes those that changed, in order of the names (R4).
     pub fn publish(&mut self, id: &str, at: i64, values: Values, cause: Cause, facts_before: Option<&Facts>) {
-        let customer = self.customers.get_mut(id).expect("it is there");
+        let customer = self.customers.get_mut(id).expect("the customer exists");
         let old = std::mem::replace(&mut customer.values, values);
         let changed: Vec<String> = old
             .iter()
@@ -92,7 +92,7 @@ impl Model {
     }
 
     pub fn send(&mut self, id: &str, change: Change) {
-        let customer = self.customers.get_mut(id).expect("it is there");
+        let customer = self.customers.get_mut(id).expect("the customer exists");
         customer.sequence += 1;
         let text = change.json(customer, &self.rules);
         self.outcome.changes.entry(id.to_string()).or_default().push(text);

@@ -1,4 +1,4 @@
-//! `rules.toml` as the model needs it. The file is taken to be right: refusing wrong ones is not the model's part.
+//! `rules.toml` as the model needs it. The file is assumed to be valid: the model rejects none.
 
 use super::expression::{Condition, Scalar};
 use super::money::Rate;
@@ -25,7 +25,7 @@ pub enum DeclaredKind {
 pub struct Rules {
     /// The first 16 hex digits of the file's SHA-256.
     pub version: String,
-    /// Whether time passes by the wall clock too.
+    /// Whether the wall clock raises the watermark too.
     pub has_wall_clock: bool,
     pub grace: i64,
     pub max_future: i64,
@@ -37,18 +37,18 @@ pub struct Rules {
     pub horizon_hours: i64,
     pub ids_max: usize,
     pub customers_max: usize,
-    /// Name and meaning of what changes carry under `features`.
+    /// Names and scalars that changes contain under `features`.
     pub include: Vec<(String, Scalar)>,
     /// Segmentations and audiences by name.
     pub targets: BTreeMap<String, Target>,
-    /// The names in an order in which each comes after those that it refers to.
+    /// The names, each after those that it refers to.
     pub order: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Target {
     pub kind: Kind,
-    /// How long a value is held: `in` and every segment, `out`.
+    /// How long a value is held at least: `in` and every segment, `out`.
     pub dwell_in: i64,
     pub dwell_out: i64,
 }
@@ -120,7 +120,7 @@ impl Target {
         matches!(self.kind, Kind::Audience { .. })
     }
 
-    /// The names that its conditions ask for by segment() and audience().
+    /// The names that its conditions refer to by segment() and audience().
     pub fn refers_to(&self) -> Vec<String> {
         let comparisons = self.conditions().into_iter().flat_map(|(_, condition)| condition.comparisons());
         let scalars = comparisons.flat_map(|comparison| comparison.scalars());
@@ -136,7 +136,7 @@ fn string(value: &Value) -> &str {
     value.as_str().expect("a text")
 }
 
-/// `1d12h` and the like.
+/// A duration such as `1d12h`.
 fn milliseconds(value: &Value) -> i64 {
     let mut total = 0;
     let mut rest = string(value);

@@ -12,7 +12,7 @@ use super::rules::Rules;
 use super::value::DAY;
 use std::collections::BTreeMap;
 
-/// Everything that a run is given.
+/// All inputs of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
     /// The first `rules.toml`.
@@ -36,11 +36,11 @@ pub enum Input {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PublishFrom {
     pub at: i64,
-    /// Whether the bootstrap gives changes, or only membership.
+    /// Whether the bootstrap publishes changes, or only membership.
     pub changes: bool,
 }
 
-/// Everything that a run gives.
+/// All results of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
     /// Changes of each customer in their order.
@@ -67,7 +67,7 @@ pub struct Model {
     pub seen: BTreeMap<&'static str, u64>,
 }
 
-/// What an evaluation publishes its changes with.
+/// The cause and trigger of the changes of one evaluation.
 #[derive(Clone, Copy)]
 pub struct Cause<'a> {
     pub name: &'a str,
@@ -109,14 +109,14 @@ impl Model {
         }
     }
 
-    /// Whether the truths of all rules at an instant follow from the turns that the model finds before it.
-    pub fn turns_explain(&self, random_instant: &mut impl FnMut(&Customer) -> i64) -> bool {
+    /// Whether the truths of all rules at a random instant follow from the flips that the model finds before it.
+    pub fn flips_explain(&self, random_instant: &mut impl FnMut(&Customer) -> i64) -> bool {
         self.customers.values().all(|customer| {
-            customer.turns_explain(&self.rules, customer.clock, random_instant(customer).max(customer.clock + 1))
+            customer.flips_explain(&self.rules, customer.clock, random_instant(customer).max(customer.clock + 1))
         })
     }
 
-    /// What the events of a customer met, once when it ends.
+    /// Adds what the events of a customer covered, once at its end.
     fn note_facts(&mut self, id: &str) {
         for (rule, count) in self.customers[id].facts.seen.clone() {
             *self.seen.entry(rule).or_default() += count;
@@ -168,7 +168,7 @@ impl Model {
         self.latest_accepted = self.latest_accepted.max(Some(event.time));
         let arrival = record.arrival.unwrap_or(event.time).min(record.now);
         let raised = self.watermark.max(Some(event.time.min(arrival) - self.rules.grace)).expect("a watermark");
-        // `erase`, `opt_out` and `opt_in` leave nothing but their marks, so no id either.
+        // `erase`, `opt_out` and `opt_in` leave nothing but their marks: their ids are not remembered.
         if let (Some(id), false) = (&event.event_id, is_about_consent(&event)) {
             let (horizon, ids_max) = (self.rules.horizon_hours, self.rules.ids_max);
             if self.ids.keep(&event.customer, id, raised, horizon, ids_max) {
@@ -178,7 +178,7 @@ impl Model {
         self.raise(raised);
     }
 
-    /// T3, a record that waits: time passes for its customer as far as its arrival.
+    /// T3, a record that waits: time passes for its customer up to its arrival.
     fn let_arrival_pass(&mut self, record: &Record, event: &Event) {
         if let Some(arrival) = record.arrival.filter(|_| self.rules.has_wall_clock)
             && self.customers.contains_key(&event.customer)
@@ -206,7 +206,7 @@ impl Model {
         }
     }
 
-    /// Whether an event is dropped, and as what. Marks come first, then ids, then orders.
+    /// Why an event is dropped, if it is. Marks are checked first, then ids, then orders.
     fn drops(&mut self, event: &Event) -> Option<&'static str> {
         let verdict = self.marks.get(&event.customer).map(|mark| mark.judge(&event.kind, event.time, self.watermark));
         match verdict {
@@ -242,7 +242,7 @@ impl Model {
             self.note("R3");
         }
         self.fire(&id, event.time);
-        let customer = self.customers.get_mut(&id).expect("just made sure");
+        let customer = self.customers.get_mut(&id).expect("the customer exists");
         let is_late = event.time < customer.clock;
         let at = customer.clock.max(event.time);
         let before = customer.facts.clone();
@@ -264,7 +264,7 @@ impl Model {
         }
     }
 
-    /// Everything that time causes for one customer up to an instant, the bootstrap of R11 among it.
+    /// Everything that time causes for one customer up to an instant, including the bootstrap of R11.
     fn fire(&mut self, id: &str, until: i64) {
         loop {
             let customer = &self.customers[id];
@@ -278,16 +278,16 @@ impl Model {
                 continue;
             };
             self.publish(id, instant, values, Cause { name: "time", trigger: None }, None);
-            let customer = self.customers.get_mut(id).expect("it is there");
+            let customer = self.customers.get_mut(id).expect("the customer exists");
             (customer.clock, customer.looked_until) = (instant, instant);
             self.note("T6");
         }
-        self.customers.get_mut(id).expect("it is there").looked_until = until;
+        self.customers.get_mut(id).expect("the customer exists").looked_until = until;
     }
 
     /// R11: the values as they are, from null.
     fn bootstrap(&mut self, id: &str, at: i64) {
-        let customer = self.customers.get_mut(id).expect("it is there");
+        let customer = self.customers.get_mut(id).expect("the customer exists");
         customer.published = true;
         (customer.clock, customer.looked_until) = (at, at);
         let values = customer.values.clone();
@@ -310,7 +310,7 @@ impl Model {
     fn new_rules(&mut self, text: &str) {
         let old = std::mem::replace(&mut self.rules, Rules::parse(text));
         for id in self.customers.keys().cloned().collect::<Vec<_>>() {
-            let customer = self.customers.get_mut(&id).expect("it is there");
+            let customer = self.customers.get_mut(&id).expect("the customer exists");
             let at = self.watermark.map_or(customer.clock, |watermark| customer.clock.max(watermark));
             customer.adopt(&self.rules, at);
             customer.looked_until = at;
@@ -326,7 +326,7 @@ impl Model {
             }
             self.publish(&id, at, values, Cause { name: "rules", trigger: None }, None);
             let known = &self.rules.targets;
-            let customer = self.customers.get_mut(&id).expect("it is there");
+            let customer = self.customers.get_mut(&id).expect("the customer exists");
             customer.values.retain(|name, _| known.contains_key(name));
         }
         self.note("R6");
@@ -349,7 +349,7 @@ impl Model {
         self.note("R7");
     }
 
-    /// R7 `max_customers`: one place for a new customer.
+    /// R7 `max_customers`: makes room for one new customer.
     fn make_room(&mut self) {
         while self.customers.len() >= self.rules.customers_max {
             let rank = |customer: &Customer| {

@@ -14,7 +14,7 @@ pub enum Value {
     Boolean(bool),
     Text(String),
     Integer(i64),
-    /// A literal that is no integer, as it is written.
+    /// A literal that is not an integer, as written.
     Literal(String),
     Money {
         minor: i64,
@@ -34,7 +34,7 @@ impl Value {
         Value::Duration { milliseconds, unit: DAY }
     }
 
-    /// The number as a double; `None` for what is no number.
+    /// The number as a double; `None` if the value is not a number.
     pub fn double(&self) -> Option<f64> {
         match self {
             Value::Integer(integer) => Some(*integer as f64),
@@ -55,7 +55,7 @@ impl Value {
         }
     }
 
-    /// As changes print it.
+    /// As changes contain it.
     pub fn json(&self) -> String {
         match self {
             Value::Boolean(boolean) => boolean.to_string(),
@@ -73,7 +73,7 @@ pub fn json_text(text: &str) -> String {
     serde_json::to_string(text).expect("a text")
 }
 
-/// How two values of comparable types stand to each other.
+/// The order of two values of comparable types.
 pub fn compare(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
         (Value::Boolean(left), Value::Boolean(right)) => Some(left.cmp(right)),
