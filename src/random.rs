@@ -1,9 +1,9 @@
-//! Numbers from a seed: splitmix64 (Steele, Lea, Flood 2014). The same seed gives the same numbers on every machine.
+//! Random numbers from a seed: splitmix64 (Steele, Lea, Flood 2014). A seed gives the same numbers on every machine.
 //!
-//! For what is played, never for what is computed: the demo's visits, faults of the log in memory, tests and benches. The
-//! only generator there is; who needs dice of another shape puts them round this one.
+//! For simulated input, never for results: the demo's visits, faults of the log in memory, tests and benches. This is the
+//! only generator in the crate; tests that need other distributions build them on it.
 
-/// A generator; the number in it is its seed.
+/// A generator; its number is the seed.
 #[derive(Clone, Debug)]
 pub struct Random(pub u64);
 
@@ -21,12 +21,12 @@ impl Random {
         self.draw() % bound
     }
 
-    /// From `low` to below `high`.
+    /// At least `low` and less than `high`.
     pub fn between(&mut self, low: i64, high: i64) -> i64 {
         low + self.below((high - low) as u64) as i64
     }
 
-    /// From 0 to below 1.
+    /// At least 0 and less than 1.
     pub fn share(&mut self) -> f64 {
         (self.draw() >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -44,12 +44,12 @@ impl Random {
     }
 
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
-        for place in (1..items.len()).rev() {
-            items.swap(place, self.below(place as u64 + 1) as usize);
+        for index in (1..items.len()).rev() {
+            items.swap(index, self.below(index as u64 + 1) as usize);
         }
     }
 
-    /// For a test that is another one each time: the seed is printed, and `SHOAL_SEED` repeats it.
+    /// For a test that uses other numbers in every run: the seed is printed, and `SHOAL_SEED` repeats it.
     #[cfg(test)]
     pub fn of_test() -> Self {
         let clock = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_nanos() as u64;
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_those_of_the_paper() {
+    fn numbers_equal_those_of_the_reference_implementation() {
         let mut random = Random(1_234_567);
         let drawn: Vec<u64> = (0..3).map(|_| random.draw()).collect();
         assert_eq!(drawn, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);

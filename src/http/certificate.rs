@@ -61,7 +61,7 @@ impl Certificate {
                 tracing::info!("admin address: new connections use the renewed certificate");
             }
             Err((setting, error)) => {
-                UNUSABLE.say(setting, |left_out| {
+                UNUSABLE.log(setting, |left_out| {
                     tracing::error!(
                         left_out,
                         setting,

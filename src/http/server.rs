@@ -83,7 +83,7 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (OwnedSemapho
         match listener.accept().await {
             Ok((stream, _)) => return (slot, stream),
             Err(error) => {
-                ACCEPTING.say(&error.kind().to_string(), |left_out| {
+                ACCEPTING.log(&error.kind().to_string(), |left_out| {
                     tracing::warn!(left_out, %error, "admin address: a connection could not be accepted; it is tried again");
                 });
                 tokio::time::sleep(ACCEPT_PAUSE).await;

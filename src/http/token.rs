@@ -53,7 +53,7 @@ impl Tokens {
         let mut role = None;
         for (of, file) in &self.files {
             let known = read(file).unwrap_or_else(|error| {
-                UNREADABLE.say(&error, |left_out| {
+                UNREADABLE.log(&error, |left_out| {
                     tracing::error!(left_out, error, "admin address: tokens are refused until their file can be read");
                 });
                 Vec::new()

@@ -161,7 +161,7 @@ impl SpanExporter for Honest {
         let spans = batch.len();
         let sent = self.0.export(batch).await;
         if let Err(error) = &sent {
-            UNSENT.say("unsent", |left_out| {
+            UNSENT.log("unsent", |left_out| {
                 tracing::warn!(
                     spans,
                     left_out,

@@ -130,7 +130,7 @@ fn search_patched(root: &Path, name: &str, changed: &Changed) {
     let copy = folder.join("source");
     patch::copy_sources(root, &copy, changed);
     println!("building and searching the program with {name}.patch");
-    let output = Command::new(env!("CARGO"))
+    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["test", "--locked", "--test", "simulation", "--", "--nocapture", TEST])
         .current_dir(&copy)
         .env("CARGO_TARGET_DIR", folder.join("target"))

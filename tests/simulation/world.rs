@@ -57,7 +57,7 @@ pub struct World<'p> {
 
 impl<'p> World<'p> {
     /// The panic of a world that does not come to rest.
-    pub const NO_REST: &str = "the world does not come to rest";
+    pub const NO_REST: &'static str = "the world does not come to rest";
 
     pub fn new(plan: &'p Plan, keeps_history: bool, bug: Option<Bug>) -> Self {
         let cluster = Cluster::with_faults(plan.shards, Faults::of_seed(plan.seed), BEGIN);

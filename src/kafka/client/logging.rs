@@ -27,7 +27,7 @@ impl ClientContext for Logging {
             | RDKafkaLogLevel::Error
             | RDKafkaLogLevel::Warning => {
                 // Nobody must act: what is logged there is retried, or is reported as an error too.
-                LOGS.say(facility, |left_out| tracing::info!(target: "kafka", left_out, "{facility} {message}"));
+                LOGS.log(facility, |left_out| tracing::info!(target: "kafka", left_out, "{facility} {message}"));
             }
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
                 tracing::debug!(target: "kafka", "{facility} {message}");
@@ -37,7 +37,7 @@ impl ClientContext for Logging {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
-        ERRORS.say(&format!("{code:?}"), |left_out| log_error(code, reason, left_out));
+        ERRORS.log(&format!("{code:?}"), |left_out| log_error(code, reason, left_out));
     }
 }
 

@@ -24,7 +24,7 @@ pub fn retry<T>(request: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> 
     loop {
         match request() {
             Err(Failure::Rebuild(message)) if Instant::now() < deadline => {
-                RETRIES.say(&message, |left_out| {
+                RETRIES.log(&message, |left_out| {
                     tracing::info!(target: "kafka", left_out, error = message, "a request failed; retrying it");
                 });
                 std::thread::sleep(RETRY_INTERVAL);

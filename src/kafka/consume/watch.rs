@@ -176,7 +176,7 @@ impl ClientContext for WatchContext {
     fn stats_raw(&self, statistics: &[u8]) {
         match serde_json::from_slice(statistics) {
             Ok(statistics) => self.update(&statistics),
-            Err(error) => UNREADABLE.say("statistics", |left_out| {
+            Err(error) => UNREADABLE.log("statistics", |left_out| {
                 tracing::error!(
                     target: "kafka",
                     left_out,

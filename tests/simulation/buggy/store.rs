@@ -45,7 +45,12 @@ impl<V: SnapshotStore> SnapshotStore for BuggyStore<V> {
         self.inner.wait(at_most);
     }
 
-    fn load(&mut self, shard: u32, at_most: u64, interrupted: &dyn Fn() -> bool) -> Result<Option<LoadedSnapshot>, LoadError> {
+    fn load(
+        &mut self,
+        shard: u32,
+        at_most: u64,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Option<LoadedSnapshot>, LoadError> {
         self.inner.load(shard, at_most, interrupted)
     }
 
