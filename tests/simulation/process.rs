@@ -61,8 +61,8 @@ pub struct Start {
 #[derive(Clone)]
 struct Hook<'y>(&'y Yielder<(), Suspended>);
 
-impl Stops for Hook<'_> {
-    fn stop(&self, at: Point, until: i64) -> bool {
+impl Scheduler for Hook<'_> {
+    fn pause(&self, at: Point, until: i64) -> bool {
         self.0.suspend(Suspended { at, until });
         true
     }

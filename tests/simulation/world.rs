@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// A fault at a point that every worker reaches often happens at any point after so many milliseconds; other points are
 /// waited for.
 const PATIENCE_MS: i64 = 1_500;
-const FREQUENT: [Point; 2] = [Point::Poll, Point::Take];
+const FREQUENT: [Point; 2] = [Point::Poll, Point::Fetch];
 /// Resumes after which a world that has not come to rest is broken.
 const RESUMES_MAX: u64 = 400_000;
 /// Turns of an idle worker after which it has done all it could.

@@ -5,8 +5,8 @@
 
 use super::Bug;
 use shoal::kafka::{
-    Batch, ClientReport, Failure, Header, InputOffset, Log, Moment, News, Own, Reader, Record, StartAt, Topic,
-    Transaction,
+    Batch, ClientReport, Failure, GroupEvent, Header, InputOffset, Log, Moment, Own, PartitionStatus, Position, Reader,
+    Record, StartAt, Topic, Transaction,
 };
 use shoal::worker::journal::{Frame, JournalRecord, Operation, Operations};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,73 +42,45 @@ impl<L: Log> Log for BuggyLog<L> {
         self.inner.transactional_id()
     }
 
-    fn poll(&mut self, wait: Duration) -> Result<News, Failure> {
+    fn poll(&mut self, wait: Duration) -> Result<GroupEvent, Failure> {
         let event = self.inner.poll(wait)?;
-        self.is_revoking |= matches!(event, News::Revoked { .. });
+        self.is_revoking |= matches!(event, GroupEvent::Revoked { .. });
         Ok(event)
     }
 
-    fn has_joined(&self) -> bool {
-        self.inner.has_joined()
+    fn has_group_event(&self) -> bool {
+        self.inner.has_group_event()
     }
 
-    fn has_news(&self) -> bool {
-        self.inner.has_news()
+    fn release(&mut self, shards: &[u32]) {
+        self.is_revoking = false;
+        self.inner.release(shards);
     }
 
-    fn take(
+    fn start(&mut self, positions: &[Position]) -> Result<(), Failure> {
+        self.inner.start(positions)
+    }
+
+    fn stop(&mut self, partitions: &[(Topic, u32)]) {
+        self.inner.stop(partitions);
+    }
+
+    fn read(
         &mut self,
         topic: Topic,
         partition: u32,
         records_max: usize,
         batch: &mut Self::Batch,
     ) -> Result<usize, Failure> {
-        self.inner.take(topic, partition, records_max, &mut batch.inner)
+        self.inner.read(topic, partition, records_max, &mut batch.inner)
     }
 
-    fn is_at_end(&self, topic: Topic, partition: u32) -> bool {
-        self.inner.is_at_end(topic, partition)
-    }
-
-    fn answered(&self, topic: u16, partition: u32) -> Option<u64> {
-        self.inner.answered(topic, partition)
+    fn partition_status(&self, topic: Topic, partition: u32) -> PartitionStatus {
+        self.inner.partition_status(topic, partition)
     }
 
     fn known_end(&self, topic: Topic, partition: u32) -> Option<i64> {
         self.inner.known_end(topic, partition)
-    }
-
-    fn client_report(&self) -> ClientReport {
-        self.inner.client_report()
-    }
-
-    fn is_silent(&self, topic: u16) -> bool {
-        self.inner.is_silent(topic)
-    }
-
-    fn start(&mut self, inputs: &[InputOffset]) -> Result<(), Failure> {
-        self.inner.start(inputs)
-    }
-
-    fn start_control(&mut self, offset: i64) -> Result<(), Failure> {
-        self.inner.start_control(offset)
-    }
-
-    fn follow(&mut self, topic: Own, partitions: u32) -> Result<(), Failure> {
-        self.inner.follow(topic, partitions)
-    }
-
-    fn unfollow(&mut self, topic: Own) {
-        self.inner.unfollow(topic);
-    }
-
-    fn pause(&mut self, shards: &[u32]) {
-        self.inner.pause(shards);
-    }
-
-    fn release(&mut self, shards: &[u32]) {
-        self.is_revoking = false;
-        self.inner.release(shards);
     }
 
     fn fence(&mut self) -> Result<(), Failure> {
@@ -119,11 +91,7 @@ impl<L: Log> Log for BuggyLog<L> {
         self.inner.fence_other(transactional_id)
     }
 
-    fn rest_ms(&self) -> u64 {
-        self.inner.rest_ms()
-    }
-
-    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
+    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<u64, Failure> {
         match self.bug {
             Some(Bug::OffsetsOutside) => {
                 self.inner.publish(&with_offsets(transaction, Vec::new()))?;
@@ -136,7 +104,7 @@ impl<L: Log> Log for BuggyLog<L> {
                 offsets.retain(|input| !left_out.contains(&input.partition));
                 self.inner.publish(&with_offsets(transaction, offsets))
             }
-            Some(Bug::RevokeWithoutCommit) if self.is_revoking => Ok(()),
+            Some(Bug::RevokeWithoutCommit) if self.is_revoking => Ok(self.now().monotonic),
             _ => self.inner.publish(transaction),
         }
     }
@@ -149,13 +117,17 @@ impl<L: Log> Log for BuggyLog<L> {
         self.inner.input_ids()
     }
 
-    fn first_offset(&mut self, topic: u16, partition: u32, start: StartAt) -> Result<i64, Failure> {
+    fn first_offset(&mut self, topic: Topic, partition: u32, start: StartAt) -> Result<i64, Failure> {
         self.inner.first_offset(topic, partition, start)
     }
 
     fn reader(&mut self, topic: Topic, partition: u32, from: i64) -> Result<Self::Reader, Failure> {
         let inner = self.inner.reader(topic, partition, from)?;
         Ok(BuggyReader { inner, topic, bug: self.bug })
+    }
+
+    fn client_report(&self) -> ClientReport {
+        self.inner.client_report()
     }
 }
 
