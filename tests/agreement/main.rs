@@ -14,6 +14,8 @@ mod generate;
 mod model;
 mod random;
 mod rules_text;
+#[path = "../support/seed.rs"]
+mod seed;
 mod shrink;
 mod tallies;
 
@@ -27,16 +29,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Streams of a run.
 const RUNS: u64 = 3_500;
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable)
-        .ok()
-        .map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}: expected a number")))
-}
-
 #[test]
 fn engine_and_model_agree_on_random_streams() {
-    let runs = number("SHOAL_RUNS").unwrap_or(RUNS);
-    let first = number("SHOAL_SEED").unwrap_or(1);
+    let runs = seed::runs(RUNS);
+    let first = seed::seed();
     println!("SHOAL_SEED={first} SHOAL_RUNS={runs}");
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
     let parts: Vec<Coverage> = std::thread::scope(|scope| {

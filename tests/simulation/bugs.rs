@@ -12,7 +12,7 @@ use super::buggy::Bug;
 use super::patch::{self, Changed};
 use super::plan::Plan;
 use super::world::World;
-use super::{check, judge, message_of, number};
+use super::{check, judge, message_of, seed};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -70,7 +70,7 @@ fn every_deliberate_bug_is_found() {
     };
     let bugs: Vec<_> = bugs.into_iter().filter(|(name, _)| patched.is_some() || is_selected(name)).collect();
     let (next, missed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    println!("{:<24} {:>6} {:>6}  found by", "bug", "worlds", "seed");
+    println!("{:<24} {:>6} {:>10}  found by", "bug", "worlds", "seed");
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             let work = || {
@@ -135,6 +135,7 @@ fn search_patched(root: &Path, name: &str, changed: &Changed) {
         .current_dir(&copy)
         .env("CARGO_TARGET_DIR", folder.join("target"))
         .env(PATCHED, name)
+        .env("SHOAL_SEED", seed::seed().to_string())
         .stdin(Stdio::null())
         .output()
         .expect("cargo can be started");
@@ -159,7 +160,7 @@ fn report(name: &str, found: &Found) {
         Finding::Program(message) => ("program:  ", message),
     };
     let message: String = message.replace('\n', " ").chars().take(MESSAGE_MAX).collect();
-    println!("{name:<24} {:>6} {:>6}  {by}{message}", found.worlds, found.seed);
+    println!("{name:<24} {:>6} {:>10}  {by}{message}", found.worlds, found.seed);
 }
 
 /// Panics of worlds with bugs are findings, and are not printed.
@@ -174,7 +175,7 @@ fn silence_expected_panics() {
 
 /// Plays worlds until one shows the bug.
 fn search(bug: Option<Bug>, only_by_checkers: bool) -> Option<Found> {
-    let first = number("SHOAL_SEED").unwrap_or(1);
+    let first = seed::seed();
     for seed in first..first + WORLDS_MAX {
         match play(seed, bug) {
             Outcome::Found(Finding::Program(_)) if only_by_checkers => {}

@@ -20,6 +20,8 @@ mod plan;
 mod process;
 mod rules;
 mod schedule;
+#[path = "../support/seed.rs"]
+mod seed;
 mod storage;
 mod tally;
 mod world;
@@ -41,16 +43,10 @@ const TURNS_MAX: u32 = 100_000;
 /// Lines of history that are printed at most.
 const HISTORY_MAX: usize = 2_000;
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable)
-        .ok()
-        .map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}: a number is expected")))
-}
-
 #[test]
 fn every_change_is_published_exactly_once_despite_faults() {
-    let runs = number("SHOAL_RUNS").unwrap_or(RUNS);
-    let first = number("SHOAL_SEED").unwrap_or(1);
+    let runs = seed::runs(RUNS);
+    let first = seed::seed();
     println!("SHOAL_SEED={first} SHOAL_RUNS={runs}");
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
     let parts: Vec<Totals> = std::thread::scope(|scope| {
@@ -98,7 +94,7 @@ fn play(seed: u64) -> Tally {
     let mut world = World::new(&plan, false, None);
     match outcome(&plan, &mut world) {
         Ok(()) => world.tally,
-        Err(message) if number("SHOAL_GO_ON").is_some() => {
+        Err(message) if std::env::var("SHOAL_GO_ON").is_ok() => {
             eprintln!("seed {seed}: {}", message.chars().take(300).collect::<String>().replace('\n', " | "));
             world.tally.count(tally::FAILED);
             world.tally
