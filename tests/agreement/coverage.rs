@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// In so many streams each of these must occur so often; in fewer streams proportionally, less an allowance for chance.
 const STREAMS: f64 = 3_500.0;
-const OCCURRENCES: f64 = 100.0;
+const OCCURRENCES: f64 = 50.0;
 /// The allowance, in standard deviations.
 const DEVIATIONS: f64 = 4.0;
 

@@ -27,7 +27,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Streams of a run.
-const RUNS: u64 = 3_500;
+const RUNS: u64 = 2_000;
 
 #[test]
 fn engine_and_model_agree_on_random_streams() {
