@@ -5,6 +5,8 @@
 //! and none does during a blocking call. So one thread of the process renews the tokens of all clients.
 
 use crate::kafka::Failure;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD_INDIFFERENT;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, Once};
@@ -55,32 +57,11 @@ impl Token {
             #[serde(default)]
             sub: String,
         }
-        let claims: Claims = serde_json::from_slice(&from_base64(text.split('.').nth(1)?)?).ok()?;
+        let claims: Claims =
+            serde_json::from_slice(&URL_SAFE_NO_PAD_INDIFFERENT.decode(text.split('.').nth(1)?).ok()?).ok()?;
         let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
         printable.then(|| Self { text: text.to_owned(), subject: claims.sub, expires_at: (claims.exp * 1000.0) as i64 })
     }
-}
-
-/// Decodes base64 for URLs, the encoding of tokens.
-fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let (mut bytes, mut bits, mut bit_count) = (Vec::new(), 0_u32, 0);
-    for character in text.trim_end_matches('=').bytes() {
-        let digit = match character {
-            b'A'..=b'Z' => character - b'A',
-            b'a'..=b'z' => character - b'a' + 26,
-            b'0'..=b'9' => character - b'0' + 52,
-            b'-' | b'+' => 62,
-            b'_' | b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(digit);
-        bit_count += 6;
-        if bit_count >= 8 {
-            bit_count -= 8;
-            bytes.push((bits >> bit_count) as u8);
-        }
-    }
-    Some(bytes)
 }
 
 /// Sets a client's token; `None` if the client is gone.
@@ -194,25 +175,14 @@ mod tests {
         let file = folder.path().join("token");
         let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() + 1.5;
         let claims = format!(r#"{{"exp":{soon}}}"#);
-        let packed = to_base64(claims.as_bytes());
+        let packed = URL_SAFE_NO_PAD_INDIFFERENT.encode(claims.as_bytes());
         std::fs::write(&file, format!("a.{packed}.c")).unwrap();
         let (sender, tokens) = std::sync::mpsc::channel();
         let set_token = move |token: &Token| Some(sender.send(token.text.clone()).map_err(|error| error.to_string()));
         keep_renewed(file.clone(), set_token).unwrap();
         assert_eq!(tokens.try_recv().unwrap(), format!("a.{packed}.c"), "the first is set at once");
-        std::fs::write(&file, format!("b.{}.c", to_base64(br#"{"exp":9999999999}"#))).unwrap();
+        std::fs::write(&file, format!("b.{}.c", URL_SAFE_NO_PAD_INDIFFERENT.encode(br#"{"exp":9999999999}"#))).unwrap();
         let next = tokens.recv_timeout(Duration::from_secs(10)).unwrap();
         assert!(next.starts_with("b."), "{next}");
-    }
-
-    fn to_base64(bytes: &[u8]) -> String {
-        const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        let group =
-            |chunk: &[u8]| chunk.iter().chain([&0; 2]).take(3).fold(0_u32, |group, byte| group << 8 | u32::from(*byte));
-        let digits = |chunk: &[u8]| {
-            let (group, count) = (group(chunk), chunk.len());
-            (0..=count).map(move |digit| DIGITS[(group >> (18 - 6 * digit) & 63) as usize] as char).collect::<Vec<_>>()
-        };
-        bytes.chunks(3).flat_map(digits).collect()
     }
 }
