@@ -16,7 +16,7 @@ use shoal::engine::effects::Effects;
 use shoal::engine::event::{DAY, Record};
 use shoal::engine::rule::{ForecastScratch, TargetChange};
 use shoal::engine::shard::{Input, Shard};
-use shoal::worker::tally::Tally;
+use shoal::worker::counters::tally::Tally;
 use std::time::Instant;
 use stream::Stream;
 
@@ -128,7 +128,7 @@ fn counters(customers: u64, events: u64) {
             let counts = (pair + turn) % 2;
             let count = |_: &Shard, effects: &Effects| {
                 if counts == 1 {
-                    tally.take(effects, 0);
+                    tally.add_effects(effects, 0);
                 }
             };
             spent[pair * BATCHES / PAIRS][counts] += drive(&mut shard, &mut stream, block, &mut effects, count);

@@ -1,10 +1,18 @@
 //! Shoal: a streaming, real-time behavioural customer segmenter.
 //!
-//! An event's journey: a [`kafka`] log hands a worker a batch of records; [`worker`] passes them to the shard that owns
-//! their partition; in [`engine`] they are decoded, fold into the customer's profile, and the rules say which
-//! segments the customer is in now; the effects go back to the worker, which publishes them with the offsets and one
-//! journal record in one transaction. [`store`] keeps what a start needs. [`metrics`] tells of it all. [`offline`] feeds the same door from
-//! files.
+//! From the bytes of an event to the published change, in at most eight files:
+//!
+//! 1. `worker/event_loop/mod.rs`: each round buffers new records of every shard, lets the shard make a step, and commits.
+//! 2. `worker/owned_shard/transaction.rs`: a step applies the buffered records in their merged order, in chunks.
+//! 3. `engine/shard/mod.rs`: [`engine::shard::Shard::apply`] decodes a chunk of records and finds their customers.
+//! 4. `engine/shard/admit.rs`: an event is dropped, or updates its customer's profile.
+//! 5. `engine/shard/evaluate.rs`: the rules decide the customer's values; what differs becomes changes, in the effects.
+//! 6. `worker/transaction/outbox.rs`: the effects are encoded as outputs. At the commit (file 2) they are sealed with a
+//!    journal record.
+//! 7. `worker/transaction/publish.rs`: the outputs, journal records and offsets of all shards become one transaction.
+//!
+//! [`kafka`] is the log below the worker. [`store`] keeps snapshots, from which a start continues. [`metrics`] and [`http`]
+//! report what workers count. [`offline`] applies files to the same shards.
 
 pub mod cli;
 pub mod config;

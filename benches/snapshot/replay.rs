@@ -25,7 +25,7 @@ pub fn measure(size: &Size) {
         }
         stream.mix();
     }
-    let worker = || Worker::new(cluster.worker(ID, (0..PARTITIONS).collect()), watched::job(PARTITIONS));
+    let worker = || Worker::new(cluster.worker(ID, (0..PARTITIONS).collect()), watched::config(PARTITIONS));
     let mut live = worker();
     let rate = |begin: Instant| size.replayed as f64 / begin.elapsed().as_secs_f64();
     let begin = Instant::now();

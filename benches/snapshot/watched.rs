@@ -18,7 +18,7 @@ use shoal::store::{
     LoadError, LoadedSnapshot, Piece, ShardPosition, SnapshotOutcome, SnapshotSettings, SnapshotStore,
     SnapshotStoreThread, StoredSnapshot,
 };
-use shoal::worker::{Job, Worker};
+use shoal::worker::{Worker, WorkerConfig};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -36,9 +36,9 @@ const PUT_MAX: u64 = 1_024;
 const SETTLING: Duration = Duration::from_secs(1);
 const GOAL_GROWTH_MS: f64 = 5.0;
 
-pub fn job(partitions: u32) -> Job {
+pub fn config(partitions: u32) -> WorkerConfig {
     let source = Source::Kafka { partitioner: Partitioner::Murmur2, partitions };
-    Job {
+    WorkerConfig {
         inputs: vec!["events".into()],
         partitions,
         shard: Settings { source, publish_from: None, bootstrap: Bootstrap::Nothing },
@@ -63,7 +63,7 @@ pub fn measure(size: &Size) {
     let store = SnapshotStoreThread::start(&settings, "snapshots").expect("the folder can be written");
     let store = Watched { store, waits: Rc::clone(&waits), made: Rc::clone(&made), refused: None };
     let interval_ms = size.interval.as_millis() as u64;
-    let mut worker = Worker::new(log, job(PARTITIONS)).with_snapshots(Box::new(store), interval_ms);
+    let mut worker = Worker::new(log, config(PARTITIONS)).with_snapshots(Box::new(store), interval_ms);
     let pace = AtomicU64::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| produce(&queues, size.customers, &pace));

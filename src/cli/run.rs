@@ -4,7 +4,7 @@ use super::service::{Service, ServiceArguments};
 use crate::http::{AdminServer, ProcessView};
 use crate::metrics;
 use crate::offline::dry_run;
-use crate::worker::{self, Board};
+use crate::worker::{self, WorkerStatus};
 use clap::Args;
 use std::io;
 use std::sync::Arc;
@@ -40,11 +40,11 @@ impl RunArguments {
             eprint!("{}", dry_run(&settings, &stop, io::stdout())?);
             return Ok(());
         }
-        let boards = Board::of_workers(settings.worker.workers);
-        let registry = metrics::registry(&boards, &logs)?;
-        let view = ProcessView { boards: boards.clone(), registry, stop: Arc::clone(&stop) };
+        let statuses = WorkerStatus::for_workers(settings.worker.workers);
+        let registry = metrics::registry(&statuses, &logs)?;
+        let view = ProcessView { statuses: statuses.clone(), registry, stop: Arc::clone(&stop) };
         let served = AdminServer::start(&admin, view)?;
-        let done = worker::run(&settings, &boards, &stop);
+        let done = worker::run(&settings, &statuses, &stop);
         drop(served);
         done
     }

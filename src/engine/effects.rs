@@ -39,9 +39,7 @@ pub enum Cause {
     Event,
     Time,
     Late,
-    CutPoints,
     Rules,
-    Model,
     Erase,
     OptOut,
     Forgotten,
@@ -49,18 +47,30 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub const ALL: [(Self, &'static str); 10] = [
+    pub const ALL: [(Self, &'static str); 8] = [
         (Self::Event, "event"),
         (Self::Time, "time"),
         (Self::Late, "late"),
-        (Self::CutPoints, "cut_points"),
         (Self::Rules, "rules"),
-        (Self::Model, "model"),
         (Self::Erase, "erase"),
         (Self::OptOut, "opt_out"),
         (Self::Forgotten, "forgotten"),
         (Self::Bootstrap, "bootstrap"),
     ];
+
+    /// The number in a shard's digest. It is fixed, because journals contain digests.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Event => 0,
+            Self::Time => 1,
+            Self::Late => 2,
+            Self::Rules => 4,
+            Self::Erase => 6,
+            Self::OptOut => 7,
+            Self::Forgotten => 8,
+            Self::Bootstrap => 9,
+        }
+    }
 
     /// The name in the change event.
     pub fn name(self) -> &'static str {

@@ -60,7 +60,7 @@ impl AdminState {
 
     fn workers(&self) -> Vec<ObservedWorker> {
         self.view
-            .boards
+            .statuses
             .iter()
             .map(|board| ObservedWorker { age: board.written().map(|at| at.elapsed()), report: board.report() })
             .collect()
@@ -200,7 +200,7 @@ async fn shards(State(state): State<Arc<AdminState>>) -> Json<Value> {
                 "phase": found.phase.to_string(),
                 "since": health::moment(found.since),
                 "transaction": found.transaction,
-                "progress": found.advance.map(health::Progress::from),
+                "progress": found.progress.map(health::Progress::from),
             })
         })
     });

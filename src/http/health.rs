@@ -3,7 +3,7 @@
 //! Pure functions of the reports and their age. A verdict names what fails, so that an operator knows where to look,
 //! and contains nothing that requires a token.
 
-use crate::worker::board::{Advance, Report};
+use crate::worker::observe::status::{Report, WorkProgress};
 use crate::worker::{Phase, rfc3339_text};
 use serde::Serialize;
 use std::time::Duration;
@@ -139,13 +139,13 @@ fn not_live(number: usize, report: &Report) -> impl Iterator<Item = Failing> {
         shard: Some(shard),
         phase: Some(found.phase.to_string()),
         since: Some(moment(found.since)),
-        progress: found.advance.map(Progress::from),
+        progress: found.progress.map(Progress::from),
         ..Failing::of_worker("the shard is not live", number)
     })
 }
 
-impl From<Advance> for Progress {
-    fn from(Advance { work, done, all, seconds_left }: Advance) -> Self {
+impl From<WorkProgress> for Progress {
+    fn from(WorkProgress { work, done, all, seconds_left }: WorkProgress) -> Self {
         Self { work, done, all, seconds_left }
     }
 }
@@ -158,7 +158,7 @@ pub fn moment(milliseconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::board::ShardReport;
+    use crate::worker::observe::status::ShardReport;
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -21,7 +21,7 @@ pub use server::{
 pub use settings::AdminSettings;
 
 use crate::kafka::Failure;
-use crate::worker::Board;
+use crate::worker::WorkerStatus;
 use answer::AdminState;
 use prometheus::Registry;
 use server::{Server, listen};
@@ -37,7 +37,7 @@ type InvalidSetting = (&'static str, String);
 /// What the admin address shows of its process.
 pub struct ProcessView {
     /// The status of each worker.
-    pub boards: Vec<Arc<Board>>,
+    pub statuses: Vec<Arc<WorkerStatus>>,
     /// The metrics, gathered for each request.
     pub registry: Registry,
     /// Set when the process is to stop.

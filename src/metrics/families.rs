@@ -3,7 +3,7 @@
 //! A metric or label that is not in the table is a bug and panics, so the table is always complete.
 
 use super::table::{self, Metric, MetricKind};
-use crate::worker::histogram::Histogram;
+use crate::worker::counters::histogram::Histogram;
 use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
 use std::collections::BTreeMap;
 

@@ -7,9 +7,9 @@ use crate::engine::event::{Millis, Reason};
 use crate::engine::profile::Overflow;
 use crate::kafka::{ClientReport, TRANSACTION_STEPS};
 use crate::worker::Phase;
-use crate::worker::board::{InputReport, Report, ShardReport, StateReport, WorkDone};
-use crate::worker::histogram::{DURATIONS, Histogram};
-use crate::worker::tally::ValueName;
+use crate::worker::counters::histogram::{DURATIONS, Histogram};
+use crate::worker::counters::tally::ValueName;
+use crate::worker::observe::status::{InputReport, Report, ShardReport, StateReport, WorkDone};
 use prometheus::proto::MetricFamily;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -93,7 +93,8 @@ impl Gathered {
         for (topic, name) in names.iter().enumerate() {
             let records = all.tally.records.get(topic).copied().unwrap_or(0);
             out.count("shoal_input_records_total", &[("topic", name)], records);
-            let read_at = self.started().filter_map(|report| report.inputs.get(topic)).map(|input| input.taken).max();
+            let read_at =
+                self.started().filter_map(|report| report.inputs.get(topic)).map(|input| input.applied_at).max();
             out.number(
                 "shoal_input_silent_seconds",
                 &[("topic", name)],
@@ -144,7 +145,7 @@ impl Gathered {
             out.count("shoal_shards", &[("phase", phase.label())], count as u64);
         }
         for (number, shard) in self.shard_reports() {
-            let Some(advance) = shard.advance else { continue };
+            let Some(advance) = shard.progress else { continue };
             let ratio = if advance.all == 0 { 0.0 } else { advance.done as f64 / advance.all as f64 };
             out.number("shoal_replay_progress_ratio", &[("shard", &number.to_string())], ratio);
         }
@@ -311,7 +312,7 @@ fn changes(all: &WorkDone, decimals: u32, out: &mut Families) {
         out.histogram("shoal_segment_dwell_seconds", &labels_of(value), dwells);
     }
     out.histogram("shoal_time_change_delay_seconds", &[], &tally.time_changes);
-    for (value, deeds) in &tally.deeds {
+    for (value, deeds) in &tally.actions {
         let labels = labels_of(value);
         out.count("shoal_segment_orders_total", &labels, deeds.orders);
         out.number("shoal_segment_revenue_total", &labels, units(deeds.revenue));

@@ -14,7 +14,7 @@ pub mod table;
 pub use log_counts::LogCounts;
 pub use print::print;
 
-use crate::worker::Board;
+use crate::worker::WorkerStatus;
 use gather::Gathered;
 use prometheus::core::{Collector, Desc};
 use prometheus::process_collector::ProcessCollector;
@@ -23,10 +23,14 @@ use prometheus::{Registry, TextEncoder};
 use std::sync::Arc;
 
 /// A registry with the metrics of these workers. Components with counters of their own register them in addition.
-pub fn registry(boards: &[Arc<Board>], logs: &LogCounts) -> prometheus::Result<Registry> {
+pub fn registry(statuses: &[Arc<WorkerStatus>], logs: &LogCounts) -> prometheus::Result<Registry> {
     let registry = Registry::new();
     registry.register(Box::new(ProcessCollector::for_self()))?;
-    registry.register(Box::new(Boards { boards: boards.to_vec(), logs: logs.clone(), descriptions: describe()? }))?;
+    registry.register(Box::new(Workers {
+        statuses: statuses.to_vec(),
+        logs: logs.clone(),
+        descriptions: describe()?,
+    }))?;
     Ok(registry)
 }
 
@@ -35,24 +39,24 @@ pub fn text(registry: &Registry) -> prometheus::Result<String> {
     TextEncoder::new().encode_to_string(&registry.gather())
 }
 
-struct Boards {
-    boards: Vec<Arc<Board>>,
+struct Workers {
+    statuses: Vec<Arc<WorkerStatus>>,
     logs: LogCounts,
     descriptions: Vec<Desc>,
 }
 
 fn describe() -> prometheus::Result<Vec<Desc>> {
-    let own = table::all().filter(|metric| metric.source == table::Source::Boards);
+    let own = table::all().filter(|metric| metric.source == table::Source::Workers);
     let labels = |metric: &table::Metric| metric.labels.iter().map(|label| label.name.to_owned()).collect();
     own.map(|metric| Desc::new(metric.name.into(), metric.help.into(), labels(metric), Default::default())).collect()
 }
 
-impl Collector for Boards {
+impl Collector for Workers {
     fn desc(&self) -> Vec<&Desc> {
         self.descriptions.iter().collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        Gathered::of(self.boards.iter().map(|board| board.report())).families(&self.logs)
+        Gathered::of(self.statuses.iter().map(|status| status.report())).families(&self.logs)
     }
 }

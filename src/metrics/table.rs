@@ -39,7 +39,7 @@ pub struct Label {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The reports of workers.
-    Boards,
+    Workers,
     /// The admin address itself.
     Admin,
     /// The operating system.
@@ -68,7 +68,7 @@ const fn metric(
     help: &'static str,
     watch: &'static str,
 ) -> Metric {
-    Metric { name, kind, unit, help, labels, watch, source: Source::Boards }
+    Metric { name, kind, unit, help, labels, watch, source: Source::Workers }
 }
 
 const fn counter(

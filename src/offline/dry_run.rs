@@ -6,7 +6,7 @@
 use super::summary::Summary;
 use crate::engine::shard::Shard;
 use crate::kafka::DryRun;
-use crate::worker::{HeldShard, RunSettings, Worker, job};
+use crate::worker::{OwnedShard, RunSettings, Worker, worker_config};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,15 +20,15 @@ pub fn dry_run(
 ) -> anyhow::Result<Summary> {
     let began = Instant::now();
     let settings = RunSettings { kafka: DryRun::with_own_group(&settings.kafka), ..settings.clone() };
-    let job = job(&settings)?;
+    let config = worker_config(&settings)?;
     let show = move |change: &[u8]| {
         out.write_all(change)?;
         out.write_all(b"\n")?;
         out.flush()
     };
     let log = DryRun::join(&settings.kafka, Box::new(show))?;
-    let mut worker = Worker::new(log, job).until(Arc::clone(stop));
+    let mut worker = Worker::new(log, config).until(Arc::clone(stop));
     worker.run()?;
-    let shards: Vec<&Shard> = worker.shards().filter_map(HeldShard::shard).collect();
+    let shards: Vec<&Shard> = worker.shards().filter_map(OwnedShard::shard).collect();
     Ok(Summary::new(worker.counts(), &shards, None, began.elapsed()))
 }

@@ -10,7 +10,7 @@ use crate::engine::effects::{Counts, Effects};
 use crate::engine::event::{Millis, Record};
 use crate::engine::rule::Rules;
 use crate::engine::shard::{Bootstrap, Input, Settings, Shard};
-use crate::worker::outbox::{Detection, Outbox};
+use crate::worker::transaction::outbox::{DetectedAt, Outbox};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ impl Player {
     pub fn new(rules: &Arc<Rules>, settings: PlayerSettings, topics: &[String]) -> Self {
         let PlayerSettings { partitions, publish_from, bootstrap, .. } = settings;
         let shard = |_| Shard::new(Settings { source: Source::File, publish_from, bootstrap }, rules.clone());
-        let outbox = |_| Outbox::new(topics.to_vec(), "shoal".into(), Detection::Effective);
+        let outbox = |_| Outbox::new(topics.to_vec(), "shoal".into(), DetectedAt::Effective);
         Self {
             settings,
             shards: (0..partitions).map(shard).collect(),
@@ -161,7 +161,7 @@ impl Player {
         self.counts.add(&self.effects.counts);
         let outbox = &mut self.outboxes[shard];
         outbox.clear();
-        outbox.take(&self.effects, records);
+        outbox.encode(&self.effects, records);
         step(Step { shard: &self.shards[shard], outbox, effects: &self.effects, records })
     }
 }

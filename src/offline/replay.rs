@@ -11,7 +11,7 @@ use super::summary::Summary;
 use crate::engine::event::Millis;
 use crate::engine::rule::Rules;
 use crate::engine::shard::Shard;
-use crate::worker::outbox::{Outbox, Topic};
+use crate::worker::transaction::outbox::{Outbox, Topic};
 use anyhow::Context;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -63,7 +63,7 @@ impl<W: Write> Sinks<'_, W> {
     fn write(&mut self, step: Step<'_>) -> anyhow::Result<()> {
         self.rejected.write_all(step.effects, step.records, self.topics)?;
         if self.membership.is_some() {
-            step.outbox.finish_transaction(step.shard);
+            step.outbox.encode_memberships(step.shard);
         }
         self.write_outputs(step.outbox)
     }

@@ -1,32 +1,32 @@
-//! The life of a shard on a worker: a table of legal moves.
+//! The life of a shard on a worker: its phases, and a table of the legal moves between them.
 //!
 //! ```text
-//! assigned ──► recovering ──► running ──► kept (given up, the state may still be what the journal ends with)
+//! assigned ──► recovering ──► running ──► kept (revoked; the state may still be the one at the journal's end)
 //!                 ▲  │          ▲          │
 //!                 │  └► waiting ┘          │
 //!                 └── assigned again ──────┘
 //! ```
-//! From each it can come to be dropped: revoked before it ran or with something uncommitted, or to be rebuilt, which
-//! begins anew.
+//! Every phase but the last can be followed by `dropped`: the shard was revoked before it ran or with an uncommitted
+//! transaction, or it is rebuilt, which begins with a new shard.
 
 use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The group gave it to this worker.
+    /// The group assigned it to this worker.
     Assigned,
-    /// Its state is being made from the journal, or compared with it.
+    /// Its state is being restored from the journal, or compared with it.
     Recovering,
-    /// There are no rules yet, anywhere.
+    /// The control topic has no rules yet.
     Waiting,
     Running,
-    /// Revoked, all of it committed.
+    /// Revoked, with everything committed.
     Kept,
-    /// The state is gone or of no more use.
+    /// Its state is discarded.
     Dropped,
 }
 
-/// All moves there are.
+/// All legal moves.
 const MOVES: [(Phase, Phase); 11] = [
     (Phase::Assigned, Phase::Recovering),
     (Phase::Assigned, Phase::Dropped),
@@ -45,7 +45,7 @@ impl Phase {
     pub const ALL: [Self; 6] =
         [Self::Assigned, Self::Recovering, Self::Waiting, Self::Running, Self::Kept, Self::Dropped];
 
-    /// In one word, for labels.
+    /// One word, for metric labels.
     pub fn label(self) -> &'static str {
         match self {
             Self::Assigned => "assigned",
@@ -57,11 +57,11 @@ impl Phase {
         }
     }
 
-    /// Moves on.
+    /// Moves to the next phase.
     ///
     /// # Panics
-    /// If the table does not have the move: the worker is broken.
-    pub fn become_next(&mut self, next: Self) {
+    /// If the table does not have the move: that is a bug of the worker.
+    pub fn enter(&mut self, next: Self) {
         assert!(MOVES.contains(&(*self, next)), "a shard cannot go from {self} to {next}");
         *self = next;
     }
@@ -88,6 +88,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "from dropped to running")]
     fn a_move_that_is_not_in_the_table_is_a_crash() {
-        Phase::Dropped.become_next(Phase::Running);
+        Phase::Dropped.enter(Phase::Running);
     }
 }

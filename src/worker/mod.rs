@@ -1,48 +1,42 @@
-//! What surrounds the engine: encoding its effects and, on a log, the loop of reading, applying and publishing.
+//! The worker: the loop that reads records, applies them to its shards and publishes what follows, and everything that
+//! keeps a shard's state safe between two transactions.
 //!
-//! In the order in which a batch meets them: `work` (the loop), `held` (a shard and its share of the open transaction),
-//! `outbox` and `encode` (effects to bytes), `journal` (what was done, to do it again), `publish` (all of it in one
-//! transaction); then `snapshots`, `recovery`, `control`, `lifecycle`, `reporting` (what it tells of itself), and `run`, which starts it
-//! all.
+//! Modules in the order in which a batch of records meets them. `event_loop` drives all others; none of them knows it.
+
+mod event_loop;
+mod input_buffer;
+mod owned_shard;
+
+pub mod journal;
+pub mod transaction;
+
+pub mod control;
+mod lifecycle;
+mod throttle;
+mod tick;
+
+mod poison_record;
+mod reading;
+mod recovery;
+mod snapshots;
 
 pub mod alerts;
-mod assign;
-pub mod board;
-mod careful;
-mod census;
-pub mod control;
-pub mod encode;
-mod held;
-pub mod histogram;
-pub mod journal;
-mod lifecycle;
-mod live_time;
-mod membership;
-mod merge;
-pub mod outbox;
-mod progress;
-mod publish;
+pub mod counters;
+pub mod observe;
+
+mod config;
 mod rebuild;
-mod recovery;
-mod reporting;
 mod run;
 mod settings;
-mod snapshots;
-mod spans;
-mod tail;
-pub mod tally;
-mod throttle;
-mod traceparent;
-mod webhook;
-mod work;
 
 pub use crate::engine::calendar::rfc3339_text;
-pub use board::Board;
-pub use held::HeldShard;
+pub use alerts::webhook::{AlertSettings, Webhook, WebhookQueue};
+pub use config::{WorkerConfig, worker_config};
+pub use event_loop::Worker;
 pub use lifecycle::Phase;
+pub use observe::spans::TracesSettings;
+pub use observe::status::WorkerStatus;
+pub use owned_shard::OwnedShard;
 pub use rebuild::{InputPlan, Rebuild, ShardPlan, rebuild};
-pub use run::{job, run, stop_on_signal};
+pub use run::{run, stop_on_signal};
 pub use settings::{RunSettings, WorkerSettings};
-pub use spans::TracesSettings;
-pub use webhook::{AlertSettings, Webhook, WebhookQueue};
-pub use work::{Job, Worker};

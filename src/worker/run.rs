@@ -1,16 +1,14 @@
-//! `shoal run`: checks the topics, starts the workers, and ends them together.
+//! `shoal run`: checks the topics, starts the workers, and stops them together.
 
-use super::board::Board;
-use super::control::read_rules;
-use super::settings::RunSettings;
-use super::spans::Spans;
-use super::webhook::{Webhook, WebhookQueue};
-use super::work::{Job, Worker};
-use crate::engine::decode::{Partitioner, Source};
-use crate::engine::shard::{Bootstrap, Settings};
-use crate::kafka::{Failure, KafkaLog, StartAt, create_or_check_topics, input_partitions, input_retention};
+use crate::kafka::{Failure, KafkaLog, create_or_check_topics, input_retention};
 use crate::store::SnapshotStoreThread;
-use anyhow::{Context, bail};
+use crate::worker::alerts::webhook::{Webhook, WebhookQueue};
+use crate::worker::config::{WorkerConfig, worker_config};
+use crate::worker::event_loop::Worker;
+use crate::worker::observe::spans::Spans;
+use crate::worker::observe::status::WorkerStatus;
+use crate::worker::settings::RunSettings;
+use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,32 +25,32 @@ pub fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Runs the service until `stop`. Every worker finishes its open transaction, and tells of itself on the board of its
-/// number, if there is one.
-pub fn run(settings: &RunSettings, boards: &[Arc<Board>], stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
-    let job = job(settings)?;
-    create_or_check_topics(&settings.kafka, job.partitions)?;
-    let retention_ms = if boards.is_empty() { Vec::new() } else { input_retention(&settings.kafka)? };
+/// Runs the service until `stop`. Each worker reports to the status of its number, if there is one, and commits its open
+/// transaction at the end.
+pub fn run(settings: &RunSettings, statuses: &[Arc<WorkerStatus>], stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
+    let config = worker_config(settings)?;
+    create_or_check_topics(&settings.kafka, config.partitions)?;
+    let retention_ms = if statuses.is_empty() { Vec::new() } else { input_retention(&settings.kafka)? };
     let retention_ms = retention_ms.as_slice();
     let workers = settings.worker.workers.max(1) as usize;
     let webhook = Webhook::start(&settings.alerts)?;
     if !settings.snapshots.are_on() {
         tracing::info!(
-            "`url` of [snapshots] is empty: each start reads the inputs from the beginning of the journal, and a record that \
-             kills the process is not found"
+            "snapshots are off, because `url` of [snapshots] is empty: each start replays the whole journal from the inputs, \
+             and a record that kills the process is not found. Configure a location for snapshots in production"
         );
     }
     let spans = Spans::start(&settings.traces, &settings.kafka.instance).map_err(Failure::Stop)?;
-    tracing::info!(workers, shards = job.partitions, rules = job.rules.version, "running");
+    tracing::info!(workers, shards = config.partitions, rules = config.rules.version, "running");
     thread::scope(|scope| {
         let handles: Vec<_> = (0..workers)
             .map(|number| {
-                let (job, stop) = (job.clone(), Arc::clone(stop));
-                let (board, spans) = (boards.get(number).map(Arc::clone), spans.clone());
+                let (config, stop) = (config.clone(), Arc::clone(stop));
+                let (status, spans) = (statuses.get(number).map(Arc::clone), spans.clone());
                 let queue = webhook.as_ref().map(Webhook::queue);
                 let worker = move || {
-                    let done = work(settings, job, (number, board, spans, queue), retention_ms, &stop);
-                    // All end together.
+                    let done = work(settings, config, (number, status, spans, queue), retention_ms, &stop);
+                    // All workers stop together.
                     stop.store(true, Ordering::Relaxed);
                     done
                 };
@@ -76,15 +74,15 @@ pub fn run(settings: &RunSettings, boards: &[Arc<Board>], stop: &Arc<AtomicBool>
 
 fn work(
     settings: &RunSettings,
-    job: Job,
-    (number, board, spans, webhook): (usize, Option<Arc<Board>>, Option<Spans>, Option<WebhookQueue>),
+    config: WorkerConfig,
+    (number, status, spans, webhook): (usize, Option<Arc<WorkerStatus>>, Option<Spans>, Option<WebhookQueue>),
     retention_ms: &[Option<u64>],
     stop: &Arc<AtomicBool>,
 ) -> Result<(), Failure> {
-    let mut worker = Worker::new(KafkaLog::join(&settings.kafka, number)?, job).until(Arc::clone(stop));
+    let mut worker = Worker::new(KafkaLog::join(&settings.kafka, number)?, config).until(Arc::clone(stop));
     worker = worker.with_spans(spans);
-    if let Some(board) = board {
-        worker = worker.on_board(board, retention_ms);
+    if let Some(status) = status {
+        worker = worker.with_status(status, retention_ms);
     }
     if let Some(webhook) = webhook {
         worker = worker.with_webhook(webhook);
@@ -97,37 +95,4 @@ fn work(
     worker.run()?;
     tracing::info!(number, "worker stopped");
     Ok(())
-}
-
-/// What the workers of this process are to do, from its settings, its rules file and the inputs as they are.
-pub fn job(settings: &RunSettings) -> anyhow::Result<Job> {
-    let file = settings.rules.display();
-    let bytes = std::fs::read(&settings.rules).with_context(|| format!("the rules file {file} cannot be read"))?;
-    let rules = read_rules(&bytes).map_err(|words| anyhow::anyhow!("{file}: {words}"))?;
-    let kafka = &settings.kafka;
-    if kafka.inputs.is_empty() || kafka.inputs.len() > super::journal::TOPICS_MAX {
-        bail!("`inputs` of [kafka]: expected 1 to {} topics, found {}", super::journal::TOPICS_MAX, kafka.inputs.len());
-    }
-    let partitions = input_partitions(kafka)?;
-    let source = Source::Kafka { partitioner: partitioner(&kafka.partitioner)?, partitions };
-    Ok(Job {
-        inputs: kafka.inputs.clone(),
-        partitions,
-        shard: Settings { source, publish_from: None, bootstrap: Bootstrap::Nothing },
-        source: format!("/shoal/{}", kafka.group),
-        start: StartAt::from(&kafka.start),
-        rules,
-        force_rules: settings.force_rules,
-        commit_interval_ms: settings.worker.commit_interval_ms,
-        max_changes_per_minute: settings.worker.max_changes_per_minute,
-    })
-}
-
-fn partitioner(name: &str) -> anyhow::Result<Partitioner> {
-    Ok(match name {
-        "murmur2" => Partitioner::Murmur2,
-        "crc32" => Partitioner::Crc32,
-        "any" => Partitioner::Any,
-        other => bail!("`partitioner` of [kafka]: expected murmur2, crc32 or any, found {other:?}"),
-    })
 }

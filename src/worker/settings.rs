@@ -1,9 +1,9 @@
-//! How workers run: section `[worker]` of `shoal.toml`.
+//! The settings of workers: section `[worker]` of `shoal.toml`, and all settings of `shoal run`.
 
-use super::spans::TracesSettings;
-use super::webhook::AlertSettings;
 use crate::kafka::KafkaSettings;
 use crate::store::SnapshotSettings;
+use crate::worker::alerts::webhook::AlertSettings;
+use crate::worker::observe::spans::TracesSettings;
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -12,9 +12,10 @@ use std::path::PathBuf;
 pub struct WorkerSettings {
     /// Threads, each with a consumer, a producer and a share of the shards.
     pub workers: u32,
-    /// Under load a transaction ends so long after its first output; sooner when the inputs are read to their end.
+    /// Time from a transaction's first output to its commit under load; it is committed sooner when the inputs are read to
+    /// their end.
     pub commit_interval_ms: u64,
-    /// Bound on changes that new rules, cut points and models cause, over all shards; 0 is none.
+    /// Bound on changes caused by new rules, over all shards; 0 is no bound.
     pub max_changes_per_minute: u64,
 }
 
@@ -24,7 +25,7 @@ impl Default for WorkerSettings {
     }
 }
 
-/// All that [`super::run`] needs.
+/// The settings of [`crate::worker::run`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunSettings {
     pub kafka: KafkaSettings,
@@ -34,6 +35,6 @@ pub struct RunSettings {
     pub alerts: AlertSettings,
     /// The rules file.
     pub rules: PathBuf,
-    /// It is put in force even if it was before and has been replaced since.
+    /// The rules come into force even if they were replaced by others before.
     pub force_rules: bool,
 }

@@ -1,136 +1,196 @@
-//! Snapshots of the shards that a worker holds, made while it works: one shard at a time, a slice between two rounds.
+//! Snapshots of a worker's shards, made while it works: one shard at a time, one slice between two rounds of the loop.
 //!
-//! A snapshot is of the state after a committed transaction, so it begins where nothing is uncommitted. From then on the
-//! shard hands out what it was at that moment ([`crate::engine::shard::Shard::capture`]), and the [`SnapshotStore`]
-//! takes it when it has room. Whatever goes wrong with it concerns the snapshot only: the stream goes on, a warning says
-//! so, and what was not stored is in the next one.
+//! A snapshot contains the state after a committed transaction, so it begins when a shard has nothing uncommitted. From then
+//! on the shard hands out the state of that moment ([`crate::engine::shard::Shard::capture`]), and the [`SnapshotStore`] accepts it
+//! when it has room. A failure concerns the snapshot only: the stream goes on, a warning is logged, and the next snapshot
+//! contains what this one would have.
 
-use super::held::HeldShard;
-use super::histogram::{DURATIONS, Histogram};
-use super::lifecycle::Phase;
-use super::work::{Place, Worker};
-use crate::kafka::{Log, Moment};
+use super::counters::histogram::{DURATIONS, Histogram};
+use super::owned_shard::OwnedShard;
+use crate::kafka::Moment;
 use crate::store::{Piece, SnapshotOutcome, SnapshotStore, StoredSnapshot};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Customers copied in one slice: a fraction of a millisecond.
+/// Customers captured in one slice: a fraction of a millisecond.
 const CUSTOMERS_PER_SLICE: usize = 1_024;
-/// Customers that changed before their turn are copied too, and wait in memory; beyond this the snapshot is given up.
+/// Customers that change before they are captured are copied to memory; beyond this the snapshot is abandoned.
 const EARLY_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// How long a stop waits for its snapshots.
 const STOP_WAIT: Duration = Duration::from_secs(60);
 
 /// The snapshots of one worker.
 pub struct Snapshots {
-    pub store: Box<dyn SnapshotStore>,
+    store: Box<dyn SnapshotStore>,
     interval_ms: u64,
-    making: Option<Making>,
-    /// Snapshots that were stored and how many seconds each took, and those that were not.
-    pub seconds: Histogram,
-    pub failed: u64,
+    /// By shard, the monotonic milliseconds at which its next snapshot is due.
+    due: BTreeMap<u32, u64>,
+    open: Option<OpenSnapshot>,
+    /// Seconds of stored snapshots, and the number of failed ones.
+    seconds: Histogram,
+    failed: u64,
 }
 
-/// The snapshot in the making.
-struct Making {
+/// The snapshot in progress.
+struct OpenSnapshot {
     shard: u32,
     transaction: u64,
-    /// What the store had no room for.
+    /// The piece that the store had no room for.
     waiting: Option<Piece>,
-    /// All was handed over: what has become of it is awaited.
-    is_given: bool,
+    /// All pieces are handed over; the outcome is not known yet.
+    is_complete: bool,
 }
 
 impl Snapshots {
     pub fn new(store: Box<dyn SnapshotStore>, interval_ms: u64) -> Self {
-        Self { store, interval_ms, making: None, seconds: Histogram::new(DURATIONS), failed: 0 }
+        let seconds = Histogram::new(DURATIONS);
+        Self { store, interval_ms, due: BTreeMap::new(), open: None, seconds, failed: 0 }
     }
 
-    /// When the next snapshot of a shard is due, in monotonic milliseconds, if the last one was now.
-    pub fn next_due(&self, now: u64) -> u64 {
-        now.saturating_add(self.interval_ms)
+    pub fn store(&mut self) -> &mut (dyn SnapshotStore + 'static) {
+        &mut *self.store
     }
 
-    /// Whether there is something to hand over, and room for it as far as is known.
-    pub fn is_busy(&self) -> bool {
-        self.making.as_ref().is_some_and(|making| !making.is_given && making.waiting.is_none())
+    /// Seconds of stored snapshots, and the number of failed ones.
+    pub fn counts(&self) -> (Histogram, u64) {
+        (self.seconds.clone(), self.failed)
     }
 
-    /// Whether the store had no room for what is handed over.
-    pub fn is_held_up(&self) -> bool {
-        self.making.as_ref().is_some_and(|making| making.waiting.is_some())
+    /// The next snapshot of a shard is due one interval from now, in monotonic milliseconds.
+    pub fn schedule(&mut self, shard: u32, now: u64) {
+        self.due.insert(shard, now.saturating_add(self.interval_ms));
     }
 
-    /// The shard whose snapshot is in the making.
+    /// Whether there is a slice to hand over, and room for it as far as is known.
+    pub fn is_capturing(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| !open.is_complete && open.waiting.is_none())
+    }
+
+    /// Whether the store had no room for the last piece.
+    pub fn waits_for_room(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.waiting.is_some())
+    }
+
+    /// The shard whose snapshot is in progress.
     pub fn shard(&self) -> Option<u32> {
-        self.making.as_ref().map(|making| making.shard)
+        self.open.as_ref().map(|open| open.shard)
+    }
+
+    /// Hands over a slice of the snapshot in progress, or begins the next one that is due.
+    pub fn advance<'a>(&mut self, shards: impl Iterator<Item = &'a mut OwnedShard>, now: u64) {
+        let mut shards: Vec<&mut OwnedShard> = shards.collect();
+        if let Some(outcome) = self.outcome()
+            && let Some(owned) = shards.iter_mut().find(|owned| owned.number() == outcome.shard)
+        {
+            end(owned, &outcome);
+        }
+        if let Some(owned) = shards.iter_mut().find(|owned| Some(owned.number()) == self.shard()) {
+            return self.capture_slice(owned);
+        }
+        let due = |owned: &OwnedShard| self.due.get(&owned.number()).copied().unwrap_or(u64::MAX);
+        let is_due = |owned: &&mut OwnedShard| {
+            now >= due(owned) && owned.is_running() && !owned.has_work() && owned.has_unstored()
+        };
+        if let Some(owned) = shards.into_iter().filter(is_due).min_by_key(|owned| due(owned)) {
+            self.schedule(owned.number(), now);
+            self.begin(owned);
+        }
+    }
+
+    /// Makes a last snapshot of each shard at a stop. The snapshot in progress is abandoned: the last one contains more.
+    pub fn make_last<'a>(&mut self, shards: impl Iterator<Item = &'a mut OwnedShard>, now: impl Fn() -> Moment) {
+        let mut shards: Vec<&mut OwnedShard> = shards.collect();
+        let open = self.shard();
+        self.abandon(shards.iter_mut().find(|owned| Some(owned.number()) == open).map(|owned| &mut **owned));
+        for owned in shards {
+            if owned.is_running() && !owned.has_work() && owned.has_unstored() {
+                self.make_one(owned, &now);
+            }
+        }
+    }
+
+    /// Makes a snapshot of a shard and waits for its outcome.
+    fn make_one(&mut self, owned: &mut OwnedShard, now: &impl Fn() -> Moment) {
+        self.begin(owned);
+        let deadline = now().monotonic + STOP_WAIT.as_millis() as u64;
+        while self.open.is_some() {
+            if self.is_capturing() || self.waits_for_room() {
+                self.capture_slice(owned);
+            }
+            if let Some(outcome) = self.outcome() {
+                end(owned, &outcome);
+            } else if !self.is_capturing() {
+                if now().monotonic >= deadline {
+                    tracing::warn!(
+                        shard = owned.number(),
+                        "the last snapshot was not stored within {STOP_WAIT:?} and is abandoned: the next start replays more \
+                         of the journal"
+                    );
+                    return self.abandon(Some(owned));
+                }
+                self.store.wait(Duration::from_millis(20));
+            }
+        }
     }
 
     /// Begins the snapshot of a shard that has nothing uncommitted.
-    pub fn begin(&mut self, held: &mut HeldShard) {
-        let head = held.begin_snapshot();
-        self.making = Some(Making {
-            shard: held.number(),
-            transaction: held.transaction(),
+    fn begin(&mut self, owned: &mut OwnedShard) {
+        let head = owned.begin_snapshot();
+        self.open = Some(OpenSnapshot {
+            shard: owned.number(),
+            transaction: owned.transaction(),
             waiting: Some(Piece::Begin(Box::new(head))),
-            is_given: false,
+            is_complete: false,
         });
     }
 
-    /// Hands over the next slice of the snapshot in the making, which is of this shard.
-    pub fn go_on(&mut self, held: &mut HeldShard) {
-        let Some(making) = self.making.as_mut().filter(|making| !making.is_given) else { return };
-        if held.captured_early() > EARLY_BYTES_MAX {
+    /// Hands over the next slice of the snapshot in progress, which is of this shard.
+    fn capture_slice(&mut self, owned: &mut OwnedShard) {
+        let Some(open) = self.open.as_mut().filter(|open| !open.is_complete) else { return };
+        if owned.captured_early() > EARLY_BYTES_MAX {
             tracing::warn!(
-                shard = making.shard,
-                "a snapshot is given up: the store takes it too slowly, and customers that changed meanwhile fill \
-                 {EARLY_BYTES_MAX} bytes of memory"
+                shard = open.shard,
+                "a snapshot is abandoned: the store is too slow, and customers that changed meanwhile fill \
+                 {EARLY_BYTES_MAX} bytes of memory. The next snapshot is tried after the interval"
             );
-            return self.give_up(Some(held));
+            return self.abandon(Some(owned));
         }
-        let piece = making.waiting.take().or_else(|| held.capture(CUSTOMERS_PER_SLICE).map(Piece::Part));
+        let piece = open.waiting.take().or_else(|| owned.capture(CUSTOMERS_PER_SLICE).map(Piece::Part));
         let piece = piece.unwrap_or(Piece::End);
         let is_end = matches!(piece, Piece::End);
-        match self.store.offer(making.shard, piece) {
-            Ok(()) => making.is_given = is_end,
-            Err(piece) => making.waiting = Some(piece),
+        match self.store.offer(open.shard, piece) {
+            Ok(()) => open.is_complete = is_end,
+            Err(piece) => open.waiting = Some(piece),
         }
     }
 
-    /// Gives up the snapshot in the making. Its shard, if it is still there, has it in the next one.
-    pub fn give_up(&mut self, held: Option<&mut HeldShard>) {
-        let Some(making) = self.making.take() else { return };
-        if !making.is_given {
-            // A store without room ends it when the next one begins.
-            let _ = self.store.offer(making.shard, Piece::Abandoned);
+    /// Abandons the snapshot in progress. The next snapshot of its shard contains what it would have.
+    pub fn abandon(&mut self, owned: Option<&mut OwnedShard>) {
+        let Some(open) = self.open.take() else { return };
+        if !open.is_complete {
+            // A store without room abandons it when the next one begins.
+            let _ = self.store.offer(open.shard, Piece::Abandoned);
         }
-        if let Some(held) = held {
-            held.end_snapshot(None);
+        if let Some(owned) = owned {
+            owned.end_snapshot(None);
         }
     }
 
-    /// What has become of the snapshot in the making, if that is known. Others were given up.
-    pub fn next_outcome(&mut self) -> Option<SnapshotOutcome> {
+    /// The outcome of the snapshot in progress, if it is known. Outcomes of abandoned ones are only counted.
+    fn outcome(&mut self) -> Option<SnapshotOutcome> {
         while let Some(outcome) = self.store.next_outcome() {
-            self.tell(&outcome);
-            let is_own = |making: &Making| (making.shard, making.transaction) == (outcome.shard, outcome.transaction);
-            if self.making.as_ref().is_some_and(is_own) {
-                self.making = None;
+            self.count(&outcome);
+            let is_open = |open: &OpenSnapshot| (open.shard, open.transaction) == (outcome.shard, outcome.transaction);
+            if self.open.as_ref().is_some_and(is_open) {
+                self.open = None;
                 return Some(outcome);
             }
         }
         None
     }
 
-    /// Ends the snapshot of a shard as it turned out.
-    pub fn end(held: &mut HeldShard, outcome: &SnapshotOutcome) {
-        held.end_snapshot(outcome.result.as_ref().ok().map(|stored| (outcome.transaction, stored.bytes)));
-        if outcome.needs_full {
-            held.forget_stored();
-        }
-    }
-
-    /// Of those that failed the store has told.
-    fn tell(&mut self, outcome: &SnapshotOutcome) {
+    /// Counts an outcome. The store has logged failures itself.
+    fn count(&mut self, outcome: &SnapshotOutcome) {
         self.failed += u64::from(outcome.result.is_err());
         if let Ok(StoredSnapshot { rows, bytes, took_ms, .. }) = outcome.result {
             self.seconds.observe_ms(took_ms as i64);
@@ -138,65 +198,12 @@ impl Snapshots {
             tracing::info!(shard, transaction, rows, bytes, took_ms, "snapshot stored");
         }
     }
-
-    /// Makes a snapshot of a shard that has stopped, and waits for it.
-    pub fn make_last(&mut self, held: &mut HeldShard, now: impl Fn() -> Moment) {
-        if held.phase() != Phase::Running || held.moved() || !held.has_unstored() {
-            return;
-        }
-        self.begin(held);
-        let end = now().monotonic + STOP_WAIT.as_millis() as u64;
-        while self.making.is_some() {
-            if self.is_busy() || self.is_held_up() {
-                self.go_on(held);
-            }
-            if let Some(outcome) = self.next_outcome() {
-                Self::end(held, &outcome);
-            } else if !self.is_busy() {
-                if now().monotonic >= end {
-                    tracing::warn!(
-                        shard = held.number(),
-                        "the store has not taken the last snapshot within {STOP_WAIT:?}: the next start does more of the \
-                         journal again"
-                    );
-                    return self.give_up(Some(held));
-                }
-                self.store.wait(Duration::from_millis(20));
-            }
-        }
-    }
 }
 
-impl<L: Log> Worker<L> {
-    /// A slice of the snapshot in the making, or the beginning of the next one.
-    pub(super) fn make_snapshots(&mut self) {
-        let Some(snapshots) = &mut self.snapshots else { return };
-        if let Some(outcome) = snapshots.next_outcome()
-            && let Some(place) = self.places.get_mut(&outcome.shard)
-        {
-            Snapshots::end(&mut place.held, &outcome);
-        }
-        if let Some(place) = snapshots.shard().and_then(|number| self.places.get_mut(&number)) {
-            return snapshots.go_on(&mut place.held);
-        }
-        let now = self.log.now().monotonic;
-        let is_due = |place: &&mut Place<L::Batch>| {
-            let held = &place.held;
-            now >= place.snapshot_due && held.phase() == Phase::Running && !held.moved() && held.has_unstored()
-        };
-        if let Some(place) = self.places.values_mut().filter(is_due).min_by_key(|place| place.snapshot_due) {
-            place.snapshot_due = snapshots.next_due(now);
-            snapshots.begin(&mut place.held);
-        }
-    }
-
-    /// The snapshots of a stop. One in the making is given up: what it has is in the last one too.
-    pub(super) fn make_last_snapshots(&mut self) {
-        let Some(snapshots) = &mut self.snapshots else { return };
-        let making = snapshots.shard().and_then(|number| self.places.get_mut(&number));
-        snapshots.give_up(making.map(|place| &mut place.held));
-        for place in self.places.values_mut() {
-            snapshots.make_last(&mut place.held, || self.log.now());
-        }
+/// Ends the snapshot of a shard with its outcome.
+fn end(owned: &mut OwnedShard, outcome: &SnapshotOutcome) {
+    owned.end_snapshot(outcome.result.as_ref().ok().map(|stored| (outcome.transaction, stored.bytes)));
+    if outcome.needs_full {
+        owned.forget_stored();
     }
 }

@@ -1,9 +1,9 @@
-//! A bound on changes that nobody's behaviour caused: new rules, cut points and models.
+//! A bound on the rate of changes that new rules cause.
 //!
-//! The sweeps that evaluate all customers anew are done in journalled slices, so when a slice is done is free. A customer
-//! with an event or a deadline is swept at once all the same (R6), and counts.
+//! A sweep evaluates all customers in journalled slices, so the worker is free to choose when to do the next slice. A
+//! customer with an event or a deadline is swept at once regardless (R6), and its changes count.
 
-/// Changes that a shard may publish, refilled by the minute.
+/// The changes that a shard may still publish now.
 pub struct Throttle {
     /// `None`: no bound.
     per_millisecond: Option<f64>,
@@ -13,14 +13,14 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// A shard's share of so many changes per minute in all; 0 is no bound.
+    /// A shard's share of a bound on changes per minute over all shards; 0 is no bound.
     pub fn new(per_minute: u64, shards: u32, now: u64) -> Self {
         let share = per_minute as f64 / f64::from(shards.max(1)) / 60_000.0;
         Self { per_millisecond: (per_minute > 0).then_some(share), allowance: 0.0, refilled: now, counted: 0 }
     }
 
-    /// Whether a slice may be swept at this monotonic millisecond, after so many changes in all. What a slice brings above
-    /// the allowance delays the next one; unused allowance is kept for a second.
+    /// Whether a slice may be swept at this monotonic millisecond, after `changes` in all. Changes of a slice above the
+    /// allowance delay the next slice; unused allowance is kept for a second.
     pub fn allows(&mut self, now: u64, changes: u64) -> bool {
         let Some(per_millisecond) = self.per_millisecond else { return true };
         let most = per_millisecond * 1_000.0;

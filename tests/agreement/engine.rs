@@ -12,7 +12,7 @@ use shoal::engine::effects::Effects;
 use shoal::engine::event;
 use shoal::engine::rule;
 use shoal::engine::shard::{self, Bootstrap, Settings, Shard};
-use shoal::worker::outbox::{Detection, Outbox, Topic};
+use shoal::worker::transaction::outbox::{DetectedAt, Outbox, Topic};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Captures that were restored and compared, in all scenarios.
@@ -139,9 +139,9 @@ impl Run {
                 *self.outcome.dropped.entry(kind).or_default() += count;
             }
         }
-        let mut outbox = Outbox::new(vec![self.topic.clone()], "tests".into(), Detection::Effective);
-        outbox.take(&self.effects, records);
-        outbox.finish_transaction(&self.shard);
+        let mut outbox = Outbox::new(vec![self.topic.clone()], "tests".into(), DetectedAt::Effective);
+        outbox.encode(&self.effects, records);
+        outbox.encode_memberships(&self.shard);
         for output in outbox.outputs() {
             let id = String::from_utf8_lossy(output.key).to_string();
             let value = output.value.map(|value| String::from_utf8(value.to_vec()).expect("outputs are text"));

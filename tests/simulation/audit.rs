@@ -129,7 +129,7 @@ impl<'a> Plain<'a> {
                 match &mut self.shard {
                     Some(_) => self.apply(Input::Rules(rules)),
                     None => {
-                        self.shard = Some(Shard::new(self.plan.job(&rules).shard, rules));
+                        self.shard = Some(Shard::new(self.plan.config(&rules).shard, rules));
                         Ok(())
                     }
                 }

@@ -149,7 +149,7 @@ impl World<'_> {
             client,
             slot,
             batch_max: self.plan.batch_max,
-            job: self.plan.job(&self.rules),
+            config: self.plan.config(&self.rules),
             snapshots: self.plan.snapshots.map(|snapshots| (self.storage.clone(), snapshots)),
             bug: self.bug,
         };

@@ -29,7 +29,7 @@ mod world;
 use audit::ObservedState;
 use plan::Plan;
 use shoal::kafka::memory::Cluster;
-use shoal::worker::{HeldShard, Worker};
+use shoal::worker::{OwnedShard, Worker};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -143,7 +143,7 @@ fn without_faults(plan: &Plan, found: &Cluster, now: i64) -> (Cluster, BTreeMap<
         found.copy_inputs(&cluster, until);
         let rules = rules::rules(plan.is_live, plan.grace(), part == 1);
         let log = cluster.worker("w0", (0..plan.shards).collect());
-        let mut worker = Worker::new(log, plan.job(&rules));
+        let mut worker = Worker::new(log, plan.config(&rules));
         let mut turns_at_rest = 0;
         for _ in 0..TURNS_MAX {
             worker.turn().expect("no fault happens");
@@ -157,7 +157,7 @@ fn without_faults(plan: &Plan, found: &Cluster, now: i64) -> (Cluster, BTreeMap<
             }
         }
         assert!(turns_at_rest > 5, "the worker without faults does not come to rest");
-        let knowledge = |held: &HeldShard| Some((held.number(), held.shard()?.knowledge()));
+        let knowledge = |held: &OwnedShard| Some((held.number(), held.shard()?.knowledge()));
         known = worker.shards().filter_map(knowledge).collect();
     }
     (cluster, known)

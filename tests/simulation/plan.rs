@@ -9,7 +9,7 @@ use shoal::engine::shard::{Bootstrap, Settings};
 use shoal::kafka::StartAt;
 use shoal::kafka::memory::Point;
 use shoal::random::Random;
-use shoal::worker::Job;
+use shoal::worker::WorkerConfig;
 use std::sync::Arc;
 
 /// By how much a worker's wall clock may be wrong.
@@ -184,9 +184,9 @@ impl Plan {
     }
 
     /// What every worker of this world is started with.
-    pub fn job(&self, rules: &Arc<Rules>) -> Job {
+    pub fn config(&self, rules: &Arc<Rules>) -> WorkerConfig {
         let inputs = ["orders", "browsing", "profiles"].into_iter().take(usize::from(self.inputs));
-        Job {
+        WorkerConfig {
             inputs: inputs.map(str::to_owned).collect(),
             partitions: self.shards,
             shard: Settings {

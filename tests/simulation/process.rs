@@ -8,7 +8,7 @@ use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use shoal::kafka::memory::{Cluster, Point, Scheduler};
 use shoal::kafka::{Failure, Log};
-use shoal::worker::{Job, Worker};
+use shoal::worker::{Worker, WorkerConfig};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -53,7 +53,7 @@ pub struct Start {
     pub client: usize,
     pub slot: usize,
     pub batch_max: usize,
-    pub job: Job,
+    pub config: WorkerConfig,
     pub snapshots: Option<(FaultyStorage, Snapshots)>,
     pub bug: Option<Bug>,
 }
@@ -90,13 +90,13 @@ impl Observer {
 
 impl Process {
     pub fn start(cluster: &Cluster, start: Start) -> Self {
-        let Start { client, slot, batch_max, job, snapshots, bug } = start;
+        let Start { client, slot, batch_max, config, snapshots, bug } = start;
         let status = Rc::new(RefCell::new(Status::default()));
         let (cluster_of_worker, status_of_worker) = (cluster.clone(), Rc::clone(&status));
         let stack = DefaultStack::new(STACK_BYTES).expect("memory for a stack");
         let worker = Coroutine::with_stack(stack, move |yielder: &Yielder<(), Suspended>, ()| {
             let log = cluster_of_worker.member(client, Hook(yielder)).with_batch_max(batch_max);
-            let mut worker = Worker::new(BuggyLog::new(log, bug), job);
+            let mut worker = Worker::new(BuggyLog::new(log, bug), config);
             if let Some((storage, Snapshots { interval_ms, keep, .. })) = snapshots {
                 let store = BuggyStore::new(SlowStore::new(&storage, keep), bug);
                 worker = worker.with_snapshots(Box::new(store), interval_ms);

@@ -5,7 +5,7 @@
 //! program and semantics, the input topics in their order, partitions, the group's offsets as `[topic, partition,
 //! offset]`. Each further line is a record: `topic` (`input/0`, …, or one of our own by its short name), `partition`,
 //! `offset`, `timestamp`, `key`, `value`, `headers`. Bytes are text where they are UTF-8, else `{"hex": "…"}`, and null
-//! is no value. From journal-3 on the service's snapshots are in `snapshots` beside it, and the head has each shard's
+//! is no value. The service's snapshots are in `snapshots` beside it, and the head has each shard's
 //! `fingerprints`.
 
 use super::{Broker, Received};

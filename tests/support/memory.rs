@@ -9,14 +9,14 @@ use shoal::kafka::memory::{Cluster, MemoryLog, Stored};
 use shoal::kafka::{Failure, Own, StartAt, Topic};
 use shoal::store::SnapshotWriter;
 use shoal::store::objects::MemoryObjects;
-use shoal::worker::{Job, Worker, control};
+use shoal::worker::{Worker, WorkerConfig, control};
 use std::sync::Arc;
 
 /// The identity of the worker of [`worker`].
 pub const ID: &str = "shoal-test-0";
 
-pub fn job(input: &str, shards: u32, rules: &str) -> Job {
-    Job {
+pub fn config(input: &str, shards: u32, rules: &str) -> WorkerConfig {
+    WorkerConfig {
         inputs: vec![input.into()],
         partitions: shards,
         shard: Settings {
@@ -46,9 +46,9 @@ pub fn append(cluster: &Cluster, line: &Line, shards: u32) {
 }
 
 /// A worker of all shards.
-pub fn worker(cluster: &Cluster, batch_max: usize, job: Job) -> Worker<MemoryLog> {
-    let shards = (0..job.partitions).collect();
-    Worker::new(cluster.worker(ID, shards).with_batch_max(batch_max), job)
+pub fn worker(cluster: &Cluster, batch_max: usize, config: WorkerConfig) -> Worker<MemoryLog> {
+    let shards = (0..config.partitions).collect();
+    Worker::new(cluster.worker(ID, shards).with_batch_max(batch_max), config)
 }
 
 /// Works until all inputs are read and everything is published.
@@ -65,13 +65,13 @@ pub fn run_to_end(worker: &mut Worker<MemoryLog>) -> Result<(), Failure> {
     panic!("the worker does not come to an end");
 }
 
-/// The job of a golden service: its inputs and the rules that were in force in the end.
-pub fn golden_job(golden: &Golden) -> Job {
+/// The config of a golden service: its inputs and the rules that were in force in the end.
+pub fn golden_config(golden: &Golden) -> WorkerConfig {
     let mut control = golden.records.iter().filter(|(topic, ..)| *topic == Topic::Own(Own::Control));
     let is_rules = |stored: &Stored| stored.key.as_deref().is_some_and(|key| key.starts_with(b"rules/"));
     let rules = control.rfind(|(.., stored)| is_rules(stored));
     let rules = String::from_utf8(rules.expect("rules").2.value.clone().expect("a file")).expect("text");
-    Job { inputs: golden.inputs.clone(), ..job(&golden.inputs[0], golden.partitions, &rules) }
+    WorkerConfig { inputs: golden.inputs.clone(), ..config(&golden.inputs[0], golden.partitions, &rules) }
 }
 
 /// A golden cluster, at the moment at which its service stopped.
@@ -84,7 +84,7 @@ pub fn golden_cluster(golden: &Golden) -> Cluster {
 /// A worker with snapshots of a golden service.
 pub fn golden_worker(golden: &Golden, cluster: &Cluster, objects: &MemoryObjects) -> Worker<MemoryLog> {
     let writer = SnapshotWriter::new(objects.clone(), 2, 7);
-    worker(cluster, 4_096, golden_job(golden)).with_snapshots(Box::new(writer), 60_000)
+    worker(cluster, 4_096, golden_config(golden)).with_snapshots(Box::new(writer), 60_000)
 }
 
 /// Fingerprints of the shards after a start from the snapshots, without replay.
@@ -99,7 +99,7 @@ pub fn fingerprints(golden: &Golden, objects: &MemoryObjects) -> Vec<u64> {
 /// What consumers see after all of these records.
 pub fn expected(lines: &[Line], input: &str, shards: u32, rules: &str) -> Views {
     let cluster = cluster_of(lines, shards);
-    run_to_end(&mut worker(&cluster, 4_096, job(input, shards, rules))).expect("nothing fails in memory");
+    run_to_end(&mut worker(&cluster, 4_096, config(input, shards, rules))).expect("nothing fails in memory");
     views(&cluster, shards)
 }
 

@@ -10,7 +10,7 @@ use crate::engine::rule::Rules;
 use crate::engine::shard::{Bootstrap, Settings, Shard};
 use crate::kafka::memory::{Cluster, MemoryBatch, MemoryLog};
 use crate::kafka::{Batch, Failure, Log, Own, Reader, StartAt, Topic};
-use crate::worker::{HeldShard, Job, Worker};
+use crate::worker::{OwnedShard, Worker, WorkerConfig};
 use std::sync::Arc;
 
 /// Turns after which the worker must own its shard.
@@ -31,7 +31,7 @@ impl Live {
         let cluster = Cluster::new(1, 1);
         cluster.set_clock(now);
         let source = Source::Kafka { partitioner: Partitioner::Murmur2, partitions: 1 };
-        let job = Job {
+        let config = WorkerConfig {
             inputs: vec!["demo".into()],
             partitions: 1,
             shard: Settings { source, publish_from: None, bootstrap: Bootstrap::Nothing },
@@ -42,7 +42,7 @@ impl Live {
             commit_interval_ms: 50,
             max_changes_per_minute: 0,
         };
-        let mut worker = Worker::new(cluster.worker("demo", vec![0]), job);
+        let mut worker = Worker::new(cluster.worker("demo", vec![0]), config);
         for _ in 0..FIRST_TURNS_MAX {
             worker.turn()?;
         }
@@ -62,7 +62,7 @@ impl Live {
         let mut idle_turns = 0;
         while idle_turns < 2 {
             self.worker.turn()?;
-            let busy = !self.worker.is_at_end() || self.worker.shards().any(HeldShard::has_slices);
+            let busy = !self.worker.is_at_end() || self.worker.shards().any(OwnedShard::has_slices);
             idle_turns = if busy { 0 } else { idle_turns + 1 };
         }
         Ok(())
@@ -93,6 +93,6 @@ impl Live {
     }
 
     pub fn shards(&self) -> Vec<&Shard> {
-        self.worker.shards().filter_map(HeldShard::shard).collect()
+        self.worker.shards().filter_map(OwnedShard::shard).collect()
     }
 }

@@ -1,8 +1,8 @@
-//! The shape of what is published on the topic `alerts`, version 1: that an alert fires, or that it is resolved.
+//! The record of the topic `alerts`, version 1: an alert begins to fire, or is resolved.
 
 use crate::engine::rule::Rules;
 use crate::engine::rule::alert::CAUSES;
-use crate::worker::census::moment_of;
+use crate::worker::transaction::census::moment_of;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ pub const SCHEMA: u32 = 1;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum AlertState {
     Firing,
     #[default]
     Resolved,
 }
 
-impl State {
+impl AlertState {
     pub fn name(self) -> &'static str {
         match self {
             Self::Firing => "firing",
@@ -30,7 +30,7 @@ impl State {
 pub struct AlertRecord {
     pub schema: u32,
     pub alert: String,
-    pub state: State,
+    pub state: AlertState,
     /// Name of the segmentation or audience.
     pub segmentation: String,
     pub from: Option<String>,
@@ -38,37 +38,37 @@ pub struct AlertRecord {
     pub direction: Option<String>,
     /// Changes counted in the window that ends at `at`.
     pub count: u64,
-    /// It fires above so many.
+    /// The alert fires if the count is above this.
     pub above: u64,
-    /// The mean of such a window over the hours of the last seven days that are known; null until a day of them is.
+    /// The mean count of such a window over the last seven days; null until a day of them is known.
     pub baseline: Option<f64>,
     pub window: String,
-    /// Of one that fires: since when the count is above. Of one that is resolved: since when it had fired.
+    /// Of a firing alert, since when the count is above the bound; of a resolved one, since when it fired.
     pub since: String,
     /// When the state changed: a whole minute of the shards' watermarks.
     pub at: String,
     /// Changes by cause.
     pub causes: BTreeMap<String, u64>,
-    /// Customers among those counted, as many as the alert allows.
+    /// Some of the customers that were counted, as many as the alert allows.
     pub customers: Vec<String>,
     pub rules_version: String,
-    /// The same as `at`, in minutes since 1970.
+    /// `at` in minutes since 1970.
     pub mark: i64,
-    /// A hash of what the alert means: with another it is another alert.
+    /// A hash of the alert's definition; with another definition it is another alert.
     pub definition: String,
 }
 
 impl AlertRecord {
-    /// What tells it from every other record, and the same record from itself.
+    /// Identifies the record, however often it is sent.
     pub fn id(&self) -> String {
         format!("{}/{}/{}", self.alert, self.mark, self.state.name())
     }
 
-    /// The same alert, resolved since new rules do not have it, or another of this name.
-    pub fn ended(&self, rules: &Rules, mark: i64) -> Self {
+    /// The record that resolves this alert because new rules do not have it, or have another alert of this name.
+    pub fn resolved_by_rules(&self, rules: &Rules, mark: i64) -> Self {
         let mark = mark.max(self.mark);
         Self {
-            state: State::Resolved,
+            state: AlertState::Resolved,
             count: 0,
             baseline: None,
             since: self.at.clone(),
@@ -82,7 +82,7 @@ impl AlertRecord {
     }
 }
 
-/// Counts by the names of their causes.
+/// Counts by the name of their cause.
 pub fn by_name(causes: [u64; CAUSES.len()]) -> BTreeMap<String, u64> {
     CAUSES.iter().zip(causes).map(|(cause, count)| ((*cause).to_owned(), count)).collect()
 }

@@ -16,7 +16,6 @@ fn operation() -> impl Strategy<Value = Operation> {
         (0..i64::MAX).prop_map(Operation::Control),
         any::<u32>().prop_map(Operation::Sweep),
         any::<u32>().prop_map(Operation::Fire),
-        any::<u32>().prop_map(Operation::Forget),
         (any::<u16>(), 0..i64::MAX).prop_map(|(topic, offset)| Operation::Skip { topic, offset }),
         any::<i64>().prop_map(Operation::Census),
         any::<u64>().prop_map(Operation::Seed),
@@ -53,12 +52,12 @@ proptest! {
     }
 
     #[test]
-    fn damage_is_noticed(operations in prop::collection::vec(operation(), 1..9), place: prop::sample::Index, bit in 0_u32..8) {
+    fn damage_is_noticed(operations in prop::collection::vec(operation(), 1..9), index: prop::sample::Index, bit in 0_u32..8) {
         let mut bytes = encode(&operations, &[9]);
-        let place = place.index(bytes.len());
-        bytes[place] ^= 1_u8 << bit;
+        let index = index.index(bytes.len());
+        bytes[index] ^= 1_u8 << bit;
         prop_assert_eq!(JournalRecord::read(&bytes), Err(Unreadable::Checksum));
-        prop_assert_eq!(JournalRecord::read(&bytes[..place]), Err(Unreadable::Checksum));
+        prop_assert_eq!(JournalRecord::read(&bytes[..index]), Err(Unreadable::Checksum));
     }
 
     #[test]
@@ -97,9 +96,9 @@ fn a_typical_step_is_short() {
 
 #[test]
 fn an_unknown_version_is_named() {
-    let with = |place: usize, value: u8| {
+    let with = |index: usize, value: u8| {
         let mut bytes = encode(&[], &[]);
-        bytes[place] = value;
+        bytes[index] = value;
         let end = bytes.len() - 8;
         let checksum = xxh3_64(&bytes[..end]);
         bytes[end..].copy_from_slice(&checksum.to_le_bytes());

@@ -1,49 +1,51 @@
-//! What there is to do for one shard, read from its journal, its outputs and the ends of its inputs.
+//! What a rebuild has to do for one shard, from its journal, its outputs and the ends of its inputs.
 
 use crate::kafka::{Batch, Failure, Log, Own, Reader, Topic};
 use crate::store::SnapshotStore;
+use crate::worker::config::WorkerConfig;
 use crate::worker::journal::{JournalRecord, Operation};
-use crate::worker::tail::{Ended, Tail, read_all, read_journal_record};
-use crate::worker::work::Job;
+use crate::worker::reading::{Aborted, read_all};
+use crate::worker::recovery::tail::{Tail, read_journal_record};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 
-/// A shard that is to be made anew.
+/// The rebuild of one shard.
 #[derive(Clone, Debug)]
 pub struct ShardPlan {
     pub shard: u32,
-    /// The last transaction there was; the next is that of the rebuild.
+    /// The last transaction; the next one is the rebuild's.
     pub transaction: u64,
     /// Number of the last output.
     pub outputs: u64,
-    /// Digest of the seed that its journal begins with.
+    /// Digest of the seed that the shard began from.
     pub seed: Option<u64>,
-    /// It was made anew, and nothing has happened since.
+    /// The shard is rebuilt already, and nothing has happened since.
     pub is_done: bool,
     pub inputs: Vec<InputPlan>,
-    /// Records that killed the process: topic and offset.
+    /// Topics and offsets of records that killed the process.
     pub skipped: BTreeSet<(u16, i64)>,
 }
 
-/// What is read of one input partition.
+/// The range of an input partition that is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputPlan {
     pub topic: String,
-    /// Where the shard's first transaction began to read.
+    /// Offset at which the shard's first transaction began to read.
     pub wanted: i64,
-    /// The oldest record there still is.
+    /// Offset of the oldest record that is still there.
     pub oldest: i64,
-    /// Where the journal ends.
+    /// The shard's next offset at the journal's end.
     pub end: i64,
 }
 
 impl InputPlan {
+    /// Offset from which records are read.
     pub fn from(&self) -> i64 {
         self.wanted.max(self.oldest).min(self.end)
     }
 
-    /// Offsets that were read once and are no longer there.
+    /// Number of offsets that were read before and are no longer there.
     pub fn lost(&self) -> i64 {
         self.from() - self.wanted.min(self.end)
     }
@@ -53,104 +55,105 @@ impl fmt::Display for ShardPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { shard, transaction, .. } = self;
         if self.is_done {
-            return write!(f, "shard {shard}: made anew at transaction {transaction} already; nothing to do");
+            return write!(f, "shard {shard}: already rebuilt at transaction {transaction}; nothing to do");
         }
         let seed = if self.seed.is_some() { "its seed, then " } else { "" };
         write!(f, "shard {shard}: the journal ends with transaction {transaction}; the state is made from {seed}")?;
-        for (place, input) in self.inputs.iter().enumerate() {
-            let comma = if place > 0 { ", " } else { "" };
+        for (index, input) in self.inputs.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
             let InputPlan { topic, end, .. } = input;
             write!(f, "{comma}{topic} offsets {} to {end}", input.from())?;
             if input.lost() > 0 {
-                write!(f, " (from {} on it was read once: {} are no longer there)", input.wanted, input.lost())?;
+                write!(f, " (it was read from {} on before: {} are no longer there)", input.wanted, input.lost())?;
             }
         }
         if !self.skipped.is_empty() {
-            write!(f, "; {} records that killed the process are left out", self.skipped.len())?;
+            write!(f, "; {} records that killed the process are skipped", self.skipped.len())?;
         }
         Ok(())
     }
 }
 
-/// What the whole journal of a shard tells.
+/// What the whole journal of a shard contains.
 #[derive(Default)]
-struct Past {
-    /// Where the first step of each topic began.
+struct JournalHistory {
+    /// Offset at which the first step of each topic began.
     first: Vec<Option<i64>>,
     skipped: BTreeSet<(u16, i64)>,
     seed: Option<u64>,
     is_done: bool,
 }
 
-pub fn look<L: Log>(
+/// Plans the rebuild of one shard.
+pub fn plan<L: Log>(
     log: &mut L,
     store: &mut dyn SnapshotStore,
-    job: &Job,
+    config: &WorkerConfig,
     shard: u32,
     stop: &AtomicBool,
-) -> Result<ShardPlan, Ended> {
+) -> Result<ShardPlan, Aborted> {
     let tail = Tail::read(log, shard, stop)?;
-    let past = Past::read(log, shard, job.inputs.len(), stop)?;
+    let history = JournalHistory::read(log, shard, config.inputs.len(), stop)?;
     let last = last_record(&tail, shard)?;
     let (transaction, outputs) = tail.newest(last.as_ref());
     if !tail.agrees() {
         tracing::warn!(
             shard,
             transaction,
-            "the last transaction is torn or the journal has lost records: outputs of it may be missing, and numbers of \
-             changes may come twice"
+            "the last transaction is torn, or the journal has lost records: some outputs may be missing, and some sequence \
+             numbers of changes may be used twice"
         );
     }
     let committed = log.committed(&[shard])?;
-    let mut inputs = Vec::with_capacity(job.inputs.len());
-    for (topic, name) in (0_u16..).zip(&job.inputs) {
+    let mut inputs = Vec::with_capacity(config.inputs.len());
+    for (topic, name) in (0_u16..).zip(&config.inputs) {
         let reader = log.reader(Topic::Input(topic), shard, i64::MAX)?;
         let of_group = committed.iter().find(|known| known.topic == topic).map(|known| known.offset);
         let of_journal = last.as_ref().and_then(|last| last.positions.get(usize::from(topic)).copied());
         let end = of_journal.max(of_group).unwrap_or(0);
         if end > reader.end() {
             return Err(Failure::Stop(format!(
-                "shard {shard}: {name} was read up to {end} and now ends at {}: it is not the topic of then",
+                "shard {shard}: {name} was read up to offset {end} and now ends at {}: it was recreated, or has lost records",
                 reader.end()
             ))
             .into());
         }
         let oldest = reader.first();
-        let wanted = match past.first[usize::from(topic)] {
+        let wanted = match history.first[usize::from(topic)] {
             Some(first) => first,
-            None => log.first_offset(Topic::Input(topic), shard, job.start)?.min(end),
+            None => log.first_offset(Topic::Input(topic), shard, config.start)?.min(end),
         };
         inputs.push(InputPlan { topic: name.clone(), wanted, oldest, end });
     }
-    let is_done = past.is_done && has_snapshot(store, shard, transaction)?;
-    let Past { skipped, seed, .. } = past;
+    let is_done = history.is_done && has_snapshot(store, shard, transaction)?;
+    let JournalHistory { skipped, seed, .. } = history;
     Ok(ShardPlan { shard, transaction, outputs, seed, is_done, inputs, skipped })
 }
 
-/// The journal's last record: of a torn transaction the copy of it in the outputs.
+/// The journal's last record; of a torn transaction, the copy of it in the outputs.
 fn last_record(tail: &Tail, shard: u32) -> Result<Option<JournalRecord>, Failure> {
-    // Outputs that nothing explains are no reason to stop here: the journal is not to be followed.
+    // Outputs without a journal record are no reason to stop here: the journal is not replayed.
     match tail.orphan(shard).unwrap_or_default() {
         Some(copy) => read_journal_record(shard, -1, &copy).map(Some),
         None => Ok(tail.journal.clone()),
     }
 }
 
-impl Past {
-    fn read<L: Log>(log: &mut L, shard: u32, topics: usize, stop: &AtomicBool) -> Result<Self, Ended> {
-        let mut past = Self { first: vec![None; topics], ..Self::default() };
+impl JournalHistory {
+    fn read<L: Log>(log: &mut L, shard: u32, topics: usize, stop: &AtomicBool) -> Result<Self, Aborted> {
+        let mut history = Self { first: vec![None; topics], ..Self::default() };
         read_all(log, (Topic::Own(Own::Journal), shard), 0, stop, |batch| {
-            for place in 0..batch.len() {
-                let record = batch.record(place);
+            for index in 0..batch.len() {
+                let record = batch.record(index);
                 let read = read_journal_record(shard, record.offset, record.value.unwrap_or_default())?;
-                past.take(&read.operations);
+                history.add(&read.operations);
             }
             Ok(())
         })?;
-        Ok(past)
+        Ok(history)
     }
 
-    fn take(&mut self, operations: &[Operation]) {
+    fn add(&mut self, operations: &[Operation]) {
         self.is_done = matches!(operations, [Operation::Rebuild(_)]);
         for operation in operations {
             match operation {
@@ -169,9 +172,10 @@ impl Past {
     }
 }
 
-/// Whether the snapshot of a transaction is there and good.
-fn has_snapshot(store: &mut dyn SnapshotStore, shard: u32, transaction: u64) -> Result<bool, Ended> {
+/// Whether there is a good snapshot of a transaction.
+fn has_snapshot(store: &mut dyn SnapshotStore, shard: u32, transaction: u64) -> Result<bool, Aborted> {
     let loaded = store.load(shard, transaction, &|| false);
-    let loaded = loaded.map_err(|failed| Failure::Stop(format!("shard {shard}: the store of snapshots: {failed}")))?;
+    let loaded =
+        loaded.map_err(|failed| Failure::Stop(format!("shard {shard}: the snapshot store failed: {failed}")))?;
     Ok(loaded.is_some_and(|loaded| loaded.head.position.transaction == transaction))
 }

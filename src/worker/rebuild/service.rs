@@ -1,15 +1,15 @@
-//! `shoal rebuild` on Kafka: what must be so before it begins, and the order of its words.
+//! `shoal rebuild` on Kafka: what must hold before it begins, and the order of its steps.
 
 use super::{Rebuild, ShardPlan};
 use crate::kafka::{Failure, KafkaLog, create_or_check_topics, wait_until_alone};
 use crate::store::{SnapshotWriter, StoredObjects};
-use crate::worker::run::job;
+use crate::worker::config::worker_config;
 use crate::worker::settings::RunSettings;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Makes the state of all shards anew once `agreed` has seen what will be done; how many shards were.
+/// Rebuilds the state of all shards after `agreed` has accepted the plan; the number of rebuilt shards.
 pub fn rebuild(
     settings: &RunSettings,
     stop: &Arc<AtomicBool>,
@@ -17,16 +17,16 @@ pub fn rebuild(
 ) -> anyhow::Result<usize> {
     let snapshots = &settings.snapshots;
     if !snapshots.are_on() {
-        let words = "`url` of [snapshots] is empty: the state that is made anew is a snapshot, so it needs a place";
-        return Err(Failure::Stop(words.into()).into());
+        let message = "`url` of [snapshots] is empty: a rebuilt state is stored as a snapshot. Configure a location for snapshots";
+        return Err(Failure::Stop(message.into()).into());
     }
-    let job = job(settings)?;
-    create_or_check_topics(&settings.kafka, job.partitions)?;
-    let objects = StoredObjects::open(snapshots).map_err(Failure::Stop)?;
-    let mut writer = SnapshotWriter::new(objects, snapshots.keep as usize, RandomState::new().hash_one("rebuild"));
+    let config = worker_config(settings)?;
+    create_or_check_topics(&settings.kafka, config.partitions)?;
+    let blobs = StoredObjects::open(snapshots).map_err(Failure::Stop)?;
+    let mut store = SnapshotWriter::new(blobs, snapshots.keep as usize, RandomState::new().hash_one("rebuild"));
     wait_until_alone(&settings.kafka, stop)?;
     let mut log = KafkaLog::join(&settings.kafka, 0)?;
-    let mut rebuild = Rebuild::new(&mut log, &mut writer, &job, stop);
+    let mut rebuild = Rebuild::new(&mut log, &mut store, &config, stop);
     let plans = rebuild.plan()?;
     agreed(&plans)?;
     rebuild.carry_out(&plans)?;

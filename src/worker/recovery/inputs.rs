@@ -1,105 +1,110 @@
-//! The inputs of a shard, read again from where the journal says: the records of its steps, and those that were left out.
+//! A shard's inputs, read again from the offsets that the journal names: records of steps, and skipped records.
 
-use super::refuse;
+use super::refusal::refuse;
 use crate::kafka::{Batch, Log, Reader, Topic};
-use crate::worker::held::{Effect, HeldShard};
+use crate::worker::input_buffer::InputBuffer;
 use crate::worker::journal::{JournalRecord, StepPart};
-use crate::worker::merge::Feed;
-use crate::worker::tail::{Ended, check_interrupted};
+use crate::worker::owned_shard::{EffectMode, OwnedShard};
+use crate::worker::reading::{Aborted, check_interrupted};
 use std::sync::atomic::AtomicBool;
 
-/// Readers of the shard's inputs, made when the first step needs them, and the records of the step to be done again.
+/// Readers of the shard's inputs, opened when a step needs them, and the records of the step to be replayed.
 pub struct Inputs<L: Log> {
     readers: Vec<Option<L::Reader>>,
-    pub feed: Feed<L::Batch>,
+    pub buffer: InputBuffer<L::Batch>,
 }
 
 impl<L: Log> Inputs<L> {
     pub fn new(topics: usize) -> Self {
-        Self { readers: (0..topics).map(|_| None).collect(), feed: Feed::new(topics) }
+        Self { readers: (0..topics).map(|_| None).collect(), buffer: InputBuffer::new(topics) }
     }
 
     /// Reads the records of all parts of a step.
     pub fn read(
         &mut self,
         log: &mut L,
-        held: &mut HeldShard,
+        owned: &mut OwnedShard,
         parts: &[StepPart],
         record: &JournalRecord,
         stop: &AtomicBool,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), Aborted> {
         for part in parts {
-            let place = usize::from(part.topic);
-            let slot = self.readers.get_mut(place).ok_or_else(|| refuse(record, &format!("no input topic {place}")))?;
+            let topic = usize::from(part.topic);
+            let unknown = || refuse(record, &format!("a step of input topic {topic}, which is not configured"));
+            let slot = self.readers.get_mut(topic).ok_or_else(unknown)?;
             let reader = match slot {
                 Some(reader) => reader,
-                None => slot.insert(open(log, held, part, record)?),
+                None => slot.insert(open(log, owned, part, record)?),
             };
-            if held.positions()[place] != part.from {
-                let position = held.positions()[place];
-                let words = format!("a step begins at {} of topic {place}; expected {position}", part.from);
-                return Err(refuse(record, &words));
+            let (name, position) = (owned.input_name(part.topic), owned.positions()[topic]);
+            if position != part.from {
+                let message = format!("a step begins at offset {} of {name}; expected {position}", part.from);
+                return Err(refuse(record, &message));
             }
             if reader.end() < part.to {
-                let words =
-                    format!("input topic {place} ends at {}; records up to {} were read", reader.end(), part.to);
-                return Err(refuse(record, &words));
+                let message = format!(
+                    "the input topic {name} ends at offset {}, and was read up to {}: records are missing. Was it \
+                     recreated? `shoal rebuild` rebuilds the state from the records that are there",
+                    reader.end(),
+                    part.to
+                );
+                return Err(refuse(record, &message));
             }
-            let buffer = self.feed.batch_mut(part.topic);
-            while buffer.len() < part.records as usize && reader.position() < part.to {
+            let batch = self.buffer.batch_mut(part.topic);
+            while batch.len() < part.records as usize && reader.position() < part.to {
                 check_interrupted(log, stop)?;
-                reader.read(part.to, part.records as usize - buffer.len(), buffer)?;
+                reader.read(part.to, part.records as usize - batch.len(), batch)?;
             }
         }
         Ok(())
     }
 
-    /// Leaves a record out; readers go on behind it. Its bytes are needed only if it has to be told of again.
+    /// Skips a record again. Its bytes are read only if its rejection is published again.
     pub fn skip(
         &mut self,
         log: &mut L,
-        held: &mut HeldShard,
+        owned: &mut OwnedShard,
         (topic, offset): (u16, i64),
-        effect: Effect,
+        mode: EffectMode,
         stop: &AtomicBool,
-    ) -> Result<(), Ended> {
-        let batch = self.feed.batch_mut(topic);
-        if effect == Effect::Published {
-            let mut reader = log.reader(Topic::Input(topic), held.number(), offset)?;
+    ) -> Result<(), Aborted> {
+        let batch = self.buffer.batch_mut(topic);
+        if mode == EffectMode::Published {
+            let mut reader = log.reader(Topic::Input(topic), owned.number(), offset)?;
             while batch.is_empty() && reader.position() <= offset {
                 check_interrupted(log, stop)?;
                 reader.read(offset + 1, 1, batch)?;
             }
         }
         let record = (!batch.is_empty()).then(|| batch.record(0));
-        held.redo_skip(topic, offset, record, effect);
-        self.feed.clear();
+        owned.replay_skip(topic, offset, record, mode);
+        self.buffer.clear();
+        // The next step opens a reader behind the skipped record.
         self.readers[usize::from(topic)] = None;
         Ok(())
     }
 }
 
-/// A reader from where the first step of a topic begins, which is where the shard's first transaction found it.
+/// A reader of a topic from the beginning of a step. The first step of a shard's first transaction sets its position.
 fn open<L: Log>(
     log: &mut L,
-    held: &mut HeldShard,
+    owned: &mut OwnedShard,
     part: &StepPart,
     record: &JournalRecord,
-) -> Result<L::Reader, Ended> {
-    let reader = log.reader(Topic::Input(part.topic), held.number(), part.from)?;
+) -> Result<L::Reader, Aborted> {
+    let reader = log.reader(Topic::Input(part.topic), owned.number(), part.from)?;
     if reader.first() > part.from {
-        let words = format!(
-            "the state is made from records from offset {} of input topic {} on, which now begins at {}: its retention is \
-             too short for the journal. Put a snapshot back that reaches further, or make the state anew from what is left \
-             with `shoal rebuild`",
+        let message = format!(
+            "the journal needs records from offset {} of input topic {} on, which now begins at {}: its retention is too \
+             short. Restore a newer snapshot, or rebuild the state from the records that are left with `shoal rebuild`",
             part.from,
-            part.topic,
+            owned.input_name(part.topic),
             reader.first()
         );
-        return Err(refuse(record, &words));
+        return Err(refuse(record, &message));
     }
     if record.transaction == 1 {
-        held.set_position(part.topic, part.from);
+        owned.set_position(part.topic, part.from);
     }
     Ok(reader)
 }

@@ -148,7 +148,7 @@ fn beyond_the_loopback_it_is_refused_in_words_without_tls_and_tokens() {
     let start = |change: &dyn Fn(&mut AdminSettings)| {
         let mut settings = AdminSettings { address: "0.0.0.0:0".into(), ..AdminSettings::default() };
         change(&mut settings);
-        let view = ProcessView { boards: Vec::new(), registry: prometheus::Registry::new(), stop: Arc::default() };
+        let view = ProcessView { statuses: Vec::new(), registry: prometheus::Registry::new(), stop: Arc::default() };
         AdminServer::start(&settings, view).map(|server| server.is_some()).map_err(|failure| failure.to_string())
     };
     for tokens in [false, true] {
@@ -169,7 +169,7 @@ fn beyond_the_loopback_it_is_refused_in_words_without_tls_and_tokens() {
 fn an_address_that_is_taken_is_told_with_what_to_do() {
     let first = Admin::start(|_| {});
     let settings = AdminSettings { address: first.server.address().to_string(), ..AdminSettings::default() };
-    let view = ProcessView { boards: Vec::new(), registry: prometheus::Registry::new(), stop: Arc::default() };
+    let view = ProcessView { statuses: Vec::new(), registry: prometheus::Registry::new(), stop: Arc::default() };
     let message = AdminServer::start(&settings, view).err().expect("it is taken").to_string();
     assert!(
         message.contains("cannot listen on the admin address") && message.contains("set `address` of [admin]"),

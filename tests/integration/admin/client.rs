@@ -1,7 +1,7 @@
 //! Requests by hand, over plain connections and TLS, so that they can also be wrong, slow and too large.
 
 use shoal::http::{AdminServer, AdminSettings, ProcessView};
-use shoal::worker::Board;
+use shoal::worker::WorkerStatus;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// An admin address on a free port, and what it shows.
 pub struct Admin {
     pub server: AdminServer,
-    pub board: Arc<Board>,
+    pub board: Arc<WorkerStatus>,
     pub registry: prometheus::Registry,
     pub stop: Arc<AtomicBool>,
 }
@@ -28,9 +28,9 @@ impl Admin {
     pub fn start(change: impl FnOnce(&mut AdminSettings)) -> Self {
         let mut settings = AdminSettings { address: "127.0.0.1:0".into(), ..AdminSettings::default() };
         change(&mut settings);
-        let (board, registry, stop) = (Arc::<Board>::default(), prometheus::Registry::new(), Arc::default());
+        let (board, registry, stop) = (Arc::<WorkerStatus>::default(), prometheus::Registry::new(), Arc::default());
         let view =
-            ProcessView { boards: vec![Arc::clone(&board)], registry: registry.clone(), stop: Arc::clone(&stop) };
+            ProcessView { statuses: vec![Arc::clone(&board)], registry: registry.clone(), stop: Arc::clone(&stop) };
         let server = AdminServer::start(&settings, view).expect("it starts").expect("there is an address");
         Self { server, board, registry, stop }
     }

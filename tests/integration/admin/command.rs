@@ -4,7 +4,7 @@ use super::client::Admin;
 use super::tls::is_there;
 use crate::support::certificates::{authority, sign};
 use shoal::worker::Phase;
-use shoal::worker::board::{Report, ShardReport};
+use shoal::worker::observe::status::{Report, ShardReport};
 use std::path::Path;
 use std::process::Command;
 

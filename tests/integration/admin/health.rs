@@ -3,7 +3,7 @@
 use super::client::{Admin, Answer};
 use serde_json::json;
 use shoal::worker::Phase;
-use shoal::worker::board::{Advance, Report, ShardReport};
+use shoal::worker::observe::status::{Report, ShardReport, WorkProgress};
 use std::sync::atomic::Ordering;
 
 fn report(has_joined: bool, shards: &[(u32, Phase)]) -> Report {
@@ -29,7 +29,9 @@ fn a_process_starts_becomes_ready_and_leaves() {
     assert_eq!(statuses(&admin), [503, 200, 503], "it is no member yet");
     admin.board.write(report(true, &[(0, Phase::Assigned), (3, Phase::Assigned)]));
     assert_eq!(statuses(&admin), [200, 200, 503], "its shards are to be recovered");
-    admin.board.advance(3, Advance { work: "replaying the journal", done: 30, all: 90, seconds_left: Some(4) });
+    admin
+        .board
+        .set_progress(3, WorkProgress { work: "replaying the journal", done: 30, all: 90, seconds_left: Some(4) });
     assert_eq!(statuses(&admin), [200, 200, 503]);
     admin.board.write(report(true, &[(0, Phase::Running), (3, Phase::Running)]));
     assert_eq!(statuses(&admin), [200, 200, 200]);
@@ -49,7 +51,9 @@ fn a_process_starts_becomes_ready_and_leaves() {
 fn what_fails_is_named_with_its_phase_since_when_and_how_far_it_is() {
     let admin = Admin::start(|_| {});
     admin.board.write(report(true, &[(0, Phase::Running), (2, Phase::Waiting), (3, Phase::Recovering)]));
-    admin.board.advance(3, Advance { work: "replaying the journal", done: 30, all: 90, seconds_left: Some(4) });
+    admin
+        .board
+        .set_progress(3, WorkProgress { work: "replaying the journal", done: 30, all: 90, seconds_left: Some(4) });
     let since = "1970-01-01T00:00:01.000Z";
     assert_eq!(
         failing(&admin.get("/readyz")),

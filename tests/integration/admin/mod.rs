@@ -1,4 +1,4 @@
-//! The admin address with boards made by hand: who gets what, what is refused, and what its answers say.
+//! The admin address with statuses made by hand: who gets what, what is refused, and what its answers say.
 
 mod access;
 mod client;

@@ -6,7 +6,7 @@ use crate::support::wait::wait_for_ok;
 use crate::support::{self, Broker, Produced};
 use shoal::engine::decode::{Partitioner, partition_of};
 use shoal::metrics::{self, LogCounts, table};
-use shoal::worker::{Board, RunSettings, run};
+use shoal::worker::{RunSettings, WorkerStatus, run};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,10 +72,10 @@ impl Shop<'_> {
 
 /// Runs the service until the group stands at the input's end and so many events are told of; what it told then.
 fn run_until(broker: &Broker, settings: &RunSettings, accepted: f64) -> String {
-    let (stop, boards) = (Arc::new(AtomicBool::new(false)), Board::of_workers(1));
-    let registry = metrics::registry(&boards, &LogCounts::default()).unwrap();
+    let (stop, statuses) = (Arc::new(AtomicBool::new(false)), WorkerStatus::for_workers(1));
+    let registry = metrics::registry(&statuses, &LogCounts::default()).unwrap();
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| run(settings, &boards, &stop));
+        let running = scope.spawn(|| run(settings, &statuses, &stop));
         let scrape = || {
             wait_until_done(broker, &settings.kafka, SHARDS);
             wait_for_ok("all events are counted", PATIENCE, || {

@@ -99,7 +99,7 @@ fn what_was_lost_is_made_anew_and_only_differences_are_published() {
     let (done, message) = Service::rebuild(&settings, &[]);
     assert!(
         done && message.contains("400 records of the inputs no longer exist")
-            && message.contains("made anew at transaction"),
+            && message.contains("already rebuilt at transaction"),
         "{message}"
     );
     assert_eq!(changes_on(broker, &settings).len(), before.len(), "nothing is published by it");
@@ -118,7 +118,7 @@ fn what_was_lost_is_made_anew_and_only_differences_are_published() {
         .cloned()
         .collect();
     let cluster = memory::cluster_of(&left, PARTITIONS);
-    memory::run_to_end(&mut memory::worker(&cluster, 4_096, memory::job(&input, PARTITIONS, &rules))).unwrap();
+    memory::run_to_end(&mut memory::worker(&cluster, 4_096, memory::config(&input, PARTITIONS, &rules))).unwrap();
     let stored = memory::all(&cluster, shoal::kafka::Own::Membership, PARTITIONS);
     let expected = members(stored.iter().map(|stored| (stored.key.as_deref().unwrap(), stored.value.as_deref())));
 

@@ -41,8 +41,8 @@ fn new_rules_change_everybody_once_though_the_program_dies_meanwhile() {
     let renamed = RULES.replace("dormant", "asleep");
     let expected = memory::cluster_of(&lines, PARTITIONS);
     for rules in [RULES, &renamed] {
-        let job = memory::job(&settings.kafka.inputs[0], PARTITIONS, rules);
-        memory::run_to_end(&mut memory::worker(&expected, 4_096, job)).unwrap();
+        let config = memory::config(&settings.kafka.inputs[0], PARTITIONS, rules);
+        memory::run_to_end(&mut memory::worker(&expected, 4_096, config)).unwrap();
     }
     let expected = memory::views(&expected, PARTITIONS);
     let by_rules = expected.changes.values().flatten().filter(|change| change.contains("\"cause\":\"rules\"")).count();

@@ -5,7 +5,7 @@ use super::script::Scenario;
 use serde_json::Value;
 use shoal::engine::effects::Counts;
 use shoal::engine::rule::Rules;
-use shoal::worker::outbox::Topic;
+use shoal::worker::transaction::outbox::Topic;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

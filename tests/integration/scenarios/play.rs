@@ -9,7 +9,7 @@ use shoal::engine::effects::Effects;
 use shoal::engine::event::{self, Millis};
 use shoal::engine::rule::{self, Rules};
 use shoal::engine::shard::{Input, Settings, Shard};
-use shoal::worker::outbox::{Detection, Outbox};
+use shoal::worker::transaction::outbox::{DetectedAt, Outbox};
 use std::sync::Arc;
 
 /// One way to play a scenario.
@@ -188,7 +188,7 @@ impl Player<'_> {
         driven.effects.clear();
         apply(&mut driven.shard, driven.partition, &given, &mut driven.effects, Some(&mut driven.outbox));
         driven.history.push(given);
-        driven.outbox.finish_transaction(&driven.shard);
+        driven.outbox.encode_memberships(&driven.shard);
         for output in driven.outbox.outputs() {
             self.outcome.add(output.topic, output.key, output.value);
         }
@@ -207,7 +207,7 @@ impl Driven {
         Self {
             partition,
             shard: Shard::new(settings(scenario, way), rules.clone()),
-            outbox: Outbox::new(vec!["events".to_owned()], "/shoal".to_owned(), Detection::WallClock),
+            outbox: Outbox::new(vec!["events".to_owned()], "/shoal".to_owned(), DetectedAt::WallClock),
             effects: Effects::default(),
             waiting: Vec::new(),
             numbers: Vec::new(),
@@ -246,6 +246,6 @@ fn apply(shard: &mut Shard, partition: u32, given: &Given, effects: &mut Effects
         Given::Fire(deadlines) => shard.apply(Input::Fire(*deadlines), effects),
     }
     if let Some(outbox) = outbox {
-        outbox.take(effects, &borrowed);
+        outbox.encode(effects, &borrowed);
     }
 }

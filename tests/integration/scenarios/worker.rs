@@ -10,7 +10,8 @@ use shoal::engine::decode::{Partitioner, partition_of};
 use shoal::engine::event::Millis;
 use shoal::engine::rule::{self, Rules};
 use shoal::kafka::{Log, Own, StartAt};
-use shoal::worker::{HeldShard, Job, Worker, outbox};
+use shoal::worker::transaction::outbox;
+use shoal::worker::{OwnedShard, Worker, WorkerConfig};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,7 @@ pub fn play_in<W: World>(scenario: &Scenario, way: Way, world: W) -> Result<Answ
         rule::read(&world.rules(text)).map_err(|mistakes| format!("--- rules {name}: {mistakes:#?}"))
     };
     let rules: Vec<Arc<Rules>> = scenario.rules.iter().map(read).collect::<Result<_, _>>()?;
-    let worker = Worker::new(world.log(way), job(scenario, way, &rules[0]));
+    let worker = Worker::new(world.log(way), config(scenario, way, &rules[0]));
     let numbers = vec![Vec::new(); way.partitions as usize];
     let now = scenario.now.unwrap_or(0);
     let mut player = Player { scenario, way, world, rules, current_rules: 0, worker, numbers, waiting: 0, now };
@@ -84,8 +85,8 @@ pub fn play_in<W: World>(scenario: &Scenario, way: Way, world: W) -> Result<Answ
     Ok(player.answer())
 }
 
-fn job(scenario: &Scenario, way: Way, rules: &Arc<Rules>) -> Job {
-    Job {
+fn config(scenario: &Scenario, way: Way, rules: &Arc<Rules>) -> WorkerConfig {
+    WorkerConfig {
         inputs: vec!["events".to_owned()],
         partitions: way.partitions,
         shard: settings(scenario, way),
@@ -129,8 +130,8 @@ impl<W: World> Player<'_, W> {
 
     /// The worker is gone; another one takes over.
     fn restart(&mut self) {
-        let job = job(self.scenario, self.way, &self.rules[self.current_rules]);
-        self.worker = Worker::new(self.world.log(self.way), job);
+        let config = config(self.scenario, self.way, &self.rules[self.current_rules]);
+        self.worker = Worker::new(self.world.log(self.way), config);
     }
 
     /// Lets the worker run until it has nothing left to do.
@@ -142,7 +143,7 @@ impl<W: World> Player<'_, W> {
             if self.worker.is_idle() && self.has_read_all() {
                 return;
             }
-            if !self.worker.shards().any(HeldShard::has_slices) {
+            if !self.worker.shards().any(OwnedShard::has_slices) {
                 self.worker.finish().unwrap_or_else(|failure| panic!("{}: {failure}", self.scenario.path.display()));
             }
         }
@@ -150,7 +151,7 @@ impl<W: World> Player<'_, W> {
     }
 
     fn has_read_all(&self) -> bool {
-        let ends = |held: &HeldShard| self.numbers[held.number() as usize].len() as i64;
+        let ends = |held: &OwnedShard| self.numbers[held.number() as usize].len() as i64;
         self.worker.shards().count() == self.numbers.len()
             && self.worker.shards().all(|held| held.positions() == [ends(held)])
     }

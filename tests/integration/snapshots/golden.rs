@@ -1,14 +1,14 @@
 //! The golden files of snapshots: what is read from them is written with the same bytes.
 
 use crate::support::golden::{self, Golden};
-use crate::support::memory::golden_job;
+use crate::support::memory::golden_config;
 use arrow::array::RecordBatch;
 use shoal::engine::shard::Shard;
 use shoal::store::columns::{self, FileKind, IdHours, IdsBuilder, MarksBuilder, read_marks};
 use shoal::store::manifest::File;
 use shoal::store::objects::MemoryObjects;
 use shoal::store::{LoadedSnapshot, Piece, SnapshotHead, SnapshotWriter, load};
-use shoal::worker::Job;
+use shoal::worker::WorkerConfig;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -42,7 +42,7 @@ fn golden_snapshots_are_written_with_the_same_bytes() {
             // Customers are restored to a shard; of a snapshot with deltas the files are different ones.
             let [base] = &manifest.groups[..] else { continue };
             let (_, loaded) = load::whole(&objects, manifest.clone(), &|| false).unwrap();
-            let again = full_snapshot(number, &golden_job(&golden), loaded);
+            let again = full_snapshot(number, &golden_config(&golden), loaded);
             let again = load::manifest(&again, number, transaction).unwrap();
             let checksums = |files: &[File]| files.iter().map(|file| file.xxh3_128.clone()).collect::<Vec<_>>();
             assert_eq!(checksums(&again.groups[0].customers), checksums(&base.customers), "{number}, {transaction}");
@@ -58,9 +58,10 @@ fn checksum(batch: &RecordBatch) -> String {
 }
 
 /// The full snapshot of a shard that was restored from this one.
-fn full_snapshot(number: u32, job: &Job, loaded: LoadedSnapshot) -> MemoryObjects {
+fn full_snapshot(number: u32, config: &WorkerConfig, loaded: LoadedSnapshot) -> MemoryObjects {
     let LoadedSnapshot { head: SnapshotHead { position, state }, restored, .. } = loaded;
-    let mut shard = Shard::restore(job.shard.clone(), job.rules.clone(), Some(job.rules.clone()), &state, restored);
+    let mut shard =
+        Shard::restore(config.shard.clone(), config.rules.clone(), Some(config.rules.clone()), &state, restored);
     let objects = MemoryObjects::default();
     let mut writer = SnapshotWriter::new(objects.clone(), 2, 1);
     shard.forget_stored();

@@ -9,7 +9,7 @@ use shoal::kafka::{Own, Topic};
 use shoal::random::Random;
 use shoal::store::SnapshotWriter;
 use shoal::store::objects::MemoryObjects;
-use shoal::worker::{Job, Worker};
+use shoal::worker::{Worker, WorkerConfig};
 
 const SHARDS: u32 = 3;
 const SECOND: i64 = 1_000;
@@ -41,8 +41,8 @@ fn rules() -> String {
     rules_without_alerts() + ALERTS
 }
 
-fn job(rules: &str) -> Job {
-    memory::job("events", SHARDS, rules)
+fn config(rules: &str) -> WorkerConfig {
+    memory::config("events", SHARDS, rules)
 }
 
 fn append(cluster: &Cluster, id: u32, kind: &str, order: u32) {
@@ -70,28 +70,28 @@ fn decisions(cluster: &Cluster) -> Vec<String> {
 struct Service {
     cluster: Cluster,
     objects: MemoryObjects,
-    job: Job,
+    config: WorkerConfig,
     worker: Worker<MemoryLog>,
 }
 
 impl Service {
-    fn new(job: Job) -> Self {
+    fn new(config: WorkerConfig) -> Self {
         let cluster = Cluster::new(1, SHARDS);
         cluster.set_clock(BEGIN);
         let objects = MemoryObjects::default();
-        let worker = Self::worker(&cluster, &objects, &job, memory::ID);
-        Self { cluster, objects, job, worker }
+        let worker = Self::worker(&cluster, &objects, &config, memory::ID);
+        Self { cluster, objects, config, worker }
     }
 
-    fn worker(cluster: &Cluster, objects: &MemoryObjects, job: &Job, id: &str) -> Worker<MemoryLog> {
+    fn worker(cluster: &Cluster, objects: &MemoryObjects, config: &WorkerConfig, id: &str) -> Worker<MemoryLog> {
         let writer = SnapshotWriter::new(objects.clone(), 2, 7);
         let log = cluster.worker(id, (0..SHARDS).collect());
-        Worker::new(log, job.clone()).with_snapshots(Box::new(writer), 60_000)
+        Worker::new(log, config.clone()).with_snapshots(Box::new(writer), 60_000)
     }
 
     /// Another process goes on, of the same name or of another; the last one just ends.
     fn replace(&mut self, id: &str) {
-        self.worker = Self::worker(&self.cluster, &self.objects, &self.job, id);
+        self.worker = Self::worker(&self.cluster, &self.objects, &self.config, id);
     }
 
     /// Time goes on by ten seconds so many times, and all is done that follows.
@@ -140,7 +140,7 @@ fn lose_120(service: &mut Service, mut between: impl FnMut(&mut Service)) {
 
 #[test]
 fn exactly_120_customers_are_told_of() {
-    let mut service = Service::new(job(&rules()));
+    let mut service = Service::new(config(&rules()));
     lose_120(&mut service, |_| {});
     assert_eq!(decisions(&service.cluster), ["down firing 60", "losing firing 120"]);
     let losing = alerts(&service.cluster).pop().unwrap();
@@ -149,7 +149,7 @@ fn exactly_120_customers_are_told_of() {
     assert_eq!(losing["customers"], serde_json::json!(customers));
     assert_eq!((losing["from"].as_str(), losing["to"].as_str()), (Some("loyal"), Some("at_risk")));
     assert_eq!((losing["window"].as_str(), losing["baseline"].is_null()), (Some("10m"), true));
-    assert_eq!(losing["rules_version"], service.job.rules.version);
+    assert_eq!(losing["rules_version"], service.config.rules.version);
     service.pass(70);
     // The ten that ordered once more follow, and the window goes on.
     assert_eq!(decisions(&service.cluster)[2..], ["down resolved 0", "losing resolved 70"]);
@@ -157,12 +157,12 @@ fn exactly_120_customers_are_told_of() {
 
 #[test]
 fn kills_and_takeovers_lose_nothing_and_repeat_nothing() {
-    let mut straight = Service::new(job(&rules()));
+    let mut straight = Service::new(config(&rules()));
     lose_120(&mut straight, |_| {});
     straight.pass(70);
     for seed in 1..=8 {
         let mut random = Random(seed);
-        let mut service = Service::new(job(&rules()));
+        let mut service = Service::new(config(&rules()));
         let kill = |service: &mut Service| {
             let id = ["one", "two"][random.below(2) as usize];
             (0..random.below(9)).for_each(|_| service.worker.turn().unwrap());
@@ -177,7 +177,7 @@ fn kills_and_takeovers_lose_nothing_and_repeat_nothing() {
 
 #[test]
 fn nothing_fires_at_a_start_a_takeover_or_by_new_rules() {
-    let mut service = Service::new(job(&rules()));
+    let mut service = Service::new(config(&rules()));
     lose_120(&mut service, |_| {});
     let before = decisions(&service.cluster);
     assert_eq!(before.len(), 2);
@@ -191,7 +191,7 @@ fn nothing_fires_at_a_start_a_takeover_or_by_new_rules() {
         .replace("{ name = \"at_risk\", when = \"orders >= 1\" },", "{ name = \"at_risk\", when = \"orders >= 9\" },")
         .replace("above = 40", "above = 3")
         + "[alert.new]\nsegmentation = \"lifecycle\"\nto = \"at_risk\"\nabove = 0\nwindow = \"24h\"\n";
-    service.job = job(&edited);
+    service.config = config(&edited);
     service.replace("one");
     service.work();
     service.pass(1);
@@ -206,9 +206,9 @@ fn nothing_fires_at_a_start_a_takeover_or_by_new_rules() {
 
 #[test]
 fn alerts_that_new_rules_do_not_have_are_resolved() {
-    let mut service = Service::new(job(&rules()));
+    let mut service = Service::new(config(&rules()));
     lose_120(&mut service, |_| {});
-    service.job = job(&rules_without_alerts());
+    service.config = config(&rules_without_alerts());
     service.replace("one");
     service.work();
     assert_eq!(decisions(&service.cluster)[2..], ["down resolved 0", "losing resolved 0"]);
@@ -220,7 +220,7 @@ fn alerts_that_new_rules_do_not_have_are_resolved() {
 #[test]
 fn seeding_and_history_fire_nothing() {
     for (publish_from, clock) in [(Some(BEGIN + 5 * MINUTE), BEGIN + 6 * MINUTE), (None, BEGIN + 20 * MINUTE)] {
-        let mut seeded = job(&rules().replace("above = 119", "above = 0"));
+        let mut seeded = config(&rules().replace("above = 119", "above = 0"));
         seeded.shard.publish_from = publish_from;
         seeded.shard.bootstrap = shoal::engine::shard::Bootstrap::Changes;
         let mut service = Service::new(seeded);
@@ -240,7 +240,7 @@ fn seeding_and_history_fire_nothing() {
 
 #[test]
 fn without_alerts_nothing_is_told() {
-    let mut service = Service::new(job(&rules_without_alerts()));
+    let mut service = Service::new(config(&rules_without_alerts()));
     lose_120(&mut service, |_| {});
     assert!(memory::all(&service.cluster, Own::Census, SHARDS).is_empty());
     assert!(decisions(&service.cluster).is_empty());

@@ -7,7 +7,7 @@ use shoal::kafka::memory::{Cluster, MemoryLog};
 use shoal::kafka::{Own, Topic};
 use shoal::random::Random;
 use shoal::worker::journal::{JournalRecord, Operation};
-use shoal::worker::{Job, Worker};
+use shoal::worker::{Worker, WorkerConfig};
 
 const SHARDS: u32 = 2;
 const TOPICS: u16 = 3;
@@ -17,9 +17,9 @@ fn wall_rules() -> String {
     RULES.replace("clock = \"events\"", "clock = \"wall\"")
 }
 
-fn job(topics: u16) -> Job {
+fn config(topics: u16) -> WorkerConfig {
     let inputs = ["orders", "browsing", "profiles"].iter().take(usize::from(topics)).map(|&name| name.into()).collect();
-    Job { inputs, ..memory::job("events", SHARDS, &wall_rules()) }
+    WorkerConfig { inputs, ..memory::config("events", SHARDS, &wall_rules()) }
 }
 
 fn cluster(topics: u16) -> Cluster {
@@ -29,7 +29,7 @@ fn cluster(topics: u16) -> Cluster {
 }
 
 fn worker(cluster: &Cluster, topics: u16, batch_max: usize) -> Worker<MemoryLog> {
-    Worker::new(cluster.worker(ID, (0..SHARDS).collect()).with_batch_max(batch_max), job(topics))
+    Worker::new(cluster.worker(ID, (0..SHARDS).collect()).with_batch_max(batch_max), config(topics))
 }
 
 /// A record with the topic it is in and the moment at which it arrives, which is later than its time if it is late.

@@ -11,7 +11,7 @@ use shoal::kafka::{Failure, Own};
 use shoal::offline::seed::Seed;
 use shoal::store::SnapshotWriter;
 use shoal::store::objects::MemoryObjects;
-use shoal::worker::{Job, Rebuild, Worker, control};
+use shoal::worker::{Rebuild, Worker, WorkerConfig, control};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -25,8 +25,8 @@ fn rules() -> String {
     RULES.replace("min_dwell = \"7d\"\n", "")
 }
 
-fn job() -> Job {
-    memory::job("events", SHARDS, &rules())
+fn config() -> WorkerConfig {
+    memory::config("events", SHARDS, &rules())
 }
 
 /// A service in memory: what it reads and writes, and its snapshots.
@@ -61,7 +61,7 @@ impl Shop {
 
     fn worker(&self) -> Worker<MemoryLog> {
         let writer = SnapshotWriter::new(self.objects.clone(), 2, 7);
-        memory::worker(&self.cluster, 4_096, job()).with_snapshots(Box::new(writer), 60_000)
+        memory::worker(&self.cluster, 4_096, config()).with_snapshots(Box::new(writer), 60_000)
     }
 
     /// Works until everything is read, and stops in order.
@@ -79,10 +79,10 @@ impl Shop {
     }
 
     fn rebuild(&self) -> Result<(), Failure> {
-        let (job, stop) = (job(), AtomicBool::new(false));
+        let (config, stop) = (config(), AtomicBool::new(false));
         let mut log = self.cluster.worker(ID, (0..SHARDS).collect());
         let mut writer = SnapshotWriter::new(self.objects.clone(), 2, 9);
-        let mut rebuild = Rebuild::new(&mut log, &mut writer, &job, &stop);
+        let mut rebuild = Rebuild::new(&mut log, &mut writer, &config, &stop);
         let plans = rebuild.plan()?;
         assert!(
             plans[1].to_string().contains("the state is made from its seed, then events offsets 0 to"),
@@ -129,7 +129,7 @@ fn a_seed_that_has_gone_is_put_back_and_the_state_is_made_anew_from_it() {
     let message = shop.refusal();
     assert!(message.contains("began from a seed") && message.contains("`shoal seed`"), "{message}");
     let message = shop.rebuild().unwrap_err().to_string();
-    assert!(message.contains("not in the store any more") && message.contains("`shoal seed`"), "{message}");
+    assert!(message.contains("not in the snapshot store any more") && message.contains("`shoal seed`"), "{message}");
     let message = shop.seed(&file, UNTIL - DAY).unwrap_err();
     assert!(message.contains("--until 2025-07-20T00:00:00Z") && message.contains("needs the same one"), "{message}");
     let other = folder.path().join("other.jsonl");
@@ -166,7 +166,7 @@ fn with_the_seed_put_back_the_journal_can_be_followed_again() {
         let damaged = objects.keys().find(|name| name.starts_with("shard-00001/manifest-")).cloned().unwrap();
         objects.insert(damaged, bytes::Bytes::from_static(b"not a manifest"));
     });
-    assert!(shop.refusal().contains("shard 1, transaction 1: it began from a seed"));
+    assert!(shop.refusal().contains("shard 1, transaction 1: the shard began from a seed"));
     shop.seed(&file, UNTIL).unwrap();
     shop.run();
     shop.views().assert_same(&before, "the same, done again");
@@ -186,7 +186,7 @@ fn a_state_is_not_made_anew_from_another_seed() {
     shop.seed(&other, UNTIL).unwrap();
     let message = shop.rebuild().unwrap_err().to_string();
     assert!(
-        message.contains("began from a seed with digest") && message.contains("the one in the store has"),
+        message.contains("began from a seed with digest") && message.contains("the one in the snapshot store has"),
         "{message}"
     );
     assert_eq!(memory::all(&shop.cluster, Own::Changes, SHARDS).len(), changes);

@@ -6,13 +6,13 @@ use shoal::kafka::memory::{Break, Cluster, MemoryLog, Stored};
 use shoal::kafka::{Failure, Own, Topic};
 use shoal::random::Random;
 use shoal::worker::journal::{JournalRecord, Operation};
-use shoal::worker::{Job, Worker};
+use shoal::worker::{Worker, WorkerConfig};
 use std::sync::Arc;
 
 const SHARDS: u32 = 4;
 
-fn job(rules: &str) -> Job {
-    memory::job("events", SHARDS, rules)
+fn config(rules: &str) -> WorkerConfig {
+    memory::config("events", SHARDS, rules)
 }
 
 fn cluster_of(lines: &[Line]) -> Cluster {
@@ -24,11 +24,11 @@ fn append(cluster: &Cluster, line: &Line) {
 }
 
 fn worker(cluster: &Cluster, batch_max: usize) -> Worker<MemoryLog> {
-    memory::worker(cluster, batch_max, job(RULES))
+    memory::worker(cluster, batch_max, config(RULES))
 }
 
 fn worker_with(cluster: &Cluster, batch_max: usize, rules: &str) -> Worker<MemoryLog> {
-    memory::worker(cluster, batch_max, job(rules))
+    memory::worker(cluster, batch_max, config(rules))
 }
 
 fn all(cluster: &Cluster, own: Own) -> Vec<Arc<Stored>> {
@@ -161,7 +161,10 @@ fn a_changed_record_is_noticed_and_the_transaction_named() {
 
     cluster.replace(Topic::Input(0), 2, 5, b"of another length");
     let Err(Failure::Stop(message)) = run_to_end(&mut worker(&cluster, 4_096)) else { panic!("not noticed") };
-    assert!(message.contains("shard 2, transaction 2") && message.contains("not those of then"), "{message}");
+    assert!(
+        message.contains("shard 2, transaction 2") && message.contains("differ from those that the journal describes"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -183,9 +186,9 @@ fn group_offsets_are_repaired_or_refused() {
 #[test]
 fn a_log_of_other_inputs_is_refused() {
     let cluster = expected(&shop(6, 10, 100));
-    let mut job = job(RULES);
-    job.inputs = vec!["others".into()];
-    let mut worker = Worker::new(cluster.worker(ID, vec![0, 1, 2, 3]), job);
+    let mut config = config(RULES);
+    config.inputs = vec!["others".into()];
+    let mut worker = Worker::new(cluster.worker(ID, vec![0, 1, 2, 3]), config);
     let Err(Failure::Stop(message)) = run_to_end(&mut worker) else { panic!("not refused") };
     assert!(message.contains("[\"events\"] with 4 partitions; configured are [\"others\"]"), "{message}");
 }
@@ -223,13 +226,13 @@ fn new_rules_are_published_once_and_sweep_once() {
 fn a_worker_without_shard_0_waits_for_rules() {
     let lines = shop(8, 40, 500);
     let cluster = cluster_of(&lines);
-    let mut second = Worker::new(cluster.worker("shoal-test-1", vec![2, 3]), job(RULES));
+    let mut second = Worker::new(cluster.worker("shoal-test-1", vec![2, 3]), config(RULES));
     for _ in 0..5 {
         second.turn().unwrap();
     }
     assert!(!second.is_idle());
     assert!(second.shards().all(|held| held.shard().is_none()));
-    let mut first = Worker::new(cluster.worker(ID, vec![0, 1]), job(RULES));
+    let mut first = Worker::new(cluster.worker(ID, vec![0, 1]), config(RULES));
     run_to_end(&mut first).unwrap();
     run_to_end(&mut second).unwrap();
     assert_same(&cluster, &expected(&lines), "two workers");

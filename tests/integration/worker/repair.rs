@@ -4,21 +4,21 @@ use crate::support::events::{RULES, shop};
 use crate::support::memory::{self, run_to_end, worker};
 use shoal::kafka::memory::{Cluster, Stored};
 use shoal::kafka::{Failure, Own, Topic};
-use shoal::worker::Job;
+use shoal::worker::WorkerConfig;
 use shoal::worker::journal::JournalRecord;
 use std::sync::Arc;
 
 const SHARDS: u32 = 4;
 
-fn job(rules: &str) -> Job {
-    memory::job("events", SHARDS, rules)
+fn config(rules: &str) -> WorkerConfig {
+    memory::config("events", SHARDS, rules)
 }
 
 /// A cluster in which everything is done, and a shard whose last transaction has at least two changes.
 fn done(seed: u64) -> (Cluster, u32) {
     let lines = shop(seed, 60, 3_000);
     let cluster = memory::cluster_of(&lines, SHARDS);
-    run_to_end(&mut worker(&cluster, 400, job(RULES))).unwrap();
+    run_to_end(&mut worker(&cluster, 400, config(RULES))).unwrap();
     let has_changes = |shard: &u32| {
         let last = last_record(&cluster, *shard);
         changes_of(&cluster, *shard, last.transaction).len() >= 2
@@ -66,7 +66,7 @@ fn missing_outputs_of_the_last_transaction_are_published_again() {
         if seed % 2 == 0 {
             cluster.truncate(memberships, shard, cluster.records(memberships, shard).len() as i64 - 1);
         }
-        let mut again = worker(&cluster, 4_096, job(RULES));
+        let mut again = worker(&cluster, 4_096, config(RULES));
         run_to_end(&mut again).unwrap();
         assert_eq!(again.torn_repaired(), 1, "seed {seed}");
         let mut found = published(&cluster);
@@ -79,7 +79,7 @@ fn missing_outputs_of_the_last_transaction_are_published_again() {
         without_copy(&mut found);
         without_copy(&mut expected);
         assert_eq!(found, expected, "seed {seed}");
-        let mut once_more = worker(&cluster, 4_096, job(RULES));
+        let mut once_more = worker(&cluster, 4_096, config(RULES));
         run_to_end(&mut once_more).unwrap();
         assert_eq!(once_more.torn_repaired(), 0, "seed {seed}: it stays repaired");
     }
@@ -97,7 +97,7 @@ fn outputs_without_journal_record_are_followed_by_it() {
             let changes = Topic::Own(Own::Changes);
             cluster.truncate(changes, shard, cluster.records(changes, shard).len() as i64 - 1);
         }
-        let mut again = worker(&cluster, 4_096, job(RULES));
+        let mut again = worker(&cluster, 4_096, config(RULES));
         run_to_end(&mut again).unwrap();
         assert_eq!(again.torn_repaired(), 1, "seed {seed}");
         let (found, journal) = (published(&cluster), 3);
@@ -114,11 +114,11 @@ fn a_journal_that_lost_records_is_refused() {
     let (cluster, shard) = done(9);
     let journal = Topic::Own(Own::Journal);
     cluster.truncate(journal, shard, cluster.records(journal, shard).len() as i64 - 2);
-    let Err(Failure::Stop(message)) = run_to_end(&mut worker(&cluster, 4_096, job(RULES))) else {
+    let Err(Failure::Stop(message)) = run_to_end(&mut worker(&cluster, 4_096, config(RULES))) else {
         panic!("not refused")
     };
     assert!(
-        message.contains(&format!("shard {shard}")) && message.contains("Records of the journal are lost"),
+        message.contains(&format!("shard {shard}")) && message.contains("records of the journal are lost"),
         "{message}"
     );
 }
@@ -141,8 +141,8 @@ fn rules_that_were_replaced_come_back_only_by_force() {
         (RULES, true, false, 4),
         (RULES, true, false, 4),
     ] {
-        let job = Job { force_rules: force, ..job(rules) };
-        run_to_end(&mut worker(&cluster, 4_096, job)).unwrap();
+        let config = WorkerConfig { force_rules: force, ..config(rules) };
+        run_to_end(&mut worker(&cluster, 4_096, config)).unwrap();
         assert_eq!(in_force(&cluster), is_renamed);
         assert_eq!(cluster.records(Topic::Own(Own::Control), 0).len(), published);
     }

@@ -2,7 +2,7 @@
 //! again.
 
 use crate::support::events::{DAY, OPENING, RULES, shop};
-use crate::support::memory::{self, ID, job, run_to_end, worker};
+use crate::support::memory::{self, ID, config, run_to_end, worker};
 use serde_json::Value;
 use shoal::kafka::memory::{Cluster, Stored};
 use shoal::kafka::{Own, Topic};
@@ -43,7 +43,7 @@ fn done(seed: u64) -> (Cluster, BTreeMap<(u32, i64), Option<String>>) {
         cluster.store(Topic::Input(0), partition, stored);
         expected.insert((partition, offset), header(n).filter(|_| is_good(n)));
     }
-    run_to_end(&mut worker(&cluster, 300, job("events", SHARDS, RULES))).unwrap();
+    run_to_end(&mut worker(&cluster, 300, config("events", SHARDS, RULES))).unwrap();
     (cluster, expected)
 }
 
@@ -91,7 +91,7 @@ fn what_is_published_again_carries_it_as_well() {
             cluster.truncate(changes, shard, end - last);
             repaired += last;
         }
-        run_to_end(&mut worker(&cluster, 4_096, job("events", SHARDS, RULES))).unwrap();
+        run_to_end(&mut worker(&cluster, 4_096, config("events", SHARDS, RULES))).unwrap();
         assert_eq!(contents(&cluster), before, "seed {seed}");
         check(&cluster, &expected);
     }

@@ -4,7 +4,7 @@
 use super::*;
 use crate::engine::rule::read;
 use crate::random::Random;
-use crate::worker::census::{ToldFlow, ToldMinute};
+use crate::worker::transaction::census::{FlowCount, MinuteFlows};
 
 const SHARDS: u32 = 3;
 const BEGIN: i64 = 29_000_000;
@@ -46,8 +46,8 @@ fn in_force_now(rules: &Rules) -> BTreeMap<String, String> {
     rules.alerts.iter().map(|alert| (alert.name.clone(), definition_text(alert.definition))).collect()
 }
 
-fn told(rules: &Rules, shard: u32, mark: i64, minutes: &[(i64, Changes)]) -> Told {
-    let flow = |&(way, cause, count): &(usize, usize, u64)| ToldFlow {
+fn minutes_record(rules: &Rules, shard: u32, mark: i64, minutes: &[(i64, Changes)]) -> CensusRecord {
+    let flow = |&(way, cause, count): &(usize, usize, u64)| FlowCount {
         segmentation: "life".into(),
         from: WAYS[way].0.map(str::to_owned),
         to: WAYS[way].1.to_owned(),
@@ -55,8 +55,8 @@ fn told(rules: &Rules, shard: u32, mark: i64, minutes: &[(i64, Changes)]) -> Tol
         customers: (0..count).map(|number| format!("c-{way}-{number}")).collect(),
     };
     let minute =
-        |(number, changes): &(i64, Changes)| ToldMinute { minute: *number, flows: changes.iter().map(flow).collect() };
-    Told::Minutes(ToldMinutes {
+        |(number, changes): &(i64, Changes)| MinuteFlows { minute: *number, flows: changes.iter().map(flow).collect() };
+    CensusRecord::Minutes(MinutesRecord {
         schema: 1,
         shard,
         mark,
@@ -72,7 +72,7 @@ fn told(rules: &Rules, shard: u32, mark: i64, minutes: &[(i64, Changes)]) -> Tol
 type Selects = fn(usize, usize) -> bool;
 
 /// What every alert should tell: its name, state, mark and count.
-fn expected(changes: &[BTreeMap<i64, Changes>]) -> Vec<(String, State, i64, u64)> {
+fn expected(changes: &[BTreeMap<i64, Changes>]) -> Vec<(String, AlertState, i64, u64)> {
     let selected: [(&str, Selects, i64, i64, u64); 3] = [
         ("at_once", |way, _| way == 0, 1, 0, 6),
         ("down", |way, cause| way < 2 && cause > 0, 10, 4, 40),
@@ -91,7 +91,7 @@ fn expected(changes: &[BTreeMap<i64, Changes>]) -> Vec<(String, State, i64, u64)
         for mark in BEGIN..=BEGIN + MARKS {
             let fires = (mark - wait..=mark).all(|mark| count(mark) > above);
             if fires != is_firing {
-                let state = if fires { State::Firing } else { State::Resolved };
+                let state = if fires { AlertState::Firing } else { AlertState::Resolved };
                 all.push((name.to_owned(), state, mark, count(mark)));
                 is_firing = fires;
             }
@@ -119,7 +119,7 @@ fn decisions_are_those_of_who_knows_everything_however_often_it_begins_again() {
         let expected = expected(&changes);
         assert!(expected.len() > 20, "seed {seed}: {} decisions", expected.len());
 
-        let mut told_so_far = Vec::new();
+        let mut reported = Vec::new();
         let mut marks = [BEGIN; SHARDS as usize];
         let mut last = BTreeMap::new();
         let mut decider = Decider::new(&rules, SHARDS, &last);
@@ -135,12 +135,12 @@ fn decisions_are_those_of_who_knows_everything_however_often_it_begins_again() {
             let minutes: Vec<_> =
                 changes[shard].range(marks[shard]..to).map(|(minute, changes)| (*minute, changes.clone())).collect();
             marks[shard] = to;
-            let report = told(&rules, shard as u32, to, &minutes);
-            decider.take(&report);
-            told_so_far.push(report);
+            let report = minutes_record(&rules, shard as u32, to, &minutes);
+            decider.add(&report);
+            reported.push(report);
             if random.one_in(15) {
                 decider = Decider::new(&rules, SHARDS, &last);
-                told_so_far.iter().for_each(|told| decider.take(told));
+                reported.iter().for_each(|record| decider.add(record));
             }
             if random.one_in(2) {
                 for record in decider.decide() {
@@ -156,13 +156,13 @@ fn decisions_are_those_of_who_knows_everything_however_often_it_begins_again() {
     }
 }
 
-/// So many minutes with so many changes each of the first way, told by all shards.
+/// Minutes with a number of changes each of the first way, reported by all shards.
 fn steady(decider: &mut Decider, rules: &Rules, from: i64, to: i64, count: u64) -> Vec<AlertRecord> {
     let mut records = Vec::new();
     for mark in from + 1..=to {
         for shard in 0..SHARDS {
             let changes = if shard == 0 { vec![(0, 1, count)] } else { Vec::new() };
-            decider.take(&told(rules, shard, mark, &[(mark - 1, changes)]));
+            decider.add(&minutes_record(rules, shard, mark, &[(mark - 1, changes)]));
         }
         records.extend(decider.decide());
     }
@@ -178,7 +178,7 @@ fn a_record_says_what_was_counted_and_what_is_usual() {
     let hours = |decider: &mut Decider, hours: std::ops::Range<i64>| {
         for number in hours {
             for shard in 0..SHARDS {
-                let flow = ToldFlow {
+                let flow = FlowCount {
                     segmentation: "life".into(),
                     from: Some("loyal".into()),
                     to: "at_risk".into(),
@@ -186,7 +186,13 @@ fn a_record_says_what_was_counted_and_what_is_usual() {
                     customers: Vec::new(),
                 };
                 let alerts = in_force_now(&rules);
-                decider.take(&Told::Hour(ToldHour { schema: 1, shard, hour: number, alerts, flows: vec![flow] }));
+                decider.add(&CensusRecord::Hour(HourRecord {
+                    schema: 1,
+                    shard,
+                    hour: number,
+                    alerts,
+                    flows: vec![flow],
+                }));
             }
         }
     };
@@ -195,7 +201,7 @@ fn a_record_says_what_was_counted_and_what_is_usual() {
     let fired = steady(&mut decider, &rules, BEGIN + 60, BEGIN + 61, 7);
     assert_eq!(fired.len(), 1, "{fired:?}");
     let record = &fired[0];
-    assert_eq!((record.state, record.count, record.baseline), (State::Firing, 7, None));
+    assert_eq!((record.state, record.count, record.baseline), (AlertState::Firing, 7, None));
     assert_eq!(record.causes, by_name([0, 7, 0]));
     assert!(record.customers.is_empty() && record.since == record.at && record.window == "1m");
     assert_eq!(
@@ -215,7 +221,7 @@ fn an_alert_that_is_another_begins_anew() {
     let rules = read(RULES).unwrap();
     let changed = read(&RULES.replace("above = 6\n", "above = 3\n")).unwrap();
     let mut decider = Decider::new(&changed, SHARDS, &BTreeMap::new());
-    // Told under the rules before.
+    // Reported under the rules before.
     assert_eq!(steady(&mut decider, &rules, BEGIN, BEGIN + 20, 4), []);
     let fired = steady(&mut decider, &changed, BEGIN + 20, BEGIN + 25, 4);
     assert_eq!(
@@ -230,10 +236,10 @@ fn what_can_only_be_decided_late_is_passed_over() {
     let mut decider = Decider::new(&rules, SHARDS, &BTreeMap::new());
     for mark in BEGIN + 1..=BEGIN + 300 {
         let changes = if mark < BEGIN + 100 { vec![(0, 1, 9)] } else { Vec::new() };
-        (0..2).for_each(|shard| decider.take(&told(&rules, shard, mark, &[(mark - 1, changes.clone())])));
-        assert_eq!(decider.decide(), [], "a shard has told nothing");
+        (0..2).for_each(|shard| decider.add(&minutes_record(&rules, shard, mark, &[(mark - 1, changes.clone())])));
+        assert_eq!(decider.decide(), [], "a shard has reported nothing");
     }
-    decider.take(&told(&rules, 2, BEGIN + 300, &[]));
+    decider.add(&minutes_record(&rules, 2, BEGIN + 300, &[]));
     assert_eq!(decider.decide(), []);
     assert_eq!(decider.complete(), Some(BEGIN + 300));
 }
