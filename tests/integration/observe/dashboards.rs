@@ -208,7 +208,7 @@ fn every_alert_has_a_runbook() {
     for alert in alerts {
         assert!(list.contains(&format!("[{alert}]({alert}.md)")), "{alert} is not in the list");
         let page = text(&format!("docs/runbooks/{alert}.md"));
-        assert!(page.contains("## How to look") && page.contains("## What to do"), "{alert}");
+        assert!(page.contains("## Diagnosis") && page.contains("## Resolution"), "{alert}");
         for bold in page.split("**").skip(1).step_by(2) {
             assert!(titles.iter().any(|title| title.starts_with(bold)), "{alert}: there is no panel {bold}");
         }
