@@ -8,7 +8,7 @@ const LINES_MAX: usize = 500;
 /// Columns of a comment line at most; rustfmt limits lines of code only.
 const COLUMNS_MAX: usize = 120;
 /// Comment lines that are still longer.
-const LONG_COMMENTS: usize = 145;
+const LONG_COMMENTS: usize = 125;
 
 /// The only files with unsafe code: raw calls of the Kafka client, hot ones and rare ones; prefetches, large pages and
 /// ids as text in customers' state; bytes that were checked to be text.
