@@ -1,7 +1,7 @@
-//! What comes out of the engine: changes of segment, rejected records, counts.
+//! The results of the engine: changes of values, rejected records, reports for alerts, counts.
 //!
-//! Effects are plain values with all their text in one arena, so that an evaluation allocates nothing once the buffers
-//! have grown. They do not serialise: [`crate::worker::outbox`] owns the shape of what is published.
+//! Effects are plain values with all their text in one arena, so that an evaluation does not allocate once the buffers
+//! have grown. They do not serialise: the worker owns the format of what is published.
 
 pub mod report;
 
@@ -9,7 +9,7 @@ use super::event::{MINUTE, Millis, Reason};
 use super::rule::{Direction, Truth, Value};
 use report::Report;
 
-/// A change that is detected so soon after its moment is fresh: it tells of what goes on, not of history.
+/// A change detected at most this long after its instant is fresh: it is about the present, not about history.
 pub const FRESH: Millis = 5 * MINUTE;
 
 /// A piece of text in [`Effects`].
@@ -19,7 +19,7 @@ pub struct Span {
     end: u32,
 }
 
-/// A run of entries of one of the lists in [`Effects`].
+/// Consecutive entries of one of the lists in [`Effects`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     start: u32,
@@ -27,6 +27,9 @@ pub struct Run {
 }
 
 impl Run {
+    /// No entries.
+    pub const EMPTY: Self = Self { start: 0, end: 0 };
+
     /// The entries of `list` in this run.
     pub fn of<T>(self, list: &[T]) -> &[T] {
         &list[self.start as usize..self.end as usize]
@@ -101,9 +104,9 @@ pub struct Change {
     /// Entries of [`Effects::features`].
     pub features: Run,
     pub rules_version: Span,
-    /// Which way it goes; counted, not published.
+    /// Up or down the ladder; counted, not published.
     pub direction: Direction,
-    /// Whether it goes back to the value before, within a day; counted, not published.
+    /// Whether the value before comes back within a day; counted, not published.
     pub is_return: bool,
 }
 
@@ -118,14 +121,14 @@ pub struct Trigger {
     pub time: Millis,
 }
 
-/// The first change in the same segmentation if nothing more happens (R9).
+/// The next change of the same segmentation if nothing more happens (R9).
 #[derive(Clone, Copy, Debug)]
 pub struct Next {
     pub to: Span,
     pub at: Millis,
 }
 
-/// A comparison whose truth differs before and after (R9).
+/// A comparison whose truth differs before and after the change (R9).
 #[derive(Clone, Copy, Debug)]
 pub struct Because {
     pub rule: Span,
@@ -134,7 +137,7 @@ pub struct Because {
     pub now: Truth,
 }
 
-/// A feature with its value, as listed under `include`.
+/// A feature listed under `include`, with its value.
 #[derive(Clone, Copy, Debug)]
 pub struct Feature {
     pub name: Span,
@@ -146,7 +149,7 @@ pub struct Feature {
 pub enum Scalar {
     Null,
     Integer(i64),
-    /// Minor units, and how many of their digits stand after the point.
+    /// Minor units, and how many of their digits come after the decimal point.
     Money(i64, u32),
     Double(f64),
     Text(Span),
@@ -159,13 +162,13 @@ pub enum Scalar {
 pub struct Touched {
     pub customer_id: Span,
     pub effective_at: Millis,
-    /// Whether it ended: erased, opted out or forgotten.
+    /// Whether the customer was removed: erased, opted out or forgotten.
     pub is_gone: bool,
-    /// Entries of [`Effects::features`], as of then.
+    /// Entries of [`Effects::features`], as of that moment.
     pub features: Run,
 }
 
-/// A record that could not be used.
+/// A record that cannot be used.
 #[derive(Clone, Copy, Debug)]
 pub struct Rejected {
     pub topic: u16,
@@ -173,17 +176,17 @@ pub struct Rejected {
     pub offset: i64,
     pub reason: Reason,
     pub message: Span,
-    /// Place of the record in the input that was applied.
+    /// Index of the record in the input that was applied.
     pub record: u32,
     pub detected_at: Millis,
 }
 
-/// What happened to the inputs, to be added up by whoever drives the shard.
+/// How inputs were treated and what followed from them; the caller of the shard adds the counts up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub records: u64,
     pub accepted: u64,
-    /// Accepted events before their customer's clock (T5).
+    /// Accepted events that were before their customer's clock (T5).
     pub late: u64,
     /// Dropped: same event id (E3).
     pub duplicates: u64,
@@ -203,7 +206,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Adds another count to this one.
+    /// Adds the counts of another.
     pub fn add(&mut self, other: &Self) {
         self.records += other.records;
         self.accepted += other.accepted;
@@ -239,13 +242,13 @@ pub struct Effects {
     pub rejected: Vec<Rejected>,
     /// Customers whose membership is to be published (R12), possibly more than once.
     pub touched: Vec<Touched>,
-    /// What was counted for alerts.
+    /// Reports of what was counted for alerts.
     pub reports: Vec<Report>,
     pub counts: Counts,
 }
 
 impl Effects {
-    /// Empties all lists and counts; their memory stays.
+    /// Empties all lists and counts; keeps their memory.
     pub fn clear(&mut self) {
         self.text.clear();
         self.changes.clear();
@@ -263,7 +266,7 @@ impl Effects {
 
     /// The text of a span.
     pub fn text(&self, span: Span) -> &str {
-        std::str::from_utf8(&self.text[span.start as usize..span.end as usize]).expect("spans are made of whole texts")
+        std::str::from_utf8(&self.text[span.start as usize..span.end as usize]).expect("a span covers a whole text")
     }
 
     /// Keeps a text until the next [`Effects::clear`].
@@ -273,7 +276,7 @@ impl Effects {
         Span { start, end: self.text.len() as u32 }
     }
 
-    /// Keeps a value with its text.
+    /// Keeps a value, with its text if it is one.
     pub fn keep_value(&mut self, value: Value<'_>) -> Scalar {
         match value {
             Value::Null => Scalar::Null,

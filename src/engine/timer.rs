@@ -1,14 +1,15 @@
-//! A hierarchical timing wheel for deadlines that are re-armed lazily: the owner inserts freely and discards what is
-//! stale when it comes due.
+//! A hierarchical timing wheel for deadlines that are re-armed lazily: the owner inserts freely, and discards stale
+//! entries when they come due.
 //!
-//! Eight levels of 64 slots: a slot of level 0 is one millisecond, of level `l` 64^l of them, so 8,900 years are covered. An
-//! entry stands at the level of the highest digit (of six bits) in which its moment differs from the position, and moves
-//! down when the position enters its slot. Bitmaps of occupied slots make jumps over empty time cost one look per level.
-//! An entry takes 8 bytes: the row, and 32 bits of its moment within the slot. Slots of the two highest levels are wider
-//! than that, so there moments are rounded down, and the owner is asked for the moment when the entry moves down.
+//! Eight levels of 64 slots: a slot of level 0 is one millisecond, of level `l` 64^l of them, which covers 8,900
+//! years. An entry is at the level of the highest digit (of six bits) in which its moment differs from the position,
+//! and moves down when the position enters its slot. With bitmaps of occupied slots, a jump over empty time reads one
+//! word per level. An entry takes 8 bytes: the row, and 32 bits of its moment within the slot. Slots of the two
+//! highest levels are wider than that, so moments are rounded down there, and the owner is asked for the exact moment
+//! when the entry moves down.
 //!
-//! Entries come in order of (moment, row), whatever the order in which they went in: a wheel that is made anew from what
-//! is armed hands out the same.
+//! Entries come due in the order of (moment, row), whatever the order of insertion: a wheel that is rebuilt from the
+//! armed deadlines hands out the same.
 
 use super::event::Millis;
 use std::cmp::Reverse;
@@ -17,14 +18,14 @@ use std::collections::BinaryHeap;
 const LEVELS: usize = 8;
 const SLOTS: usize = 64;
 const DIGIT_BITS: u32 = 6;
-/// The first instant after the origin that no slot has.
+/// The first instant after the origin that has no slot.
 const END: u64 = 1 << (LEVELS as u32 * DIGIT_BITS);
-/// The last instant to be reached: what is too far ahead stands after it and never comes.
+/// The last instant that the position can reach; a later entry never comes due.
 const LAST: u64 = END - 1 - (1 << rounding_bits(LEVELS - 1));
-/// Emptied slots keep room for so many entries.
+/// An emptied slot keeps room for at most this many entries.
 const KEPT_CAPACITY: usize = 64;
 
-/// A customer's row and when it is due, as the bits of its moment within the slot.
+/// A customer's row and its deadline, as the bits of the moment within the slot.
 #[derive(Clone, Copy)]
 struct Entry {
     row: u32,
@@ -32,26 +33,26 @@ struct Entry {
 }
 
 struct Level {
-    /// A bit for each slot that has entries.
+    /// One bit per slot: whether the slot has entries.
     occupied: u64,
     slots: [Vec<Entry>; SLOTS],
 }
 
-/// Deadlines by the millisecond; see the module.
+/// Deadlines by millisecond; see the module.
 pub struct Wheel {
     origin: Millis,
-    /// Nothing at or before this stands in a slot; counted from the origin, as are all instants inside.
+    /// The position: no slot has an entry at or before this instant. Instants count from the origin.
     position: u64,
     levels: [Level; LEVELS],
     /// Rows of the position's millisecond, the smallest last.
     ready: Vec<u32>,
-    /// Entries that were not after the position when they came.
+    /// Entries that were not after the position when they were inserted.
     behind: BinaryHeap<Reverse<(Millis, u32)>>,
     len: usize,
 }
 
 impl Wheel {
-    /// An empty wheel for moments after `origin` that has come to `position`.
+    /// An empty wheel for moments after `origin`, at `position`.
     pub fn new(origin: Millis, position: Millis) -> Self {
         let level = |_| Level { occupied: 0, slots: std::array::from_fn(|_| Vec::new()) };
         let mut wheel = Self {
@@ -66,7 +67,7 @@ impl Wheel {
         wheel
     }
 
-    /// Entries inside, stale ones too.
+    /// The number of entries, including stale ones.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -75,19 +76,19 @@ impl Wheel {
         self.len == 0
     }
 
-    /// Adds a deadline. One that is not after the position comes at the next [`Self::advance`]; one more than 8,900 years
-    /// after the origin never.
+    /// Inserts a deadline. If it is not after the position, it comes due at the next [`Self::advance`]; if it is more
+    /// than 8,900 years after the origin, it never does.
     pub fn insert(&mut self, row: u32, at: Millis) {
         self.len += 1;
         match self.instant(at) {
-            Some(instant) if instant > self.position => self.place(row, instant.min(END - 1)),
+            Some(instant) if instant > self.position => self.insert_ahead(row, instant.min(END - 1)),
             _ => self.behind.push(Reverse((at, row))),
         }
     }
 
-    /// Appends the next entries due at or before `until` to `due`, at most `limit`, in order of moment and row. The next
-    /// call goes on where this one stopped. `armed` tells the moment that a row waits for now: an entry that was rounded
-    /// is left out if it is not that.
+    /// Appends the next entries due at or before `until` to `due`, at most `limit`, in order of moment and row. The
+    /// next call continues where this one stopped. `armed` returns the deadline that a row has now: a rounded entry
+    /// for another deadline is stale and left out.
     pub fn advance(
         &mut self,
         until: Millis,
@@ -105,7 +106,7 @@ impl Wheel {
         }
     }
 
-    /// A moment before which nothing is due; `None` if nothing ever is.
+    /// A moment before which nothing is due; `None` if nothing ever will be.
     pub fn next_due(&self) -> Option<Millis> {
         let behind = self.behind.peek().map(|Reverse((at, _))| *at);
         let here = (!self.ready.is_empty()).then_some(self.position);
@@ -114,7 +115,7 @@ impl Wheel {
         behind.into_iter().chain(next).min()
     }
 
-    /// Memory of the entries, used or kept.
+    /// Bytes of memory, including room kept for entries.
     pub fn bytes(&self) -> usize {
         let slots = self.levels.iter().flat_map(|level| &level.slots);
         let entries: usize = slots.map(Vec::capacity).sum();
@@ -124,7 +125,7 @@ impl Wheel {
             + self.behind.capacity() * size_of::<Reverse<(Millis, u32)>>()
     }
 
-    /// The first of the entries at or behind the position, if it is due.
+    /// Removes the first of the entries at or behind the position, if it is due.
     fn pop(&mut self, until: Millis) -> Option<(u32, Millis)> {
         let ready = self.ready.last().map(|&row| (self.origin + self.position as Millis, row));
         let behind = self.behind.peek().map(|Reverse(entry)| *entry);
@@ -141,7 +142,7 @@ impl Wheel {
         Some((first.1, first.0))
     }
 
-    /// Moves to the next millisecond with entries up to `until`, and makes them ready; whether there is any.
+    /// Moves to the next millisecond with entries, up to `until`, and makes them ready. Returns whether there are any.
     fn move_on(&mut self, until: Millis, armed: &impl Fn(u32) -> Millis) -> bool {
         let Some(until) = self.instant(until).map(|until| until.min(LAST)) else { return false };
         while self.position < until {
@@ -153,7 +154,7 @@ impl Wheel {
             if self.levels[0].is_occupied(slot) {
                 let mut entries = self.levels[0].empty(slot);
                 self.ready.extend(entries.drain(..).map(|entry| entry.row));
-                self.levels[0].give_back(slot, entries);
+                self.levels[0].return_room(slot, entries);
                 self.ready.sort_unstable_by_key(|row| Reverse(*row));
                 return true;
             }
@@ -165,7 +166,8 @@ impl Wheel {
         u64::try_from(at.saturating_sub(self.origin)).ok()
     }
 
-    fn place(&mut self, row: u32, instant: u64) {
+    /// Inserts an entry after the position.
+    fn insert_ahead(&mut self, row: u32, instant: u64) {
         let differing = instant ^ self.position;
         let level = differing.checked_ilog2().map_or(0, |bit| (bit / DIGIT_BITS) as usize);
         let within = instant & (width(level) - 1);
@@ -187,18 +189,18 @@ impl Wheel {
         for entry in entries.drain(..) {
             let instant = start + (u64::from(entry.offset) << rounding);
             if rounding == 0 {
-                self.place(entry.row, instant);
+                self.insert_ahead(entry.row, instant);
                 continue;
             }
             match self.instant(armed(entry.row)) {
-                Some(exact) if exact >> rounding == instant >> rounding => self.place(entry.row, exact),
+                Some(exact) if exact >> rounding == instant >> rounding => self.insert_ahead(entry.row, exact),
                 _ => self.len -= 1,
             }
         }
-        self.levels[level].give_back(slot, entries);
+        self.levels[level].return_room(slot, entries);
     }
 
-    /// Where the next occupied slot after the ones at the position begins: lower levels come first.
+    /// The first instant of the next occupied slot after those at the position: lower levels come first.
     fn next_occupied(&self) -> Option<u64> {
         self.levels.iter().enumerate().find_map(|(level, slots)| {
             let later = slots.occupied & !(u64::MAX >> (SLOTS - 1 - digit(self.position, level)));
@@ -219,14 +221,14 @@ impl Level {
         self.slots[slot].push(entry);
     }
 
-    /// Takes a slot's entries out.
+    /// Removes a slot's entries; [`Self::return_room`] returns their memory.
     fn empty(&mut self, slot: usize) -> Vec<Entry> {
         self.occupied &= !(1 << slot);
         std::mem::take(&mut self.slots[slot])
     }
 
-    /// Puts the room of an emptied slot back, unless it is large.
-    fn give_back(&mut self, slot: usize, entries: Vec<Entry>) {
+    /// Returns the memory of an emptied slot, unless it is large.
+    fn return_room(&mut self, slot: usize, entries: Vec<Entry>) {
         if entries.capacity() <= KEPT_CAPACITY {
             self.slots[slot] = entries;
         }
@@ -238,7 +240,7 @@ const fn width(level: usize) -> u64 {
     1 << (level as u32 * DIGIT_BITS)
 }
 
-/// How many low bits of a moment the 32 bits of an entry at a level cannot hold.
+/// How many low bits of a moment an entry at a level cannot hold in its 32 bits.
 const fn rounding_bits(level: usize) -> u32 {
     (level as u32 * DIGIT_BITS).saturating_sub(u32::BITS)
 }

@@ -1,7 +1,7 @@
 //! The census of a shard, counted for alerts, as a manifest stores it. The stored types are separate from the engine's,
 //! so that the engine can change without changing the format.
 
-use crate::engine::effects::report::{Flow, Hour, InForce, Minute, Way};
+use crate::engine::effects::report::{Flow, FlowKey, Hour, InForce, Minute};
 use crate::engine::rule::alert::CAUSES;
 use crate::engine::shard::Census;
 use serde::{Deserialize, Serialize};
@@ -92,9 +92,9 @@ fn flows_of(number: i64, flows: &[Flow]) -> StoredFlows {
     let of = |flow: &Flow| {
         let [event, time, late] = flow.causes;
         StoredFlow {
-            segmentation: flow.way.segmentation.to_string(),
-            from: flow.way.from.as_ref().map(ToString::to_string),
-            to: flow.way.to.to_string(),
+            segmentation: flow.key.segmentation.to_string(),
+            from: flow.key.from.as_ref().map(ToString::to_string),
+            to: flow.key.to.to_string(),
             event,
             time,
             late,
@@ -106,14 +106,14 @@ fn flows_of(number: i64, flows: &[Flow]) -> StoredFlows {
 
 fn flows(stored: &[StoredFlow]) -> Vec<Flow> {
     let of = |stored: &StoredFlow| {
-        let way = Way {
+        let key = FlowKey {
             segmentation: stored.segmentation.as_str().into(),
             from: stored.from.as_deref().map(Into::into),
             to: stored.to.as_str().into(),
         };
         let causes: [u64; CAUSES.len()] = [stored.event, stored.time, stored.late];
         let customers = stored.customers.iter().map(|id| id.as_str().into()).collect();
-        Flow { way, causes, customers }
+        Flow { key, causes, customers }
     };
     stored.iter().map(of).collect()
 }

@@ -3,7 +3,7 @@
 use shoal::engine::event::{DAY, HOUR, Millis, NEVER};
 use shoal::engine::profile::HeldValue;
 use shoal::engine::rule::Target;
-use shoal::engine::shard::{Deeds, Shard};
+use shoal::engine::shard::{ActionCounts, Shard};
 use std::collections::BTreeMap;
 
 /// Deadlines are counted in buckets of 2^20 milliseconds.
@@ -20,7 +20,7 @@ fn add(members: &mut Members, target: &Target, value: u16, count: u64) {
 /// If a count differs from that of the walk.
 pub fn compare(shard: &Shard) {
     let mut counted = Members::new();
-    shard.members(|target, value, count| add(&mut counted, target, value, u64::from(count)));
+    shard.member_counts(|target, value, count| add(&mut counted, target, value, u64::from(count)));
     counted.retain(|_, count| *count > 0);
     let (profiles, generation) = (shard.profiles(), shard.head().generation);
     let (mut walked, mut held, mut armed) = (Members::new(), Vec::new(), Vec::new());
@@ -42,9 +42,9 @@ pub fn compare(shard: &Shard) {
 
 /// The number of orders since the last call. Every action is counted once for each target.
 pub fn take_orders(shard: &mut Shard) -> u64 {
-    let mut by_target: BTreeMap<String, Deeds> = BTreeMap::new();
-    shard.take_deeds(|target, _, deeds| by_target.entry(target.name.clone()).or_default().add(&deeds));
-    let all: Vec<&Deeds> = by_target.values().collect();
+    let mut by_target: BTreeMap<String, ActionCounts> = BTreeMap::new();
+    shard.take_actions(|target, _, actions| by_target.entry(target.name.clone()).or_default().add(&actions));
+    let all: Vec<&ActionCounts> = by_target.values().collect();
     assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{by_target:?}");
     assert!(all.is_empty() || all.len() == shard.rules().targets.len(), "{by_target:?}");
     all.first().map_or(0, |deeds| deeds.orders)

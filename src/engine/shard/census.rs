@@ -1,14 +1,16 @@
-//! What is counted for alerts, part of a shard's state: published changes of the ways that some alert selects, by minute.
+//! What is counted for alerts, as part of a shard's state: the published changes that an alert selects, by minute.
 //!
-//! Only fresh changes count, which were detected within [`FRESH`] of their instant, and only those of causes that tell
-//! something of customers: so what a start, new rules or history bring is never counted. A change counts in the minute of
-//! its instant, or in that in which its event came if that is later: so it does not matter how the inputs were cut into
-//! steps. Once the watermark has passed a minute it is handed out and forgotten.
+//! Only fresh changes count, those detected within [`FRESH`] of their instant, and only those with a cause that
+//! concerns what customers did or left undone; so a start, new rules and history count nothing. A change counts in the
+//! minute of its instant, or in the minute in which its event arrived if that is later: so the result does not depend
+//! on how the inputs were divided into steps. Once the watermark has passed a minute, the minute is reported and
+//! forgotten.
 
+use super::Shard;
 use super::digest::Verdict;
-use super::{Effects, Shard};
-use crate::engine::effects::report::{Flow, Hour, InForce, Minute, Report, WayNames};
-use crate::engine::effects::{Cause, FRESH};
+use super::evaluation::EvaluationContext;
+use crate::engine::effects::report::{Flow, FlowNames, Hour, InForce, Minute, Report};
+use crate::engine::effects::{Cause, Effects, FRESH};
 use crate::engine::event::{HOUR, MINUTE, Millis};
 use crate::engine::profile::{HeldValue, RowNumber};
 use crate::engine::rule::alert::CAUSES;
@@ -16,33 +18,34 @@ use crate::engine::rule::{Alert, Rules};
 use std::hash::{Hash, Hasher};
 use xxhash_rust::xxh3::Xxh3;
 
-/// Flows that are counted between two reports, and in an hour.
+/// Flows counted at most between two reports, and in an hour.
 const FLOWS_MAX: usize = 2_048;
-/// Customers named between two reports.
+/// Customers named at most between two reports.
 const CUSTOMERS_MAX: usize = 512;
 const MINUTES_PER_HOUR: i64 = HOUR / MINUTE;
 
 /// What was counted and not reported yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Census {
-    /// The mark of the last report.
+    /// The minute up to which was reported last.
     pub reported: Option<i64>,
     /// Alerts that have been in force since then.
     pub alerts: Vec<InForce>,
     pub minutes: Vec<Minute>,
+    /// Changes that were not counted since there was no room for another flow.
     pub lost: u64,
-    /// The hour that goes on.
+    /// The current hour.
     pub hour: Hour,
 }
 
 impl Census {
-    /// The first rules: their alerts count from the beginning. Of the hour only a part will be seen.
+    /// The census of the first rules: their alerts count from the beginning, but the first hour will not be complete.
     pub(super) fn new(rules: &Rules) -> Self {
         Self { alerts: in_force(rules), ..Self::default() }
     }
 
-    /// New rules: an alert that was not there, or was another, has yet to begin.
-    pub(super) fn take_rules(&mut self, rules: &Rules) {
+    /// New rules come into force. An alert that is new or has changed only begins with the next report.
+    pub(super) fn change_rules(&mut self, rules: &Rules) {
         let alerts = in_force(rules);
         if alerts.is_empty() {
             *self = Self::default();
@@ -51,47 +54,47 @@ impl Census {
         self.hour.alerts.retain(|alert| alerts.contains(alert));
     }
 
-    /// The mark of the report that is due.
-    fn due(&self, rules: &Rules, watermark: Millis) -> Option<i64> {
-        let mark = watermark.div_euclid(MINUTE);
+    /// The minute up to which a report is due.
+    pub(super) fn due(&self, rules: &Rules, watermark: Millis) -> Option<i64> {
+        let minute = watermark.div_euclid(MINUTE);
         let is_due = !rules.alerts.is_empty() && watermark != Millis::MIN;
-        (is_due && self.reported.is_none_or(|reported| mark > reported)).then_some(mark)
+        (is_due && self.reported.is_none_or(|reported| minute > reported)).then_some(minute)
     }
 
-    /// Counts one change; `ids_max` customers of its flow are named in one minute.
-    fn count(&mut self, minute: i64, way: WayNames<'_>, cause: usize, customer_id: &str, ids_max: usize) {
+    /// Counts one change. At most `ids_max` customers of its flow are named per minute.
+    fn count(&mut self, minute: i64, names: FlowNames<'_>, cause: usize, customer_id: &str, ids_max: usize) {
         let minute = self.reported.map_or(minute, |reported| minute.max(reported));
-        let place = self.minutes.partition_point(|known| known.number < minute);
-        if self.minutes.get(place).is_none_or(|known| known.number != minute) {
-            self.minutes.insert(place, Minute { number: minute, flows: Vec::new() });
+        let index = self.minutes.partition_point(|known| known.number < minute);
+        if self.minutes.get(index).is_none_or(|known| known.number != minute) {
+            self.minutes.insert(index, Minute { number: minute, flows: Vec::new() });
         }
-        let flow = match find(&self.minutes[place].flows, way) {
+        let flow = match find(&self.minutes[index].flows, names) {
             Ok(flow) => flow,
             Err(_) if self.flows().count() >= FLOWS_MAX => {
                 self.lost += 1;
                 return;
             }
             Err(flow) => {
-                self.minutes[place].flows.insert(flow, Flow::new(way));
+                self.minutes[index].flows.insert(flow, Flow::new(names));
                 flow
             }
         };
-        let Flow { causes, customers, .. } = &mut self.minutes[place].flows[flow];
+        let Flow { causes, customers, .. } = &mut self.minutes[index].flows[flow];
         causes[cause] += 1;
-        let Some(before) = place_among(customers, customer_id, ids_max) else { return };
+        let Some(id_index) = insertion_index(customers, customer_id, ids_max) else { return };
         if customers.len() == ids_max {
             customers.pop();
         } else if self.flows().map(|flow| flow.customers.len()).sum::<usize>() >= CUSTOMERS_MAX {
             return;
         }
-        self.minutes[place].flows[flow].customers.insert(before, customer_id.into());
+        self.minutes[index].flows[flow].customers.insert(id_index, customer_id.into());
     }
 
     fn flows(&self) -> impl Iterator<Item = &Flow> {
         self.minutes.iter().flat_map(|minute| &minute.flows)
     }
 
-    /// Hands out all minutes before the mark.
+    /// Removes and reports all minutes before `mark`.
     fn report(&mut self, mark: i64, rules: &Rules) -> Report {
         let later = self.minutes.split_off(self.minutes.partition_point(|minute| minute.number < mark));
         let minutes = std::mem::replace(&mut self.minutes, later);
@@ -102,8 +105,8 @@ impl Census {
         Report { mark, rules_version: rules.version.clone(), alerts, minutes, lost, hour }
     }
 
-    /// Adds minutes to their hour; the hour before if it has ended. One that was not watched from its beginning to its end
-    /// tells nothing.
+    /// Adds reported minutes to their hours. Returns the previous hour if it has ended and was counted from its
+    /// beginning to its end.
     fn pass_hour(&mut self, mark: i64, minutes: &[Minute], rules: &Rules) -> Option<Hour> {
         let hour_of = |minute: i64| minute.div_euclid(MINUTES_PER_HOUR);
         let number = self.hour.number;
@@ -120,7 +123,7 @@ impl Census {
         is_next.then_some(ended)
     }
 
-    /// A hash of all of it; 0 if nothing was ever counted.
+    /// A hash of the whole census; 0 if nothing was ever counted.
     pub(super) fn fingerprint(&self) -> u64 {
         if *self == Self::default() {
             return 0;
@@ -134,28 +137,28 @@ impl Census {
 impl Hour {
     fn add(&mut self, minute: &Minute) {
         for flow in &minute.flows {
-            let place = match find(&self.flows, flow.way.names()) {
-                Ok(place) => place,
+            let index = match find(&self.flows, flow.key.names()) {
+                Ok(index) => index,
                 Err(_) if self.flows.len() >= FLOWS_MAX => continue,
-                Err(place) => {
-                    self.flows.insert(place, Flow::new(flow.way.names()));
-                    place
+                Err(index) => {
+                    self.flows.insert(index, Flow::new(flow.key.names()));
+                    index
                 }
             };
-            self.flows[place].causes.iter_mut().zip(flow.causes).for_each(|(sum, count)| *sum += count);
+            self.flows[index].causes.iter_mut().zip(flow.causes).for_each(|(sum, count)| *sum += count);
         }
     }
 }
 
-/// Where the flow of a way is, or belongs.
-fn find(flows: &[Flow], way: WayNames<'_>) -> Result<usize, usize> {
-    flows.binary_search_by(|flow| flow.way.names().cmp(&way))
+/// The index of a flow, or the index at which to insert it.
+fn find(flows: &[Flow], names: FlowNames<'_>) -> Result<usize, usize> {
+    flows.binary_search_by(|flow| flow.key.names().cmp(&names))
 }
 
-/// Where a customer is to be named who is among the first `ids_max` in byte order and is not named yet.
-fn place_among(customers: &[Box<str>], id: &str, ids_max: usize) -> Option<usize> {
-    let place = customers.binary_search_by(|known| (**known).cmp(id)).err()?;
-    (place < ids_max).then_some(place)
+/// The index at which to insert a customer that is among the first `ids_max` in byte order and is not named yet.
+fn insertion_index(customers: &[Box<str>], id: &str, ids_max: usize) -> Option<usize> {
+    let index = customers.binary_search_by(|known| (**known).cmp(id)).err()?;
+    (index < ids_max).then_some(index)
 }
 
 fn in_force(rules: &Rules) -> Vec<InForce> {
@@ -163,37 +166,38 @@ fn in_force(rules: &Rules) -> Vec<InForce> {
     rules.alerts.iter().map(of).collect()
 }
 
-/// The place of a cause among those that alerts count.
-fn counted(cause: Cause) -> Option<usize> {
+/// The index of a cause among those that alerts count.
+fn cause_index(cause: Cause) -> Option<usize> {
     CAUSES.iter().position(|counted| *counted == cause.name())
 }
 
-impl Shard {
-    /// The mark of the report that is to be made now ([`super::Input::Census`]): once a minute of the watermark, after
-    /// all deadlines before it have fired.
-    pub fn census_due(&self) -> Option<i64> {
-        if self.has_due() { None } else { self.census.due(&self.rules, self.watermark) }
-    }
+/// Reports what was counted in the minutes before `mark`.
+pub fn report(shard: &mut Shard, mark: i64, effects: &mut Effects) {
+    let report = shard.census.report(mark, &shard.rules);
+    shard.digest.input(mark, Verdict::Census, shard.time.watermark, 0);
+    shard.digest.report(&report);
+    effects.reports.push(report);
+}
 
-    pub(super) fn make_report(&mut self, mark: i64, effects: &mut Effects) {
-        let report = self.census.report(mark, &self.rules);
-        self.digest.input(mark, Verdict::Census, self.watermark, 0);
-        self.digest.report(&report);
-        effects.reports.push(report);
+/// Counts a recorded change of a target between two values, if alerts select it.
+pub fn count_change(
+    shard: &mut Shard,
+    row: RowNumber,
+    context: &EvaluationContext<'_>,
+    target: usize,
+    (from, to): (u16, u16),
+) {
+    let EvaluationContext { rules, at, arrival, .. } = *context;
+    if rules.alerts.is_empty() || shard.time.now.saturating_sub(at) > FRESH {
+        return;
     }
-
-    /// Counts a change that is published, if alerts select it.
-    pub(super) fn count_change(&mut self, row: RowNumber, target: usize, cause: Cause, at: Millis, to: u16) {
-        let Self { rules, profiles, census, scratch, now, .. } = self;
-        let Some(cause) = counted(cause).filter(|_| now.saturating_sub(at) <= FRESH) else { return };
-        let (changed, from) = (&rules.targets[target], scratch.held[target].value);
-        let is_meant = |alert: &&Alert| {
-            usize::from(alert.target) == target && alert.causes[cause] && alert.selects(changed, from, to)
-        };
-        let Some(ids_max) = rules.alerts.iter().filter(is_meant).map(|alert| alert.customer_ids).max() else { return };
-        let from_name = (from != HeldValue::NULL).then(|| changed.value_name(from));
-        let way = (changed.name.as_str(), from_name, changed.value_name(to));
-        let minute = at.max(scratch.arrived).div_euclid(MINUTE);
-        census.count(minute, way, cause, profiles.id(row), ids_max);
-    }
+    let Some(cause) = cause_index(context.cause) else { return };
+    let changed = &rules.targets[target];
+    let is_selected =
+        |alert: &&Alert| usize::from(alert.target) == target && alert.causes[cause] && alert.selects(changed, from, to);
+    let Some(ids_max) = rules.alerts.iter().filter(is_selected).map(|alert| alert.customer_ids).max() else { return };
+    let from_name = (from != HeldValue::NULL).then(|| changed.value_name(from));
+    let names = (changed.name.as_str(), from_name, changed.value_name(to));
+    let minute = at.max(arrival.unwrap_or(Millis::MIN)).div_euclid(MINUTE);
+    shard.census.count(minute, names, cause, shard.customers.profiles.id(row), ids_max);
 }

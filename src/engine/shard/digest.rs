@@ -1,12 +1,12 @@
-//! The running hash by which a recovery proves that it came to the same state: over every input with its verdict, and
-//! every output but for the time of its detection.
+//! The running hash by which a recovery proves that it reached the same state: over every input with its verdict, and
+//! over every output except for the time of its detection.
 
 use crate::engine::effects::report::{Flow, InForce, Report};
 use crate::engine::effects::{Change, Effects};
 use crate::engine::event::{Millis, Reason};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// What became of an input.
+/// How an input was treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Accepted,
@@ -54,7 +54,7 @@ impl Digest {
         self.0
     }
 
-    /// Folds in an input: its offset (or moment), what became of it, and the customer's clock and deadline after it.
+    /// Folds in an input: its offset or moment, its verdict, and the customer's clock and deadline after it.
     pub fn input(&mut self, offset: i64, verdict: Verdict, clock: Millis, deadline: Millis) {
         self.fold(offset as u64 ^ verdict.code().rotate_right(8));
         self.fold(clock as u64 ^ (deadline as u64).rotate_left(32));
@@ -97,9 +97,9 @@ impl Digest {
 
     fn flows(&mut self, flows: &[Flow]) {
         for flow in flows {
-            let from = flow.way.from.as_ref().map_or(0, |from| xxh3_64(from.as_bytes()));
-            self.fold(xxh3_64(flow.way.segmentation.as_bytes()));
-            self.fold(from.rotate_left(1) ^ xxh3_64(flow.way.to.as_bytes()));
+            let from = flow.key.from.as_ref().map_or(0, |from| xxh3_64(from.as_bytes()));
+            self.fold(xxh3_64(flow.key.segmentation.as_bytes()));
+            self.fold(from.rotate_left(1) ^ xxh3_64(flow.key.to.as_bytes()));
             flow.causes.into_iter().for_each(|count| self.fold(count));
             flow.customers.iter().for_each(|id| self.fold(xxh3_64(id.as_bytes())));
         }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_word_and_its_order_count() {
+    fn every_word_and_the_order_of_inputs_count() {
         let digest = |inputs: &[(i64, Verdict, Millis, Millis)]| {
             let mut digest = Digest::default();
             for &(offset, verdict, clock, deadline) in inputs {

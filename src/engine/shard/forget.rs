@@ -1,15 +1,16 @@
-//! Who is forgotten first at the bound of memory (R7): customers without orders, then the others, each by the UTC day
-//! of their latest event, then by the bytes of their ids.
+//! The queue of customers to forget at the bound of memory (R7): first those without orders, then the others, each by
+//! the UTC day of the latest event and then by the bytes of the id.
 //!
-//! The queue is made when the bound is first reached. A customer's place only ever moves back, so an entry that has
-//! grown stale is put back at its place when it comes up: nothing is paid per event.
+//! The queue is built when the bound is first reached. Events only move a customer back in it, so a stale entry is
+//! corrected when it comes up, and events themselves cost nothing.
 
 use crate::engine::profile::{Profiles, RowNumber};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+/// A customer's position in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct QueueKey {
     has_orders: bool,
     day: u16,
     id: Box<str>,
@@ -18,34 +19,34 @@ struct Place {
 /// The queue of one shard.
 #[derive(Default)]
 pub struct ForgetQueue {
-    queue: Option<BinaryHeap<Reverse<Place>>>,
+    queue: Option<BinaryHeap<Reverse<QueueKey>>>,
 }
 
 impl ForgetQueue {
-    /// Takes the customer to forget next; there must be one.
+    /// Removes and returns the customer to forget next; there must be one.
     pub fn next(&mut self, profiles: &Profiles) -> RowNumber {
-        let queue =
-            self.queue.get_or_insert_with(|| profiles.rows().map(|row| Reverse(Place::of(profiles, row))).collect());
+        let key = |row| Reverse(QueueKey::of(profiles, row));
+        let queue = self.queue.get_or_insert_with(|| profiles.rows().map(key).collect());
         loop {
-            let Reverse(place) = queue.pop().expect("every customer has a place in the queue");
-            let Some(row) = profiles.find(Profiles::hash(place.id.as_bytes()), &place.id) else { continue };
-            let current = Place::of(profiles, row);
-            if current == place {
+            let Reverse(key) = queue.pop().expect("every customer is in the queue");
+            let Some(row) = profiles.find(Profiles::hash(key.id.as_bytes()), &key.id) else { continue };
+            let current = QueueKey::of(profiles, row);
+            if current == key {
                 return row;
             }
             queue.push(Reverse(current));
         }
     }
 
-    /// Tells of a customer made since.
+    /// Adds a customer that was just created.
     pub fn add(&mut self, profiles: &Profiles, row: RowNumber) {
         if let Some(queue) = &mut self.queue {
-            queue.push(Reverse(Place::of(profiles, row)));
+            queue.push(Reverse(QueueKey::of(profiles, row)));
         }
     }
 }
 
-impl Place {
+impl QueueKey {
     fn of(profiles: &Profiles, row: RowNumber) -> Self {
         let customer = profiles.customer(row);
         let row = customer.row();

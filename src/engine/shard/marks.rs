@@ -1,4 +1,6 @@
-//! What stays of customers who are gone: marks of erasure and opt-out (R7).
+//! Marks of erasure and opt-out, which stay after the customer is gone (R7).
+//!
+//! A mark names its customer by the hash of the id only.
 
 use crate::engine::event::{Millis, REMEMBERED};
 use hashbrown::HashMap;
@@ -9,7 +11,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// How an event of a marked customer is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Treatment {
-    /// No mark, or one that does not concern the event.
+    /// There is no mark, or it does not concern the event.
     Accept,
     /// The event is not later than the erasure, or earlier than the opt-in.
     DropErased,
@@ -17,26 +19,26 @@ pub enum Treatment {
     DropOptedOut,
 }
 
-/// So many more hashes than marks are noted before repeats among them go.
+/// The list of unstored hashes may exceed twice the number of marks by this much before its repeats are removed.
 const UNSTORED_SLACK: usize = 1_024;
 
-/// What stays of one customer.
+/// The mark of one customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Events at or before this are dropped.
     pub dropped_until: Millis,
-    /// The mark is gone once the watermark is more than [`REMEMBERED`] past this.
+    /// The mark ends when the watermark is more than [`REMEMBERED`] past this moment.
     pub counted_from: Millis,
-    /// The opt-out's own time while it holds.
+    /// The time of the opt-out while it holds.
     pub opted_out_at: Option<Millis>,
 }
 
 impl Mark {
-    /// A mark so old that it concerns nothing.
+    /// A mark that is too old to concern any event.
     const GONE: Self = Self { dropped_until: 0, counted_from: 0, opted_out_at: None };
 }
 
-/// A mark, and the 64-bit hash of the id of the customer it is of.
+/// A mark with the 64-bit hash of its customer's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredMark {
     pub hash: u64,
@@ -47,7 +49,7 @@ pub struct StoredMark {
 #[derive(Default)]
 pub struct Marks {
     marks: HashMap<u64, Mark, BuildHasherDefault<AlreadyHashed>>,
-    /// When marks that do not hold for ever are gone: (counted from, hash).
+    /// The marks that end, by (counted from, hash).
     expiring: BinaryHeap<Reverse<(Millis, u64)>>,
     /// Hashes of marks set since the last capture began, and of those in a capture that is not stored yet.
     unstored: Vec<u64>,
@@ -55,7 +57,7 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// How an event of `time` fares while the watermark stands at `watermark`.
+    /// How an event of `time` is treated at this watermark.
     pub fn treatment(&self, hash: u64, time: Millis, watermark: Millis) -> Treatment {
         match self.marks.get(&hash) {
             None => Treatment::Accept,
@@ -93,7 +95,7 @@ impl Marks {
         true
     }
 
-    /// Frees marks that concern nothing any more.
+    /// Removes marks that no longer concern any event.
     pub fn expire(&mut self, watermark: Millis) {
         while let Some(&Reverse((counted_from, hash))) = self.expiring.peek()
             && watermark > counted_from + REMEMBERED
@@ -108,7 +110,8 @@ impl Marks {
         }
     }
 
-    /// Begins a capture: the marks that are not in a stored one. One that has gone since goes over what is stored of it.
+    /// Begins a capture of the marks that are not in a stored one. A mark that has ended since then is captured as
+    /// ended, so that it replaces the stored one.
     pub fn capture(&mut self) -> Vec<StoredMark> {
         self.captured = std::mem::take(&mut self.unstored);
         self.captured.sort_unstable();
@@ -117,7 +120,7 @@ impl Marks {
         self.captured.iter().map(|hash| StoredMark { hash: *hash, mark: mark(hash) }).collect()
     }
 
-    /// Nothing is stored any more: the next capture is of all marks.
+    /// Treats all stored marks as lost: the next capture holds all marks.
     pub fn forget_stored(&mut self) {
         self.unstored.extend(self.marks.keys());
     }
@@ -130,13 +133,13 @@ impl Marks {
         }
     }
 
-    /// Puts a stored mark back.
+    /// Restores a stored mark.
     pub fn restore(&mut self, stored: StoredMark) {
         self.set(stored.hash, stored.mark);
         self.unstored.clear();
     }
 
-    /// A hash of all marks that can still concern an event while the watermark stands at `watermark`.
+    /// A hash of all marks that can still concern an event at this watermark.
     pub fn fingerprint(&self, watermark: Millis) -> u64 {
         let holds = |mark: &Mark| mark.opted_out_at.is_some() || watermark <= mark.counted_from + REMEMBERED;
         let hash = |(hash, mark): (&u64, &Mark)| {
@@ -217,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_goes_after_it_was_stored_does_not_come_back() {
+    fn a_mark_that_ended_after_it_was_stored_does_not_come_back() {
         let mut marks = Marks::default();
         marks.opt_out(7, 500, 1_000);
         let mut stored = marks.capture();

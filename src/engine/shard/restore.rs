@@ -1,10 +1,11 @@
-//! A shard made of what was stored of it, and the fingerprint by which two shards are compared.
+//! Restores a shard from what was stored of it, and the fingerprint by which two shards are compared.
 
-use super::agenda::Agenda;
 use super::capture::{Head, SweepHead};
+use super::counts::CustomerCounts;
+use super::customers::Customers;
 use super::digest::Digest;
-use super::members::Members;
 use super::sweep::Sweep;
+use super::time::ShardTime;
 use super::{Settings, Shard, StoredMark, marks};
 use crate::engine::event::{Millis, NEVER};
 use crate::engine::profile::dedup::DuplicateMemory;
@@ -13,20 +14,18 @@ use crate::engine::rule::Rules;
 use crate::engine::timer::Wheel;
 use std::sync::Arc;
 
-/// Customers, ids and marks of a shard in the making.
+/// Customers, ids and marks of a shard that is being restored.
 pub struct Restored {
     profiles: Profiles,
     duplicates: DuplicateMemory,
     marks: marks::Marks,
     wheel: Wheel,
-    /// Texts taken for drafts.
+    /// References of texts, held until all customers are added.
     texts: Vec<TextReference>,
-    /// The number of the rules in force, customers that were evaluated with them, and those who wait for a sweep.
+    /// The number of the rules in force.
     generation: u8,
-    members: Members,
-    unswept: Members,
-    agenda: Agenda,
-    /// Customers that have yet to be entered into the index, by the hashes of their ids.
+    counts: CustomerCounts,
+    /// Customers that are not in the index yet, by the hashes of their ids.
     to_enter: Vec<(u64, RowNumber)>,
 }
 
@@ -34,7 +33,7 @@ pub struct Restored {
 const ENTERED_AT_ONCE: usize = 2_048;
 
 impl Restored {
-    /// Nothing yet, with room for what the head says.
+    /// Begins a restoration, with room for the number of customers that the head gives.
     pub fn new(head: &Head) -> Self {
         Self {
             profiles: Profiles::with_capacity(head.customers, head.rows_used),
@@ -43,37 +42,34 @@ impl Restored {
             wheel: Wheel::new(0, head.watermark),
             texts: Vec::new(),
             generation: head.generation,
-            members: Members::default(),
-            unswept: Members::default(),
-            agenda: Agenda::default(),
+            counts: CustomerCounts::default(),
             to_enter: Vec::with_capacity(ENTERED_AT_ONCE),
         }
     }
 
-    /// The reference of a text, for drafts.
+    /// The reference of a text, for the customers that are added.
     pub fn text(&mut self, text: &str) -> TextReference {
         let reference = self.profiles.intern_text(text);
         self.texts.push(reference);
         reference
     }
 
-    /// The reference of a set of categories, for orders; 0 for an empty one.
+    /// The reference of a set of categories, for orders; 0 for an empty set.
     pub fn text_set<'t>(&mut self, categories: impl Iterator<Item = &'t str>) -> TextReference {
         let reference = self.profiles.intern_text_set(categories);
         self.texts.push(reference);
         reference
     }
 
-    /// Puts a customer into a row; the builder was begun with its id.
+    /// Adds a customer in a row; the builder was begun with its id.
     ///
     /// # Panics
     /// If the row is taken, or not below the head's `rows_used`.
     pub fn add(&mut self, row: RowNumber, id: &str, builder: &CustomerBuilder) {
         self.profiles.restore(row, builder);
         let is_swept = builder.row.generation == self.generation;
-        let members = if is_swept { &mut self.members } else { &mut self.unswept };
-        members.enter(builder.held());
-        self.agenda.add(builder.row.armed);
+        self.counts.members(is_swept).add(builder.held());
+        self.counts.deadlines.add(builder.row.armed);
         if builder.row.armed != NEVER {
             self.wheel.insert(row, builder.row.armed);
         }
@@ -88,32 +84,32 @@ impl Restored {
         self.to_enter.clear();
     }
 
-    /// Customers so far.
+    /// Customers added so far.
     pub fn customers(&self) -> usize {
         self.profiles.len() + self.to_enter.len()
     }
 
-    /// Adds ids to an hour, in the order in which they were accepted. Hours that the head does not list are left out.
+    /// Adds ids of an hour in the order in which they were accepted. Hours that the head does not list are ignored.
     pub fn add_ids(&mut self, hour: i64, ids: impl Iterator<Item = u64>) {
         self.duplicates.restore(hour, ids);
     }
 
-    /// Adds a mark; the latest of a customer counts.
+    /// Adds a mark; the latest mark of a customer counts.
     pub fn add_mark(&mut self, mark: StoredMark) {
         self.marks.restore(mark);
     }
 
-    /// Ids remembered so far, by hour, as the head should list them.
+    /// How many ids were added, by hour, as the head should list them.
     pub fn ids(&self) -> Vec<(i64, u64)> {
         self.duplicates.head().hours
     }
 }
 
 impl Shard {
-    /// A shard that stands where the head says. `old_rules` are those before, if a sweep goes on.
+    /// A shard in the state that the head describes. `old_rules` are the previous rules, needed during a sweep.
     ///
     /// # Panics
-    /// If a sweep goes on and there are no old rules.
+    /// If a sweep has not ended and there are no old rules.
     pub fn restore(
         settings: Settings,
         rules: Arc<Rules>,
@@ -123,39 +119,32 @@ impl Shard {
     ) -> Self {
         restored.enter();
         let settings = Settings { publish_from: head.publish_from, bootstrap: head.bootstrap, ..settings };
-        let Restored { mut profiles, mut duplicates, mut marks, wheel, texts, members, unswept, agenda, .. } = restored;
+        let Restored { mut profiles, mut duplicates, mut marks, wheel, texts, counts, .. } = restored;
         texts.into_iter().for_each(|reference| profiles.release_text(reference));
         profiles.end_restore();
         duplicates.set_bounds(rules.event_settings.dedup_horizon_hours, rules.event_settings.dedup_max_ids);
         duplicates.set_stored(duplicates.progress());
         marks.expire(head.watermark);
-        let old_rules = |SweepHead { at, next_row }: SweepHead| Sweep {
-            old: old_rules.expect("a sweep has rules that were before"),
+        let sweep = |SweepHead { at, next_row }: SweepHead| Sweep {
+            old_rules: old_rules.expect("a sweep has old rules"),
             at,
             next_row,
-            members: unswept,
         };
         Self {
-            profiles,
+            customers: Customers::new(profiles, head.generation, head.customers_made, counts),
             duplicates,
             marks,
             wheel,
-            members,
-            agenda,
-            watermark: head.watermark,
-            now: head.now,
-            latest_event: head.latest_event,
-            customers_made: head.customers_made,
-            sweep: head.sweep.map(old_rules),
-            generation: head.generation,
+            time: ShardTime { watermark: head.watermark, now: head.now, latest_event: head.latest_event },
+            sweep: head.sweep.map(sweep),
             census: head.census.clone(),
             digest: Digest::from(head.digest),
             ..Self::new(settings, rules)
         }
     }
 
-    /// A hash of the whole state, down to every record of every customer, but for what costs memory only. Equal for a
-    /// shard and what is restored of it.
+    /// A hash of the whole state, down to every record of every customer, but without what only affects memory. It is
+    /// equal for a shard and for the shard restored from its captures.
     pub fn fingerprint(&self) -> u64 {
         let Head { watermark, now, latest_event, customers_made, generation, digest, ids, .. } = self.head();
         let sweep = self.sweep.as_ref().map_or(0, |sweep| sweep.at ^ Millis::from(sweep.next_row) << 1 | 1);
@@ -169,17 +158,17 @@ impl Shard {
             ids.latest_hour,
             ids.lost_hour.unwrap_or(Millis::MIN),
             sweep,
-            self.profiles.fingerprint(FingerprintScope::All) as Millis,
+            self.customers.profiles.fingerprint(FingerprintScope::All) as Millis,
             self.duplicates.fingerprint() as Millis,
-            self.marks.fingerprint(self.watermark) as Millis,
+            self.marks.fingerprint(self.time.watermark) as Millis,
         ];
         let bytes: Vec<u8> = words.into_iter().flat_map(Millis::to_le_bytes).collect();
         xxhash_rust::xxh3::xxh3_64(&bytes) ^ self.census.fingerprint()
     }
 
-    /// A hash of what is known of all customers and held for them, whatever rows they are in and however the inputs were
-    /// cut into steps: equal for two shards that were told the same events.
+    /// A hash of what is known of all customers and of the values they hold, whatever their rows are and however the
+    /// inputs were divided into steps: it is equal for two shards that processed the same events.
     pub fn knowledge(&self) -> u64 {
-        self.profiles.fingerprint(FingerprintScope::Customers) ^ self.marks.fingerprint(self.watermark)
+        self.customers.profiles.fingerprint(FingerprintScope::Customers) ^ self.marks.fingerprint(self.time.watermark)
     }
 }

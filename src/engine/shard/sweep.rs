@@ -1,187 +1,139 @@
 //! New rules (R6): every customer is evaluated with them once, in slices between records, but before anything else
-//! happens to it.
+//! happens to it. Old and new rules are both parameters here: values are matched by their names.
 
 use super::Shard;
+use super::changes::{Explanation, SharedEntries, forecast, record_change};
 use super::digest::Verdict;
-use super::evaluate::{Shift, name_of};
-use super::members::Members;
+use super::evaluation::{Evaluation, EvaluationContext};
+use super::transition::{Transition, value_name};
 use crate::engine::decode::Decoder;
-use crate::engine::effects::{Cause, Effects};
-use crate::engine::event::{Millis, NEVER};
+use crate::engine::effects::Effects;
+use crate::engine::event::Millis;
 use crate::engine::profile::{HeldValue, RowNumber};
 use crate::engine::rule::{Direction, Rules, Target};
 use std::sync::Arc;
 
-/// A sweep that has yet to end.
-pub(super) struct Sweep {
-    /// The rules before.
-    pub old: Arc<Rules>,
-    /// The watermark as it stood when the new rules came.
+/// A sweep that has not ended.
+pub struct Sweep {
+    pub old_rules: Arc<Rules>,
+    /// The watermark when the new rules came.
     pub at: Millis,
+    /// The first row that the slices have not reached.
     pub next_row: RowNumber,
-    /// Of the customers that it has yet to come to.
-    pub members: Members,
 }
 
-impl Sweep {
-    /// Puts the rules of before into the shard with what is counted under them, and those of now here; or back.
-    fn exchange(&mut self, shard: &mut Shard) {
-        std::mem::swap(&mut shard.rules, &mut self.old);
-        std::mem::swap(&mut shard.members, &mut self.members);
-    }
+/// Puts new rules into force and begins their sweep.
+///
+/// # Panics
+/// If the sweep of the rules before has not ended.
+pub fn begin_sweep(shard: &mut Shard, rules: Arc<Rules>) {
+    assert!(shard.sweep.is_none(), "new rules came before the sweep of the previous ones had ended");
+    shard.decoder = Decoder::new(&rules.event_settings);
+    shard.duplicates.set_bounds(rules.event_settings.dedup_horizon_hours, rules.event_settings.dedup_max_ids);
+    shard.census.change_rules(&rules);
+    shard.customers.change_rules();
+    let old_rules = std::mem::replace(&mut shard.rules, rules);
+    let has_customers = !shard.customers.profiles.is_empty();
+    shard.sweep = has_customers.then_some(Sweep { old_rules, at: shard.time.watermark, next_row: 0 });
+    shard.digest.input(0, Verdict::Rules, shard.time.watermark, 0);
 }
 
-impl Shard {
-    pub(super) fn take_rules(&mut self, rules: Arc<Rules>) {
-        assert!(self.sweep.is_none(), "new rules came before the sweep of the ones before had ended");
-        self.decoder = Decoder::new(&rules.event_settings);
-        self.duplicates.set_bounds(rules.event_settings.dedup_horizon_hours, rules.event_settings.dedup_max_ids);
-        let old = std::mem::replace(&mut self.rules, rules);
-        self.census.take_rules(&self.rules);
-        self.generation = self.generation.wrapping_add(1);
-        let members = std::mem::take(&mut self.members);
-        self.drop_deeds();
-        self.sweep = (!self.profiles.is_empty()).then_some(Sweep { old, at: self.watermark, next_row: 0, members });
-        self.digest.input(0, Verdict::Rules, self.watermark, 0);
+/// Evaluates a customer with the rules of `context` for the first time, without waiting for dwell, and records what
+/// differs from the values that it holds under the old rules.
+pub fn enter_new_rules(
+    shard: &mut Shard,
+    row: RowNumber,
+    context: &EvaluationContext<'_>,
+    old_rules: &Rules,
+    effects: &mut Effects,
+) -> Evaluation {
+    let EvaluationContext { rules, at, .. } = *context;
+    let Shard { customers, buffers, .. } = shard;
+    let mut old_held = Vec::new();
+    customers.profiles.held(row, &mut old_held);
+    let mut evaluation = buffers.evaluation();
+    evaluation.held_before.clear();
+    let carried = rules.targets.iter().map(|target| carried_over(target, old_rules, &old_held, at));
+    evaluation.held_before.extend(carried);
+    evaluation.decide(rules, &customers.profiles.customer(row), at, false);
+    let transitions = transitions(rules, old_rules, &old_held, &mut evaluation, at);
+    customers.enter_new_rules(row, &old_held, &evaluation.held_after);
+    if transitions.is_empty() {
+        return evaluation;
     }
-
-    /// Evaluates up to `budget` customers with the new rules.
-    pub(super) fn sweep(&mut self, budget: u32, effects: &mut Effects) {
-        for _ in 0..budget {
-            let Some(sweep) = &mut self.sweep else { return };
-            let Some(row) = self.profiles.next_row(sweep.next_row) else {
-                self.sweep = None;
-                return;
-            };
-            sweep.next_row = row + 1;
-            self.sweep_customer(row, effects);
+    customers.profiles.row_mut(row).clock = at;
+    if !customers.profiles.row(row).muted {
+        let held_after = &evaluation.held_after;
+        let shared = SharedEntries::new(shard, row, context, held_after, effects);
+        for (transition, target) in &transitions {
+            let Shard { customers, buffers, .. } = shard;
+            let customer = customers.profiles.customer(row);
+            let next = target.and_then(|target| forecast(target, &customer, context, held_after, buffers, effects));
+            record_change(shard, row, context, &shared, transition, Explanation { next, ..Explanation::NONE }, effects);
         }
+        effects.touched.push(shared.touched(at, false));
     }
-
-    /// Evaluates one customer with the new rules unless it has been; what was due under the old ones comes first. Afterwards
-    /// it may be gone: one that is known only from what was published, since the state was made anew, ends here.
-    pub(super) fn sweep_customer(&mut self, row: RowNumber, effects: &mut Effects) {
-        if self.profiles.row(row).generation == self.generation {
-            return;
-        }
-        let Some(mut sweep) = self.sweep.take() else { return };
-        if self.profiles.row(row).first_event == NEVER {
-            let at = self.profiles.row(row).clock.max(sweep.at);
-            std::mem::swap(&mut self.members, &mut sweep.members);
-            self.end_ghost(row, at, &sweep.old, effects);
-            std::mem::swap(&mut self.members, &mut sweep.members);
-            self.sweep = Some(sweep);
-            return;
-        }
-        sweep.exchange(self);
-        while self.profiles.row(row).armed <= sweep.at {
-            self.fire_deadline(row, effects);
-        }
-        sweep.exchange(self);
-        self.take_over(row, &mut sweep, effects);
-        self.sweep = Some(sweep);
-    }
-
-    /// Takes a customer from the old rules to the new ones.
-    fn take_over(&mut self, row: RowNumber, sweep: &mut Sweep, effects: &mut Effects) {
-        let at = self.profiles.row(row).clock.max(sweep.at);
-        let rules = self.rules.clone();
-        let mut before = Vec::new();
-        self.profiles.held(row, &mut before);
-        sweep.members.leave(&before);
-        self.scratch.held.clear();
-        let carried = rules.targets.iter().map(|target| carried_over(target, &sweep.old, &before, at));
-        self.scratch.held.extend(carried);
-        self.profiles.row_mut(row).generation = self.generation;
-        self.set_armed(row, NEVER);
-        let shifts = self.decide_with_new_rules(row, at, &rules, &sweep.old, &before);
-        if !shifts.is_empty() {
-            self.profiles.row_mut(row).clock = at;
-            if !self.profiles.row(row).muted {
-                let occasion = self.occasion(row, at, Cause::Rules, None, effects);
-                for (shift, target) in &shifts {
-                    self.publish(row, occasion, shift, *target, effects.because.len(), effects);
-                }
-                effects.touched.push(occasion.touched());
-            }
-        }
-        self.arm_next(row, at);
-    }
-
-    /// Decides under the new rules without waiting for dwell, and lists what differs, in byte order of the names of
-    /// both files' segmentations and audiences; those that ended have no place among the new ones.
-    fn decide_with_new_rules<'a>(
-        &mut self,
-        row: RowNumber,
-        at: Millis,
-        rules: &'a Rules,
-        old: &'a Rules,
-        before: &[HeldValue],
-    ) -> Vec<(Shift<'a>, Option<usize>)> {
-        let Self { profiles, scratch, members, .. } = self;
-        rules.read_truths(rules.customer_comparisons(), &profiles.customer(row), at, &mut scratch.after);
-        rules.decide(&mut scratch.after, &scratch.held, at, false, &mut scratch.decided);
-        scratch.held_after.clear();
-        let mut shifts = Vec::new();
-        for (place, target) in rules.targets.iter().enumerate() {
-            let (held, decided) = (scratch.held[place], scratch.decided[place].value);
-            let from = match same_kind(old, target) {
-                Some(old_place) => name_of(&old.targets[old_place], before[old_place].value),
-                None => name_of(target, held.value),
-            };
-            let to = name_of(target, decided);
-            if from == to {
-                scratch.held_after.push(held);
-                continue;
-            }
-            scratch.held_after.push(held.then(decided, at, from.is_some()));
-            let from_since = from.map(|_| held.since);
-            let (direction, is_return) = (direction(target, from, to), held.is_return(decided, at));
-            let shift = Shift { segmentation: &target.name, from, from_since, to, direction, is_return };
-            shifts.push((shift, Some(place)));
-        }
-        profiles.set_held(row, &scratch.held_after);
-        members.enter(scratch.held_after.iter().copied());
-        for (place, target) in old.targets.iter().enumerate() {
-            let held = before[place];
-            let end = target.initial(at).value;
-            if same_kind(rules, target).is_none() && held.value != end {
-                shifts.push((
-                    Shift {
-                        segmentation: &target.name,
-                        from: name_of(target, held.value),
-                        from_since: Some(held.since),
-                        to: name_of(target, end),
-                        direction: target.direction(held.value, end),
-                        is_return: false,
-                    },
-                    None,
-                ));
-            }
-        }
-        shifts.sort_by_key(|(shift, target)| (shift.segmentation, target.is_some()));
-        shifts
-    }
+    evaluation
 }
 
-/// Which way a change goes that has values of two rules: one that the new ones do not know has no place on their ladder.
+/// The values that differ, in byte order of the names of both files' segmentations and audiences, each with the index
+/// of its target if the new rules have it. Fills `held_after` of the evaluation.
+fn transitions<'a>(
+    rules: &'a Rules,
+    old_rules: &'a Rules,
+    old_held: &[HeldValue],
+    evaluation: &mut Evaluation,
+    at: Millis,
+) -> Vec<(Transition<'a>, Option<usize>)> {
+    let Evaluation { held_before, decided, held_after, .. } = evaluation;
+    held_after.clear();
+    let mut transitions = Vec::new();
+    for (index, target) in rules.targets.iter().enumerate() {
+        let (held, decided) = (held_before[index], decided[index].value);
+        let from = match same_target(old_rules, target) {
+            Some(old_index) => value_name(&old_rules.targets[old_index], old_held[old_index].value),
+            None => value_name(target, held.value),
+        };
+        let to = value_name(target, decided);
+        if from == to {
+            held_after.push(held);
+            continue;
+        }
+        held_after.push(held.then(decided, at, from.is_some()));
+        let from_since = from.map(|_| held.since);
+        let (direction, is_return) = (direction(target, from, to), held.is_return(decided, at));
+        let transition = Transition { segmentation: &target.name, from, from_since, to, direction, is_return };
+        transitions.push((transition, Some(index)));
+    }
+    for (target, held) in old_rules.targets.iter().zip(old_held) {
+        let end = target.initial(at).value;
+        if same_target(rules, target).is_none() && held.value != end {
+            transitions.push((Transition { is_return: false, ..Transition::new(target, *held, end, at) }, None));
+        }
+    }
+    transitions.sort_by_key(|(transition, target)| (transition.segmentation, target.is_some()));
+    transitions
+}
+
+/// The direction of a change between values of two rules files: a value that the new rules do not have is not on their
+/// ladder.
 fn direction(target: &Target, from: Option<&str>, to: Option<&str>) -> Direction {
     let value = |name: Option<&str>| name.map_or(Some(HeldValue::NULL), |name| target.value_named(name));
     value(from).zip(value(to)).map_or(Direction::Side, |(from, to)| target.direction(from, to))
 }
 
-/// The place of the segmentation or audience of the same name and kind.
-fn same_kind(rules: &Rules, target: &Target) -> Option<usize> {
-    let place = rules.targets.iter().position(|other| other.name == target.name)?;
-    (rules.targets[place].is_audience() == target.is_audience()).then_some(place)
+/// The index of the segmentation or audience of the same name and kind.
+fn same_target(rules: &Rules, target: &Target) -> Option<usize> {
+    let index = rules.targets.iter().position(|other| other.name == target.name)?;
+    (rules.targets[index].is_audience() == target.is_audience()).then_some(index)
 }
 
-/// What a customer holds of a new target: the value of the same name, else as if it had just begun.
-fn carried_over(target: &Target, old: &Rules, before: &[HeldValue], at: Millis) -> HeldValue {
+/// What a customer holds of a target of the new rules: the value of the same name, else the initial value.
+fn carried_over(target: &Target, old_rules: &Rules, old_held: &[HeldValue], at: Millis) -> HeldValue {
     let initial = target.initial(at);
-    let Some(place) = same_kind(old, target) else { return initial };
-    let held = before[place];
-    let value = |value: u16| target.value_named(name_of(&old.targets[place], value)?);
+    let Some(index) = same_target(old_rules, target) else { return initial };
+    let held = old_held[index];
+    let value = |value: u16| target.value_named(value_name(&old_rules.targets[index], value)?);
     let before = value(held.before).unwrap_or(HeldValue::NULL);
     HeldValue { value: value(held.value).unwrap_or(initial.value), before, ..held }
 }

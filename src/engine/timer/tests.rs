@@ -1,4 +1,4 @@
-//! The wheel by examples, and against an ordered set of deadlines.
+//! The wheel: examples, and random steps against an ordered set of deadlines.
 
 use super::*;
 use crate::engine::event::{DAY, HOUR};
@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 const NOW: Millis = 1_763_806_251_000;
 
-/// The owner of nothing rounded: every moment is what the wheel says.
-fn nobody(_: u32) -> Millis {
-    unreachable!("nothing was rounded")
+/// The owner of a wheel without rounded entries is never asked for a deadline.
+fn not_asked(_: u32) -> Millis {
+    unreachable!("no entry was rounded")
 }
 
 fn drain(wheel: &mut Wheel, until: Millis, armed: impl Fn(u32) -> Millis) -> Vec<(u32, Millis)> {
@@ -20,7 +20,7 @@ fn drain(wheel: &mut Wheel, until: Millis, armed: impl Fn(u32) -> Millis) -> Vec
 }
 
 #[test]
-fn comes_at_its_millisecond() {
+fn an_entry_comes_due_at_its_millisecond() {
     for ahead in [0, 1, 63, 64, 65, HOUR, DAY, 60 * DAY, 400 * DAY, 50_000 * DAY] {
         let mut wheel = Wheel::new(NOW, NOW);
         wheel.insert(7, NOW + ahead);
@@ -31,28 +31,28 @@ fn comes_at_its_millisecond() {
 }
 
 #[test]
-fn what_is_behind_comes_at_once_and_in_order() {
+fn entries_behind_the_position_come_due_at_once_and_in_order() {
     let mut wheel = Wheel::new(0, NOW);
     for (row, at) in [(1, NOW), (2, -5), (0, NOW), (3, NOW - 1), (4, NOW + 1)] {
         wheel.insert(row, at);
     }
     assert_eq!(wheel.next_due(), Some(-5));
-    assert_eq!(drain(&mut wheel, NOW, nobody), [(2, -5), (3, NOW - 1), (0, NOW), (1, NOW)]);
+    assert_eq!(drain(&mut wheel, NOW, not_asked), [(2, -5), (3, NOW - 1), (0, NOW), (1, NOW)]);
 }
 
 #[test]
-fn one_that_comes_to_a_millisecond_that_is_handed_out_stands_in_its_order() {
+fn an_entry_inserted_into_a_started_millisecond_keeps_the_order() {
     let mut wheel = Wheel::new(NOW, NOW);
     [9, 5, 7].into_iter().for_each(|row| wheel.insert(row, NOW + 3));
     let mut due = Vec::new();
-    wheel.advance(NOW + 3, 1, nobody, &mut due);
+    wheel.advance(NOW + 3, 1, not_asked, &mut due);
     wheel.insert(6, NOW + 3);
-    wheel.advance(NOW + 3, 9, nobody, &mut due);
+    wheel.advance(NOW + 3, 9, not_asked, &mut due);
     assert_eq!(due.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [5, 6, 7, 9]);
 }
 
 #[test]
-fn before_the_first_watermark_nothing_happens() {
+fn nothing_comes_due_before_the_first_watermark() {
     let mut wheel = Wheel::new(0, Millis::MIN);
     wheel.insert(1, NOW);
     assert_eq!(drain(&mut wheel, Millis::MIN, |_| NOW), []);
@@ -62,7 +62,7 @@ fn before_the_first_watermark_nothing_happens() {
 }
 
 #[test]
-fn a_million_in_one_second_come_in_slices() {
+fn a_million_entries_of_one_second_come_due_in_slices() {
     let mut wheel = Wheel::new(NOW, NOW);
     for row in 0..1_000_000 {
         wheel.insert(row, NOW + 60 * DAY + Millis::from(row % 1_000));
@@ -71,7 +71,7 @@ fn a_million_in_one_second_come_in_slices() {
     let mut due = Vec::new();
     while due.len() < 1_000_000 {
         let before = due.len();
-        wheel.advance(NOW + 61 * DAY, 1_024, nobody, &mut due);
+        wheel.advance(NOW + 61 * DAY, 1_024, not_asked, &mut due);
         assert!(due.len() == 1_000_000 || due.len() == before + 1_024);
     }
     assert!(due.is_sorted_by_key(|&(row, at)| (at, row)));
@@ -79,7 +79,7 @@ fn a_million_in_one_second_come_in_slices() {
 }
 
 #[test]
-fn far_moments_are_exact_and_stale_ones_go() {
+fn far_entries_are_exact_and_stale_ones_are_dropped() {
     let mut wheel = Wheel::new(0, 0);
     let far = (1 << 47) + 1_023;
     wheel.insert(1, far);
@@ -96,7 +96,7 @@ enum Step {
     Advance { by: Millis, limit: usize },
 }
 
-/// Distances of all magnitudes up to `2^bits` ms, many at the edges of slots.
+/// Steps with distances of all magnitudes up to `2^bits` ms, many of them at the edges of slots.
 fn steps(bits: u32) -> impl Strategy<Value = Vec<Step>> {
     let distance = prop_oneof![
         -100..100_i64,
@@ -111,8 +111,8 @@ fn steps(bits: u32) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..400)
 }
 
-/// Against an ordered set: the same entries at the same advances, in order of moment and row. Every so often the wheel
-/// is made anew from what is armed: that changes nothing.
+/// Compares with an ordered set: the same entries at the same advances, in order of moment and row. Now and then the
+/// wheel is rebuilt from the armed deadlines, which must change nothing.
 fn agree(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let (mut wheel, mut watermark) = (Wheel::new(NOW - 5, NOW - 5), NOW);
     let (mut deadlines, mut naive) = (Vec::new(), BTreeSet::new());

@@ -7,7 +7,7 @@ use super::histogram::{DELAYS, DWELLS, Histogram};
 use crate::engine::effects::{Cause, Change, Counts, Effects, FRESH};
 use crate::engine::event::Millis;
 use crate::engine::rule::{Direction, Rules, Target};
-use crate::engine::shard::Deeds;
+use crate::engine::shard::ActionCounts;
 use hashbrown::hash_map::EntryRef;
 use hashbrown::{Equivalent, HashMap};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -55,7 +55,7 @@ pub struct Tally {
     /// Delay of changes caused by time: `detected_at` - `effective_at` - grace.
     pub time_changes: Histogram,
     /// Actions of customers, by the values that they held before.
-    pub actions: Map<ValueName, Deeds>,
+    pub actions: Map<ValueName, ActionCounts>,
     /// From the arrival of a step's oldest record until the step was applied, and until its transaction was committed.
     pub applied: Histogram,
     pub committed: Histogram,
@@ -109,9 +109,9 @@ impl Tally {
     pub fn announce(&mut self, rules: &Rules) {
         for target in &rules.targets {
             let name = target.name.as_str();
-            self.add_actions(name, None, &Deeds::default());
+            self.add_actions(name, None, &ActionCounts::default());
             for value in target.values() {
-                self.add_actions(name, Some(target.value_name(value)), &Deeds::default());
+                self.add_actions(name, Some(target.value_name(value)), &ActionCounts::default());
             }
             entry(&mut self.returned, name, || 0);
             if target.values().len() <= ANNOUNCED_MAX {
@@ -141,9 +141,9 @@ impl Tally {
     }
 
     /// Adds actions of customers who held a value.
-    pub fn add_actions(&mut self, segmentation: &str, value: Option<&str>, actions: &Deeds) {
+    pub fn add_actions(&mut self, segmentation: &str, value: Option<&str>, actions: &ActionCounts) {
         let value = ValueRef { segmentation, value: value.unwrap_or(NO_VALUE) };
-        entry(&mut self.actions, &value, Deeds::default).add(actions);
+        entry(&mut self.actions, &value, ActionCounts::default).add(actions);
     }
 
     /// Adds another tally.
@@ -162,7 +162,7 @@ impl Tally {
             entry(&mut self.dwells, &ValueRef::of(value), || Histogram::new(DWELLS)).add(histogram);
         }
         for (value, actions) in &other.actions {
-            entry(&mut self.actions, &ValueRef::of(value), Deeds::default).add(actions);
+            entry(&mut self.actions, &ValueRef::of(value), ActionCounts::default).add(actions);
         }
         self.time_changes.add(&other.time_changes);
         self.applied.add(&other.applied);

@@ -195,7 +195,7 @@ fn state_report(shard: &Shard) -> StateReport {
 
 /// Adds the number of customers in each segment and audience.
 fn add_members(shard: &Shard, members: &mut BTreeMap<ValueName, u64>) {
-    shard.members(|target, value, count| {
+    shard.member_counts(|target, value, count| {
         let is_reported = if target.is_audience() { value == IN } else { value != HeldValue::NULL };
         if is_reported {
             let name = ValueName { segmentation: target.name.as_str().into(), value: target.value_name(value).into() };

@@ -98,7 +98,7 @@ impl OwnedShard {
     pub fn count_from_here(&mut self) {
         self.counters.clear_open();
         if let Some(shard) = &mut self.shard {
-            shard.take_deeds(|_, _, _| {});
+            shard.take_actions(|_, _, _| {});
         }
     }
 
@@ -106,7 +106,7 @@ impl OwnedShard {
     pub(super) fn count_actions(&mut self) {
         let Some(shard) = &mut self.shard else { return };
         let open = &mut self.counters.open;
-        shard.take_deeds(|target, value, actions| {
+        shard.take_actions(|target, value, actions| {
             let value = (value != HeldValue::NULL).then(|| target.value_name(value));
             open.add_actions(&target.name, value, &actions);
         });

@@ -128,9 +128,9 @@ fn definitions(alerts: &[InForce]) -> BTreeMap<String, String> {
 fn flow_count(flow: &Flow) -> FlowCount {
     let counted = CAUSES.iter().zip(flow.causes).filter(|(_, count)| *count > 0);
     FlowCount {
-        segmentation: flow.way.segmentation.to_string(),
-        from: flow.way.from.as_ref().map(ToString::to_string),
-        to: flow.way.to.to_string(),
+        segmentation: flow.key.segmentation.to_string(),
+        from: flow.key.from.as_ref().map(ToString::to_string),
+        to: flow.key.to.to_string(),
         causes: counted.map(|(cause, count)| ((*cause).to_owned(), count)).collect(),
         customers: flow.customers.iter().map(ToString::to_string).collect(),
     }

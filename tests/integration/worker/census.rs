@@ -83,8 +83,8 @@ impl Counted {
         for minute in &report.minutes {
             assert!(minute.number < report.mark);
             for flow in &minute.flows {
-                let from = flow.way.from.as_deref().unwrap_or_default().to_owned();
-                let way = (minute.number, flow.way.segmentation.to_string(), from, flow.way.to.to_string());
+                let from = flow.key.from.as_deref().unwrap_or_default().to_owned();
+                let way = (minute.number, flow.key.segmentation.to_string(), from, flow.key.to.to_string());
                 assert!(self.causes.insert(way.clone(), flow.causes).is_none(), "{way:?} is told twice");
                 if !flow.customers.is_empty() {
                     self.customers.insert(way, flow.customers.iter().map(ToString::to_string).collect());

@@ -1,26 +1,24 @@
-//! What customers did, by the values that they held before each event: orders, revenue, sessions, exposures.
+//! Customers' actions, by the values that the customers held before each event: orders, revenue, sessions, exposures.
 //!
-//! Most events are none of these, and are known by their type. The others add to a table that stands still, at a place
-//! for each value held; whoever drives the shard takes the sums when a transaction is committed. They are no part of the
-//! state.
+//! Most events are no action, which their type alone tells. An action is added to one entry per value held; the sums
+//! are taken when a transaction is committed.
 
-use super::Shard;
-use super::members::{NULL, VALUES};
+use super::member_counts::{NULL, VALUES};
 use crate::engine::event::{Event, EventType};
 use crate::engine::event_settings::EventSettings;
 use crate::engine::profile::{HeldValue, Row};
-use crate::engine::rule::Target;
+use crate::engine::rule::{Rules, Target};
 
-/// One thing that a customer did. Money is in minor units of the base currency.
+/// An action of a customer. Money is in minor units of the base currency.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Deed {
+pub enum CustomerAction {
     Order { revenue: i64 },
     Session,
     Exposure { cost: i64 },
 }
 
-impl Deed {
-    /// What an accepted event of a customer is; most are none.
+impl CustomerAction {
+    /// The action of which an accepted event tells, if any.
     #[inline]
     pub fn of(event: &Event<'_>, row: &Row, event_settings: &EventSettings) -> Option<Self> {
         match event.event_type {
@@ -33,27 +31,27 @@ impl Deed {
     }
 }
 
-/// Sums of what was done. Money is in minor units of the base currency.
+/// Sums of actions. Money is in minor units of the base currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Deeds {
+pub struct ActionCounts {
     pub orders: u64,
     pub revenue: i64,
     pub sessions: u64,
     pub exposures: u64,
-    /// Of the exposures.
+    /// The cost of the exposures.
     pub cost: i64,
 }
 
-impl Deeds {
+impl ActionCounts {
     #[inline]
-    fn count(&mut self, deed: Deed) {
-        match deed {
-            Deed::Session => self.sessions += 1,
-            Deed::Order { revenue } => {
+    fn count(&mut self, action: CustomerAction) {
+        match action {
+            CustomerAction::Session => self.sessions += 1,
+            CustomerAction::Order { revenue } => {
                 self.orders += 1;
                 self.revenue += revenue;
             }
-            Deed::Exposure { cost } => {
+            CustomerAction::Exposure { cost } => {
                 self.exposures += 1;
                 self.cost += cost;
             }
@@ -75,44 +73,43 @@ impl Deeds {
 
 /// Sums by target and value held.
 #[derive(Debug, Default)]
-pub(super) struct DeedsByValue {
-    sums: Vec<[Deeds; VALUES]>,
+pub struct ActionCountsByValue {
+    sums: Vec<[ActionCounts; VALUES]>,
     is_empty: bool,
 }
 
-impl DeedsByValue {
-    /// Counts what was done by a customer who holds these, as [`crate::engine::profile::Profiles::held_bytes`] has them.
+impl ActionCountsByValue {
+    /// Counts an action of a customer that holds these values ([`crate::engine::profile::Profiles::held_bytes`]).
     #[inline]
-    pub fn count(&mut self, deed: Deed, held: impl ExactSizeIterator<Item = u8>) {
+    pub fn count(&mut self, action: CustomerAction, held: impl ExactSizeIterator<Item = u8>) {
         self.is_empty = false;
         if self.sums.len() < held.len() {
-            self.sums.resize(held.len(), [Deeds::default(); VALUES]);
+            self.sums.resize(held.len(), [ActionCounts::default(); VALUES]);
         }
         for (sums, value) in self.sums.iter_mut().zip(held) {
-            sums[usize::from(value)].count(deed);
+            sums[usize::from(value)].count(action);
         }
     }
-}
 
-impl Shard {
-    /// Takes what was done since the last time, by the values of the rules in force that customers held before; null is
-    /// [`HeldValue::NULL`]. To be called before new rules are applied, or it is lost.
-    pub fn take_deeds(&mut self, mut tell: impl FnMut(&Target, u16, Deeds)) {
-        if std::mem::replace(&mut self.deeds.is_empty, true) {
+    /// Hands out the sums since the last call by the values of `rules`, which are those that customers held; null is
+    /// [`HeldValue::NULL`].
+    pub fn take(&mut self, rules: &Rules, mut f: impl FnMut(&Target, u16, ActionCounts)) {
+        if std::mem::replace(&mut self.is_empty, true) {
             return;
         }
-        for (target, sums) in self.rules.targets.iter().zip(&mut self.deeds.sums) {
+        for (target, sums) in rules.targets.iter().zip(&mut self.sums) {
             for value in target.values().chain([HeldValue::NULL]) {
                 let sum = std::mem::take(&mut sums[usize::from(value).min(NULL)]);
                 if !sum.is_empty() {
-                    tell(target, value, sum);
+                    f(target, value, sum);
                 }
             }
         }
     }
 
-    pub(super) fn drop_deeds(&mut self) {
-        self.deeds.sums.clear();
-        self.deeds.is_empty = true;
+    /// Drops all sums: other rules have other values.
+    pub fn clear(&mut self) {
+        self.sums.clear();
+        self.is_empty = true;
     }
 }

@@ -1,0 +1,192 @@
+//! An event's path through the shard (T4, T5, E3, O2, R3, R7): is it dropped; which customer is it of; is it in order
+//! or late; what does it change.
+
+use super::Shard;
+use super::changes::record_changes;
+use super::create_customer::create_customer;
+use super::deadlines::{arm, arm_next, catch_up};
+use super::digest::Verdict;
+use super::evaluation::{EvaluationContext, evaluate};
+use super::incoming::{IncomingEvent, event_id_hash};
+use super::marks::Treatment;
+use super::remove_customer::remove_by_event;
+use crate::engine::effects::{Cause, Effects};
+use crate::engine::event::{EventType, HOUR};
+use crate::engine::profile::RowNumber;
+use crate::engine::rule::Rules;
+
+/// Processes an event: drops it without a trace (E4) or applies it. The customer's deadlines that come before it fire
+/// first, and those that it lets the watermark pass fire afterwards.
+pub fn process_event(shard: &mut Shard, rules: &Rules, incoming: &IncomingEvent<'_>, effects: &mut Effects) {
+    let mut row = shard.customers.profiles.find(incoming.customer_hash, &incoming.event.customer_id);
+    if let Some(known) = row {
+        let due_before = shard.time.due_before(incoming.record, &rules.event_settings);
+        catch_up(shard, rules, known, due_before, None, effects);
+        row = row.filter(|known| shard.customers.profiles.is_live(*known));
+    }
+    let (verdict, row) = match drop_verdict(shard, incoming, row) {
+        Some(verdict) => (verdict, row),
+        None => {
+            let (verdict, row) = apply_event(shard, rules, incoming, row, effects);
+            pass_event(shard, rules, incoming, row, effects);
+            (verdict, row)
+        }
+    };
+    count(verdict, effects);
+    let (clock, deadline) = row.map_or((0, 0), |row| {
+        let row = shard.customers.profiles.row(row);
+        (row.clock, row.armed)
+    });
+    shard.digest.input(incoming.record.offset, verdict, clock, deadline);
+}
+
+/// Why an event is dropped, if it is.
+fn drop_verdict(shard: &mut Shard, incoming: &IncomingEvent<'_>, row: Option<RowNumber>) -> Option<Verdict> {
+    let IncomingEvent { event, customer_hash, .. } = *incoming;
+    let Shard { customers, marks, duplicates, time, .. } = shard;
+    match marks.treatment(customer_hash, event.time, time.watermark) {
+        Treatment::DropErased => return Some(Verdict::Erased),
+        Treatment::DropOptedOut if event.event_type == EventType::OPT_IN && marks.opt_in(customer_hash, event.time) => {
+            return None;
+        }
+        Treatment::DropOptedOut => return Some(Verdict::OptedOut),
+        Treatment::Accept => {}
+    }
+    let row = row?;
+    if incoming.is_about_consent() {
+        return None;
+    }
+    let (incarnation, clock) = (customers.profiles.row(row).incarnation, customers.profiles.row(row).clock);
+    if let Some(id) = event.event_id.as_deref()
+        && duplicates.contains(event_id_hash(customer_hash, incarnation, id))
+    {
+        return Some(Verdict::Duplicate);
+    }
+    let is_duplicate_order = event.event_type == EventType::PURCHASE
+        && customers.profiles.is_duplicate_order(row, event, event.time.max(clock));
+    is_duplicate_order.then_some(Verdict::DuplicateOrder)
+}
+
+/// Applies an event that is not dropped, and evaluates its customer. Returns the customer's row if there is one
+/// afterwards.
+fn apply_event(
+    shard: &mut Shard,
+    rules: &Rules,
+    incoming: &IncomingEvent<'_>,
+    row: Option<RowNumber>,
+    effects: &mut Effects,
+) -> (Verdict, Option<RowNumber>) {
+    let Some(row) = row else {
+        return (Verdict::Accepted, apply_to_unknown(shard, rules, incoming, effects));
+    };
+    let event = incoming.event;
+    let (verdict, cause) = match event.time < shard.customers.profiles.row(row).clock {
+        true => (Verdict::Late, Cause::Late),
+        false => {
+            catch_up(shard, rules, row, event.time, Some(incoming.arrival), effects);
+            (Verdict::Accepted, Cause::Event)
+        }
+    };
+    if matches!(event.event_type, EventType::ERASE | EventType::OPT_OUT) {
+        remove_by_event(shard, rules, incoming, row, effects);
+        return (verdict, None);
+    }
+    update_customer(shard, rules, incoming, row, cause, effects);
+    (verdict, Some(row))
+}
+
+/// Applies an event of an unknown customer: creates the customer, unless the event only leaves a mark (R3).
+fn apply_to_unknown(
+    shard: &mut Shard,
+    rules: &Rules,
+    incoming: &IncomingEvent<'_>,
+    effects: &mut Effects,
+) -> Option<RowNumber> {
+    let IncomingEvent { event, customer_hash, .. } = *incoming;
+    match event.event_type {
+        EventType::ERASE => shard.marks.erase(customer_hash, event.time),
+        EventType::OPT_OUT => shard.marks.opt_out(customer_hash, event.time, event.time),
+        EventType::OPT_IN => {}
+        _ => return Some(create_customer(shard, rules, incoming, effects)),
+    }
+    None
+}
+
+/// Applies an event to an existing customer's profile, and evaluates the rules if it changed the truth of a
+/// comparison.
+fn update_customer(
+    shard: &mut Shard,
+    rules: &Rules,
+    incoming: &IncomingEvent<'_>,
+    row: RowNumber,
+    cause: Cause,
+    effects: &mut Effects,
+) {
+    let event = incoming.event;
+    let Shard { customers, buffers, .. } = shard;
+    let at = event.time.max(customers.profiles.row(row).clock);
+    let affected = rules.affected_comparisons(event.event_type);
+    let (mut before, mut after) = (buffers.truths(), buffers.truths());
+    rules.read_truths(affected, &customers.profiles.customer(row), at, &mut before);
+    customers.count_action(row, event, &rules.event_settings);
+    effects.counts.overflow.add(&customers.profiles.update(row, event, at, &rules.event_settings));
+    customers.profiles.row_mut(row).clock = at;
+    let customer = customers.profiles.customer(row);
+    rules.read_truths(rules.decisive_comparisons(event.event_type), &customer, at, &mut after);
+    let deadline = rules.next_deadline_touched_by(event.event_type, &customer, at, &after);
+    if !rules.same_truths(affected, &before, &after) {
+        let evaluation = evaluate(rules, &customers.profiles, row, at, buffers);
+        arm(shard, row, evaluation.dwell_ends());
+        if evaluation.has_changes() {
+            before.fill_except(&evaluation.truths, affected);
+            let context = EvaluationContext::of(incoming, rules, cause, at);
+            record_changes(shard, row, &context, &evaluation, &mut before, effects);
+        }
+        shard.buffers.return_evaluation(evaluation);
+    }
+    if at < shard.time.watermark {
+        // Deadlines between here and the watermark may have fired without a trace: after this event they may have one.
+        rules.read_truths(rules.customer_comparisons(), &shard.customers.profiles.customer(row), at, &mut after);
+        arm_next(shard, rules, row, at, &after);
+    } else {
+        arm(shard, row, deadline);
+    }
+    shard.buffers.return_truths(before);
+    shard.buffers.return_truths(after);
+}
+
+/// What follows from an applied event besides its changes: the watermark rises, the customer's deadlines up to it
+/// fire, and the event's id is remembered in the hour in which the watermark then is (E3).
+fn pass_event(
+    shard: &mut Shard,
+    rules: &Rules,
+    incoming: &IncomingEvent<'_>,
+    row: Option<RowNumber>,
+    effects: &mut Effects,
+) {
+    let IncomingEvent { record, event, customer_hash, arrival } = *incoming;
+    shard.time.latest_event = shard.time.latest_event.max(event.time);
+    shard.raise_watermark(event.time.min(record.arrival.unwrap_or(event.time)).min(shard.time.now));
+    let Some(row) = row else { return };
+    if let Some(id) = event.event_id.as_deref()
+        && !incoming.is_about_consent()
+    {
+        let hash = event_id_hash(customer_hash, shard.customers.profiles.row(row).incarnation, id);
+        shard.duplicates.insert(hash, shard.time.watermark.div_euclid(HOUR));
+    }
+    catch_up(shard, rules, row, shard.time.watermark, Some(arrival), effects);
+}
+
+fn count(verdict: Verdict, effects: &mut Effects) {
+    let counts = &mut effects.counts;
+    match verdict {
+        Verdict::Duplicate => counts.duplicates += 1,
+        Verdict::DuplicateOrder => counts.duplicate_orders += 1,
+        Verdict::Erased => counts.erased += 1,
+        Verdict::OptedOut => counts.opted_out += 1,
+        _ => {
+            counts.accepted += 1;
+            counts.late += u64::from(verdict == Verdict::Late);
+        }
+    }
+}
