@@ -147,7 +147,8 @@ fn every_mistake_of_a_mapping_comes_at_once() {
     assert_eq!((events.as_str(), status), ("", 78));
     let expected = "mapping.toml:2:1: unknown key `customer.colum`; did you mean `column`?\n\
                     mapping.toml:4:10: `order.column`: expected text, found an integer; for example column = \"InvoiceNo\"\n\
-                    mapping.toml:5:2: unknown key `timing`; did you mean `time`?\n\
+                    mapping.toml:5:2: unknown key `timing`; known here: `amount`, `attributes`, `constants`, \
+                    `customer`, `file`, `order`, `returns`, `time`\n\
                     mapping.toml:9:7: `attributes.age`: expected text, found an integer\n";
     let mut found: Vec<&str> = errors.lines().collect();
     found.sort_unstable();
