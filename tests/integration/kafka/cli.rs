@@ -36,7 +36,7 @@ fn what_is_produced_and_run_is_what_replay_says() {
 
     let produced = run(shoal(folder, broker).args(["produce", "--topic", topic, topic]));
     let output = String::from_utf8_lossy(&produced.stderr).into_owned();
-    assert!(output.contains("6,266 events written to cli-events") && output.contains(" 0 lines left out"), "{output}");
+    assert!(output.contains("6,266 events written to cli-events") && output.contains(" 0 lines skipped"), "{output}");
 
     // The service's watermark stands a second before the latest event: nothing has told it that time went on.
     let until = ["--until", "2011-12-09T12:49:59Z"];
