@@ -24,6 +24,7 @@ impl Customers {
     }
 
     /// Whether a customer was evaluated with the rules in force.
+    #[inline]
     pub fn is_swept(&self, row: RowNumber) -> bool {
         self.profiles.row(row).generation == self.generation
     }
@@ -71,6 +72,7 @@ impl Customers {
     }
 
     /// Sets a customer's deadline; the wheel is the caller's.
+    #[inline]
     pub fn set_armed(&mut self, row: RowNumber, deadline: Millis) {
         self.counts.deadlines.remove(self.profiles.row(row).armed);
         self.profiles.row_mut(row).armed = deadline;
@@ -78,6 +80,7 @@ impl Customers {
     }
 
     /// Counts the action of which an event tells, before the event is applied.
+    #[inline]
     pub fn count_action(&mut self, row: RowNumber, event: &Event<'_>, event_settings: &EventSettings) {
         if let Some(action) = CustomerAction::of(event, self.profiles.row(row), event_settings) {
             self.actions.count(action, self.profiles.held_bytes(row));
