@@ -70,6 +70,19 @@ fn every_change_is_published_exactly_once_despite_faults() {
     assert!(rare.is_empty(), "too few worlds with: {}", rare.join(", "));
 }
 
+/// Worlds in which a fault of the program was found, with what it was; they are played in every run.
+const FOUND: [(u64, &str); 1] = [(
+    665_649_577,
+    "a worker that was cut off after it had read the control topic stopped, because a snapshot named newer rules",
+)];
+
+#[test]
+fn worlds_that_once_found_a_fault_pass() {
+    for (seed, _) in FOUND {
+        play(seed);
+    }
+}
+
 #[test]
 fn a_seed_always_produces_the_same_world() {
     let history = |seed| {

@@ -122,9 +122,8 @@ impl<L: Log> Worker<L> {
             self.fence()?;
             fault_injection::crash_point("recovery/fenced");
         }
-        // What is followed live may lag behind what the shard's last owner knew.
-        self.control.topic.read_to_end(&mut self.log, &self.stop)?;
         if !self.control.is_live() {
+            self.control.topic.read_to_end(&mut self.log, &self.stop)?;
             let inputs = self.inputs()?;
             self.control.topic.check_inputs(&inputs)?;
             self.control.start(&mut self.log)?;
@@ -136,7 +135,7 @@ impl<L: Log> Worker<L> {
     fn recover(&mut self, number: u32) -> Result<(), Aborted> {
         let Some(ShardSlot { owned, guard, is_kept, .. }) = self.shards.get_mut(number) else { return Ok(()) };
         let store = self.snapshots.as_mut().map(Snapshots::store);
-        let (control, start, stop) = (&self.control.topic, self.config.start, &*self.stop);
+        let (control, start, stop) = (&mut self.control.topic, self.config.start, &*self.stop);
         let status = self.reporting.status();
         let mut recovery = Recovery { log: &mut self.log, control, store, start, stop, status };
         if std::mem::take(is_kept) {

@@ -34,7 +34,7 @@ const REPLAYING: &str = "replaying the journal";
 /// What recovery needs besides the shard.
 pub struct Recovery<'a, L: Log> {
     pub log: &'a mut L,
-    pub control: &'a Control,
+    pub control: &'a mut Control,
     /// The snapshot store, if snapshots are on.
     pub store: Option<&'a mut (dyn SnapshotStore + 'static)>,
     pub start: StartAt,
@@ -49,6 +49,9 @@ impl<L: Log> Recovery<'_, L> {
     pub fn recover(&mut self, owned: &mut OwnedShard) -> Result<u64, Aborted> {
         owned.enter_phase(Phase::Recovering);
         let (shard, before) = (owned.number(), self.journal_end(owned.number())?);
+        // Read after the journal's end: the control topic that is fetched live, or that was read before this worker was
+        // suspended, may lack rules that the shard's last owner knew.
+        self.control.read_to_end(self.log, self.stop)?;
         let done = self.restore(owned);
         self.rebuild_if_moved(shard, before, done)
     }
