@@ -1,11 +1,11 @@
 //! Crash points: named steps at which a test can end the process, to show that it survives a crash there.
 //!
-//! Crash points exist only with debug assertions: in a release build [`crash_point`] is an empty constant function, which
-//! the last lines of this file check, and the environment variable is not read.
+//! Crash points exist only with debug assertions: in a release build [`crash_point`] is an empty constant function,
+//! which the last lines of this file check, and the environment variable is not read.
 //!
-//! `SHOAL_CRASH_AT=NAME` aborts the process when it first reaches the crash point of that name, `NAME@3` when it reaches
-//! it for the third time, and `apply/KEY` when a record with that key is applied. In the simulation, where several
-//! workers share a thread, [`set_crash_hook`] replaces the abort for one thread.
+//! `SHOAL_CRASH_AT=NAME` aborts the process when it first reaches the crash point of that name, `NAME@3` when it
+//! reaches it for the third time, and `apply/KEY` when a record with that key is applied. In the simulation, where
+//! several workers share a thread, [`set_crash_hook`] replaces the abort for one thread.
 
 /// All crash points with what has happened when each is reached. A name that is not listed panics, so a test that goes
 /// through this table goes through all crash points.

@@ -1,7 +1,7 @@
 //! Random numbers from a seed: splitmix64 (Steele, Lea, Flood 2014). A seed gives the same numbers on every machine.
 //!
-//! For simulated input, never for results: the demo's visits, faults of the log in memory, tests and benches. This is the
-//! only generator in the crate; tests that need other distributions build them on it.
+//! For simulated input, never for results: the demo's visits, faults of the log in memory, tests and benches. This is
+//! the only generator in the crate; tests that need other distributions build them on it.
 
 /// A generator; its number is the seed.
 #[derive(Clone, Debug)]

@@ -21,8 +21,8 @@ const DEMO_SEED: u64 = 1;
 /// A topic that would delete the events because of their age (retention.ms) or that replaces their timestamps
 /// (message.timestamp.type = LogAppendTime) is refused; the message says what to set.
 ///
-/// --demo writes the events of the shop of `shoal demo` instead, from now on, one day of its year every ten seconds, for
-/// trying out a service and its monitoring. The rules in deploy/compose/rules.toml use the same scale of time.
+/// --demo writes the events of the shop of `shoal demo` instead, from now on, one day of its year every ten seconds,
+/// for trying out a service and its monitoring. The rules in deploy/compose/rules.toml use the same scale of time.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal produce --brokers localhost:9092 --topic events events.jsonl.zst

@@ -1,17 +1,17 @@
 //! The class of each error of the client: retried below the trait `Log`, the shards are rebuilt, or the worker stops.
 //!
-//! * *Everywhere.* Brokers or connections unavailable, time-outs, leaders and coordinators that move or load: the client
-//!   retries by itself. A wrong password or a certificate that is not trusted: the client retries, logged at `warn`, since
-//!   credentials may be changing. A missing right: stop.
+//! * *Everywhere.* Brokers or connections unavailable, time-outs, leaders and coordinators that move or load: the
+//!   client retries by itself. A wrong password or a certificate that is not trusted: the client retries, logged at
+//!   `warn`, since credentials may be changing. A missing right: stop.
 //! * *Fetch.* An offset out of range, a topic that was deleted or created again, more partitions: stop. A batch that
 //!   cannot be read: stop, since the client would skip it.
-//! * *Group.* Another process of the same `instance`: stop. Under the classic protocol it is the one that is fenced twice
-//!   in a minute, since once may be this process itself; under the protocol `consumer` it is the newer one, if the
-//!   conflict lasts. An earlier run of this process under the protocol `consumer`: retry until its session has expired.
-//!   A protocol, assignor or session time-out that the broker does not support: stop. Fenced, unknown or late
+//! * *Group.* Another process of the same `instance`: stop. Under the classic protocol it is the one that is fenced
+//!   twice in a minute, since once may be this process itself; under the protocol `consumer` it is the newer one, if
+//!   the conflict lasts. An earlier run of this process under the protocol `consumer`: retry until its session has
+//!   expired. A protocol, assignor or session time-out that the broker does not support: stop. Fenced, unknown or late
 //!   otherwise: the client joins again, and shards are lost and assigned again.
-//! * *Transaction.* A member epoch that changed in between (protocol `consumer`): abort, and retry with the new epoch. A
-//!   record that is too large or that the broker refuses, an own topic that was deleted: stop. Anything else (fenced,
+//! * *Transaction.* A member epoch that changed in between (protocol `consumer`): abort, and retry with the new epoch.
+//!   A record that is too large or that the broker refuses, an own topic that was deleted: stop. Anything else (fenced,
 //!   broken connection, too slow, no answer): rebuild, since only the journal shows how the transaction ended.
 //! * *Recovery.* A request without a good answer: rebuild, which the worker repeats until the broker answers.
 

@@ -1,4 +1,5 @@
-//! What the workers of a process are configured to do: settings and rules file, checked once, with the inputs as they are.
+//! What the workers of a process are configured to do: settings and rules file, checked once, with the inputs as they
+//! are.
 
 use super::control::read_rules;
 use super::journal::TOPICS_MAX;

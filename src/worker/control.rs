@@ -1,8 +1,8 @@
 //! The control topic: inputs and rules reach all shards through it by value, so that a replay sees what was in force.
 //!
-//! It has one partition and is read from its beginning. The owner of shard 0 writes it. The key is the type of a record:
-//! `inputs` (the ordered input topics, their ids and their number of partitions, as JSON) first, and again when only the ids
-//! change (`shoal rebuild`); `rules/<version>` (the bytes of a rules file).
+//! It has one partition and is read from its beginning. The owner of shard 0 writes it. The key is the type of a
+//! record: `inputs` (the ordered input topics, their ids and their number of partitions, as JSON) first, and again when
+//! only the ids change (`shoal rebuild`); `rules/<version>` (the bytes of a rules file).
 
 use super::reading::{Aborted, read_all};
 use super::transaction::publish::ExtraRecord;

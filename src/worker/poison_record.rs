@@ -1,14 +1,14 @@
 //! Poison records: a record that kills the process is found, tried alone, and in the end skipped.
 //!
-//! When a shard begins to run, a small *marker* beside its snapshots notes the last committed transaction. If a start finds
-//! the marker of another process at the same transaction, that process probably died there. The start then names in the
-//! marker, durably, which records it applies next; applies them; clears the marker; and commits. It tries 256 records at
-//! once, and one at a time after a death among them. A record that was tried alone when the process died, twice, is skipped
-//! ([`super::journal::Operation::Skip`]) and rejected with reason `crash`.
+//! When a shard begins to run, a small *marker* beside its snapshots notes the last committed transaction. If a start
+//! finds the marker of another process at the same transaction, that process probably died there. The start then names
+//! in the marker, durably, which records it applies next; applies them; clears the marker; and commits. It tries 256
+//! records at once, and one at a time after a death among them. A record that was tried alone when the process died,
+//! twice, is skipped ([`super::journal::Operation::Skip`]) and rejected with reason `crash`.
 //!
-//! So only deaths between naming a record and clearing the marker count against it, a few milliseconds. Somebody who kills
-//! processes from outside would have to hit these milliseconds of the same record twice, in two starts. Waiting for Kafka,
-//! or for the next record, is not part of them.
+//! So only deaths between naming a record and clearing the marker count against it, a few milliseconds. Somebody who
+//! kills processes from outside would have to hit these milliseconds of the same record twice, in two starts. Waiting
+//! for Kafka, or for the next record, is not part of them.
 
 use super::input_buffer::InputBuffer;
 use super::owned_shard::OwnedShard;
@@ -64,7 +64,8 @@ pub struct PoisonRecordGuard {
 }
 
 impl PoisonRecordGuard {
-    /// A shard was recovered and begins to run after `transaction`. Without a store there is no marker and no protection.
+    /// A shard was recovered and begins to run after `transaction`. Without a store there is no marker and no
+    /// protection.
     pub fn begin(shard: u32, process: &str, transaction: u64, positions: &[i64], store: Store<'_>) -> Self {
         let marker = Marker { transaction, ..Marker::default() };
         let mut guard = Self { shard, marker, is_unavailable: store.is_none() };
@@ -105,8 +106,8 @@ impl PoisonRecordGuard {
         self.marker.width > 0
     }
 
-    /// Tries the next suspects, or skips a record that is known to be a poison record; how many records that were, `None`
-    /// if no record is buffered. The caller commits them.
+    /// Tries the next suspects, or skips a record that is known to be a poison record; how many records that were,
+    /// `None` if no record is buffered. The caller commits them.
     pub fn try_next(
         &mut self,
         owned: &mut OwnedShard,

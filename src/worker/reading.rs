@@ -1,8 +1,8 @@
-//! Reading a partition to its end outside of the group: for recovery, the control topic, and everything else that must be
-//! known before a shard is live.
+//! Reading a partition to its end outside of the group: for recovery, the control topic, and everything else that must
+//! be known before a shard is live.
 //!
-//! Only committed records are read, so an open transaction holds the reader up. One left open by the shard's last owner is
-//! ended by fencing that owner; every other one is waited for.
+//! Only committed records are read, so an open transaction holds the reader up. One left open by the shard's last owner
+//! is ended by fencing that owner; every other one is waited for.
 
 use crate::fault_injection;
 use crate::kafka::{Batch, Failure, Log, Reader, Topic};
@@ -37,9 +37,9 @@ pub fn check_interrupted<L: Log>(log: &L, stop: &AtomicBool) -> Result<(), Abort
     if log.has_group_event() || stop.load(Ordering::Relaxed) { Err(Aborted::Interrupted) } else { Ok(()) }
 }
 
-/// The last owner of a shard, by its journal. If it died in the middle of a transaction, no record behind that transaction
-/// can be read until the transaction ends: by its time-out, which may take twenty seconds, or because this worker fences
-/// the owner.
+/// The last owner of a shard, by its journal. If it died in the middle of a transaction, no record behind that
+/// transaction can be read until the transaction ends: by its time-out, which may take twenty seconds, or because this
+/// worker fences the owner.
 #[derive(Default)]
 pub struct LastOwner {
     pub transactional_id: Option<String>,
@@ -65,8 +65,8 @@ impl LastOwner {
     }
 }
 
-/// Reads until there is a record or `until` is reached. A transaction of the shard's last owner that holds the reader up is
-/// ended.
+/// Reads until there is a record or `until` is reached. A transaction of the shard's last owner that holds the reader
+/// up is ended.
 pub fn read_past_owner<L: Log>(
     log: &mut L,
     reader: &mut L::Reader,

@@ -25,8 +25,8 @@ pub fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// Runs the service until `stop`. Each worker reports to the status of its number, if there is one, and commits its open
-/// transaction at the end.
+/// Runs the service until `stop`. Each worker reports to the status of its number, if there is one, and commits its
+/// open transaction at the end.
 pub fn run(settings: &RunSettings, statuses: &[Arc<WorkerStatus>], stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
     let config = worker_config(settings)?;
     create_or_check_topics(&settings.kafka, config.partitions)?;

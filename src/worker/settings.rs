@@ -12,8 +12,8 @@ use std::path::PathBuf;
 pub struct WorkerSettings {
     /// Threads, each with a consumer, a producer and a share of the shards.
     pub workers: u32,
-    /// Time from a transaction's first output to its commit under load; it is committed sooner when the inputs are read to
-    /// their end.
+    /// Time from a transaction's first output to its commit under load; it is committed sooner when the inputs are read
+    /// to their end.
     pub commit_interval_ms: u64,
     /// Bound on changes caused by new rules, over all shards; 0 is no bound.
     pub max_changes_per_minute: u64,

@@ -1,9 +1,9 @@
 //! Snapshots of a worker's shards, made while it works: one shard at a time, one slice between two rounds of the loop.
 //!
-//! A snapshot contains the state after a committed transaction, so it begins when a shard has nothing uncommitted. From then
-//! on the shard hands out the state of that moment ([`crate::engine::shard::Shard::capture`]), and the [`SnapshotStore`] accepts it
-//! when it has room. A failure concerns the snapshot only: the stream goes on, a warning is logged, and the next snapshot
-//! contains what this one would have.
+//! A snapshot contains the state after a committed transaction, so it begins when a shard has nothing uncommitted. From
+//! then on the shard hands out the state of that moment ([`crate::engine::shard::Shard::capture`]), and the
+//! [`SnapshotStore`] accepts it when it has room. A failure concerns the snapshot only: the stream goes on, a warning
+//! is logged, and the next snapshot contains what this one would have.
 
 use super::counters::histogram::{DURATIONS, Histogram};
 use super::owned_shard::OwnedShard;
@@ -97,7 +97,8 @@ impl Snapshots {
         }
     }
 
-    /// Makes a last snapshot of each shard at a stop. The snapshot in progress is abandoned: the last one contains more.
+    /// Makes a last snapshot of each shard at a stop. The snapshot in progress is abandoned: the last one contains
+    /// more.
     pub fn make_last<'a>(&mut self, shards: impl Iterator<Item = &'a mut OwnedShard>, now: impl Fn() -> Moment) {
         let mut shards: Vec<&mut OwnedShard> = shards.collect();
         let open = self.shard();

@@ -1,8 +1,8 @@
 //! Whether a tick is due, and which moment it lets time pass to (T3).
 //!
-//! A tick lets time pass for customers without events. It must not while an event may be on its way: while records wait,
-//! time passes with their arrival; while a partition does not answer, or a source that is never silent is silent, time
-//! stands still. Otherwise an outage would look like customers who leave.
+//! A tick lets time pass for customers without events. It must not while an event may be on its way: while records
+//! wait, time passes with their arrival; while a partition does not answer, or a source that is never silent is silent,
+//! time stands still. Otherwise an outage would look like customers who leave.
 
 use crate::engine::event::Millis;
 use crate::kafka::{Log, Moment, Topic};

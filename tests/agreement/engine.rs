@@ -1,4 +1,5 @@
-//! The engine on the same scenario: every input goes through `Shard::apply`, every output comes out of the outbox as bytes.
+//! The engine on the same scenario: every input goes through `Shard::apply`, every output comes out of the outbox as
+//! bytes.
 //!
 //! Inputs are grouped and sliced at random, captures are taken and restored in between, and counts are verified.
 
@@ -18,8 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Captures that were restored and compared, in all scenarios.
 pub static RESTORED: AtomicU64 = AtomicU64::new(0);
 
-/// Runs a scenario. `random` decides how records are grouped, and in which slices deadlines fire and new rules are swept;
-/// this must not matter.
+/// Runs a scenario. `random` decides how records are grouped, and in which slices deadlines fire and new rules are
+/// swept; this must not matter.
 pub fn run(scenario: &Scenario, random: &mut Random) -> Result<Outcome, String> {
     let rules = rule::read(&scenario.rules).map_err(|mistakes| format!("the rules are refused: {mistakes:#?}"))?;
     let settings = Settings {
@@ -63,7 +64,8 @@ struct Run {
 }
 
 impl Run {
-    /// Applies the first input, or several records with the same wall clock at once. Returns how many inputs were applied.
+    /// Applies the first input, or several records with the same wall clock at once. Returns how many inputs were
+    /// applied.
     fn step(&mut self, inputs: &[Input], random: &mut Random) -> Result<usize, String> {
         match &inputs[0] {
             Input::Record(first) => {

@@ -187,8 +187,8 @@ impl Stream {
         self.event_at(time, None, None);
     }
 
-    /// An event of another customer raises the watermark to the end of a length of time that began long ago, mostly to the
-    /// moment at which marks and orders are forgotten; an event from the time when it began follows.
+    /// An event of another customer raises the watermark to the end of a length of time that began long ago, mostly to
+    /// the moment at which marks and orders are forgotten; an event from the time when it began follows.
     fn echo(&mut self) {
         let lengths = self.lengths.milliseconds();
         let length = if self.random.chance(60) { REMEMBERED } else { self.random.pick(&lengths) };

@@ -1,7 +1,7 @@
 //! The engine compared with a naive model, on random streams.
 //!
-//! `SHOAL_SEED=7 SHOAL_RUNS=1 cargo test --test agreement` repeats one stream. A stream on which they differ is shrunk and
-//! printed with its seed, rules and inputs, and the results of both.
+//! `SHOAL_SEED=7 SHOAL_RUNS=1 cargo test --test agreement` repeats one stream. A stream on which they differ is shrunk
+//! and printed with its seed, rules and inputs, and the results of both.
 
 mod broken;
 mod capture;

@@ -7,8 +7,6 @@ use crate::sources::{Source, all_rust, expect_none, files, has_word, production,
 const LINES_MAX: usize = 500;
 /// Columns of a comment line at most; rustfmt limits lines of code only.
 const COLUMNS_MAX: usize = 120;
-/// Comment lines that are still longer.
-const LONG_COMMENTS: usize = 125;
 
 /// The only files with unsafe code: raw calls of the Kafka client, hot ones and rare ones; prefetches, large pages and
 /// ids as text in customers' state; bytes that were checked to be text.
@@ -102,14 +100,11 @@ fn comment_lines_are_short() {
     for source in all_rust() {
         let long = |line: &str| line.trim_start().starts_with("//") && line.chars().count() > COLUMNS_MAX;
         let lines = source.text.lines().enumerate().filter(|(_, line)| long(line));
-        faults.extend(lines.map(|(index, _)| format!("{}:{}", source.path, index + 1)));
+        faults.extend(lines.map(|(index, _)| {
+            format!("{}:{}: a comment line of more than {COLUMNS_MAX} columns", source.path, index + 1)
+        }));
     }
-    assert!(
-        faults.len() <= LONG_COMMENTS,
-        "{} comment lines have more than {COLUMNS_MAX} columns, {LONG_COMMENTS} are allowed:\n{}",
-        faults.len(),
-        faults.join("\n")
-    );
+    expect_none(&faults);
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use crate::paths::{paths_after, second_parts};
 use crate::sources::{Source, belongs_to, code_of, expect_none, files, production};
 
-/// Parts of the crate with the parts they may import. All may import `fault_injection`, which is empty in a release build.
+/// Parts of the crate with the parts they may import. All may import `fault_injection`, which is empty in a release
+/// build.
 const PARTS: [(&str, &[&str]); 10] = [
     ("document", &["document"]),
     ("engine", &["engine", "document"]),

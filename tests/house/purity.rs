@@ -1,5 +1,5 @@
-//! The engine is pure, with the reader of documents that it uses: its effects depend on its inputs only, on every machine
-//! alike.
+//! The engine is pure, with the reader of documents that it uses: its effects depend on its inputs only, on every
+//! machine alike.
 
 use crate::sources::{expect_none, has_word, production};
 

@@ -1,6 +1,6 @@
-//! States that workers should have had: a plain shard replays a journal from the first record to the last, without worker,
-//! fault, snapshot or recovery. Its digests must equal those of the journal, and the state of every worker that was
-//! observed after a transaction must have been equal to that of the plain shard.
+//! States that workers should have had: a plain shard replays a journal from the first record to the last, without
+//! worker, fault, snapshot or recovery. Its digests must equal those of the journal, and the state of every worker that
+//! was observed after a transaction must have been equal to that of the plain shard.
 //!
 //! Records are merged here by sorting, independently of the worker.
 

@@ -1,12 +1,12 @@
 //! Deliberate bugs: each must be found, which shows that the checks of the simulation can find a bug at all.
 //!
-//! A bug is either a wrapper that misbehaves (`buggy`), or a patch in `bugs/NAME.patch` that is applied to a copy of the
-//! sources. Worlds are played with the bug until it is found, by the *checkers*, which see only what is published, or by
-//! the *program*, whose worker stops because its own checks fail. Without the bug the same world must pass.
+//! A bug is either a wrapper that misbehaves (`buggy`), or a patch in `bugs/NAME.patch` that is applied to a copy of
+//! the sources. Worlds are played with the bug until it is found, by the *checkers*, which see only what is published,
+//! or by the *program*, whose worker stops because its own checks fail. Without the bug the same world must pass.
 //!
-//! Every run plays the wrappers, and verifies that every patch applies. `SHOAL_BUGS=all` also builds the patched programs;
-//! there `bugs/blind.patch` removes the program's own checks, so that every bug, those of the wrappers included, must be
-//! found by the checkers. `SHOAL_BUGS=NAME` plays a single bug.
+//! Every run plays the wrappers, and verifies that every patch applies. `SHOAL_BUGS=all` also builds the patched
+//! programs; there `bugs/blind.patch` removes the program's own checks, so that every bug, those of the wrappers
+//! included, must be found by the checkers. `SHOAL_BUGS=NAME` plays a single bug.
 
 use super::buggy::Bug;
 use super::patch::{self, Changed};
@@ -123,8 +123,8 @@ fn is_selected(name: &str) -> bool {
     env::var(BUGS).map_or(true, |selected| selected == "all" || selected == name)
 }
 
-/// Builds a copy of the sources with a patch, and lets its tests search for the bug. The world in which it is found must
-/// pass here.
+/// Builds a copy of the sources with a patch, and lets its tests search for the bug. The world in which it is found
+/// must pass here.
 fn search_patched(root: &Path, name: &str, changed: &Changed) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bugs");
     let copy = folder.join("source");
@@ -196,7 +196,8 @@ fn assert_passes(seed: u64, bug: &str) {
     }
 }
 
-/// Plays a world and lets the checkers judge what was published. Of a world that ended early they judge only the journals.
+/// Plays a world and lets the checkers judge what was published. Of a world that ended early they judge only the
+/// journals.
 fn play(seed: u64, bug: Option<Bug>) -> Outcome {
     let plan = Plan::of_seed(seed);
     let mut world = World::new(&plan, false, bug);

@@ -1,8 +1,8 @@
-//! The checker of outputs: reads the topics as a consumer of committed records does, and compares them with a run without
-//! faults.
+//! The checker of outputs: reads the topics as a consumer of committed records does, and compares them with a run
+//! without faults.
 //!
-//! It knows the format of the outputs and nothing of how they were made, with one exception: it reads journal records, to
-//! verify that there is exactly one for each transaction.
+//! It knows the format of the outputs and nothing of how they were made, with one exception: it reads journal records,
+//! to verify that there is exactly one for each transaction.
 
 use super::plan::Plan;
 use super::tally::{self, Tally};

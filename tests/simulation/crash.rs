@@ -1,7 +1,7 @@
 //! Crashes at crash points of the program: a worker that reaches one that is armed for it never continues.
 //!
-//! The program calls `fault_injection::crash_point`; while a world is played, this thread's hook unwinds the stack of the
-//! worker that runs. A release build has no crash points.
+//! The program calls `fault_injection::crash_point`; while a world is played, this thread's hook unwinds the stack of
+//! the worker that runs. A release build has no crash points.
 
 use super::plan::PlannedCrash;
 use std::cell::RefCell;

@@ -3,19 +3,19 @@
 //! A live run and a replay may differ where an event arrives later than `grace` after a change by time (T6), and where
 //! records of one customer arrive in different orders (T7). The load avoids both, and nothing else:
 //!
-//! * *What a worker can learn late.* It may know the end of one partition as it was `STALE` ago, and another's as it is: it
-//!   was suspended for up to 2.4 s, perhaps twice, fetches were not answered for up to 2.5 s, one took up to 0.5 s, a
-//!   transaction upstream held a record back for up to 0.3 s. (A worker that was away for longer is no longer a member and
-//!   publishes nothing. With one input topic fetches may fail for longer: nothing but ticks raises the watermark
-//!   meanwhile, and they are held back after 2 s.)
-//! * *No deadline fires too early.* An event's time is 450 to 700 ms before its arrival. When it is processed, the watermark
-//!   is at most (its arrival + `STALE` - 450) - `grace` by other topics' records, and at most (its arrival + 2,300 + 400) -
-//!   `grace` by ticks, 400 being the error of a clock. With a `grace` of 4 s for one topic and 8 s for several, neither is
-//!   later than the event's time. Because the time is more than 400 ms before the arrival, `min(t, a)` is the event's
-//!   time on every clock.
+//! * *What a worker can learn late.* It may know the end of one partition as it was `STALE` ago, and another's as it
+//!   is: it was suspended for up to 2.4 s, perhaps twice, fetches were not answered for up to 2.5 s, one took up to 0.5
+//!   s, a transaction upstream held a record back for up to 0.3 s. (A worker that was away for longer is no longer a
+//!   member and publishes nothing. With one input topic fetches may fail for longer: nothing but ticks raises the
+//!   watermark meanwhile, and they are held back after 2 s.)
+//! * *No deadline fires too early.* An event's time is 450 to 700 ms before its arrival. When it is processed, the
+//!   watermark is at most (its arrival + `STALE` - 450) - `grace` by other topics' records, and at most (its arrival +
+//!   2,300 + 400) - `grace` by ticks, 400 being the error of a clock. With a `grace` of 4 s for one topic and 8 s for
+//!   several, neither is later than the event's time. Because the time is more than 400 ms before the arrival,
+//!   `min(t, a)` is the event's time on every clock.
 //! * *One order for each customer.* A customer's records arrive through one topic, or through several with more than
-//!   `STALE` in between. What is there before the first worker starts may arrive through any topic at any moment: there a
-//!   worker must find the order by arrival.
+//!   `STALE` in between. What is there before the first worker starts may arrive through any topic at any moment: there
+//!   a worker must find the order by arrival.
 //! * Events that are late by hours belong to customers without deadlines in the near future.
 
 use shoal::engine::decode::{Partitioner, partition_of};

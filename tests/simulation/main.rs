@@ -1,11 +1,12 @@
 //! The real worker in simulated worlds in which everything goes wrong; each world is made from a seed.
 //!
-//! `SHOAL_SEED=7 SHOAL_RUNS=1 cargo test --test simulation` repeats one world exactly. A world that fails prints its history;
-//! with `SHOAL_GO_ON=1` it prints one line, and the others are still played. `SHOAL_RUNS=50000` plays many.
+//! `SHOAL_SEED=7 SHOAL_RUNS=1 cargo test --test simulation` repeats one world exactly. A world that fails prints its
+//! history; with `SHOAL_GO_ON=1` it prints one line, and the others are still played. `SHOAL_RUNS=50000` plays many.
 //!
-//! In reading order: `load` (records, and why faults must not change what they cause), `plan` (what a seed means), `crash`,
-//! `storage` and `process` (a worker that can be suspended), `schedule`, `world` and `incidents` (the driver), `check`,
-//! `alerts` and `audit` (what is compared), `bugs` (the checks find deliberate bugs, made by `buggy` and by patches).
+//! In reading order: `load` (records, and why faults must not change what they cause), `plan` (what a seed means),
+//! `crash`, `storage` and `process` (a worker that can be suspended), `schedule`, `world` and `incidents` (the driver),
+//! `check`, `alerts` and `audit` (what is compared), `bugs` (the checks find deliberate bugs, made by `buggy` and by
+//! patches).
 
 mod alerts;
 mod audit;

@@ -1,7 +1,7 @@
 //! Patches in unified format, and a copy of the sources to which they are applied.
 //!
-//! Lines are found by their text, which must occur exactly once in the file; the line numbers of a hunk are ignored. So a
-//! patch still applies after the sources around it have moved, and it needs no program to apply it.
+//! Lines are found by their text, which must occur exactly once in the file; the line numbers of a hunk are ignored. So
+//! a patch still applies after the sources around it have moved, and it needs no program to apply it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -66,8 +66,8 @@ fn parse(patch: &str) -> Result<Vec<Hunk>, String> {
     if hunks.is_empty() { Err("expected at least one hunk".into()) } else { Ok(hunks) }
 }
 
-/// Makes `copy` equal to the sources in `root`, with the changed files. Files that are equal already are not written, so
-/// that a build repeats only what changed.
+/// Makes `copy` equal to the sources in `root`, with the changed files. Files that are equal already are not written,
+/// so that a build repeats only what changed.
 pub fn copy_sources(root: &Path, copy: &Path, changed: &Changed) {
     let files = files(root);
     for known in self::files(copy).into_iter().filter(|path| !files.contains(path)) {

@@ -218,7 +218,8 @@ impl Plan {
         }
     }
 
-    /// Drawn from a generator of their own, so that a seed's world is otherwise the same in a build without crash points.
+    /// Drawn from a generator of their own, so that a seed's world is otherwise the same in a build without crash
+    /// points.
     fn draw_crashes(&mut self, random: &mut Random, end: i64) {
         if !cfg!(debug_assertions) {
             return;
@@ -297,8 +298,8 @@ fn draw_point(random: &mut Random) -> Point {
     POINTS[random.below(POINTS.len() as u64) as usize]
 }
 
-/// Durations are either well below the session time-out or above it: at the time-out itself, chance would decide whether
-/// a worker continues with what it knew before, see [`super::load`].
+/// Durations are either well below the session time-out or above it: at the time-out itself, chance would decide
+/// whether a worker continues with what it knew before, see [`super::load`].
 fn draw_fault(random: &mut Random) -> WorkerFault {
     let short = random.between(20, 2_400);
     let long = random.between(3_500, 7_000);

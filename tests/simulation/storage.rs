@@ -1,9 +1,9 @@
 //! The object storage with a world's snapshots, and its faults, drawn from the world's seed.
 //!
-//! It loses objects that it has acknowledged, acknowledges halves and flipped bits, fails before or after it has done what
-//! was requested, answers conditional writes wrongly, and is unavailable for a while. In front of it is a snapshot store
-//! that is sometimes busy and reports outcomes late, as the one on a thread of its own does. All workers of a world share
-//! one storage; its faults are counted.
+//! It loses objects that it has acknowledged, acknowledges halves and flipped bits, fails before or after it has done
+//! what was requested, answers conditional writes wrongly, and is unavailable for a while. In front of it is a snapshot
+//! store that is sometimes busy and reports outcomes late, as the one on a thread of its own does. All workers of a
+//! world share one storage; its faults are counted.
 
 use super::tally;
 use bytes::Bytes;

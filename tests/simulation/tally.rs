@@ -1,7 +1,7 @@
 //! How often each kind of fault happened in a world, and in how many worlds.
 //!
-//! A world without faults proves nothing, so a run fails if a kind of fault is too rare. Seeds differ from run to run, so the
-//! limit leaves room for chance: it is a few standard deviations below the required share.
+//! A world without faults proves nothing, so a run fails if a kind of fault is too rare. Seeds differ from run to run,
+//! so the limit leaves room for chance: it is a few standard deviations below the required share.
 
 use super::plan::{CRASH_POINTS, POINTS};
 use shoal::kafka::memory::{Fault, Point};
@@ -75,7 +75,8 @@ const KINDS: [&str; 28] = [
 const SHARE_MIN: f64 = 0.05;
 /// By how many standard deviations a kind may fall short of that by chance.
 const DEVIATIONS: f64 = 4.0;
-/// In a run of so many worlds or more each crash point must be reached. There are many, and some are reached by few workers.
+/// In a run of so many worlds or more each crash point must be reached. There are many, and some are reached by few
+/// workers.
 const ALL_CRASH_POINTS_FROM: u64 = 5_000;
 
 #[derive(Clone, Debug, Default)]

@@ -1,8 +1,8 @@
 //! Alerts in the worker that owns shard 0: it follows the census of all shards, decides, and publishes with shard 0.
 //!
-//! Nothing is stored for a restart: the last record of each alert and the census say where to go on. Decided records are
-//! published with the next transaction of shard 0. If that fails, shard 0 is rebuilt and the decision is made again from
-//! the same topics.
+//! Nothing is stored for a restart: the last record of each alert and the census say where to go on. Decided records
+//! are published with the next transaction of shard 0. If that fails, shard 0 is rebuilt and the decision is made again
+//! from the same topics.
 
 pub mod decider;
 pub mod record;
@@ -148,8 +148,8 @@ impl<B: Batch> Alerts<B> {
         Ok(())
     }
 
-    /// Sends the last record of each alert to the webhook again if it is young: it is not known whether the last owner of
-    /// shard 0 sent it.
+    /// Sends the last record of each alert to the webhook again if it is young: it is not known whether the last owner
+    /// of shard 0 sent it.
     fn send_young_again(&self, last: &BTreeMap<String, AlertRecord>, now: Millis) {
         let is_young = |record: &&AlertRecord| now - record.mark * MINUTE < SENT_AGAIN;
         for record in last.values().filter(is_young) {

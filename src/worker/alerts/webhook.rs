@@ -1,8 +1,8 @@
 //! The webhook: published alerts are also sent as signed requests, by a thread.
 //!
-//! The stream never waits for it: an alert that finds no room in the queue is dropped and counted; it stays on the topic
-//! `alerts`. A failed request is tried again with growing pauses. An alert may be sent more than once: a worker that takes
-//! shard 0 over sends its last record again. docs/alerts.md describes how receivers recognise it.
+//! The stream never waits for it: an alert that finds no room in the queue is dropped and counted; it stays on the
+//! topic `alerts`. A failed request is tried again with growing pauses. An alert may be sent more than once: a worker
+//! that takes shard 0 over sends its last record again. docs/alerts.md describes how receivers recognise it.
 
 use crate::worker::alerts::record::AlertRecord;
 use hmac::{Hmac, KeyInit, Mac};

@@ -1,7 +1,7 @@
 //! Counters of committed transactions, which only grow: events, changes, actions of customers, delays.
 //!
-//! A shard fills a [`Tally`] while a transaction is open and adds it to its sums at the commit; a worker collects the sums
-//! when it reports. Muted effects are never counted.
+//! A shard fills a [`Tally`] while a transaction is open and adds it to its sums at the commit; a worker collects the
+//! sums when it reports. Muted effects are never counted.
 
 use super::histogram::{DELAYS, DWELLS, Histogram};
 use crate::engine::effects::{Cause, Change, Counts, Effects, FRESH};
@@ -104,8 +104,8 @@ impl Tally {
         }
     }
 
-    /// Begins counters that are likely under these rules at 0: a rate computed from a series misses its first increase if
-    /// the series did not exist before.
+    /// Begins counters that are likely under these rules at 0: a rate computed from a series misses its first increase
+    /// if the series did not exist before.
     pub fn announce(&mut self, rules: &Rules) {
         for target in &rules.targets {
             let name = target.name.as_str();

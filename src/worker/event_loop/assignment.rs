@@ -61,8 +61,8 @@ impl<L: Log> Worker<L> {
         slot.owned.enter_phase(Phase::Dropped);
     }
 
-    /// The group revoked shards. Their transaction is committed before the group learns that they are given up; if that is
-    /// not possible (`lost`), another worker may own them already.
+    /// The group revoked shards. Their transaction is committed before the group learns that they are given up; if that
+    /// is not possible (`lost`), another worker may own them already.
     pub(super) fn give_up_revoked(&mut self, numbers: &[u32], lost: bool) -> Result<(), Failure> {
         tracing::info!(lost, shards = ?numbers, "shards revoked");
         tracing::trace!(target: "shoal::group", "revoking");

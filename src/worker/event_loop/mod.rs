@@ -1,5 +1,5 @@
-//! The loop of one worker: poll the group, read records, apply them to their shards, publish, and recover shards that are
-//! not live yet.
+//! The loop of one worker: poll the group, read records, apply them to their shards, publish, and recover shards that
+//! are not live yet.
 //!
 //! The worker sees the world only through its [`Log`], the clock included. A failure is retried below the log, or the
 //! shards that it concerns are rebuilt from the journal, or the worker stops. `assignment` is what the worker does when
@@ -160,7 +160,8 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
-    /// One step of a shard, and what is done between two steps: a slice each of a sweep and of due deadlines, or a tick.
+    /// One step of a shard, and what is done between two steps: a slice each of a sweep and of due deadlines, or a
+    /// tick.
     fn work_on(&mut self, number: u32) -> Result<(), Failure> {
         let now = self.log.now();
         let Some(slot) = self.shards.get_mut(number) else { return Ok(()) };
@@ -316,8 +317,8 @@ impl<L: Log> Worker<L> {
         }
     }
 
-    /// Makes a new producer unless there is one. Transactions that an earlier holder of the identity left open end here;
-    /// until then no reader gets past them.
+    /// Makes a new producer unless there is one. Transactions that an earlier holder of the identity left open end
+    /// here; until then no reader gets past them.
     fn fence(&mut self) -> Result<(), Failure> {
         if !self.retries.is_fenced {
             self.log.fence()?;

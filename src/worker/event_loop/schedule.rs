@@ -6,8 +6,8 @@ use crate::kafka::Failure;
 const PROGRESS_INTERVAL_MS: u64 = 1_000;
 /// Rebuilds in a row, without a committed transaction in between, after which the worker gives up.
 const REBUILDS_MAX: u32 = 10;
-/// Each further rebuild waits this much longer: a worker that lost its shards learns that with a heartbeat, and a broker
-/// that went away needs a moment to come back.
+/// Each further rebuild waits this much longer: a worker that lost its shards learns that with a heartbeat, and a
+/// broker that went away needs a moment to come back.
 const REBUILD_PAUSE_MS: u64 = 100;
 /// Pause after a recovery that failed for a reason that may pass.
 const RETRY_MS: u64 = 500;
@@ -27,8 +27,8 @@ impl CommitSchedule {
         Self { interval_ms, first_output: None, last_commit: now, rest_until: 0 }
     }
 
-    /// Whether the open transaction is to be committed now. If it has outputs and all inputs are read to their end, it only
-    /// waits until the log is ready for it.
+    /// Whether the open transaction is to be committed now. If it has outputs and all inputs are read to their end, it
+    /// only waits until the log is ready for it.
     pub fn is_due(&mut self, now: u64, has_outputs: bool, is_at_end: bool) -> bool {
         if !has_outputs {
             return now >= self.last_commit + PROGRESS_INTERVAL_MS;

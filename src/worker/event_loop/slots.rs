@@ -26,8 +26,8 @@ pub struct ShardSlot<B> {
 /// See the module.
 pub struct Shards<B> {
     slots: BTreeMap<u32, ShardSlot<B>>,
-    /// Revoked shards with everything committed, each with the monotonic millisecond of its revocation. If a shard comes
-    /// back, and no other worker owned it in between, it goes on with this state.
+    /// Revoked shards with everything committed, each with the monotonic millisecond of its revocation. If a shard
+    /// comes back, and no other worker owned it in between, it goes on with this state.
     kept: BTreeMap<u32, (u64, OwnedShard)>,
 }
 

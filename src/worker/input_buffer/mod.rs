@@ -1,9 +1,10 @@
 //! Buffered records of one shard, merged into one order from all its input topics (T7).
 //!
 //! Each topic has a bounded buffer. The next record is the one with the smallest arrival, then of the first topic, then
-//! with the smallest offset; arrivals are capped at `now` and made non-decreasing per topic from the start of the step. A
-//! step applies the first records of that order, and buffers do not change during a step. So the order follows from the
-//! range of records that the step took from each topic, and a replay from the journal merges them in the same order.
+//! with the smallest offset; arrivals are capped at `now` and made non-decreasing per topic from the start of the step.
+//! A step applies the first records of that order, and buffers do not change during a step. So the order follows from
+//! the range of records that the step took from each topic, and a replay from the journal merges them in the same
+//! order.
 
 use crate::engine::event::Millis;
 use crate::kafka::{Batch, Failure, Log, Record, Topic};
@@ -14,8 +15,8 @@ pub const RECORDS_MAX: usize = 4_096;
 /// The buffers of one shard's inputs.
 pub struct InputBuffer<B> {
     batches: Vec<B>,
-    /// By topic: the merged order has to wait when the buffer is empty, because the topic is not known to be read to its
-    /// end.
+    /// By topic: the merged order has to wait when the buffer is empty, because the topic is not known to be read to
+    /// its end.
     waits: Vec<bool>,
     /// The last fill stopped at the bound, so there may be more records.
     has_more: bool,

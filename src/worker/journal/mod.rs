@@ -1,7 +1,7 @@
 //! The journal record: the operations of a shard in one transaction, whose replay gives the same state.
 //!
-//! One record per shard and transaction, without personal data. Layout, version 1; `v` is an unsigned LEB128 number, `z` a
-//! zigzag-coded signed number, `u64` eight bytes little-endian:
+//! One record per shard and transaction, without personal data. Layout, version 1; `v` is an unsigned LEB128 number,
+//! `z` a zigzag-coded signed number, `u64` eight bytes little-endian:
 //!
 //! ```text
 //! format version      1 byte

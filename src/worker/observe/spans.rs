@@ -1,8 +1,8 @@
 //! A span of each transaction for an OpenTelemetry collector: section `[traces]` of `shoal.toml`.
 //!
-//! Spans wait in a bounded queue for a thread that sends them, as protobuf over HTTP (OTLP). If the collector is slow or
-//! unavailable they are dropped; the stream never waits. A transaction contains the results of many traces, so its span
-//! belongs to a trace of its own, with links to those traces.
+//! Spans wait in a bounded queue for a thread that sends them, as protobuf over HTTP (OTLP). If the collector is slow
+//! or unavailable they are dropped; the stream never waits. A transaction contains the results of many traces, so its
+//! span belongs to a trace of its own, with links to those traces.
 
 use crate::engine::event::Millis;
 use crate::kafka::Failure;
@@ -114,7 +114,8 @@ impl Spans {
         Ok(Some(Self { tracer: provider.tracer("shoal"), provider }))
     }
 
-    /// Records a transaction that ended at `ended`, in milliseconds of the wall clock, with a number of outputs or a failure.
+    /// Records a transaction that ended at `ended`, in milliseconds of the wall clock, with a number of outputs or a
+    /// failure.
     pub fn record(&self, transaction: &TransactionSpan, ended: Millis, outputs: Result<u64, &Failure>) {
         let shards: Vec<i64> = transaction.shards.iter().map(|&shard| i64::from(shard)).collect();
         let mut span = self

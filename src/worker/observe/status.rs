@@ -49,8 +49,8 @@ pub struct Report {
     pub client: ClientReport,
     /// The alerts of the rules, decided by the owner of shard 0.
     pub alerts: BTreeMap<String, AlertReport>,
-    /// Requests to the webhook that were delivered, failed for good, or were dropped because too many were waiting; `None`
-    /// without a webhook.
+    /// Requests to the webhook that were delivered, failed for good, or were dropped because too many were waiting;
+    /// `None` without a webhook.
     pub webhook: Option<[u64; 3]>,
     /// The worker's wall clock when it wrote the report; 0 before the first report.
     pub at: Millis,

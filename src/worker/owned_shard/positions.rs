@@ -8,7 +8,8 @@ pub struct Positions {
     inputs: Vec<i64>,
     /// Next offset of the control topic.
     control_next: i64,
-    /// Offsets in the control topic of the rules in force and of those before; `None` if a seed or a rebuild brought them.
+    /// Offsets in the control topic of the rules in force and of those before; `None` if a seed or a rebuild brought
+    /// them.
     rules_at: Option<i64>,
     old_rules_at: Option<i64>,
 }
@@ -85,8 +86,8 @@ impl Committed {
         self.outputs += outputs;
     }
 
-    /// An offset in the journal at or before that of the next record: each record takes an offset, and its commit marker
-    /// another one.
+    /// An offset in the journal at or before that of the next record: each record takes an offset, and its commit
+    /// marker another one.
     pub fn journal_from(&self) -> i64 {
         let (transaction, offset) = self.journal;
         offset + 2 * (self.transaction - transaction) as i64

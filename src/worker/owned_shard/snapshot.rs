@@ -84,8 +84,8 @@ impl OwnedShard {
         }
     }
 
-    /// Replaces the state by that of a snapshot, which was made under `rules`; `old_rules` are those before them, if they
-    /// were being swept out.
+    /// Replaces the state by that of a snapshot, which was made under `rules`; `old_rules` are those before them, if
+    /// they were being swept out.
     pub fn restore(&mut self, loaded: LoadedSnapshot, rules: Arc<Rules>, old_rules: Option<Arc<Rules>>) {
         let LoadedSnapshot { head: SnapshotHead { position, state }, restored, bytes } = loaded;
         self.shard = Some(Shard::restore(self.settings.clone(), rules, old_rules, &state, restored));

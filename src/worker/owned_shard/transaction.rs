@@ -1,8 +1,8 @@
 //! The open transaction of a shard: steps of buffered records applied to it, and its commit.
 //!
-//! A step applies records in their merged order, in chunks, and is noted for the journal by range and hash. A record that
-//! killed the process is skipped and rejected instead ([`crate::worker::poison_record`]). At the commit the transaction is
-//! sealed with a journal record and published with those of other shards.
+//! A step applies records in their merged order, in chunks, and is noted for the journal by range and hash. A record
+//! that killed the process is skipped and rejected instead ([`crate::worker::poison_record`]). At the commit the
+//! transaction is sealed with a journal record and published with those of other shards.
 
 use super::{EffectMode, OwnedShard};
 use crate::engine::event::{Millis, Record};
@@ -43,8 +43,8 @@ impl OwnedShard {
         buffer.merge(self.step_clock(wall)).next().map(|next| (next.topic, next.record.offset))
     }
 
-    /// Applies records of a buffer as one step, in chunks counted from the first record; what the journal has to know of
-    /// each topic.
+    /// Applies records of a buffer as one step, in chunks counted from the first record; what the journal has to know
+    /// of each topic.
     pub fn apply_step<'a>(
         &mut self,
         now: Millis,
@@ -137,8 +137,8 @@ fn begin_part((topic, &from): (u16, &i64)) -> (StepPart, StepHash) {
     (StepPart { topic, from, to: from, records: 0, hash: 0 }, StepHash::default())
 }
 
-/// Commits the open transactions of these shards as one, with extra records beside them. If it fails, the shards must be
-/// rebuilt: it is not known whether the transaction was committed.
+/// Commits the open transactions of these shards as one, with extra records beside them. If it fails, the shards must
+/// be rebuilt: it is not known whether the transaction was committed.
 pub fn commit<'a, L: Log>(
     log: &mut L,
     shards: impl Iterator<Item = &'a mut OwnedShard>,

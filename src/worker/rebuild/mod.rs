@@ -1,10 +1,10 @@
 //! `shoal rebuild`: new state from seed and inputs, where the journal cannot be replayed any more.
 //!
-//! For each shard: read the values that consumers know (`published`), make the state from the inputs up to the journal's
-//! end, muted (`replay`), let it adopt the published values, store it as the snapshot of the next transaction, and commit
-//! that transaction, which contains only the fact of the rebuild. `shoal run` continues from there, applies the rules in
-//! force as new rules, and its sweep publishes what differs. Before the commit nothing has changed, so a rebuild can be
-//! interrupted at any point and run again.
+//! For each shard: read the values that consumers know (`published`), make the state from the inputs up to the
+//! journal's end, muted (`replay`), let it adopt the published values, store it as the snapshot of the next
+//! transaction, and commit that transaction, which contains only the fact of the rebuild. `shoal run` continues from
+//! there, applies the rules in force as new rules, and its sweep publishes what differs. Before the commit nothing has
+//! changed, so a rebuild can be interrupted at any point and run again.
 
 mod plan;
 mod published;

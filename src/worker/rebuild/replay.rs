@@ -1,7 +1,7 @@
 //! Applies a shard's inputs again, from their beginning to the journal's end, muted.
 //!
-//! The records of several topics are merged by their arrival, as a live worker merges a backlog (T7); no time passes but
-//! that of the records.
+//! The records of several topics are merged by their arrival, as a live worker merges a backlog (T7); no time passes
+//! but that of the records.
 
 use super::plan::ShardPlan;
 use crate::kafka::{Batch, Log, Reader, Topic};

@@ -1,8 +1,8 @@
 //! Whether the inputs reach back to the older kept snapshot, from which a start goes on if the newest one is damaged.
 //!
-//! A gap is only warned about: the service runs well as long as the newest snapshot can be read, and a refusal would stop
-//! it for a quiet topic with a short retention. Inputs that do not reach back to the snapshot in use are refused where
-//! their records are read.
+//! A gap is only warned about: the service runs well as long as the newest snapshot can be read, and a refusal would
+//! stop it for a quiet topic with a short retention. Inputs that do not reach back to the snapshot in use are refused
+//! where their records are read.
 
 use crate::kafka::{Failure, Log, StartAt, Topic};
 use crate::store::{ShardPosition, SnapshotStore};

@@ -1,10 +1,10 @@
-//! Recovery: a shard's state from its newest snapshot and its journal, at start, at takeover, and after a transaction whose
-//! outcome is unknown.
+//! Recovery: a shard's state from its newest snapshot and its journal, at start, at takeover, and after a transaction
+//! whose outcome is unknown.
 //!
-//! The caller has fenced earlier holders of its identity, so the journal's end cannot move. The operations of all committed
-//! transactions since the snapshot are replayed, muted, on the same records ([`replay`]); record counts, hashes and digests
-//! are compared with the journal. If the last transaction is torn ([`tail`]), its missing parts are published again
-//! ([`repair`]).
+//! The caller has fenced earlier holders of its identity, so the journal's end cannot move. The operations of all
+//! committed transactions since the snapshot are replayed, muted, on the same records ([`replay`]); record counts,
+//! hashes and digests are compared with the journal. If the last transaction is torn ([`tail`]), its missing parts are
+//! published again ([`repair`]).
 
 mod fallback;
 mod inputs;
@@ -68,8 +68,8 @@ impl<L: Log> Recovery<'_, L> {
         Ok(self.log.reader(Topic::Own(Own::Journal), shard, 0)?.end())
     }
 
-    /// A worker that was suspended during recovery, and lost the shard without knowing it yet, has read some topics before
-    /// and some after the new owner wrote to them. That these contradict each other is no reason to stop.
+    /// A worker that was suspended during recovery, and lost the shard without knowing it yet, has read some topics
+    /// before and some after the new owner wrote to them. That these contradict each other is no reason to stop.
     fn rebuild_if_moved<T>(&mut self, shard: u32, before: i64, done: Result<T, Aborted>) -> Result<T, Aborted> {
         match done {
             Err(Aborted::Failed(Failure::Stop(message))) if self.journal_end(shard)? != before => Err(
@@ -181,8 +181,8 @@ impl<L: Log> Recovery<'_, L> {
     }
 }
 
-/// Compares the group's offsets with the journal, which alone decides where the shard goes on. Offsets that are behind or
-/// missing are sent with the next transaction.
+/// Compares the group's offsets with the journal, which alone decides where the shard goes on. Offsets that are behind
+/// or missing are sent with the next transaction.
 fn compare_offsets(owned: &mut OwnedShard, committed: &[InputOffset]) -> Result<(), Failure> {
     let expected: Vec<InputOffset> = owned.input_offsets().collect();
     for input in expected {

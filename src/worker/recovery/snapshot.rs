@@ -1,5 +1,5 @@
-//! The snapshot that a recovery begins with: which one, whether it belongs to this service, and under which rules it was
-//! made.
+//! The snapshot that a recovery begins with: which one, whether it belongs to this service, and under which rules it
+//! was made.
 
 use super::fallback::warn_of_gaps;
 use super::refusal::refuse;
@@ -14,8 +14,8 @@ use crate::worker::reading::{Aborted, check_interrupted};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Restores the newest good snapshot that is not ahead of the journal. If the last transaction may be torn, its outputs are
-/// needed, so it is left to the replay.
+/// Restores the newest good snapshot that is not ahead of the journal. If the last transaction may be torn, its outputs
+/// are needed, so it is left to the replay.
 pub fn load<L: Log>(
     log: &mut L,
     control: &Control,

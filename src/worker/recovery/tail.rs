@@ -1,8 +1,8 @@
 //! The ends of a shard's own partitions: the last transaction in its journal, and which of its outputs are there.
 //!
-//! Normally they agree. A torn transaction leaves outputs missing, or outputs without a journal record (their headers hold
-//! a copy of it); [`super::repair`] repairs both. The partitions are read backwards, because only their last transactions
-//! can be torn: every owner that went on after a crash has checked the ends before.
+//! Normally they agree. A torn transaction leaves outputs missing, or outputs without a journal record (their headers
+//! hold a copy of it); [`super::repair`] repairs both. The partitions are read backwards, because only their last
+//! transactions can be torn: every owner that went on after a crash has checked the ends before.
 
 use crate::kafka::{Batch, Failure, Log, Own, Reader, Topic};
 use crate::worker::journal::JournalRecord;
@@ -165,8 +165,8 @@ fn number_of(batch: &impl Batch, index: usize) -> Option<(u64, u64)> {
     Some((parts.next()?.ok()?, parts.next()?.ok()?))
 }
 
-/// Visits the last records of a partition in order, from one that is far enough back. Whether there is such a record, or
-/// the partition still has its first record.
+/// Visits the last records of a partition in order, from one that is far enough back. Whether there is such a record,
+/// or the partition still has its first record.
 fn read_backwards<L: Log>(
     log: &mut L,
     own: Own,

@@ -1,7 +1,7 @@
 //! The outputs as JSON, version 1: changes, memberships and rejected records (docs/change-event.md).
 //!
-//! The JSON is written by hand into a buffer, because an output costs as much as several inputs: structs that serialise by
-//! serde to the same bytes take twice the instructions (10,516 against 5,331 for a change of 600 bytes, counted by
+//! The JSON is written by hand into a buffer, because an output costs as much as several inputs: structs that serialise
+//! by serde to the same bytes take twice the instructions (10,516 against 5,331 for a change of 600 bytes, counted by
 //! Callgrind in a release build). The bytes are a contract with consumers: these fields in this order.
 
 use crate::engine::calendar::rfc3339_text;

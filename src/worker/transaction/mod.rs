@@ -1,7 +1,7 @@
 //! One transaction: a shard's effects encoded as outputs while it is open, sealed with a journal record, and published.
 //!
-//! `encode`, `census` and `traceparent` are the formats, `outbox` collects encoded outputs, `open` is what a shard adds to
-//! until it commits, and `publish` sends the sealed transactions of all shards through the log.
+//! `encode`, `census` and `traceparent` are the formats, `outbox` collects encoded outputs, `open` is what a shard adds
+//! to until it commits, and `publish` sends the sealed transactions of all shards through the log.
 
 pub mod census;
 pub mod encode;

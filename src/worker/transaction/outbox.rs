@@ -1,7 +1,7 @@
 //! The outputs of one shard in one transaction, encoded as they come and kept in one buffer until they are published.
 //!
-//! Changes and rejected records are encoded at once. The membership of a customer is encoded once per transaction, at its
-//! end (R12), from the state that the transaction leaves.
+//! Changes and rejected records are encoded at once. The membership of a customer is encoded once per transaction, at
+//! its end (R12), from the state that the transaction leaves.
 
 use super::census;
 use super::encode::{self, Membership};

@@ -1,8 +1,8 @@
 //! Publishes the sealed transactions of shards as one transaction of the log.
 //!
-//! Each output carries the header `shoal_out` = shard/transaction/number. The first output of a shard on each topic also
-//! carries a copy of the shard's journal record in the header `shoal_journal`, so that a torn transaction can be repaired
-//! from either side.
+//! Each output carries the header `shoal_out` = shard/transaction/number. The first output of a shard on each topic
+//! also carries a copy of the shard's journal record in the header `shoal_journal`, so that a torn transaction can be
+//! repaired from either side.
 
 use super::outbox::{Outbox, Output, Topic};
 use crate::fault_injection;

@@ -1,7 +1,8 @@
-//! The W3C's `traceparent`: the trace that a record belongs to. A change carries the one of the record that triggered it.
+//! The W3C's `traceparent`: the trace that a record belongs to. A change carries the one of the record that triggered
+//! it.
 //!
-//! A valid value is copied unchanged, so that a change published again from the journal has the same bytes; an invalid one
-//! is dropped. The header is read only of records that trigger a change.
+//! A valid value is copied unchanged, so that a change published again from the journal has the same bytes; an invalid
+//! one is dropped. The header is read only of records that trigger a change.
 
 /// The header's name, in records and in changes.
 pub const HEADER: &str = "traceparent";

@@ -1,5 +1,5 @@
-//! Three-valued truth of comparisons and conditions at one instant (R1), and the value that each segmentation and audience
-//! gets at that instant (R2, R5).
+//! Three-valued truth of comparisons and conditions at one instant (R1), and the value that each segmentation and
+//! audience gets at that instant (R2, R5).
 
 use super::expression::{Comparison, Condition, Is, Scalar, Test};
 use super::facts::Facts;

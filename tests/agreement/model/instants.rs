@@ -1,7 +1,7 @@
 //! When a comparison flips if nothing happens (F3), found by trial.
 //!
-//! Between two instants at which something may leave a window, both sides of a comparison are constant or change steadily;
-//! so their order can change at most twice there (less, equal, greater), and bisection finds where.
+//! Between two instants at which something may leave a window, both sides of a comparison are constant or change
+//! steadily; so their order can change at most twice there (less, equal, greater), and bisection finds where.
 
 use super::evaluate::View;
 use super::expression::{Comparison, Scalar};

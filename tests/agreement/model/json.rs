@@ -1,7 +1,7 @@
 //! JSON as E1 requires it: one UTF-8 object, no duplicate names at any depth, at most 64 levels, no lone surrogate.
 //!
-//! Written by hand because a general parser keeps the last of two equal names and converts numbers into doubles. Numbers
-//! remain text.
+//! Written by hand because a general parser keeps the last of two equal names and converts numbers into doubles.
+//! Numbers remain text.
 
 /// Levels of objects and arrays; the record's own object is the first.
 const LEVELS_MAX: usize = 64;

@@ -1,7 +1,7 @@
 //! The naive model: docs/semantics.md for one shard, implemented in the plainest way.
 //!
-//! It keeps every accepted event and evaluates every rule at every instant at which a comparison could flip. It shares no
-//! code with the engine and was written from the page alone: where the two agree, both do what the page says.
+//! It keeps every accepted event and evaluates every rule at every instant at which a comparison could flip. It shares
+//! no code with the engine and was written from the page alone: where the two agree, both do what the page says.
 
 pub mod cart;
 pub mod change;

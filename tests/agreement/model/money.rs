@@ -31,7 +31,8 @@ impl Rate {
     }
 }
 
-/// The first check of `amount`: JSON's number grammar, at most 6 decimals, no sign (but -0 is 0), above 0 if `positive`.
+/// The first check of `amount`: JSON's number grammar, at most 6 decimals, no sign (but -0 is 0), above 0 if
+/// `positive`.
 pub fn decimal(text: &str, positive: bool) -> Option<Decimal> {
     if !is_number(text) {
         return None;

@@ -1,4 +1,5 @@
-//! `shoal check`, `shoal run` and `shoal demo` with the real program: all mistakes are reported at once, with positions.
+//! `shoal check`, `shoal run` and `shoal demo` with the real program: all mistakes are reported at once, with
+//! positions.
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,9 +1,9 @@
 //! Decides which alerts fire, from the census of all shards and the last record of each alert, and from nothing else.
 //!
-//! A *mark* is a whole minute. At a mark all minutes before it are complete, because every shard has reported them. Whether
-//! an alert fires at a mark follows from the counts alone, so a worker that decides again after a crash comes to the same
-//! result; a record is due where the result differs from that at the mark before. A shard's counts are used only for
-//! minutes in which it had exactly this definition of the alert.
+//! A *mark* is a whole minute. At a mark all minutes before it are complete, because every shard has reported them.
+//! Whether an alert fires at a mark follows from the counts alone, so a worker that decides again after a crash comes
+//! to the same result; a record is due where the result differs from that at the mark before. A shard's counts are used
+//! only for minutes in which it had exactly this definition of the alert.
 
 use super::record::{AlertRecord, AlertState, SCHEMA, by_name};
 use crate::document::duration;
@@ -127,8 +127,8 @@ impl Decider {
         }
     }
 
-    /// Decides the marks that are complete and not decided yet; the records that are due, in order. All census records that
-    /// were written until now must have been added.
+    /// Decides the marks that are complete and not decided yet; the records that are due, in order. All census records
+    /// that were written until now must have been added.
     pub fn decide(&mut self) -> Vec<AlertRecord> {
         let Some(complete) = self.complete().filter(|complete| self.decided != Some(*complete)) else {
             return Vec::new();
@@ -212,8 +212,8 @@ impl WatchedAlert {
         }
     }
 
-    /// The mean count of such a window over the hours of the last seven days that all shards reported; `None` before 24 of
-    /// them.
+    /// The mean count of such a window over the hours of the last seven days that all shards reported; `None` before 24
+    /// of them.
     fn baseline(&self, alert: &Alert, mark: i64, shards: usize) -> Option<f64> {
         let hour = mark.div_euclid(MINUTES_PER_HOUR);
         let known = self.hours.range(hour - HOURS_OF_BASELINE..hour).filter(|(_, counts)| counts.len() == shards);

@@ -1,5 +1,5 @@
-//! Decisions compared with what somebody decides who knows everything, over reports that come late, in lumps, and through
-//! starts of the decider in between.
+//! Decisions compared with what somebody decides who knows everything, over reports that come late, in lumps, and
+//! through starts of the decider in between.
 
 use super::*;
 use crate::engine::rule::read;
