@@ -8,7 +8,6 @@ mod check;
 mod convert;
 mod demo;
 mod health;
-mod place;
 mod produce;
 mod rebuild;
 mod replay;
@@ -16,6 +15,7 @@ mod run;
 mod seed;
 mod service;
 mod snapshot;
+mod snapshot_location;
 mod values;
 
 use crate::config::{LogFormat, LogLevel, LogSettings};

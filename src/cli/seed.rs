@@ -1,6 +1,6 @@
 //! `shoal seed`: its arguments.
 
-use super::place::SnapshotPlace;
+use super::snapshot_location::SnapshotLocation;
 use super::values::{Bootstrap, Partitioner, moment};
 use crate::config::rules;
 use crate::engine::event::Millis;
@@ -46,7 +46,7 @@ pub struct SeedArguments {
     partitioner: Partitioner,
 
     #[command(flatten)]
-    place: SnapshotPlace,
+    location: SnapshotLocation,
 
     /// Where to write the lines that cannot be used, each with file, line, reason and message
     #[arg(long, value_name = "FILE")]
@@ -77,7 +77,7 @@ impl SeedArguments {
             bootstrap: self.bootstrap.into(),
             rejected: self.rejected.as_deref(),
         };
-        let seeded = seed.run(&mut self.place.writer()?)?;
+        let seeded = seed.run(&mut self.location.writer()?)?;
         eprint!("{seeded}");
         Ok(())
     }

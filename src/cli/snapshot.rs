@@ -1,6 +1,6 @@
 //! `shoal snapshot`: its arguments.
 
-use super::place::SnapshotPlace;
+use super::snapshot_location::SnapshotLocation;
 use super::values::moment;
 use crate::config::rules;
 use crate::engine::decode::Partitioner;
@@ -38,7 +38,7 @@ enum Verb {
 #[derive(Debug, Args)]
 struct ListArguments {
     #[command(flatten)]
-    place: SnapshotPlace,
+    location: SnapshotLocation,
 
     /// Print one JSON object per snapshot, with all its files, instead of a table
     #[arg(long)]
@@ -49,7 +49,7 @@ struct ListArguments {
 #[derive(Debug, Args)]
 struct VerifyArguments {
     #[command(flatten)]
-    place: SnapshotPlace,
+    location: SnapshotLocation,
 
     /// How the producers of the input topics choose the partition of a key, to verify that each customer is in its
     /// shard
@@ -72,7 +72,7 @@ enum PartitionerArgument {
 #[derive(Debug, Args)]
 struct ExportArguments {
     #[command(flatten)]
-    place: SnapshotPlace,
+    location: SnapshotLocation,
 
     /// The rules file in force, preceded by earlier ones in their order, each with --rules [default: those of a seed]
     #[arg(long, value_name = "FILE")]
@@ -99,7 +99,7 @@ impl SnapshotArguments {
 
 impl ListArguments {
     fn run(&self) -> anyhow::Result<()> {
-        let entries = list::list(&self.place.existing()?)?;
+        let entries = list::list(&self.location.existing()?)?;
         let mut out = io::stdout().lock();
         if !self.json {
             write!(out, "{}", Table(&entries))?;
@@ -120,7 +120,7 @@ impl VerifyArguments {
             PartitionerArgument::Crc32 => Partitioner::Crc32,
             PartitionerArgument::Any => Partitioner::Any,
         };
-        let verified = verify(&self.place.existing()?, partitioner)?;
+        let verified = verify(&self.location.existing()?, partitioner)?;
         for damage in &verified.damages {
             eprintln!("{damage}");
         }
@@ -140,7 +140,7 @@ impl ExportArguments {
             chain.push(rules);
         }
         let export = Export { rules: chain, at: self.at, folder: &self.out };
-        let exported = export.run(&self.place.existing()?)?;
+        let exported = export.run(&self.location.existing()?)?;
         eprintln!(
             "{} customers with {} memberships of {} shards written to {}",
             exported.customers,

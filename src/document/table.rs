@@ -190,7 +190,7 @@ pub fn duration_of(
     millis
 }
 
-/// One of a few words.
+/// One of a fixed set of texts.
 pub fn choice<T: Copy>(
     item: &Item<'_>,
     key: &str,

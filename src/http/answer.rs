@@ -62,7 +62,7 @@ impl AdminState {
         self.view
             .statuses
             .iter()
-            .map(|board| ObservedWorker { age: board.written().map(|at| at.elapsed()), report: board.report() })
+            .map(|status| ObservedWorker { age: status.written().map(|at| at.elapsed()), report: status.report() })
             .collect()
     }
 
@@ -184,7 +184,7 @@ async fn all_metrics(State(state): State<Arc<AdminState>>) -> Response {
         Ok(text) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "admin address: the metrics cannot be encoded");
-            failure(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be encoded; the log says why")
+            failure(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be encoded; the log contains the reason")
         }
     }
 }

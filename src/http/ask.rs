@@ -1,7 +1,8 @@
 //! The client side: a request to the admin address of a process on this machine, as a container's health check sends
 //! it.
 //!
-//! No token and no authority: the client trusts exactly the certificate in the file of the settings.
+//! The request has no token. The client uses no certificate authority: it trusts exactly the certificate in the file of
+//! the settings.
 
 use super::settings::AdminSettings;
 use std::io::{Read, Write};
@@ -27,7 +28,7 @@ const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
 /// If the settings have no admin address, or it does not answer.
 pub fn ask(settings: &AdminSettings, path: &str) -> Result<(u16, String), String> {
     if !settings.is_on() {
-        return Err("`address` of [admin] is empty: there is no admin address to ask".into());
+        return Err("`address` of [admin] is empty: the process has no admin address".into());
     }
     let address = reachable(settings.socket()?);
     let failed = |error: &dyn std::fmt::Display| format!("the admin address {address} does not answer: {error}");

@@ -171,7 +171,7 @@ pub struct Transaction<'a> {
 pub enum Failure {
     /// The transaction may or may not have been committed, or the producer cannot be used any more: rebuild the shards.
     Rebuild(String),
-    /// Nothing that this process does will help: stop and say why.
+    /// Nothing that this process does will help: stop with a message.
     Stop(String),
 }
 

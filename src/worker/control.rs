@@ -61,7 +61,7 @@ pub struct Control {
 }
 
 impl Control {
-    /// Reads on to the present end.
+    /// Reads from the current position to the end of the topic.
     pub fn read_to_end<L: Log>(&mut self, log: &mut L, stop: &AtomicBool) -> Result<(), Aborted> {
         let end = read_all(log, (CONTROL, 0), self.next, stop, |batch| self.add(batch))?;
         self.next = self.next.max(end);
@@ -209,14 +209,14 @@ impl<B: Batch> FollowedControl<B> {
         self.is_live
     }
 
-    /// Starts to fetch the topic from where it was read to.
+    /// Starts to fetch the topic from the position up to which it was read.
     pub fn start<L: Log<Batch = B>>(&mut self, log: &mut L) -> Result<(), Failure> {
         log.start(&[Position { topic: CONTROL, partition: 0, offset: self.topic.next() }])?;
         self.is_live = true;
         Ok(())
     }
 
-    /// Adds records that were fetched.
+    /// Adds the records that were fetched since the last call.
     pub fn read_live<L: Log<Batch = B>>(&mut self, log: &mut L) -> Result<(), Failure> {
         if self.is_live {
             log.read(CONTROL, 0, RECORDS_MAX, &mut self.batch)?;

@@ -88,15 +88,17 @@ impl PoisonRecordGuard {
                 shard = self.shard,
                 transaction,
                 starts,
+                width,
                 "another process began after this transaction and committed nothing: in case it died on a record, records \
-                 are tried {width} at a time"
+                 are tried in small steps"
             ),
             _ => tracing::warn!(
                 shard = self.shard,
                 transaction,
                 starts,
+                width,
                 ?suspects,
-                "a process died while it tried records after this transaction: they are tried {width} at a time"
+                "a process died while it tried records after this transaction: they are tried in small steps"
             ),
         }
     }
@@ -155,7 +157,8 @@ impl PoisonRecordGuard {
         if let Err(message) = store.write_note(self.shard, NOTE, None) {
             tracing::warn!(
                 shard = self.shard,
-                "the marker of attempts cannot be removed, so the next start tries the first records in small steps: {message}"
+                error = message,
+                "the marker of attempts cannot be removed, so the next start tries the first records in small steps"
             );
         }
     }
@@ -201,8 +204,9 @@ impl PoisonRecordGuard {
         self.is_unavailable = true;
         tracing::warn!(
             shard = self.shard,
+            error = message,
             "the marker of attempts cannot be read or written, so a record that kills the process would not be found until \
-             the next start: {message}"
+             the next start"
         );
     }
 }
@@ -215,8 +219,9 @@ fn read_marker(shard: u32, store: &mut (dyn SnapshotStore + 'static)) -> Result<
         .inspect_err(|error| {
             tracing::warn!(
                 shard,
+                %error,
                 "the marker of attempts cannot be parsed and is ignored: if a record kills the process, one more start is \
-                 needed to find it: {error}"
+                 needed to find it"
             );
         })
         .ok())

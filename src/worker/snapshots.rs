@@ -124,8 +124,8 @@ impl Snapshots {
                 if now().monotonic >= deadline {
                     tracing::warn!(
                         shard = owned.number(),
-                        "the last snapshot was not stored within {STOP_WAIT:?} and is abandoned: the next start replays more \
-                         of the journal"
+                        seconds_max = STOP_WAIT.as_secs(),
+                        "the last snapshot was not stored in time and is abandoned: the next start replays more of the journal"
                     );
                     return self.abandon(Some(owned));
                 }
@@ -151,8 +151,9 @@ impl Snapshots {
         if owned.captured_early() > EARLY_BYTES_MAX {
             tracing::warn!(
                 shard = open.shard,
-                "a snapshot is abandoned: the store is too slow, and customers that changed meanwhile fill \
-                 {EARLY_BYTES_MAX} bytes of memory. The next snapshot is tried after the interval"
+                bytes_max = EARLY_BYTES_MAX,
+                "a snapshot is abandoned: the store is too slow, and copies of customers that changed meanwhile fill the \
+                 memory for them. The next snapshot is tried after the interval"
             );
             return self.abandon(Some(owned));
         }

@@ -79,7 +79,7 @@ impl Customers {
         self.counts.deadlines.add(deadline);
     }
 
-    /// Counts the action of which an event tells, before the event is applied.
+    /// Counts the action that an event reports, before the event is applied.
     #[inline]
     pub fn count_action(&mut self, row: RowNumber, event: &Event<'_>, event_settings: &EventSettings) {
         if let Some(action) = CustomerAction::of(event, self.profiles.row(row), event_settings) {

@@ -22,7 +22,7 @@ const IN_SYNC_MIN: u32 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     Ok,
-    /// Shoal runs, but somebody should act.
+    /// Shoal runs, but an operator should act.
     Warning,
     /// Shoal does not run.
     Error,
@@ -82,7 +82,7 @@ impl TopicState {
         matches!(self.description.error, Some(UnknownTopic | UnknownTopicOrPartition))
     }
 
-    /// The broker does not tell us whether it exists.
+    /// The broker does not reveal whether it exists.
     pub fn is_hidden(&self) -> bool {
         self.description.error == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
     }

@@ -161,7 +161,7 @@ impl Membership {
         if !whole.is_empty() {
             self.inbox.push(Ok(GroupEvent::Assigned(whole)));
         }
-        // After the event, so that whoever sees this finds the event too.
+        // Set after the event, so that a reader of this flag also finds the event.
         self.state().has_joined = true;
     }
 

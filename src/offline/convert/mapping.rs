@@ -1,4 +1,5 @@
-//! What the columns of an order export mean: the mapping file, read and checked once.
+//! The mapping file of `shoal convert`, which states what each column of an order export contains. It is read and
+//! checked once; after that no value is checked again.
 
 use crate::document::schema::{self, Schema};
 use crate::document::{Mistake, Mistakes, Origin, TextPosition};
@@ -8,7 +9,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Every key of a mapping with its meaning; also the schema that mappings are checked against.
+/// Every key of a mapping, documented; also the schema that mappings are checked against.
 pub const REFERENCE: &str = include_str!("../../../config/mappings/reference.toml");
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -50,14 +51,14 @@ pub struct OrderColumns {
     pub discount: Option<String>,
 }
 
-/// Where the lines of one order stand.
+/// Where the lines of one order are in the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OrderLines {
     #[default]
     Anywhere,
     Together,
-    /// Any other text: a mistake, so never in a checked mapping.
+    /// Any other text. It is reported as a mistake, so a checked mapping never contains it.
     #[serde(other)]
     Unknown,
 }
@@ -80,7 +81,7 @@ pub struct AmountColumns {
     pub decimal_point: String,
 }
 
-/// How goods given back are recognised.
+/// How returns are recognised.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Returns {
@@ -115,20 +116,20 @@ impl Default for AmountColumns {
     }
 }
 
-/// How times are read.
+/// How times are parsed.
 #[derive(Clone, Debug)]
 pub enum TimeFormat {
     Rfc3339,
     UnixSeconds,
     UnixMillis,
-    /// A strftime format that has a zone or offset of its own.
+    /// A strftime format that contains a zone or an offset.
     Zoned(String),
-    /// One without, and the zone its times are in.
+    /// A strftime format without a zone, and the zone of its times.
     Local(String, TimeZone),
 }
 
 impl Mapping {
-    /// Reads and checks the file. All its mistakes come in one error, [`Mistakes`].
+    /// Reads and checks the file. The error, [`Mistakes`], contains all its mistakes.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read mapping {}", path.display()))?;
         Ok(Self::parse(&path.display().to_string(), &text)?)
@@ -184,23 +185,23 @@ impl Mapping {
             mistake(
                 "amount.decimal_point",
                 format!("expected \".\" or \",\", found {:?}", self.amount.decimal_point),
-                "thousands separators are not understood",
+                "thousands separators are not supported",
             );
         }
         if self.amount.currency.is_some() && self.amount.currency_column.is_some() {
-            mistake("amount.currency_column", "both `currency` and `currency_column` are given".into(), "keep one");
+            mistake("amount.currency_column", "both `currency` and `currency_column` are set".into(), "keep one");
         }
         if self.constants.channel.is_some() && self.order.channel.is_some() {
-            mistake("constants.channel", "the channel is a constant and a column".into(), "keep one");
+            mistake("constants.channel", "both `constants.channel` and `order.channel` are set".into(), "keep one");
         }
         if let Err(message) = self.time_format() {
-            let zone = TimeZoneDatabase::bundled().get(&self.time.zone).is_err();
-            mistake(if zone { "time.zone" } else { "time.format" }, message, "see config/mappings/reference.toml");
+            let is_zone = TimeZoneDatabase::bundled().get(&self.time.zone).is_err();
+            mistake(if is_zone { "time.zone" } else { "time.format" }, message, "see config/mappings/reference.toml");
         }
         mistakes
     }
 
-    /// The checked time format; the zone table is the one compiled in, so that every machine converts alike.
+    /// Parses the time format. Zones are looked up in the compiled-in database, so that every machine converts alike.
     pub fn time_format(&self) -> Result<TimeFormat, String> {
         let zone = TimeZoneDatabase::bundled()
             .get(&self.time.zone)
@@ -212,16 +213,16 @@ impl Mapping {
             _ => {}
         }
         let format = self.time.format.clone();
-        let zoned = ["%z", "%:z", "%Q", "%:Q", "%s"].iter().any(|part| format.contains(part));
+        let has_zone = ["%z", "%:z", "%Q", "%:Q", "%s"].iter().any(|part| format.contains(part));
         let moment = jiff::Zoned::new(jiff::Timestamp::UNIX_EPOCH, zone.clone());
-        let wrong = |error: jiff::Error| format!("expected a strftime format, found {format:?}: {error}");
-        let written = jiff::fmt::strtime::format(&format, &moment).map_err(wrong)?;
-        let read = jiff::fmt::strtime::parse(&format, &written).map_err(wrong)?;
-        if zoned {
-            read.to_timestamp().map_err(wrong)?;
+        let invalid = |error: jiff::Error| format!("expected a strftime format, found {format:?}: {error}");
+        let written = jiff::fmt::strtime::format(&format, &moment).map_err(invalid)?;
+        let read = jiff::fmt::strtime::parse(&format, &written).map_err(invalid)?;
+        if has_zone {
+            read.to_timestamp().map_err(invalid)?;
             Ok(TimeFormat::Zoned(format))
         } else {
-            read.to_datetime().map_err(wrong)?;
+            read.to_datetime().map_err(invalid)?;
             Ok(TimeFormat::Local(format, zone))
         }
     }

@@ -55,7 +55,7 @@ impl AlertSettings {
         if !url.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
             return Some(("alerts.webhook", "expected an address that begins with https:// or http://".to_owned()));
         }
-        let message = "expected the file of a secret: receivers must be able to tell who sends".to_owned();
+        let message = "expected the file of a secret: receivers must be able to verify the sender".to_owned();
         (!is_named).then_some(("alerts.webhook_secret_file", message))
     }
 }
@@ -90,8 +90,9 @@ impl WebhookQueue {
         if let Err(error) = self.sender.try_send(record) {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
-                "an alert is not sent to the webhook, because {QUEUE_MAX} alerts are waiting; it is on the topic of alerts: \
-                 {error}"
+                queue_max = QUEUE_MAX,
+                %error,
+                "an alert is not sent to the webhook, because the queue is full; it is on the topic of alerts"
             );
         }
     }
@@ -182,7 +183,9 @@ impl Delivery {
                 SendResult::Failed(message) => {
                     tracing::warn!(
                         alert = record.alert,
-                        "sending an alert to the webhook failed and is retried in {pause:?}: {message}"
+                        retry_ms = pause.as_millis() as u64,
+                        error = message,
+                        "sending an alert to the webhook failed and is retried"
                     );
                 }
             }
@@ -195,7 +198,8 @@ impl Delivery {
         tracing::error!(
             alert = record.alert,
             at = record.at,
-            "an alert could not be delivered to the webhook and is dropped; it is on the topic of alerts: {message}"
+            error = message,
+            "an alert could not be delivered to the webhook and is dropped; it is on the topic of alerts"
         );
     }
 

@@ -103,7 +103,7 @@ impl<L: Log> Worker<L> {
             Err(Aborted::Interrupted) => {}
             // Nothing was published and nothing is lost, so it is tried until the broker answers.
             Err(Aborted::Failed(Failure::Rebuild(message))) => {
-                tracing::warn!(shard = next, "recovery failed and is tried again: {message}");
+                tracing::warn!(shard = next, error = message, "recovery failed and is tried again");
                 self.retries.pause_after_recovery(self.log.now().monotonic);
             }
             Err(Aborted::Failed(stop)) => return Err(stop),

@@ -340,7 +340,12 @@ impl<L: Log> Worker<L> {
         let attempt = self.retries.begin_rebuild(&message)?;
         let uncommitted = self.shards.owned().filter(|owned| owned.has_work());
         let shards: Vec<u32> = uncommitted.map(OwnedShard::number).collect();
-        tracing::warn!(attempt, ?shards, "shards are rebuilt from the journal after a failure: {message}");
+        tracing::warn!(
+            attempt,
+            ?shards,
+            error = message,
+            "uncommitted work failed: its shards are rebuilt from the journal"
+        );
         self.stop_fetching(&shards);
         shards.into_iter().for_each(|number| self.replace_shard(number));
         self.commits.drop_outputs();

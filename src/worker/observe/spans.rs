@@ -139,7 +139,7 @@ impl Spans {
     /// Sends the queued spans, within a time limit; then the thread ends.
     pub fn end(&self) {
         if let Err(error) = self.provider.shutdown_with_timeout(END_TIME_MAX) {
-            tracing::info!("traces: the last spans could not be sent and are dropped: {error}");
+            tracing::info!(%error, "traces: the last spans could not be sent and are dropped");
         }
     }
 }
@@ -166,7 +166,8 @@ impl SpanExporter for LoggingExporter {
                 tracing::warn!(
                     spans,
                     left_out,
-                    "traces: spans could not be sent to the collector and are dropped; the stream goes on: {error}"
+                    %error,
+                    "traces: spans could not be sent to the collector and are dropped; records are processed without them"
                 );
             });
         }

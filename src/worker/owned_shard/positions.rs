@@ -80,7 +80,7 @@ impl Committed {
         Self { transaction, outputs, journal: (transaction, journal_from) }
     }
 
-    /// One more transaction with so many outputs is committed.
+    /// A transaction with this number of outputs was committed.
     pub fn advance(&mut self, outputs: u64) {
         self.transaction += 1;
         self.outputs += outputs;

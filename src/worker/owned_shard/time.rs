@@ -43,11 +43,11 @@ impl OwnedShard {
     /// The wall clock at which the next tick is due; `None` if the shard has no ticks.
     pub fn next_tick(&self) -> Option<Millis> {
         let shard = self.shard.as_ref()?;
-        let meaning = &shard.rules().event_settings;
-        if meaning.clock == Clock::Events {
+        let settings = &shard.rules().event_settings;
+        if settings.clock == Clock::Events {
             return None;
         }
-        let by_deadline = shard.next_deadline().map_or(Millis::MAX, |deadline| deadline.saturating_add(meaning.grace));
+        let by_deadline = shard.next_deadline().map_or(Millis::MAX, |deadline| deadline.saturating_add(settings.grace));
         let by_minute = self.time.ticked.saturating_add(MINUTE);
         Some(by_deadline.min(by_minute).min(next_census_tick(shard).unwrap_or(Millis::MAX)))
     }

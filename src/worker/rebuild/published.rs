@@ -1,4 +1,5 @@
-//! The values that consumers know: the membership topic read back (R12), and rules that have the names of these values.
+//! The values that were published to consumers: reads them from the membership topic (R12), and makes rules that have
+//! names for these values.
 
 use crate::engine::calendar::parse_rfc3339;
 use crate::engine::event_settings::{AttributeType, DeclaredKind, EventSettings};
@@ -80,14 +81,15 @@ impl Names {
         if let Some(known) = self.0.get(name) {
             return Arc::clone(known);
         }
-        let kept: Arc<str> = Arc::from(name);
-        self.0.insert(Arc::clone(&kept));
-        kept
+        let interned: Arc<str> = Arc::from(name);
+        self.0.insert(Arc::clone(&interned));
+        interned
     }
 
     fn published(&mut self, value: &[u8]) -> Result<Published, String> {
         let membership: Membership<'_> = serde_json::from_slice(value).map_err(|error| error.to_string())?;
-        let moment = |text: &str| parse_rfc3339(text).ok_or_else(|| format!("{text:?} for a moment"));
+        let moment =
+            |text: &str| parse_rfc3339(text).ok_or_else(|| format!("expected an RFC 3339 time, found {text:?}"));
         let mut values = Vec::with_capacity(membership.segments.len() + membership.audiences.len());
         for (name, segment) in &membership.segments {
             let Some(value) = &segment.value else { continue };
@@ -130,7 +132,7 @@ pub fn rules_with_names(in_force: &Rules, published: &AllPublished) -> Result<Ar
     })
 }
 
-/// The settings that give events their meaning, with attributes and types in their order.
+/// The event settings as text, with attributes and types in their order.
 fn event_settings_text(in_force: &Rules) -> Result<String, String> {
     let mut text = "# The names of the values that were published when the state was rebuilt.\n".to_owned();
     let file = std::str::from_utf8(&in_force.bytes).map_err(|error| error.to_string())?;
@@ -216,7 +218,7 @@ when = "age > 3 AND plan = 'gold'"
     }
 
     #[test]
-    fn rules_with_names_have_every_value_and_the_same_meaning() {
+    fn rules_with_names_have_every_value_and_the_same_event_settings() {
         let before =
             read_rules(RULES.replace("plan = \"text\"\n", "").replace(" AND plan = 'gold'", "").as_bytes()).unwrap();
         let in_force = read_following(RULES, Some(&before.event_settings)).unwrap();
@@ -227,6 +229,6 @@ when = "age > 3 AND plan = 'gold'"
         assert_eq!(names.targets[1].segment_names().collect::<Vec<_>>(), ["new", "old", "asleep"]);
         assert_eq!(names.event_settings, in_force.event_settings);
         let alone = read_rules(&names.bytes).unwrap();
-        assert_eq!(alone.event_settings, in_force.event_settings, "they can be read without what was before");
+        assert_eq!(alone.event_settings, in_force.event_settings, "they can be read without the previous rules");
     }
 }

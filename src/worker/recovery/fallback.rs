@@ -1,4 +1,4 @@
-//! Whether the inputs reach back to the older kept snapshot, from which a start goes on if the newest one is damaged.
+//! Whether the inputs reach back to the older kept snapshot, from which a start recovers if the newest one is damaged.
 //!
 //! A gap is only warned about: the service runs well as long as the newest snapshot can be read, and a refusal would
 //! stop it for a quiet topic with a short retention. Inputs that do not reach back to the snapshot in use are refused
@@ -35,17 +35,21 @@ pub fn warn_of_gaps<L: Log>(log: &mut L, store: &mut dyn SnapshotStore, shard: u
         Ok(Some((earliest, older))) => {
             for Gap { topic, needed, earliest } in gaps(&older, &earliest) {
                 tracing::warn!(
-                    "shard {shard}: input {topic}, partition {shard}, begins at offset {earliest}, and the older snapshot \
-                     (transaction {}) needs it from offset {needed} on. If the newest snapshot (transaction {loaded}) were \
-                     damaged, only `shoal rebuild` would help. Increase retention.ms of {topic}",
-                    older.transaction
+                    shard,
+                    topic,
+                    earliest,
+                    needed,
+                    older_snapshot = older.transaction,
+                    newest_snapshot = loaded,
+                    "an input no longer reaches back to the older snapshot: if the newest one were damaged, only \
+                     `shoal rebuild` would help. Increase retention.ms of the topic"
                 );
             }
         }
         Ok(None) => {}
-        // The check is a courtesy: nothing depends on it.
+        // Nothing depends on this check, so its failure is not logged at `warn`.
         Err(failure) => {
-            tracing::debug!(shard, "cannot check whether the inputs reach back to the older snapshot: {failure}")
+            tracing::debug!(shard, error = %failure, "cannot check whether the inputs reach back to the older snapshot");
         }
     }
 }

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// An admin address on a free port, and what it shows.
 pub struct Admin {
     pub server: AdminServer,
-    pub board: Arc<WorkerStatus>,
+    pub status: Arc<WorkerStatus>,
     pub registry: prometheus::Registry,
     pub stop: Arc<AtomicBool>,
 }
@@ -28,11 +28,11 @@ impl Admin {
     pub fn start(change: impl FnOnce(&mut AdminSettings)) -> Self {
         let mut settings = AdminSettings { address: "127.0.0.1:0".into(), ..AdminSettings::default() };
         change(&mut settings);
-        let (board, registry, stop) = (Arc::<WorkerStatus>::default(), prometheus::Registry::new(), Arc::default());
+        let (status, registry, stop) = (Arc::<WorkerStatus>::default(), prometheus::Registry::new(), Arc::default());
         let view =
-            ProcessView { statuses: vec![Arc::clone(&board)], registry: registry.clone(), stop: Arc::clone(&stop) };
+            ProcessView { statuses: vec![Arc::clone(&status)], registry: registry.clone(), stop: Arc::clone(&stop) };
         let server = AdminServer::start(&settings, view).expect("it starts").expect("there is an address");
-        Self { server, board, registry, stop }
+        Self { server, status, registry, stop }
     }
 
     pub fn connect(&self) -> TcpStream {

@@ -17,7 +17,7 @@ fn health(variables: &[(&str, &str)]) -> (Option<i32>, String) {
 
 fn write(admin: &Admin, phase: Phase) {
     let shards = [(3, ShardReport::in_phase(phase))].into_iter().collect();
-    admin.board.write(Report { has_joined: true, shards, ..Report::default() });
+    admin.status.write(Report { has_joined: true, shards, ..Report::default() });
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn its_status_is_whether_the_process_is_ready() {
     let (status, message) = health(&there);
     assert!(status == Some(1) && message.contains("does not answer"), "{message}");
     let (status, message) = health(&[("SHOAL__ADMIN__ADDRESS", "")]);
-    assert!(status == Some(1) && message.contains("there is no admin address to ask"), "{message}");
+    assert!(status == Some(1) && message.contains("the process has no admin address"), "{message}");
 }
 
 #[test]

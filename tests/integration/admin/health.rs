@@ -25,22 +25,22 @@ fn failing(answer: &Answer) -> serde_json::Value {
 fn a_process_starts_becomes_ready_and_leaves() {
     let admin = Admin::start(|_| {});
     assert_eq!(statuses(&admin), [503, 200, 503], "nothing has begun");
-    admin.board.write(report(false, &[]));
+    admin.status.write(report(false, &[]));
     assert_eq!(statuses(&admin), [503, 200, 503], "it is no member yet");
-    admin.board.write(report(true, &[(0, Phase::Assigned), (3, Phase::Assigned)]));
+    admin.status.write(report(true, &[(0, Phase::Assigned), (3, Phase::Assigned)]));
     assert_eq!(statuses(&admin), [200, 200, 503], "its shards are to be recovered");
     admin
-        .board
+        .status
         .set_progress(3, WorkProgress { work: "replaying the journal", done: 30, all: 90, seconds_left: Some(4) });
     assert_eq!(statuses(&admin), [200, 200, 503]);
-    admin.board.write(report(true, &[(0, Phase::Running), (3, Phase::Running)]));
+    admin.status.write(report(true, &[(0, Phase::Running), (3, Phase::Running)]));
     assert_eq!(statuses(&admin), [200, 200, 200]);
     let ready = admin.get("/readyz");
     assert_eq!(ready.json(), json!({ "status": "ok", "failing": [] }));
     assert_eq!(ready.header("content-type"), Some("application/json"));
-    admin.board.write(report(true, &[(0, Phase::Running), (3, Phase::Recovering)]));
+    admin.status.write(report(true, &[(0, Phase::Running), (3, Phase::Recovering)]));
     assert_eq!(statuses(&admin), [200, 200, 503], "it has started for good");
-    admin.board.write(report(true, &[(0, Phase::Running), (3, Phase::Kept)]));
+    admin.status.write(report(true, &[(0, Phase::Running), (3, Phase::Kept)]));
     assert_eq!(statuses(&admin), [200, 200, 200], "what was given up is another's");
     admin.stop.store(true, Ordering::Relaxed);
     assert_eq!(statuses(&admin), [200, 200, 503]);
@@ -50,9 +50,9 @@ fn a_process_starts_becomes_ready_and_leaves() {
 #[test]
 fn what_fails_is_named_with_its_phase_since_when_and_how_far_it_is() {
     let admin = Admin::start(|_| {});
-    admin.board.write(report(true, &[(0, Phase::Running), (2, Phase::Waiting), (3, Phase::Recovering)]));
+    admin.status.write(report(true, &[(0, Phase::Running), (2, Phase::Waiting), (3, Phase::Recovering)]));
     admin
-        .board
+        .status
         .set_progress(3, WorkProgress { work: "replaying the journal", done: 30, all: 90, seconds_left: Some(4) });
     let since = "1970-01-01T00:00:01.000Z";
     assert_eq!(

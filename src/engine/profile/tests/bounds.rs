@@ -146,12 +146,12 @@ fn held_values_are_kept() {
 
 #[test]
 fn a_customer_that_is_not_known_has_nothing() {
-    let nobody = crate::engine::profile::Customer::unknown("x");
-    assert_eq!((nobody.id(), nobody.row().orders, nobody.row().last_order), ("x", 0, NONE));
-    assert!(nobody.orders().is_empty() && nobody.refunds().is_empty() && !nobody.cart_open(START));
-    assert_eq!((nobody.totals(), nobody.cart_value(), nobody.attribute(0)), (&Totals::EMPTY, None, None));
-    assert_eq!((nobody.count_after(EventType::VIEW, 0), nobody.latest(EventType::REFUND)), (0, None));
-    assert_eq!(nobody.views_in_after("a", 0), 0);
+    let unknown = crate::engine::profile::Customer::unknown("x");
+    assert_eq!((unknown.id(), unknown.row().orders, unknown.row().last_order), ("x", 0, NONE));
+    assert!(unknown.orders().is_empty() && unknown.refunds().is_empty() && !unknown.cart_open(START));
+    assert_eq!((unknown.totals(), unknown.cart_value(), unknown.attribute(0)), (&Totals::EMPTY, None, None));
+    assert_eq!((unknown.count_after(EventType::VIEW, 0), unknown.latest(EventType::REFUND)), (0, None));
+    assert_eq!(unknown.views_in_after("a", 0), 0);
 }
 
 #[test]

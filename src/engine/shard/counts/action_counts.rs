@@ -1,7 +1,7 @@
 //! Customers' actions, by the values that the customers held before each event: orders, revenue, sessions, exposures.
 //!
-//! Most events are no action, which their type alone tells. An action is added to one entry per value held; the sums
-//! are taken when a transaction is committed.
+//! Most events are no action, which follows from their type alone. An action is added to one entry per value held; the
+//! sums are taken when a transaction is committed.
 
 use super::member_counts::{NULL, VALUES};
 use crate::engine::event::{Event, EventType};
@@ -18,7 +18,7 @@ pub enum CustomerAction {
 }
 
 impl CustomerAction {
-    /// The action of which an accepted event tells, if any.
+    /// The action that an accepted event reports, if any.
     #[inline]
     pub fn of(event: &Event<'_>, row: &Row, event_settings: &EventSettings) -> Option<Self> {
         match event.event_type {

@@ -1,4 +1,4 @@
-//! Customers per coming deadline. The timer wheel cannot tell, since stale entries stay in it.
+//! Customers per coming deadline. The timer wheel cannot be counted, since stale entries stay in it.
 //!
 //! Time is divided into pieces of 2^20 ms (17.5 minutes), and 1,024 pieces form a page (12.4 days), so that a page can
 //! be skipped or summed at once. Deadlines after the year 2248 are not counted.

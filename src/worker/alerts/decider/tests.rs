@@ -1,4 +1,4 @@
-//! Decisions compared with what somebody decides who knows everything, over reports that come late, in lumps, and
+//! Decisions compared with the decisions of an oracle that knows all counts, over reports that come late, in lumps, and
 //! through starts of the decider in between.
 
 use super::*;
@@ -71,7 +71,7 @@ fn minutes_record(rules: &Rules, shard: u32, mark: i64, minutes: &[(i64, Changes
 /// Whether an alert counts a way by a cause.
 type Selects = fn(usize, usize) -> bool;
 
-/// What every alert should tell: its name, state, mark and count.
+/// The expected record of each alert: its name, state, mark and count.
 fn expected(changes: &[BTreeMap<i64, Changes>]) -> Vec<(String, AlertState, i64, u64)> {
     let selected: [(&str, Selects, i64, i64, u64); 3] = [
         ("at_once", |way, _| way == 0, 1, 0, 6),

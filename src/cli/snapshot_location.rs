@@ -1,4 +1,4 @@
-//! Where snapshots are, as commands on them take it.
+//! The options of commands that read or write snapshots: where the snapshots are stored, and how the store is accessed.
 
 use crate::store::settings::Location;
 use crate::store::{SnapshotSettings, SnapshotWriter, StoredObjects};
@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(Debug, Args)]
-pub struct SnapshotPlace {
-    /// Where the snapshots are: a folder, file:///folder or s3://bucket/prefix
+pub struct SnapshotLocation {
+    /// Where the snapshots are stored: a folder, file:///folder or s3://bucket/prefix
     #[arg(long, value_name = "URL")]
     snapshot: String,
 
@@ -18,8 +18,8 @@ pub struct SnapshotPlace {
     options: Vec<(String, String)>,
 }
 
-impl SnapshotPlace {
-    /// Snapshots that are to be there already: a folder is not made.
+impl SnapshotLocation {
+    /// Opens snapshots that must exist; a missing folder is not created.
     pub fn existing(&self) -> anyhow::Result<StoredObjects> {
         let settings = self.settings();
         if let Ok(Location::Folder(folder)) = settings.location()
@@ -36,10 +36,10 @@ impl SnapshotPlace {
     }
 
     fn objects(&self) -> anyhow::Result<StoredObjects> {
-        StoredObjects::open(&self.settings()).map_err(|words| anyhow!("--snapshot: {words}"))
+        StoredObjects::open(&self.settings()).map_err(|message| anyhow!("--snapshot: {message}"))
     }
 
-    /// A writer whose files are named as no other's.
+    /// A writer whose file names are unique: they contain the time.
     pub fn writer(&self) -> anyhow::Result<SnapshotWriter<StoredObjects>> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let keep = SnapshotSettings::default().keep as usize;
