@@ -1,5 +1,5 @@
 //! Exactly 120 customers go from loyal to at_risk, with two kills in the middle: the panel, the alert of Prometheus,
-//! the webhook behind Alertmanager, the record of the rules' own alert and its webhook say 120.
+//! the webhook behind Alertmanager, the record of the rules' own alert and its webhook show 120.
 
 use super::dashboards::{dashboard, panels, word};
 use super::expressions::filled;
@@ -19,7 +19,7 @@ to = "at_risk"
 above = 119
 window = "1h"
 "#;
-/// How long before a wave falls due its events are written.
+/// Time between writing the events of a wave and its deadline.
 const AHEAD_MS: i64 = 6_000;
 
 /// Three orders of each of these customers, the last of them 60 days before `due`: loyal until then, then at_risk.
@@ -49,7 +49,7 @@ pub fn now() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// The panel Flows: how many customers went from loyal to at_risk.
+/// The panel Flows: how many customers moved from loyal to at_risk.
 fn moved(watch: &Watch) -> Option<f64> {
     let segments = dashboard("segments");
     let panels = panels(&segments);
@@ -75,11 +75,11 @@ fn a_hundred_and_twenty_customers_are_a_hundred_and_twenty_everywhere() {
     let process = service.start("migration-0", &addresses[0]);
     watch.wait_for("shoal:shards:all_live", 1.0);
 
-    // Others move too: up, or not yet.
+    // Other customers move up, or do not move yet.
     loyal_until(broker, "migration-events", 1_000..1_030, now() + DAY);
     loyal_until(broker, "migration-events", 0..60, now() + AHEAD_MS);
     let flow = || moved(&watch);
-    until("the panel says 60", || expect(flow(), 60.0));
+    until("the panel shows 60", || expect(flow(), 60.0));
 
     // The other half; the process is killed before it has read any of it, and again in the middle of its transaction.
     process.kill();
@@ -87,15 +87,15 @@ fn a_hundred_and_twenty_customers_are_a_hundred_and_twenty_everywhere() {
     service.launch("migration-0", &addresses[0], &[("SHOAL_CRASH_AT", "transaction/written")]).dies();
     let _process = service.start("migration-0", &addresses[0]);
     watch.wait_for("shoal:shards:all_live", 1.0);
-    until("the panel says 120", || expect(flow(), 120.0));
+    until("the panel shows 120", || expect(flow(), 120.0));
     let alert = r#"sum(shoal:migrations:1h{from="loyal",to="at_risk",direction="down"})"#;
     watch.wait_for(alert, 120.0);
     let firing = r#"count(ALERTS{alertname="ShoalFlow",from="loyal",to="at_risk",alertstate="firing"})"#;
     watch.wait_for(firing, 1.0);
-    until("the webhook behind Alertmanager is told of 120", || expect_webhook(&watch.webhook));
+    until("the webhook behind Alertmanager receives 120", || expect_webhook(&watch.webhook));
     until("the alert of the rules fires", || said_by_the_rules(&broker.read_committed("migration.alerts")));
     watch.wait_for(r#"sum(shoal_alert_firing{alert="losing_loyal"})"#, 1.0);
-    until("its webhook is told as well", || {
+    until("its webhook receives it as well", || {
         let bodies = watch.webhook.bodies("/rules");
         if bodies.iter().any(says_120) { Ok(()) } else { Err(format!("{bodies:?}")) }
     });
@@ -119,7 +119,7 @@ fn expect_webhook(webhook: &Webhook) -> Result<(), String> {
         let annotations = &alert["annotations"];
         alert["labels"]["alertname"] == "ShoalFlow"
             && alert["status"] == "firing"
-            && annotations["summary"] == "120 customers went from loyal to at_risk within an hour"
+            && annotations["summary"] == "120 customers moved from loyal to at_risk within an hour"
             && word(annotations, "runbook_url").ends_with("/ShoalFlow.md")
     };
     if alerts.iter().any(is_it) { Ok(()) } else { Err(format!("{alerts:?}")) }
