@@ -47,7 +47,7 @@ fn main() {
     counters(size.customers[0], size.events);
 }
 
-/// CPU nanoseconds per event with so many customers, once all exist.
+/// CPU nanoseconds per event with this number of customers, once all exist.
 fn speed(customers: u64, events: u64) -> f64 {
     let mut effects = Effects::default();
     let (mut shard, mut stream) = crowd::with_history(customers, &mut effects);
@@ -114,7 +114,7 @@ fn print_resident_bytes(customers: u64) {
 
 /// What counting for metrics costs a worker beside the engine: events in pairs of blocks, one without it and one with
 /// it, of which now this and now that comes first, since later events cost more. What the engine itself keeps is in
-/// both; `speed` of this commit and of one without it tells that.
+/// both; to measure that, compare `speed` of this commit with a commit without it.
 fn counters(customers: u64, events: u64) {
     const PAIRS: usize = 120;
     const BATCHES: usize = 8;
@@ -173,7 +173,7 @@ fn explanations(customers: u64, events: u64) {
             rules.read_truths(rules.customer_comparisons(), &customer, at, &mut after);
             rules.decide(&mut after, &held, at, true, &mut decided);
             let start = Instant::now();
-            let told = TargetChange {
+            let change = TargetChange {
                 target,
                 from: held[target].value,
                 to: decided[target].value,
@@ -184,7 +184,7 @@ fn explanations(customers: u64, events: u64) {
                 decided: &decided,
             };
             let mut listed = 0;
-            rules.for_each_reason(&told, &customer, at, |_, _, _, _| listed += 1);
+            rules.for_each_reason(&change, &customer, at, |_, _, _, _| listed += 1);
             std::hint::black_box((listed, rules.forecast(target, &customer, &held, at, &mut scratch)));
             costs.push(start.elapsed().as_nanos() as u64);
         }

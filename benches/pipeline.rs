@@ -1,4 +1,4 @@
-//! `cargo bench --bench pipeline`: the whole job against a real broker, beside consuming and throwing away.
+//! `cargo bench --bench pipeline`: the whole pipeline on a real broker, compared with consuming and discarding.
 //!
 //! One topic, one run: first the client's raw batch calls that only discard, with each setting of a printed grid (the
 //! pipeline's own is one of them), then `shoal run`, exactly-once, over the whole topic; it is measured from the moment
@@ -211,7 +211,7 @@ fn settings(broker: &Broker, folder: &Path, repeat: usize) -> RunSettings {
     }
 }
 
-/// Waits until the group stands at the end of every partition; what was done once every customer existed.
+/// Waits until the group is at the end of every partition. Returns the work done since every customer existed.
 fn wait_until_done(broker: &Broker, kafka: &KafkaSettings, size: Size) -> Took {
     let ends: Vec<i64> = (0..size.partitions).map(|partition| broker.end(TOPIC, partition)).collect();
     let deadline = Instant::now() + Duration::from_secs(600);
@@ -251,8 +251,8 @@ fn threads() -> BTreeMap<String, f64> {
 fn print_threads(before: &BTreeMap<String, f64>, events: u64) {
     let now = threads();
     let spent = now.iter().map(|(name, seconds)| (name, seconds - before.get(name).unwrap_or(&0.0)));
-    let words = spent
+    let parts = spent
         .filter(|(_, seconds)| *seconds >= 0.05)
         .map(|(name, seconds)| format!("{name} {:.0}", seconds * 1e9 / events as f64));
-    println!("    ns of CPU per event by thread: {}", words.collect::<Vec<_>>().join(", "));
+    println!("    ns of CPU per event by thread: {}", parts.collect::<Vec<_>>().join(", "));
 }

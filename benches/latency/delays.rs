@@ -34,7 +34,7 @@ pub fn measure(broker: &Broker, size: Size) {
     let clock = Instant::now();
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock of our time").as_secs_f64() * 1e3;
     let load = Load::start(broker, &setup.input, size, clock, size.warm_up + size.measured + PATIENCE);
-    // The first change says that the program is up and all before is done.
+    // The first change shows that the program has started and has done all earlier work.
     let first = observer.seen.recv_timeout(PATIENCE);
     assert!(first.is_ok(), "no change within {PATIENCE:?}; the program said:\n{}", service.tail());
     let window = clock.elapsed() + size.warm_up..clock.elapsed() + size.warm_up + size.measured;

@@ -22,7 +22,7 @@ when = "cart_open"
 [audience.hesitating]
 when = "cart_idle_minutes >= 0.01 AND cart_idle_minutes < 0.02"
 "#;
-/// [`RULES`] have two changes by time within 1.2 s, which are told after a grace of 1 s; then the order may come.
+/// [`RULES`] have two changes by time within 1.2 s, which are published after a grace of 1 s; then the order may come.
 const ORDER_AFTER: Duration = Duration::from_millis(4_000);
 const VISITORS: u64 = 100_000;
 /// Part of every delay: how long the producer of the events waits for more before it sends.
@@ -69,7 +69,7 @@ impl Load {
         Self { sent, stop, thread: Some(thread) }
     }
 
-    /// Ends it; the most by which an event was sent later than its place in the steady load.
+    /// Ends the load. Returns the longest delay of an event behind the steady load.
     pub fn finish(mut self) -> Duration {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().expect("it is ended once").join().expect("the load is sent")

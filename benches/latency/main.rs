@@ -30,10 +30,10 @@ use support::{Broker, BrokerOptions};
 #[derive(Clone, Copy)]
 struct Size {
     events_per_second: u64,
-    /// One in so many events causes a change.
+    /// One of this number of events causes a change.
     change_every: u64,
     partitions: i32,
-    /// What happens before is not measured.
+    /// Time before the measurement.
     warm_up: Duration,
     measured: Duration,
     session_timeout_ms: u32,

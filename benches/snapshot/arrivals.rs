@@ -2,8 +2,7 @@
 //! known how long each waited. Topics of our own are those of the log in memory.
 //!
 //! A record waits from its arrival in the queue until the step that it is in has been applied: then the worker discards
-//! it. Outputs are thrown away, but for the journal and the rules; in memory they would pile up, and cost more the more
-//! there are.
+//! it. Outputs are discarded, except the journal and the rules: in memory they would accumulate and become slower.
 
 use super::waits::Waits;
 use shoal::kafka::memory::{MemoryBatch, MemoryLog, MemoryReader};
@@ -18,7 +17,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// A record in the queue; its offset is its place since the beginning.
+/// A record in the queue; its offset is its index since the beginning.
 pub struct Arrival {
     pub at: Instant,
     pub offset: i64,
@@ -29,9 +28,9 @@ pub struct Arrival {
 /// The inputs: a queue for each partition, of one topic.
 pub struct Queues {
     waiting: Mutex<Waiting>,
-    /// Something came, or was taken.
+    /// Signals that a record was put or read.
     moved: Condvar,
-    /// More than so many do not wait in all.
+    /// Maximum number of waiting records in all queues.
     arrivals_max: usize,
 }
 
@@ -50,8 +49,8 @@ impl Queues {
         Arc::new(Self { waiting: Mutex::new(waiting), moved: Condvar::new(), arrivals_max })
     }
 
-    /// Puts records at the ends of their partitions' queues, waiting while those are full. False once nobody reads any
-    /// more.
+    /// Puts records at the ends of their partitions' queues, waiting while those are full. Returns false once the
+    /// queues are closed.
     pub fn put(&self, records: impl IntoIterator<Item = (u32, Vec<u8>, Range<usize>)>) -> bool {
         let is_full = |waiting: &mut Waiting| waiting.count > self.arrivals_max && !waiting.is_closed;
         let mut waiting = self.moved.wait_while(self.lock(), is_full).expect("the worker did not panic");
@@ -69,7 +68,7 @@ impl Queues {
         goes_on
     }
 
-    /// Records that the worker took so far.
+    /// Records that the worker has read so far.
     pub fn taken(&self) -> u64 {
         let waiting = self.lock();
         waiting.ends.iter().sum::<i64>() as u64 - waiting.count as u64
@@ -80,14 +79,14 @@ impl Queues {
         self.lock().count as u64
     }
 
-    /// Nobody reads any more.
+    /// Closes the queues.
     pub fn close(&self) {
         self.lock().is_closed = true;
         self.moved.notify_all();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
-        self.waiting.lock().expect("nobody panics with the queues in hand")
+        self.waiting.lock().expect("no thread panics while it holds the queues")
     }
 }
 
@@ -96,7 +95,7 @@ pub struct Arrivals {
     queues: Arc<Queues>,
     own: MemoryLog,
     waits: Rc<RefCell<Waits>>,
-    /// What is there and was not taken is nothing new.
+    /// Waiting records that were already reported are not new.
     seen: i64,
 }
 

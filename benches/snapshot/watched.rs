@@ -1,8 +1,8 @@
-//! How long records wait while a worker makes snapshots, and while it does not.
+//! Measures how long records wait while a worker takes snapshots, and while it does not.
 //!
-//! The real worker and the real store's thread, on a folder; a thread puts records into the worker's queues, first as
-//! fast as they are taken, then half as fast. Each second is told by whether a snapshot of any shard was in the making
-//! in it.
+//! The bench runs the real worker and snapshot store thread, on a folder. A thread puts records into the worker's
+//! queues, first as fast as they are read, then at half of that rate. Each second is classified by whether a snapshot
+//! of any shard was in progress during it.
 
 use super::Size;
 use super::arrivals::{Arrivals, Queues};
@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const PARTITIONS: u32 = 8;
-/// Records that wait at most, while they are put as fast as they are taken.
+/// Maximum number of waiting records while they are put at the highest rate.
 const WAITING_MAX: usize = 32_768;
 /// Records put at once as fast as possible, and most at once in a steady stream.
 const PUT_MAX: u64 = 1_024;
@@ -68,7 +68,7 @@ pub fn measure(size: &Size) {
     std::thread::scope(|scope| {
         scope.spawn(|| produce(&queues, size.customers, &pace));
         let mut turn = || worker.turn().expect("nothing fails in memory");
-        // Everybody has some history before anything is measured.
+        // Every customer has some history before anything is measured.
         while queues.taken() < 5 * size.customers {
             turn();
         }
@@ -98,7 +98,7 @@ pub fn measure(size: &Size) {
     });
 }
 
-/// Puts records, so many a second; 0 is as many as are taken.
+/// Puts records at this rate per second; 0 for as fast as they are read.
 fn produce(queues: &Queues, customers: u64, pace: &AtomicU64) {
     let mut stream = Stream::new(customers);
     stream.introduce_all();
@@ -170,8 +170,8 @@ impl Made {
     }
 }
 
-/// A store that says when something is in the making. At first it stores nothing: what was captured belongs to the next
-/// snapshot then, so that the first one that is stored is of everything, and is made when it is measured.
+/// A store that reports when a snapshot is in progress. At first it stores nothing: what was captured belongs to the
+/// next snapshot then, so that the first one that is stored is of everything, and is made when it is measured.
 struct Watched<V> {
     store: V,
     waits: Rc<RefCell<Waits>>,

@@ -1,6 +1,6 @@
 //! Events of a fixed set of customers: first each once, then drawn; as fast as the service follows, then steadily.
 //!
-//! A customer of whom nothing is heard for a while is `idle`, which only time causes; its next event ends that. So both
+//! A customer without events for a while is `idle`, a change caused by time only; its next event ends that. So both
 //! kinds of changes come all the time, and nothing is kept of an event for longer than its hour but what is bounded.
 
 use super::support::Broker;
@@ -81,7 +81,7 @@ struct Sender {
 impl Sender {
     fn send_all(&mut self) {
         let mut sent = 0;
-        // Since when, and from which event on, it is so many a second.
+        // The time and the event from which on the rate applies.
         let mut steady = (Instant::now(), 0, 0);
         while !self.pace.stop.load(Ordering::Relaxed) {
             let per_second = self.pace.per_second.load(Ordering::Relaxed);

@@ -79,7 +79,7 @@ const TINY: Size = Size {
 };
 /// Memory of the last third of the time beside the middle third.
 const GROWTH_MAX: f64 = 1.05;
-/// Shorter runs say nothing of growth.
+/// Shorter runs cannot show growth.
 const GROWS_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 fn main() {

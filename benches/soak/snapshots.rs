@@ -1,4 +1,4 @@
-//! What the newest snapshots in a folder say of themselves.
+//! Customers and bytes of the newest snapshots in a folder, read from their manifests.
 
 use shoal::store::manifest::Manifest;
 use std::path::Path;

@@ -15,10 +15,10 @@ const NAME: &str = "soak";
 const SESSION_MS: u32 = 20_000;
 const GRACE_MS: i64 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(300);
-/// While the highest rate is measured, no more events than so many wait: then it is the service's.
+/// Maximum number of waiting events while the highest rate is measured, so that it is the rate of the service.
 const WAITING_MAX: u64 = 400_000;
 const LOOK_EVERY: Duration = Duration::from_millis(300);
-/// Topics keep so many bytes of each partition: input records for longer than from one snapshot to the next.
+/// Retention of each partition in bytes: input records are kept for longer than from one snapshot to the next.
 const INPUT_BYTES: (&str, &str) = ("retention.bytes", "402653184");
 const CHANGES_BYTES: (&str, &str) = ("retention.bytes", "67108864");
 const SEGMENT_BYTES: (&str, &str) = ("segment.bytes", "33554432");
@@ -184,7 +184,7 @@ impl Soak<'_> {
         let effective = seen.wall_ms - change.effective_ms as f64;
         match change.cause.as_str() {
             "event" => self.current.by_event.push(effective.max(0.0)),
-            // The customer's own next event told of it before the grace was over.
+            // The customer's next event caused the change before the grace was over.
             "time" if change.detected_ms < change.effective_ms + GRACE_MS => {}
             "time" => self.current.by_time.push((effective - GRACE_MS as f64).max(0.0)),
             other => panic!("a change that nothing should cause: {other}"),

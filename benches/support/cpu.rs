@@ -20,7 +20,7 @@ pub fn resident_bytes() -> u64 {
 #[allow(dead_code, reason = "each bench includes this file and uses what it needs")]
 pub fn resident_bytes_of(process: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux has /proc, and it runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("the kernel tells VmRSS");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("the kernel reports VmRSS");
     let kibibytes: u64 = line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of kB");
     kibibytes * 1_024
 }

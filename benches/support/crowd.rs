@@ -30,7 +30,7 @@ pub fn shard(rules: Arc<Rules>) -> Shard {
     Shard::new(settings(), rules)
 }
 
-/// A shard with so many customers, each with some history, and the stream that goes on with them.
+/// A shard with this number of customers, each with some history, and the stream of their further events.
 pub fn with_history(customers: u64, effects: &mut Effects) -> (Shard, Stream) {
     let mut shard = shard(rules());
     let mut stream = Stream::new(customers);

@@ -1,4 +1,4 @@
-//! The floor: what it costs to be handed every message by the client and to throw it away.
+//! The lower bound of costs: the client delivers every message, and it is discarded.
 
 use super::support::Broker;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -28,7 +28,7 @@ impl fmt::Display for Fetching {
     }
 }
 
-/// Reads so many messages of a topic from its beginning.
+/// Reads this number of messages of a topic from its beginning.
 pub fn discard(broker: &Broker, topic: &str, partitions: i32, events: u64, fetching: &Fetching) {
     let mut config = broker.client();
     config

@@ -1,4 +1,4 @@
-//! A consumer of changes as anybody would write one, read-committed, that notes when it could read each.
+//! An ordinary read-committed consumer of changes, which records when it could read each.
 
 use super::support::Broker;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -22,7 +22,7 @@ pub struct Seen {
     /// The same moment on the wall clock, in milliseconds with fraction.
     pub wall_ms: f64,
     pub shard: i32,
-    /// Transactional id of the worker that published it; told with the first of a shard in a transaction.
+    /// Transactional id of the worker that published it; known for the first of a shard in a transaction.
     pub publisher: Option<String>,
     /// When it was handed to the producer, in milliseconds.
     pub produced_ms: Option<i64>,
@@ -76,10 +76,10 @@ impl Observer {
             list.add_partition_offset(topic, partition, Offset::Beginning).expect("offset");
         }
         consumer.assign(&list).expect("assign");
-        let (tell, seen) = channel();
+        let (sender, seen) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || observe(&consumer, &tell, &until));
+        let thread = std::thread::spawn(move || observe(&consumer, &sender, &until));
         Self { seen, stop, thread: Some(thread) }
     }
 }
@@ -93,11 +93,11 @@ impl Drop for Observer {
     }
 }
 
-fn observe(consumer: &BaseConsumer, tell: &Sender<Seen>, stop: &AtomicBool) {
+fn observe(consumer: &BaseConsumer, sender: &Sender<Seen>, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
-                let _ = tell.send(see(&message));
+                let _ = sender.send(see(&message));
             }
             Some(Err(error)) => eprintln!("the observer: {error}"),
             None => {}

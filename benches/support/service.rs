@@ -117,7 +117,7 @@ impl Service {
         begin.elapsed()
     }
 
-    /// The last that it said.
+    /// The last lines of its log.
     pub fn tail(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();

@@ -21,7 +21,7 @@ pub fn with_tokens(folder: &Path, settings: &mut AdminSettings) {
     settings.admin_token_file = write("admin-token", ADMIN);
 }
 
-/// What one who shows this gets of a path that exists: 0 is nothing, 1 the metrics, 2 all.
+/// The paths that a request with this token may read: 0 none, 1 the metrics, 2 all.
 fn shown() -> Vec<(&'static str, Option<String>, u32)> {
     let bearer = |token: &str| Some(format!("Bearer {token}"));
     vec![
@@ -41,7 +41,7 @@ fn shown() -> Vec<(&'static str, Option<String>, u32)> {
     ]
 }
 
-/// The status that is due.
+/// The expected status.
 fn expected(path: &str, method: &str, role: u32) -> u16 {
     let needed = match path {
         "/metrics" => 1,
@@ -75,11 +75,11 @@ fn every_path_and_method_is_for_those_with_the_right_token_only() {
         }
     }
     assert_eq!(asked, 13 * 8 * 13);
-    // A query changes nothing of who may ask.
+    // A query string does not change the required role.
     assert_eq!(admin.get("/metrics?x=/livez").status, 401);
 }
 
-/// What holds for every answer.
+/// Checks that hold for every answer.
 fn check(method: &str, answer: &Answer) {
     assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
     assert_eq!(answer.header("connection"), Some("close"), "{answer:?}");

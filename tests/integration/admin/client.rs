@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, Stream
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An admin address on a free port, and what it shows.
+/// An admin address on a free port, with the status that it reports.
 pub struct Admin {
     pub server: AdminServer,
     pub status: Arc<WorkerStatus>,
@@ -24,7 +24,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Of one worker.
+    /// The status of its only worker.
     pub fn start(change: impl FnOnce(&mut AdminSettings)) -> Self {
         let mut settings = AdminSettings { address: "127.0.0.1:0".into(), ..AdminSettings::default() };
         change(&mut settings);
@@ -49,7 +49,7 @@ impl Admin {
 }
 
 pub fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("somebody listens");
+    let stream = TcpStream::connect(address).expect("the address is open");
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
@@ -76,7 +76,7 @@ pub fn request(method: &str, path: &str, token: Option<&str>) -> String {
     format!("{method} {path} HTTP/1.1\r\nHost: admin\r\n{authorization}\r\n")
 }
 
-/// What came back.
+/// The response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// 0 if the connection was closed without an answer.
@@ -99,7 +99,7 @@ impl Answer {
 
 /// Sends and reads until the connection is closed.
 pub fn exchange(mut stream: impl Read + Write, request: &[u8]) -> Answer {
-    // It may have been refused before all of it was sent.
+    // The request may be refused before all of it was sent.
     let _ = stream.write_all(request).and_then(|()| stream.flush());
     read_answer(stream)
 }

@@ -8,7 +8,7 @@ use shoal::worker::observe::status::{Report, ShardReport};
 use std::path::Path;
 use std::process::Command;
 
-/// Status, and what it printed.
+/// Exit status and output.
 fn health(variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
     let out = command.arg("health").envs(variables.iter().copied()).output().unwrap();

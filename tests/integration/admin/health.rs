@@ -1,4 +1,4 @@
-//! What /startupz, /livez and /readyz say of workers in all their states.
+//! The answers of /startupz, /livez and /readyz for workers in all states.
 
 use super::client::{Admin, Answer};
 use serde_json::json;
@@ -24,11 +24,11 @@ fn failing(answer: &Answer) -> serde_json::Value {
 #[test]
 fn a_process_starts_becomes_ready_and_leaves() {
     let admin = Admin::start(|_| {});
-    assert_eq!(statuses(&admin), [503, 200, 503], "nothing has begun");
+    assert_eq!(statuses(&admin), [503, 200, 503], "the worker has not started");
     admin.status.write(report(false, &[]));
-    assert_eq!(statuses(&admin), [503, 200, 503], "it is no member yet");
+    assert_eq!(statuses(&admin), [503, 200, 503], "the worker is not a member yet");
     admin.status.write(report(true, &[(0, Phase::Assigned), (3, Phase::Assigned)]));
-    assert_eq!(statuses(&admin), [200, 200, 503], "its shards are to be recovered");
+    assert_eq!(statuses(&admin), [200, 200, 503], "its shards must be recovered");
     admin
         .status
         .set_progress(3, WorkProgress { work: "replaying the journal", done: 30, all: 90, seconds_left: Some(4) });
@@ -39,9 +39,9 @@ fn a_process_starts_becomes_ready_and_leaves() {
     assert_eq!(ready.json(), json!({ "status": "ok", "failing": [] }));
     assert_eq!(ready.header("content-type"), Some("application/json"));
     admin.status.write(report(true, &[(0, Phase::Running), (3, Phase::Recovering)]));
-    assert_eq!(statuses(&admin), [200, 200, 503], "it has started for good");
+    assert_eq!(statuses(&admin), [200, 200, 503], "a started process stays started");
     admin.status.write(report(true, &[(0, Phase::Running), (3, Phase::Kept)]));
-    assert_eq!(statuses(&admin), [200, 200, 200], "what was given up is another's");
+    assert_eq!(statuses(&admin), [200, 200, 200], "released shards belong to other processes");
     admin.stop.store(true, Ordering::Relaxed);
     assert_eq!(statuses(&admin), [200, 200, 503]);
     assert_eq!(failing(&admin.get("/readyz")), json!([{ "what": "the process is stopping" }]));

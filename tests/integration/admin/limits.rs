@@ -1,4 +1,4 @@
-//! Bounds: headers and bodies that are too large, clients that are slow, many at once, and the end of the process.
+//! Limits: headers and bodies that are too large, slow clients, many connections at once, and the end of the process.
 
 use super::client::{Admin, connect, exchange, read_answer, request};
 use shoal::http::{BODY_BYTES_MAX, CONNECTIONS_MAX, HEADER_BYTES_MAX, HEADER_TIME_MAX, HEADERS_MAX};
@@ -39,7 +39,7 @@ fn bodies_have_a_bound() {
     assert_eq!(status("Transfer-Encoding: chunked\r\n", &chunk), 413);
 }
 
-/// The clients all begin at once, so that they are waited for once.
+/// All clients begin at the same time, so that the test waits for the time-out only once.
 #[test]
 fn a_slow_client_is_left_and_holds_nobody_up() {
     let admin = Admin::start(|_| {});
@@ -64,7 +64,7 @@ fn more_clients_than_there_is_room_for_wait_until_some_are_done() {
     let admin = Admin::start(|_| {});
     let idle: Vec<_> = (0..CONNECTIONS_MAX).map(|_| admin.connect()).collect();
     let asked = Instant::now();
-    // It is answered when the idle ones have been closed.
+    // It is answered after the idle connections were closed.
     assert_eq!(admin.get("/livez").status, 200);
     assert!(asked.elapsed() > Duration::from_secs(1), "there was room for one more");
     drop(idle);
@@ -79,5 +79,5 @@ fn the_end_of_the_process_is_not_held_up_and_frees_the_address() {
     let began = Instant::now();
     drop(admin);
     assert!(began.elapsed() < HEADER_TIME_MAX, "{:?}", began.elapsed());
-    assert!(std::net::TcpListener::bind(address).is_ok(), "nobody listens there any more");
+    assert!(std::net::TcpListener::bind(address).is_ok(), "the address is closed");
 }

@@ -1,4 +1,4 @@
-//! The admin address with statuses made by hand: who gets what, what is refused, and what its answers say.
+//! The admin address with worker statuses made by hand: access, refusals, and the contents of its answers.
 
 mod access;
 mod client;

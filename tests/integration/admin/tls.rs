@@ -1,4 +1,4 @@
-//! The same over TLS; files that cannot be used are told of at the start, and renewed ones are taken without one.
+//! The admin address over TLS: unusable files are refused at a start, and renewed files are used without a restart.
 
 use super::access::with_tokens;
 use super::client::{Admin, exchange, over_tls, read_answer, request, trusting};
@@ -9,7 +9,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// Whether there is an openssl; where there must be one and is none, a panic.
+/// Whether openssl is installed; panics if it is required and missing.
 pub fn is_there() -> bool {
     let Err(message) = is_openssl_there() else { return true };
     assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "{message}");
@@ -17,7 +17,7 @@ pub fn is_there() -> bool {
     false
 }
 
-/// A certificate `server` of an authority `ca`, and one of another `other`, `other-ca`. None where there is no openssl.
+/// A certificate `server` of an authority `ca`, and a certificate `other` of `other-ca`. `None` without openssl.
 fn certificates() -> Option<tempfile::TempDir> {
     if !is_there() {
         return None;
@@ -58,7 +58,7 @@ fn over_tls_the_right_token_opens_and_others_do_not() {
     assert_eq!(status("/shards", Some("Bearer admin-token-77ab0c31")), 200);
     assert_eq!(status("/nothing", None), 404);
 
-    // Without TLS nothing is said; one who trusts another authority says no.
+    // Without TLS the connection is closed; a client that trusts another authority refuses it.
     let plain = exchange(super::client::connect(address), request("GET", "/livez", None).as_bytes());
     assert_eq!(plain.status, 0, "{plain:?}");
     let mut stranger = over_tls(&trusting(&folder.join("other-ca.pem")), address);
@@ -76,7 +76,7 @@ fn a_renewed_certificate_is_shown_at_once_and_a_broken_one_is_not() {
         stream.write_all(request("GET", "/livez", None).as_bytes()).is_ok() && read_answer(stream).status == 200
     };
     assert!(trusts("ca.pem") && !trusts("other-ca.pem"));
-    // Between the two files of a renewal they do not match.
+    // While only one of the two files is renewed, they do not match.
     fs::copy(folder.join("other.pem"), folder.join("server.pem")).unwrap();
     assert!(trusts("ca.pem") && !trusts("other-ca.pem"));
     fs::copy(folder.join("other.key"), folder.join("server.key")).unwrap();

@@ -1,5 +1,5 @@
-//! The admin address of `shoal run`: it says when the process has started and is ready, and what a start after a kill
-//! does.
+//! The admin address of `shoal run`: it reports when the process has started and is ready, and the progress of a start
+//! after a kill.
 
 use super::pipeline::{produce, settings, wait_until_done};
 use super::service::Service;
@@ -13,15 +13,15 @@ use std::time::Duration;
 const PARTITIONS: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Where a service listens, from its log.
+/// The address at which a service listens, from its log.
 fn address(service: &Service) -> String {
     service.wait_until_logged("url=http://");
-    let says = service.log();
-    let (_, rest) = says.split_once("url=http://").unwrap();
+    let log = service.log();
+    let (_, rest) = log.split_once("url=http://").unwrap();
     rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect()
 }
 
-/// Asks until it is ready: all that was said before, without repeats.
+/// Requests /readyz until the process is ready. Returns all earlier verdicts, without repetitions.
 fn until_ready(address: &str) -> Vec<Value> {
     let mut verdicts = Vec::<Value>::new();
     wait_until("it is ready", PATIENCE, || {
@@ -38,13 +38,13 @@ fn until_ready(address: &str) -> Vec<Value> {
     verdicts
 }
 
-/// How many shards run there.
+/// The number of running shards of the process.
 fn live_shards(address: &str) -> usize {
     let shards: Value = http::json(address, "/shards").expect("an answer");
     shards["shards"].as_array().expect("a list").iter().filter(|shard| shard["phase"] == "running").count()
 }
 
-/// Whether a verdict names a shard in this phase, and since when it is.
+/// Whether a verdict names a shard in this phase, with its time.
 fn names(verdict: &Value, phase: &str) -> bool {
     let failing = verdict["failing"].as_array().expect("a list");
     failing.iter().any(|failing| failing["phase"] == phase && failing["shard"].is_u64() && failing["since"].is_string())
@@ -73,7 +73,7 @@ fn a_process_says_when_it_has_started_and_is_ready_also_after_a_kill() {
     let second = Service::start(folder.path(), &settings, "admin", 0);
     let there = address(&second);
     let verdicts = until_ready(&there);
-    assert!(verdicts.iter().any(|verdict| names(verdict, "recovering")), "no recovery is told: {verdicts:?}");
+    assert!(verdicts.iter().any(|verdict| names(verdict, "recovering")), "no verdict names a recovery: {verdicts:?}");
     let shards = ask(&there, "/shards").expect("an answer").1;
     let shards: Value = serde_json::from_str(&shards).expect("JSON");
     let is_live = |shard: &Value| shard["phase"] == "running" && shard["transaction"].as_u64() > Some(0);

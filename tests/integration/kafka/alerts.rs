@@ -35,8 +35,8 @@ fn rules() -> String {
     loyalty("orders >= 2", "orders >= 1") + TIME_AND_ALERT
 }
 
-/// Two orders each, and a cancellation of one of them from 120 customers: a few minutes ago, so that nothing must be
-/// waited for.
+/// Two orders of each customer, and a cancellation by 120 of them, all a few minutes old, so that the test need not
+/// wait.
 fn lines(now: i64) -> Vec<Line> {
     let line = |id: u32, kind: &str, order: u32, time: i64| {
         let amount = if kind == "purchase" { r#","amount":"10""# } else { "" };
@@ -56,7 +56,7 @@ fn alerts(broker: &Broker, kafka: &KafkaSettings) -> Vec<Value> {
     records.iter().map(|record| serde_json::from_slice(record.value.as_deref().unwrap()).unwrap()).collect()
 }
 
-/// How many changes have this cause.
+/// The number of changes with this cause.
 fn changes(broker: &Broker, kafka: &KafkaSettings, cause: &str) -> usize {
     let cause = format!(r#""cause":"{cause}""#);
     let records = broker.read_committed(&kafka.topics.changes);
@@ -67,14 +67,14 @@ fn wait_until(what: &str, condition: impl FnMut() -> bool) {
     wait::wait_until(what, PATIENCE, condition);
 }
 
-/// A request as the webhook got it.
+/// A request that the webhook received.
 struct Request {
     id: String,
     signature: String,
     body: Vec<u8>,
 }
 
-/// A receiver that is out of order for the first requests.
+/// A receiver that fails for the first requests.
 fn receiver(failures: usize) -> (String, Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -113,7 +113,7 @@ fn answer(mut stream: TcpStream, status: &str) -> Request {
     request
 }
 
-/// What another program makes of the body and the secret.
+/// The signature of the body, computed by another program.
 fn openssl(text: &[u8]) -> String {
     let mut child = Command::new("openssl")
         .args(["dgst", "-sha256", "-hmac", SECRET])
@@ -168,7 +168,7 @@ fn of_120_customers_one_alert_says_120_whatever_happens() {
     service.stop();
     wait_until("the other has both", || other.log().matches("shard recovered").count() >= 2);
     other.stop();
-    // New rules, by which everybody goes to another segment.
+    // New rules that move every customer to another segment.
     std::fs::write(&settings.rules, rules().replace("orders >= 1", "orders >= 7").replace("above = 119", "above = 9"))
         .unwrap();
     let service = start("one");
@@ -199,7 +199,7 @@ fn check_alert(alerts: &[Value], lines: &[Line]) {
     assert_eq!(alert["mark"].as_i64(), Some(minute), "right after the minute in which it happened");
 }
 
-/// Two that failed, and the one that was taken; all the same, and signed.
+/// Two requests that failed, and the accepted one: all with the same signed body.
 fn check_requests(requests: &Receiver<Request>, record: &[u8]) {
     for _ in 0..3 {
         let request = requests.recv_timeout(PATIENCE).expect("a request");
@@ -244,11 +244,11 @@ fn a_seed_of_the_last_minutes_fires_nothing() {
     let mut service = shoal(folder, broker);
     let mut service = service.args(["run", "--config", "shoal.toml"]).stderr(Stdio::null()).spawn().unwrap();
     let census = format!("{name}.census");
-    let has_told = || {
+    let has_reported = || {
         let output = if broker.topics().contains(&census) { broker.read_committed(&census) } else { Vec::new() };
         (0..PARTITIONS as i32).all(|partition| output.iter().filter(|record| record.partition == partition).count() > 1)
     };
-    wait_until("both shards tell of what they counted, before the first tick and after it", has_told);
+    wait_until("both shards have reported their counts, before the first tick and after it", has_reported);
     wait_until("all customers are published", || broker.read_committed(&format!("{name}.changes")).len() == 130);
     assert!(Command::new("kill").args(["-TERM", &service.id().to_string()]).status().unwrap().success());
     assert!(service.wait().unwrap().success());

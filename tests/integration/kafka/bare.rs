@@ -1,4 +1,5 @@
-//! What the tests of the bare log share: settings with topics of their own, group events, records as plain values.
+//! Support for the tests that use `KafkaLog` without a worker: settings with separate topics, group events, and records
+//! as plain values.
 
 use crate::support::wait::wait_for;
 use crate::support::{self, Broker, Produced};
@@ -13,7 +14,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Topic, partition, offset, value.
 pub type Seen = (Topic, u32, i64, String);
 
-/// Settings with topics of the test's own, which are made with two partitions.
+/// Settings with separate topics for the test, which are created with two partitions.
 pub fn settings(broker: &Broker, test: &str, inputs: &[&str]) -> KafkaSettings {
     let mut settings = KafkaSettings {
         brokers: broker.address.clone(),
@@ -45,12 +46,12 @@ pub fn group_event(log: &mut KafkaLog) -> GroupEvent {
     })
 }
 
-/// Tries until there is something.
+/// Repeats until there is a value.
 pub fn until<T>(what: &str, get: impl FnMut() -> Option<T>) -> T {
     wait_for(what, PATIENCE, get)
 }
 
-/// Takes from these partitions until each is at its end.
+/// Reads these partitions to their ends.
 pub fn take_all(log: &mut KafkaLog, partitions: &[(Topic, u32)]) -> Vec<Seen> {
     let mut all = Vec::new();
     until("the end of all partitions", || {

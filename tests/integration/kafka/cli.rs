@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 const RULES: &str = include_str!("../../../config/demo/rules.toml");
 
-/// The orders of the demo, in a file that is named as the topic, so that triggers are the same too.
+/// The orders of the demo, in a file with the name of the topic, so that triggers are equal too.
 fn write_events(folder: &Path, broker: &Broker, topic: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mapping = root.join("config/mappings/online-retail.toml");
@@ -38,7 +38,7 @@ fn what_is_produced_and_run_is_what_replay_says() {
     let output = String::from_utf8_lossy(&produced.stderr).into_owned();
     assert!(output.contains("6,266 events written to cli-events") && output.contains(" 0 lines skipped"), "{output}");
 
-    // The service's watermark stands a second before the latest event: nothing has told it that time went on.
+    // The service's watermark stands a second before the latest event: no tick has advanced it.
     let until = ["--until", "2011-12-09T12:49:59Z"];
     let replayed = run(shoal(folder, broker).args(["replay", "--rules", "rules.toml"]).args(until).arg(topic)).stdout;
     let expected = view_of_lines(&replayed);
@@ -58,7 +58,7 @@ fn what_is_produced_and_run_is_what_replay_says() {
     Views::new(found, [].into_iter(), [].into_iter()).assert_same(&expected, "the program");
 }
 
-/// Lets the service run dry until it has printed so many changes.
+/// Runs `shoal run --dry-run` until it has printed this number of changes.
 fn dry_run(folder: &Path, broker: &Broker, changes: usize) -> Vec<u8> {
     let mut command = shoal(folder, broker);
     command.args(["run", "--config", "shoal.toml", "--dry-run"]).stdout(Stdio::piped()).stderr(Stdio::piped());

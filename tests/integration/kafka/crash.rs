@@ -1,4 +1,4 @@
-//! A record that kills the process, through the program itself: it is found, left out, and everything else goes on.
+//! A record that ends the process, with the real program: it is found and skipped, and all other records are processed.
 
 use super::pipeline::{produce, settings, views, wait_until_done};
 use super::service::Service;
@@ -8,7 +8,7 @@ use shoal::worker::journal::{JournalRecord, Operation};
 
 const PARTITIONS: u32 = 2;
 const POISON: &str = "c-poison";
-/// The first death, one among many records, two alone; then the record is left out.
+/// The first death, one in a group of records, two alone; then the record is skipped.
 const DEATHS: usize = 5;
 
 #[test]
@@ -35,7 +35,8 @@ fn a_record_that_kills_is_rejected_and_its_neighbours_have_their_effects() {
     }
     assert!((3..=DEATHS).contains(&deaths), "{deaths} deaths");
 
-    // A start from the journal, and one that does all of it again, come to the same digest: they say so if not.
+    // A start from a snapshot and a replay of the whole journal arrive at the same digest; otherwise the start is
+    // refused.
     std::fs::remove_dir_all(folder.path().join("snapshots")).unwrap();
     let again = Service::start(folder.path(), &settings, "crash", 0);
     again.wait_until_logged("shard recovered");

@@ -1,5 +1,5 @@
-//! Faults of the log: a broker that hangs, topics that go silent, grow or vanish, records that are not there or too
-//! large.
+//! Faults of the log: a broker that hangs; topics that are silent, get more partitions or are deleted; records that are
+//! missing or too large.
 
 use super::bare::{at, joined, position, produced, settings, take, take_all, to, until};
 use crate::support::{self, Broker, BrokerOptions, Produced};
@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const INPUT: Topic = Topic::Input(0);
 
-/// Milliseconds since the broker answered for the partition, as of a take.
+/// Milliseconds since the broker last answered a fetch of the partition.
 fn unanswered(log: &mut KafkaLog, partition: u32) -> Option<u64> {
     log.poll(Duration::from_millis(20)).unwrap();
     take(log, INPUT, partition);
@@ -19,7 +19,7 @@ fn unanswered(log: &mut KafkaLog, partition: u32) -> Option<u64> {
     Some(log.now().monotonic - answered)
 }
 
-/// What poll or take end in.
+/// The error in which polling or reading ends.
 fn failure(log: &mut KafkaLog) -> Failure {
     until("a failure", || {
         let polled = log.poll(Duration::from_millis(20)).err();
@@ -90,12 +90,12 @@ fn a_topic_is_silent_until_it_has_a_record_and_after_its_time() {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
     broker.produce(&settings.inputs[0], [Produced { timestamp: Some(now()), ..produced(1, "x") }]);
     until("a record that breaks the silence", || (!log.partition_status(Topic::Input(0), 0).is_silent).then_some(()));
-    let heard = now();
+    let answered = now();
     until("silence", || {
         log.poll(Duration::from_millis(20)).unwrap();
         log.partition_status(Topic::Input(0), 0).is_silent.then_some(())
     });
-    assert!(now() - heard < 7_000, "{} ms", now() - heard);
+    assert!(now() - answered < 7_000, "{} ms", now() - answered);
     assert!(!log.partition_status(Topic::Input(1), 0).is_silent, "has no such setting");
 }
 

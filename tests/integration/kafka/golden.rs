@@ -1,8 +1,8 @@
-//! Makes golden files: a small run of this program on a real broker, kept whole, for later versions to be tried on.
+//! Writes golden files: all topics and snapshots of a small run on a real broker, for tests of later versions.
 //!
 //! `SHOAL_GOLDEN=journal-4 cargo test --test integration golden` writes them to `tests/golden/journal-4`. Without the
-//! variable they go to a temporary folder, and are read back, so that the tool does not rot;
-//! `tests/integration/worker/upgrade.rs` uses those that are kept.
+//! variable they are written to a temporary folder and read back, so that the tool keeps working;
+//! `tests/integration/worker/upgrade.rs` uses the committed ones.
 
 use super::pipeline::{produced, settings};
 use super::service::Service;
@@ -15,7 +15,7 @@ use shoal::worker::journal::{JournalRecord, Operation, SEMANTICS};
 use std::time::Duration;
 
 const PARTITIONS: u32 = 2;
-/// So that shards tell of what they counted.
+/// An alert in the rules, so that shards publish their census.
 const ALERT: &str = "[alert.leaving]\nsegmentation = \"lifecycle\"\nto = \"dormant\"\nabove = 3\nwindow = \"1h\"\n";
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -46,7 +46,7 @@ fn wait_until_done(broker: &Broker, kafka: &KafkaSettings) {
     });
 }
 
-/// Time goes on once all is read, and what fell due by it fires.
+/// Advances time after all records were read, so that due deadlines fire.
 fn wait_for_ticks(broker: &Broker, kafka: &KafkaSettings) {
     wait_until("a tick, and a census after it", PATIENCE, || {
         let operations = operations(&broker.read_committed(&kafka.topics.journal));

@@ -1,4 +1,5 @@
-//! Members of the group: shards come and go, under both protocols, and who has lost them can publish nothing.
+//! Members of the group under both protocols: assignments, revocations, and that a member which lost its shards cannot
+//! publish.
 
 use super::bare::{at, group_event, joined, position, produced, settings, take, to, until};
 use crate::support::{self, Broker};
@@ -16,16 +17,16 @@ fn group_settings(broker: &Broker, test: &str, protocol: (GroupProtocol, &str), 
     KafkaSettings { group_protocol: protocol.0, session_timeout_ms: 6_000, ..settings }
 }
 
-/// A member of the group that does nothing but follow the news.
+/// A member of the group that only handles group events.
 struct Member {
     log: KafkaLog,
     shards: BTreeSet<u32>,
-    heard: Vec<GroupEvent>,
+    events: Vec<GroupEvent>,
 }
 
 impl Member {
     fn join(settings: &KafkaSettings, worker: usize) -> Self {
-        Self { log: KafkaLog::join(settings, worker).unwrap(), shards: BTreeSet::new(), heard: Vec::new() }
+        Self { log: KafkaLog::join(settings, worker).unwrap(), shards: BTreeSet::new(), events: Vec::new() }
     }
 
     fn follow(&mut self) {
@@ -38,7 +39,7 @@ impl Member {
                 self.log.release(shards);
             }
         }
-        self.heard.push(event);
+        self.events.push(event);
     }
 }
 
@@ -64,7 +65,7 @@ fn a_member_that_is_fenced_joins_again_and_of_twins_one_stops() {
     let settings = group_settings(broker, "group-fenced", BOTH[0], &["a"]);
     let mut first = Member::join(&settings, 0);
     until_shared(std::slice::from_mut(&mut first), &[2]);
-    // Somebody of the same name comes and goes, as after a request to join that was heard twice.
+    // Another member of the same name joins and leaves, as after a repeated request to join.
     let visitor = BaseConsumer::<rdkafka::consumer::DefaultConsumerContext>::from_config(
         broker.client().set("group.id", &settings.group).set("group.instance.id", format!("{}-0", settings.instance)),
     );
@@ -76,9 +77,9 @@ fn a_member_that_is_fenced_joins_again_and_of_twins_one_stops() {
         first.shards.is_empty().then_some(())
     });
     assert!(
-        first.heard.iter().any(|event| matches!(event, GroupEvent::Revoked { lost: true, .. })),
+        first.events.iter().any(|event| matches!(event, GroupEvent::Revoked { lost: true, .. })),
         "{:?}",
-        first.heard
+        first.events
     );
     drop(visitor);
     until_shared(std::slice::from_mut(&mut first), &[2]);
@@ -108,7 +109,7 @@ fn a_second_worker_takes_over_half_and_nothing_is_lost_meanwhile() {
         let mut second = KafkaLog::join(&settings, 1).unwrap();
         let GroupEvent::Revoked { shards, lost: false } = group_event(&mut first) else { panic!("shards are revoked") };
         assert!(shards.contains(&1), "{shards:?}");
-        // Still ours until released: the last transaction goes through, and the other waits.
+        // The shards are owned until they are released: the last transaction succeeds, and the other member waits.
         assert_eq!(second.poll(Duration::from_millis(100)).unwrap(), GroupEvent::None);
         first.publish(&one("last before release", 7)).unwrap();
         first.release(&shards);
@@ -146,7 +147,7 @@ fn an_honest_member_goes_on_publishing_while_others_come_and_go() {
                         has_shards.fetch_or(!other.shards.is_empty(), Ordering::Relaxed);
                     }
                 });
-                // The first comes, goes, and is missed after its session; then the second gets its share.
+                // The first member joins and dies; after its session has expired, the second one gets its share.
                 until("shards of the other member", || {
                     match first.poll(Duration::from_millis(5)).unwrap() {
                         GroupEvent::Revoked { shards, lost: false } => {
@@ -169,7 +170,7 @@ fn an_honest_member_goes_on_publishing_while_others_come_and_go() {
     }
 }
 
-/// Lets a thread end however the test does.
+/// Ends a thread in any case when the test ends.
 struct StopAtEnd<'a>(&'a AtomicBool);
 
 impl Drop for StopAtEnd<'_> {
@@ -185,11 +186,11 @@ fn a_static_member_that_comes_back_moves_nothing() {
         let settings = group_settings(broker, "group-static", protocol, &["in"]);
         let mut members = vec![Member::join(&settings, 0), Member::join(&settings, 1)];
         until_shared(&mut members, &[1, 1]);
-        let (stays, heard) = (members[0].shards.clone(), members[0].heard.len());
+        let (stays, events) = (members[0].shards.clone(), members[0].events.len());
         let moves = members.pop().unwrap().shards;
         members.push(Member::join(&settings, 1));
         until_shared(&mut members, &[1, 1]);
-        assert_eq!((&members[0].shards, members[0].heard.len()), (&stays, heard), "{protocol:?}");
+        assert_eq!((&members[0].shards, members[0].events.len()), (&stays, events), "{protocol:?}");
         assert_eq!(members[1].shards, moves, "{protocol:?}");
     }
 }
@@ -201,7 +202,7 @@ fn the_shards_of_a_member_that_is_gone_move_after_the_session_time_out() {
         let settings = group_settings(broker, "group-gone", protocol, &["in"]);
         let mut members = vec![Member::join(&settings, 0), Member::join(&settings, 1)];
         until_shared(&mut members, &[1, 1]);
-        // Static members do not say good-bye.
+        // Static members do not leave the group when they stop.
         members.pop();
         let gone = Instant::now();
         until_shared(&mut members, &[2]);
@@ -222,8 +223,8 @@ fn a_second_process_of_the_same_name_is_told_so() {
     assert_eq!(changes(broker, &settings), [] as [&str; 0]);
 }
 
-/// Under the newer protocol a name is given back with a good-bye or after the session: a process that was killed and is
-/// started again must wait for its own name.
+/// Under the protocol `consumer` a name is released when the member leaves or when its session expires: a process that
+/// was killed and is started again must wait for its own name.
 #[test]
 fn a_name_that_is_taken_for_now_is_waited_for() {
     let Some(broker) = support::broker() else { return };

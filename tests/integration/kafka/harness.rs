@@ -1,4 +1,4 @@
-//! The harness itself: what is written comes back, and an open transaction is not seen.
+//! Tests of the test support: written records are read back, and records of open transactions are not read.
 
 use crate::support::{self, Produced};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};

@@ -130,7 +130,7 @@ fn a_worker_that_comes_later_fences_the_one_before() {
 
     let before = Instant::now();
     assert!(matches!(log.publish(&transaction("fenced")), Err(Failure::Rebuild(_))));
-    assert!(before.elapsed() < Duration::from_secs(3), "who is fenced is told at once: {:?}", before.elapsed());
+    assert!(before.elapsed() < Duration::from_secs(3), "a fenced producer fails immediately: {:?}", before.elapsed());
     log.fence().unwrap();
     log.publish(&transaction("third")).unwrap();
 
@@ -167,7 +167,7 @@ fn a_reader_stops_where_told_and_waits_for_open_transactions() {
     }
     assert_eq!((contents(&batch), reader.position()), (vec![(1, "x".into())], 2));
 
-    // Aborted records and markers to the very end: the position gets there although no record does.
+    // The partition ends with aborted records and markers: the position reaches the end without a record.
     let producer: BaseProducer = broker.client().set("transactional.id", "log-reader-other").create().unwrap();
     producer.init_transactions(PATIENCE).unwrap();
     producer.begin_transaction().unwrap();

@@ -1,4 +1,5 @@
-//! The log of a run in which much goes wrong: JSON lines, and nobody's id, key, event or order in them.
+//! The log of a run with many failures: it consists of JSON lines and contains no id, key, event or order of a
+//! customer.
 
 use super::pipeline::{produce, settings, wait_until_done};
 use super::service::Service;
@@ -8,11 +9,11 @@ use serde_json::Value;
 use std::path::Path;
 
 const PARTITIONS: u32 = 2;
-/// Customers of the shop are c-00000 and so on, its events e-0, its orders o-0; the others are the hostile one and the
-/// one whose record kills.
+/// Customers of the shop are c-00000 and so on, its events e-0, its orders o-0; the others are those of the invalid
+/// records and of the record that ends the process.
 const IDS: [&str; 5] = ["c-0", "e-", "o-", "c-hostile", "c-deadly"];
 
-/// All lines, each of which is an object with what every line has.
+/// All lines; each must be an object with the fields that every line has.
 fn lines(log: &str) -> Vec<Value> {
     let objects: Vec<Value> =
         log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect();
@@ -24,7 +25,7 @@ fn lines(log: &str) -> Vec<Value> {
     objects
 }
 
-/// What a service said, but for the last words of one that was told to die.
+/// The log of a service without the line of a deliberate crash.
 fn log_in(folder: &Path) -> String {
     let log = std::fs::read_to_string(folder.join("logs.log")).unwrap();
     log.lines().filter(|line| !line.ends_with("as SHOAL_CRASH_AT says")).map(|line| format!("{line}\n")).collect()
@@ -32,7 +33,7 @@ fn log_in(folder: &Path) -> String {
 
 fn expect_nobody(log: &str) {
     for id in IDS {
-        // Not the end of another word, such as "one-".
+        // Not within another word, such as "one-".
         let mut found = log.match_indices(id).map(|(index, _)| &log[..index]);
         assert!(!found.any(|before| !before.ends_with(|c: char| c.is_alphanumeric())), "{id:?} is in the log:\n{log}");
     }
@@ -51,7 +52,8 @@ fn nobody_is_named_in_a_log() {
     let all = events.len() as i64;
     produce(broker, &settings.kafka.inputs[0], &events, PARTITIONS);
 
-    // It dies of a record, is careful, leaves the record out; then it starts once more, from a snapshot.
+    // The process dies of a record, tries records in small groups, and skips the record; then it starts from a
+    // snapshot.
     let is_done = || broker.committed(&settings.kafka.group, &settings.kafka.inputs[0], 2).iter().sum::<i64>() == all;
     let mut logs = Vec::new();
     let as_it_comes = ("SHOAL__LOG__FORMAT", "auto");
@@ -65,7 +67,7 @@ fn nobody_is_named_in_a_log() {
     wait_until_done(broker, &settings.kafka, PARTITIONS);
     logs.push(last.log());
     last.stop();
-    // A second one that may not take part: its last words are a line as well.
+    // A second process that is refused: its error message is a JSON line as well.
     let other = ("SHOAL__KAFKA__INPUTS", "logs-other");
     broker.create_topic("logs-other", PARTITIONS as i32, &[("retention.ms", "-1")]);
     let refused = Service::start_with(folder.path(), &settings, "logs", 0, &[as_it_comes, other]).refused();

@@ -1,5 +1,5 @@
-//! What the service tells of itself, on a real broker: known events go in, and the numbers are compared; after a
-//! restart nothing is counted again, and every metric of the page is there.
+//! The metrics of the service on a real broker: their values for known events, that nothing is counted twice after a
+//! restart, and that every documented metric exists.
 
 use super::pipeline::{settings, wait_until_done};
 use crate::support::wait::wait_for_ok;
@@ -24,7 +24,7 @@ ladder = ["visitor", "buyer", "loyal"]
 when = "revenue >= 100"
 "#;
 
-/// Events of a shop that has opened a minute ago.
+/// Events of a shop that opened a minute ago.
 struct Shop<'a> {
     broker: &'a Broker,
     topic: &'a str,
@@ -70,7 +70,8 @@ impl Shop<'_> {
     }
 }
 
-/// Runs the service until the group stands at the input's end and so many events are told of; what it told then.
+/// Runs the service until the group is at the end of the input and this number of events is reported. Returns the
+/// metrics.
 fn run_until(broker: &Broker, settings: &RunSettings, accepted: f64) -> String {
     let (stop, statuses) = (Arc::new(AtomicBool::new(false)), WorkerStatus::for_workers(1));
     let registry = metrics::registry(&statuses, &LogCounts::default()).unwrap();
@@ -81,7 +82,7 @@ fn run_until(broker: &Broker, settings: &RunSettings, accepted: f64) -> String {
             wait_for_ok("all events are counted", PATIENCE, || {
                 let text = metrics::text(&registry).unwrap();
                 let running = number(&text, r#"shoal_shards{phase="running"}"#) == Some(f64::from(SHARDS));
-                // The client's statistics come twice a second.
+                // The client updates its statistics twice a second.
                 let has_all = running && text.contains("shoal_kafka_round_trip_seconds{");
                 let is_done = has_all && number(&text, r#"shoal_events_total{outcome="accepted"}"#) == Some(accepted);
                 if is_done { Ok(text) } else { Err(text) }
@@ -94,13 +95,13 @@ fn run_until(broker: &Broker, settings: &RunSettings, accepted: f64) -> String {
     })
 }
 
-/// The value of a line.
+/// The value of a series.
 fn number(text: &str, series: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     line.map(|value| value.parse().expect("a number"))
 }
 
-/// Checks the value of each series; one that is not there counts for nothing.
+/// Checks the value of each series; a missing one counts as 0.
 fn assert_numbers(text: &str, expected: &[(&str, f64)]) {
     for (series, value) in expected {
         assert_eq!(number(text, series).unwrap_or(0.0), *value, "{series} in\n{text}");
@@ -112,7 +113,7 @@ fn changes(from: &str, to: &str, direction: &str) -> String {
     format!(r#"shoal_changes_total{{{labels},fresh="true"}}"#)
 }
 
-/// All changes that are told of.
+/// The sum of all reported changes.
 fn all_changes(text: &str) -> f64 {
     let lines = text.lines().filter(|line| line.starts_with("shoal_changes_total{"));
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
@@ -160,7 +161,7 @@ fn what_happens_is_counted_once_and_what_is_done_again_is_not() {
     );
     assert_eq!(all_changes(&text), 25.0 + 5.0, "{text}");
 
-    // A restart does the journal again, or loads what it stored; what follows is new.
+    // A restart replays the journal or loads a snapshot; only later changes are counted.
     shop.buy("c-9", 30, "second-9", 100);
     let text = run_until(broker, &settings, 1.0);
     assert_numbers(
@@ -179,16 +180,17 @@ fn what_happens_is_counted_once_and_what_is_done_again_is_not() {
     assert_all_told(&text);
 }
 
-/// Every metric that is told stands in the table, and the other way round, but for those that need more than this.
+/// Every reported metric is in the table, and every metric of the table is reported, except those that this test cannot
+/// cause.
 fn assert_all_told(text: &str) {
     let output: BTreeSet<&str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let known: BTreeSet<&str> = table::all().map(|metric| metric.name).collect();
     let unknown: Vec<_> = output.difference(&known).collect();
     assert!(unknown.is_empty(), "not in the table: {unknown:?}");
-    // Those of a recovery that goes on, of changes that turn back, of alerts and of the admin address.
+    // Metrics of a running recovery, of reversed changes, of alerts and of the admin address.
     let elsewhere = ["shoal_replay_", "shoal_changes_returned_", "shoal_alert_", "shoal_webhook_", "shoal_admin_"];
     let is_elsewhere = |name: &&str| elsewhere.iter().any(|prefix| name.starts_with(prefix));
     let missing: Vec<_> = known.difference(&output).filter(|name| !is_elsewhere(name)).collect();
-    assert!(missing.is_empty(), "not told: {missing:?}");
+    assert!(missing.is_empty(), "not reported: {missing:?}");
 }

@@ -1,4 +1,4 @@
-//! The log, hostile input and the program as a user runs it, on a real broker.
+//! Tests on a real broker: the log, invalid input, and the program as a user runs it.
 
 mod admin;
 mod alerts;

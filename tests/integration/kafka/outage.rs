@@ -1,7 +1,7 @@
-//! A partition that does not answer is no reason to think that customers have left: time stands still meanwhile (T3).
+//! While a partition does not answer fetches, time does not advance: its customers must not appear to be inactive (T3).
 //!
-//! A proxy holds back the answers to the program's fetches and nothing else. So the program could publish, and would,
-//! if it let time pass.
+//! A proxy delays the answers to the program's fetches and nothing else, so the program could publish, and would do so
+//! if its time advanced.
 
 use super::pipeline::{run_while, settings, wait_until_done};
 use crate::support::proxy::{Hold, Proxy};
@@ -11,13 +11,13 @@ use serde_json::Value;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Without any activity for so long a customer is quiet: 0.00007 days.
+/// After this time without activity a customer is quiet: 0.00007 days.
 const QUIET_MS: i64 = 6_048;
 const GRACE_MS: i64 = 1_000;
 const RULES: &str = "[audience.quiet]\nwhen = \"inactive_days >= 0.00007\"\n";
-/// The kind of request in Kafka's protocol.
+/// The number of the fetch request in Kafka's protocol.
 const FETCH: &[i16] = &[1];
-/// What the clients of a program with the instance `test` call themselves.
+/// The client ids of a program with the instance `test`.
 const OWNER: &str = "shoal-test";
 
 fn now() -> i64 {
@@ -47,7 +47,7 @@ fn a_partition_that_does_not_answer_makes_nobody_quiet() {
         broker.produce(&settings.kafka.inputs[0], [record]);
     };
     let (changes, second) = run_while(&settings, || {
-        // A refund is no activity: she is known, everything runs, and nothing is due yet.
+        // A refund is no activity: the customer is known, everything runs, and nothing is due yet.
         produce("refund", now());
         wait_until_done(&broker, &settings.kafka, 1);
         let first = now();
@@ -57,7 +57,7 @@ fn a_partition_that_does_not_answer_makes_nobody_quiet() {
         let second = first + 2_000;
         wait_until(second);
         produce("view", second);
-        // Until long after she would have been quiet since the first.
+        // Waits until long after the customer would have become quiet.
         wait_until(first + QUIET_MS + GRACE_MS + 1_500);
         let meanwhile = changes(&broker, &settings.kafka.topics.changes);
         proxy.open_gate(OWNER);
@@ -75,7 +75,7 @@ fn changes(broker: &Broker, topic: &str) -> Vec<Value> {
     found.iter().map(|record| serde_json::from_slice(record.value.as_ref().unwrap()).unwrap()).collect()
 }
 
-/// All changes as soon as there are any.
+/// Waits until there are changes, and returns all of them.
 fn wait_for_a_change(broker: &Broker, topic: &str) -> Vec<Value> {
     wait_for("a change", PATIENCE, || Some(changes(broker, topic)).filter(|found| !found.is_empty()))
 }

@@ -1,4 +1,4 @@
-//! Events through Kafka: what a read-committed consumer sees is what the memory log gives, byte for byte.
+//! Events through Kafka: a read-committed consumer reads the same bytes that a run on the log in memory publishes.
 
 use crate::support::events::{Line, RULES, hostile, shop};
 use crate::support::memory::expected;
@@ -53,7 +53,7 @@ pub fn produced(line: &Line, partitions: u32) -> Produced<'_> {
     }
 }
 
-/// What a read-committed consumer sees now.
+/// The records that a read-committed consumer reads now.
 pub fn views(broker: &Broker, kafka: &KafkaSettings) -> Views {
     let topics = &kafka.topics;
     let [changes, membership, rejected] =
@@ -65,7 +65,7 @@ fn pairs(received: &[Received]) -> impl Iterator<Item = support::views::Record<'
     received.iter().map(|record| (record.key.as_deref(), record.value.as_deref()))
 }
 
-/// Waits until the group stands at the end of the input.
+/// Waits until the group is at the end of the input.
 pub fn wait_until_done(broker: &Broker, kafka: &KafkaSettings, partitions: u32) {
     let ends: Vec<i64> = (0..partitions).map(|p| broker.end(&kafka.inputs[0], p as i32)).collect();
     wait_for_ok("the group is at the end of the input", PATIENCE, || {
@@ -74,7 +74,7 @@ pub fn wait_until_done(broker: &Broker, kafka: &KafkaSettings, partitions: u32) 
     });
 }
 
-/// Runs the service in this process while `meanwhile` does something.
+/// Runs the service in this process while `meanwhile` runs.
 pub fn run_while<T>(settings: &RunSettings, meanwhile: impl FnOnce() -> T) -> T {
     let stop = Arc::new(AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -100,7 +100,7 @@ fn events_produced_before_and_while_running_give_the_changes_of_the_memory_log()
         }
         wait_until_done(broker, &settings.kafka, 4);
     });
-    // A restart replays the journal, and goes on.
+    // A restart replays the journal and continues.
     produce(broker, input, &lines[5_000..], 4);
     run_while(&settings, || wait_until_done(broker, &settings.kafka, 4));
     views(broker, &settings.kafka).assert_same(&expected(&lines, input, 4, RULES), "plain");
@@ -141,7 +141,7 @@ fn hostile_records_are_rejected_and_change_nothing_else() {
 
     let found = views(broker, &settings.kafka);
     found.assert_same(&expected(&mixed, input, 2, RULES), "hostile");
-    // Offsets differ from those of a run without the bad records, nothing else does.
+    // Only offsets differ from a run without the invalid records.
     let without = expected(&good, input, 2, RULES);
     let plain = |views: &Views| {
         let text = |values: &Vec<String>| values.iter().map(|value| without_offset(value)).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! A start is refused if the topics do not agree with the journal: status 3, and a message that says what to do.
+//! A start is refused if the topics do not agree with the journal: status 3, and a message with what to do.
 
 use super::pipeline::{produce, settings, wait_until_done};
 use super::service::Service;
@@ -71,7 +71,7 @@ fn group_offsets_ahead_of_the_journal() {
     let consumer: BaseConsumer = broker.client().set("group.id", &settings.kafka.group).create().unwrap();
     let mut offsets = TopicPartitionList::new();
     offsets.add_partition_offset(input, 0, Offset::Offset(end + 5)).unwrap();
-    // Static members are still in the group for a while, and only a member may commit then.
+    // Static members stay in the group for a while, during which only members may commit.
     broker.delete_group(&settings.kafka.group);
     consumer.commit(&offsets, CommitMode::Sync).unwrap();
     let message = refusal(folder.path(), &settings);

@@ -84,7 +84,7 @@ impl Service {
         command
     }
 
-    /// Waits until it dies, or is done and stops. Returns whether it died.
+    /// Waits until the process dies, or has done its work, and then stops it. Returns whether it died.
     pub fn dies_before(mut self, is_done: impl Fn() -> bool) -> bool {
         let died = within(PATIENCE, || {
             let ended = self.child.try_wait().unwrap().map(Some);
@@ -114,7 +114,7 @@ impl Service {
 
     pub fn wait_until_logged(&self, message: &str) {
         let logged = within(PATIENCE, || self.log().contains(message).then_some(()));
-        logged.unwrap_or_else(|| panic!("it does not say {message:?}, but\n{}", self.log()));
+        logged.unwrap_or_else(|| panic!("the log does not contain {message:?}:\n{}", self.log()));
     }
 
     /// Waits until it ends by itself because it refuses to start. Returns its log.

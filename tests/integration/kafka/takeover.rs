@@ -22,7 +22,7 @@ fn the_open_transaction_of_a_lost_owner_is_ended() {
     produce(broker, &input, &lines[..1_000], 2);
     run_while(&settings, || wait_until_done(broker, &settings.kafka, 2));
 
-    // What the process would have left behind, had it died a little later.
+    // The state that the process would have left if it had died a little later.
     let mut config = broker.client();
     config.set("transactional.id", "takeover-test-0").set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS);
     let dead: BaseProducer = config.create().unwrap();

@@ -15,7 +15,7 @@ pub fn dashboard(name: &str) -> Value {
     serde_json::from_str(&text(&format!("deploy/grafana/dashboards/{name}.json"))).expect("JSON")
 }
 
-/// Panels that are no rows.
+/// All panels except rows.
 pub fn panels(dashboard: &Value) -> Vec<&Value> {
     let all = dashboard["panels"].as_array().expect("panels");
     all.iter().filter(|panel| panel["type"] != "row").collect()

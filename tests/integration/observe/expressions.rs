@@ -3,7 +3,7 @@
 use super::dashboards::{DASHBOARDS, dashboard, panels, word};
 use super::watch::Watch;
 
-/// Grafana's variables, as a test chooses them.
+/// Values for Grafana's variables.
 const VARIABLES: [(&str, &str); 5] = [
     ("$__rate_interval", "10s"),
     ("$__range", "10m"),
@@ -24,7 +24,7 @@ pub fn filled(text: &str) -> String {
     VARIABLES.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
 }
 
-/// All of the dashboards.
+/// All expressions of the dashboards.
 pub fn of_dashboards() -> Vec<Expression> {
     let mut found = Vec::new();
     for name in DASHBOARDS {
@@ -44,14 +44,14 @@ pub fn of_dashboards() -> Vec<Expression> {
     found
 }
 
-/// All rules that Prometheus evaluates; of an alert, the expression without its bound.
+/// The expressions of all rules; for an alert, the expression without its threshold.
 pub fn of_rules(watch: &Watch) -> Vec<Expression> {
     let rules = watch.rules().into_iter();
     rules.map(|(location, text)| Expression { location, text: without_bounds(&text) }).collect()
 }
 
-/// An expression without comparisons with numbers, and with those of two series answering 0 or 1: an alert that does
-/// not fire gives data too.
+/// Removes comparisons with numbers, and makes comparisons of two series return 0 or 1, so that an alert that does not
+/// fire has data too.
 fn without_bounds(text: &str) -> String {
     let mut words = text.split_whitespace().peekable();
     let mut kept: Vec<String> = Vec::new();

@@ -61,7 +61,7 @@ fn expected(watch: &Watch) -> Vec<Expression> {
     all.into_iter().filter(|expression| !empty.contains(expression.location.as_str())).collect()
 }
 
-/// Whether there was a number in the last minute; NaN is none.
+/// Whether there was a value in the last minute; NaN does not count.
 fn gives_data(watch: &Watch, expression: &Expression) -> bool {
     let answer = watch.range(&expression.text, 60);
     let series = answer.unwrap_or_else(|error| panic!("{}: {}: {error}", expression.location, expression.text));

@@ -1,8 +1,8 @@
 //! Dashboards, rules and alerts on the real programs: Prometheus, promtool and Alertmanager beside `shoal run` and a
 //! real broker.
 //!
-//! Without Prometheus and Alertmanager (Debian: `prometheus`, `prometheus-alertmanager`) the tests that need them say
-//! that they are skipped, or fail if `CI=true`. All programs listen on the loopback only.
+//! Without Prometheus and Alertmanager (Debian: `prometheus`, `prometheus-alertmanager`) the tests that need them
+//! print that they are skipped, or fail if `CI=true`. All programs listen on the loopback only.
 
 mod dashboards;
 mod expressions;

@@ -1,5 +1,4 @@
-//! What is not a migration raises no alert of marketers: a seed, an outage, a restart, a takeover, new
-//! rules.
+//! No alert for marketers fires without a migration: a seed, an outage, a restart, a takeover, new rules.
 
 use super::migration::{loyal_until, now};
 use super::promtool;
@@ -62,14 +61,14 @@ fn what_is_no_migration_raises_no_alert() {
     let taken = format!(r#"sum(shoal_shards{{phase="running",instance="{}"}})"#, addresses[1]);
     watch.wait_for(&taken, f64::from(PARTITIONS));
 
-    // Rules by which nobody is loyal.
+    // Rules under which no customer is loyal.
     service.write_rules(&rules(20));
     second.stop();
     let _second = service.start("quiet-1", &addresses[1]);
     watch.wait_for(r#"sum(sum_over_time(shoal:changes:new{from="loyal",to="at_risk",cause="rules"}[10m]))"#, 150.0);
     watch.wait_for(r#"sum(shoal_members{segmentation="lifecycle",segment="at_risk"})"#, 450.0);
 
-    // Each of these would have exceeded the bound, and all shards run again: the alerts have been evaluated since.
+    // Each of these would have exceeded the threshold. All shards run again, and the alerts have been evaluated since.
     watch.wait_for("min_over_time(shoal:shards:all_live[3s])", 1.0);
     let alerts = watch.query(r#"max_over_time(ALERTS{audience="marketers"}[10m])"#).unwrap();
     assert!(alerts.is_empty(), "{alerts:?}");

@@ -31,7 +31,7 @@ pub struct Process {
 }
 
 impl<'a> Service<'a> {
-    /// Makes the input topics, named after the service.
+    /// Creates the input topics, named after the service.
     pub fn new(broker: &'a Broker, folder: &Path, name: &'static str, inputs: &[&str], partitions: i32) -> Self {
         let inputs: Vec<String> = inputs.iter().map(|input| format!("{name}-{input}")).collect();
         for input in &inputs {
@@ -144,7 +144,7 @@ fn own_topics() -> Vec<String> {
     topics.iter().filter(|(_, name)| name.is_str()).map(|(key, _)| key.clone()).collect()
 }
 
-/// Addresses for so many processes: the same one again after a restart.
+/// Addresses of the processes; a process keeps its address over a restart.
 pub fn addresses(count: usize) -> Vec<String> {
     free_ports(count).unwrap().into_iter().map(|port| format!("127.0.0.1:{port}")).collect()
 }

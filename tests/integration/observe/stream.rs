@@ -1,4 +1,4 @@
-//! A small, lively shop: events of all types as they happen, some of them late, duplicate or invalid, some erasing
+//! A small shop: events of all types as they happen, some of them late, duplicate or invalid, some erasing
 //! customers.
 
 use crate::support::rules::lifecycle;
@@ -40,7 +40,7 @@ pub struct Stream {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Rules by which what takes months elsewhere takes seconds.
+/// Rules with windows of seconds instead of months.
 pub fn rules() -> String {
     lifecycle(["0.00006", "0.00012", "0.00025"]) + MORE_RULES
 }

@@ -29,7 +29,7 @@ fn shipped_files_are_valid() {
     for mapping in ["online-retail", "reference"] {
         let file = format!("config/mappings/{mapping}.toml");
         let (status, _, errors) = shoal(root(), &["check", "--mapping", &file], &[]);
-        // The reference shows every key, also those of which one should be chosen.
+        // The reference contains every key, including keys that exclude each other.
         assert_eq!(status, if mapping == "reference" { 78 } else { 0 }, "{errors}");
     }
 }
@@ -97,7 +97,7 @@ fn every_command_has_examples() {
     }
 }
 
-/// As fast as it goes and not on a terminal: plain lines, then the summary.
+/// At full speed and without a terminal: plain lines, then the summary.
 #[test]
 fn the_demo_ends_by_itself() {
     let play = || shoal(root(), &["demo", "--speed", "max"], &[]);
@@ -109,7 +109,7 @@ fn the_demo_ends_by_itself() {
     let summary = out.split("\n\n").last().unwrap();
     assert!(summary.contains("customers 1,103") && summary.contains("rejected 0"), "{summary}");
     assert!(summary.contains("lifecycle: prospect "), "{summary}");
-    // All but the seconds it took.
+    // Everything except the elapsed seconds.
     let without_rates =
         |out: &str| out.lines().filter(|line| !line.contains("per second")).collect::<Vec<_>>().join("\n");
     assert_eq!(without_rates(&play().1), without_rates(&out), "the same year every time");

@@ -1,4 +1,4 @@
-//! `shoal replay` with the real program: the same changes whatever way the events come.
+//! `shoal replay` with the real program: the same changes for every way to pass the events.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ fn shoal(arguments: &[&str], input: &[u8]) -> Output {
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     std::thread::scope(|scope| {
-        // Ends when the program has read enough; it need not read all.
+        // Writing may fail when the program has read enough and ends.
         scope.spawn(move || stdin.write_all(input));
         child.wait_with_output().unwrap()
     })
@@ -45,7 +45,7 @@ fn lines(bytes: &[u8]) -> Vec<&str> {
     std::str::from_utf8(bytes).unwrap().lines().collect()
 }
 
-/// Every customer's changes in their order, without what tells the file and the place in it.
+/// Every customer's changes in order, without the file and line of the trigger.
 fn by_customer(changes: &[u8]) -> BTreeMap<String, Vec<Value>> {
     let mut customers: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for line in lines(changes) {
@@ -87,7 +87,7 @@ fn partitions_and_files_change_nothing_for_a_customer() {
         let found = by_customer(&replay(&["--partitions", partitions, "-"], &events).stdout);
         assert!(found == expected, "{partitions} partitions");
     }
-    // A customer's lines to one of three files: merged by time they are the year again.
+    // Each customer's lines are in one of three files; merged by time they equal the whole year.
     let folder = tempfile::tempdir().unwrap();
     let names: Vec<String> = (0..3).map(|n| folder.path().join(n.to_string()).to_str().unwrap().to_owned()).collect();
     let mut files = vec![String::new(); names.len()];
@@ -100,7 +100,7 @@ fn partitions_and_files_change_nothing_for_a_customer() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let changes = replay(&names, b"").stdout;
     assert!(by_customer(&changes) == expected, "three files");
-    // They come in order of time, too: what an event causes stands where the event does.
+    // Changes are in order of time too: each is printed at the event that caused it.
     let by_event = lines(&changes).into_iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let moments: Vec<String> =
         by_event.filter(|c| c["cause"] == "event").map(|c| c["effective_at"].to_string()).collect();

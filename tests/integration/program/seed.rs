@@ -1,5 +1,5 @@
-//! `shoal seed` and `shoal snapshot` with the real program, without a broker: whole or nothing, the same for the same
-//! files, and what is exported is what a replay says.
+//! `shoal seed` and `shoal snapshot` with the real program, without a broker: a seed is complete or absent, equal for
+//! equal files, and its export equals the result of a replay.
 
 use crate::support::program::{events, lines, shoal, shoal_with, text};
 use serde_json::Value;
@@ -33,7 +33,7 @@ fn verified(folder: &Path, location: &str, more: &[&str]) -> (i32, String) {
     (out.status.code().unwrap_or(-1), text(&out.stdout) + &text(&out.stderr))
 }
 
-/// The note that says what the seed is; without it there is none.
+/// The note that describes the seed; without it there is no seed.
 fn note(folder: &Path, location: &str) -> Value {
     serde_json::from_slice(&std::fs::read(folder.join(location).join("shard-00000/note-seed.json")).unwrap()).unwrap()
 }
@@ -143,7 +143,7 @@ fn what_is_typed_wrongly() {
     assert!(status == 1 && output.contains("--snapshot: expected a folder"), "{output}");
 }
 
-/// Of every customer its values, as (segmentation, value, since).
+/// The values of every customer, as (segmentation, value, since).
 fn exported_memberships(file: &Path) -> BTreeMap<String, Vec<(String, String, i64)>> {
     use arrow::array::AsArray;
     use arrow::datatypes::TimestampMillisecondType;

@@ -1,7 +1,7 @@
-//! The SQL of docs/sql.md, run by DuckDB as it stands on the page, computes what Shoal exports.
+//! The SQL of docs/sql.md, run by DuckDB unchanged, computes the values that Shoal exports.
 //!
-//! The events are generated: in order of time but for late ones, with refunds before and after their orders, cancelled
-//! and repeated orders, repeated events, several currencies, and hours with many events.
+//! The events are generated: in order of time except for late ones, with refunds before and after their orders,
+//! cancelled and repeated orders, repeated events, several currencies, and hours with many events.
 
 use crate::support;
 use crate::support::program::{shoal, text};
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 const DAY: i64 = 86_400_000;
-/// 2025-01-01T00:00:00Z; the page's moment is a year later.
+/// 2025-01-01T00:00:00Z; the time at which the page evaluates is a year later.
 const OPENING: i64 = 1_735_689_600_000;
 const CUSTOMERS: u64 = 500;
 const EVENTS: i64 = 16_000;
@@ -32,8 +32,8 @@ segments = [
 when = "cart_open AND cart_idle_minutes >= 30"
 "#;
 
-/// Runs the page's blocks in one session. The last ones, which look for differences, are to give no row; what it prints
-/// says that there was something to compare.
+/// Runs the page's blocks in one session. The last ones search for differences and must return no row; the printed
+/// counts show that there was data to compare.
 const RUNNER: &str = r#"
 import duckdb, re, sys
 blocks = re.findall(r"```sql\n(.*?)```", open(sys.argv[1]).read(), re.S)
@@ -56,9 +56,9 @@ tell = "SELECT count(DISTINCT lifecycle), count(*) FILTER (cart_abandoner = 'in'
 print("segments", *database.execute(tell).fetchone())
 "#;
 
-/// A type with its fields, for a customer who has so many orders.
+/// A type with its fields, for a customer with this number of orders.
 fn content(random: &mut Random, orders: &mut i64) -> String {
-    // Mostly an order that there is, now and then the next one.
+    // Mostly an existing order, sometimes the next one.
     let known = (*orders + 1 - random.between(0, 5)).max(0);
     match random.below(100) {
         0..22 => {
@@ -92,10 +92,10 @@ fn events(seed: u64) -> String {
     let mut lines = String::new();
     for n in 0..EVENTS {
         if random.one_in(3) {
-            // The same one again, in the same hour perhaps.
+            // The same event again, possibly in the same hour.
             time += random.between(0, DAY / 40);
         } else {
-            // Some come often, some seldom, and some stay away, one after the other.
+            // Some customers are active often, some rarely, and some become inactive.
             customer = random.below(CUSTOMERS).max(random.below(CUSTOMERS));
             if customer % 3 == 0 && n * CUSTOMERS as i64 > EVENTS * (customer as i64 + 1) {
                 customer += 1;
@@ -165,7 +165,7 @@ fn the_page_computes_what_is_exported() {
         assert!(!is_same && output.contains("differs:"), "{wrong} is not noticed: {output}");
     }
     let numbers = |of: &str| -> Vec<f64> {
-        let line = output.lines().find_map(|line| line.strip_prefix(of)).expect("it is told");
+        let line = output.lines().find_map(|line| line.strip_prefix(of)).expect("it is printed");
         line.split_whitespace().map(|number| number.parse().unwrap()).collect()
     };
     assert_eq!(numbers("compared"), [3.0]);

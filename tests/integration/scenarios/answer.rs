@@ -1,4 +1,4 @@
-//! What a scenario publishes, in the words of scenario files: one block of lines for each change.
+//! What a scenario publishes, in the format of scenario files: one block of lines for each change.
 //!
 //! ```text
 //! anna 2 lifecycle active -> at_risk at 60d+1ms time
@@ -18,9 +18,9 @@ pub struct Answer {
     pub changes: BTreeMap<String, Vec<String>>,
     /// Records by their number, from 1, with the reason.
     pub rejected: BTreeMap<usize, String>,
-    /// What the membership topic holds in the end, by customer; expected only where the file says so.
+    /// What the membership topic holds in the end, by customer; compared only if the file has this section.
     pub membership: Option<BTreeMap<String, String>>,
-    /// How many events were dropped or late, by kind; expected only where the file says so.
+    /// How many events were dropped or late, by kind; compared only if the file has this section.
     pub counts: Option<BTreeMap<String, u64>>,
 }
 
@@ -65,7 +65,7 @@ impl Answer {
         Ok(())
     }
 
-    /// What stands in a scenario's file after its head; the optional parts only where `like` has them.
+    /// The part of a scenario's file after its head; optional sections only if `like` has them.
     pub fn render(&self, like: &Self) -> String {
         let mut text = String::from("\n--- changes\n");
         for block in self.changes.values().flatten() {
@@ -102,7 +102,7 @@ fn count((kind, count): (&str, &str)) -> Result<(String, u64), String> {
     Ok((kind.to_owned(), count.parse().map_err(|_| format!("`{count}`: expected a number"))?))
 }
 
-/// Collapses blanks, and writes the words after `at`, `since` and `life` as moments are written.
+/// Collapses blanks, and normalises the times after `at`, `since` and `life`.
 fn with_moments(line: &str, times: &Times) -> Result<String, String> {
     let mut words: Vec<String> = Vec::new();
     for word in line.split_whitespace() {
@@ -114,7 +114,7 @@ fn with_moments(line: &str, times: &Times) -> Result<String, String> {
     Ok(words.join(" "))
 }
 
-/// Turns the values of the change topic into blocks. `since` and `life` are told only where they do not follow from the
+/// Turns the values of the change topic into blocks. `since` and `life` are written only if they do not follow from the
 /// changes before: a value is held since the change that brought it, and a life begins with its first change.
 pub struct ChangeWriter<'a> {
     pub times: &'a Times,

@@ -36,7 +36,7 @@ impl OnBroker {
         settings.topics.control = format!("{name}-control");
         settings.topics.census = format!("{name}-census");
         settings.topics.alerts = format!("{name}-alerts");
-        // The events are years old: a broker that deletes by time would take them at once.
+        // The events are years old: with a retention time the broker would delete them immediately.
         broker.create_topic(&settings.inputs[0], partitions as i32, &[("retention.ms", "-1")]);
         create_or_check_topics(&settings, partitions).expect("topics of our own");
         Self { broker, settings, producer: broker.producer(), partitions }

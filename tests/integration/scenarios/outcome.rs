@@ -1,4 +1,4 @@
-//! What a play published, as a consumer of the topics sees it, and what must hold of it in every scenario.
+//! The results of playing a scenario, as a consumer of the topics reads them, and invariants of every scenario.
 
 use super::answer::{Answer, ChangeWriter, member};
 use super::script::Scenario;
@@ -42,7 +42,7 @@ impl Outcome {
         }
     }
 
-    /// Puts all into the words of scenario files. `number` tells which record stood at an offset of a partition,
+    /// Converts the results into the format of scenario files. `number` returns the record at an offset of a partition,
     /// `rules` are those that were played.
     pub fn answer(&self, scenario: &Scenario, rules: &[Arc<Rules>], number: &dyn Fn(u64, i64) -> usize) -> Answer {
         if scenario.publish_from.is_none() {
@@ -65,7 +65,7 @@ impl Outcome {
         answer
     }
 
-    /// What was dropped or late, by kind; zeros are left out.
+    /// Counts of dropped and late events, by kind; zeros are omitted.
     fn named_counts(&self) -> BTreeMap<String, u64> {
         let counts = &self.counts;
         let named = [
@@ -80,7 +80,7 @@ impl Outcome {
     }
 }
 
-/// Sequences have no gap, `effective_at` never falls, each change begins where the one before ended, and what the
+/// Sequences have no gap, `effective_at` never decreases, each change begins where the one before ended, and what the
 /// membership topic holds is what the changes add up to (R4, R8, R12).
 fn check_membership(outcome: &Outcome) {
     let mut known: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();

@@ -20,7 +20,7 @@ pub struct Way {
     pub partitions: u32,
     /// Due deadlines and sweeps are taken at once; else one after each input.
     pub at_once: bool,
-    /// All state is lost after so many steps, and made again from the inputs so far.
+    /// After this number of steps all state is dropped and rebuilt from the inputs so far.
     pub crash_after: Option<usize>,
 }
 
@@ -28,7 +28,7 @@ impl Way {
     pub const STRAIGHT: Self = Self { batch: Shard::CHUNK, partitions: 1, at_once: true, crash_after: None };
 }
 
-/// What a shard was given, kept to make it again.
+/// The inputs of a shard, kept for a rebuild.
 #[derive(Clone)]
 enum Given {
     Records { now: Millis, first_offset: i64, records: Vec<Record> },
@@ -47,7 +47,7 @@ struct Player<'a> {
     outcome: Outcome,
 }
 
-/// A shard with its waiting records and all it was given so far.
+/// A shard with its waiting records and all its inputs so far.
 struct Driven {
     partition: u32,
     shard: Shard,
@@ -126,7 +126,7 @@ impl Player<'_> {
         }
     }
 
-    /// The watermark goes to the end of the scenario (R10).
+    /// Advances the watermark to the end of the scenario (R10).
     fn end(&mut self) {
         self.flush_all();
         let latest = self.shards.iter().filter_map(|driven| driven.shard.latest_event()).max();
@@ -137,7 +137,7 @@ impl Player<'_> {
         (0..self.shards.len()).for_each(|index| self.take_slices(index, true));
     }
 
-    /// All state is lost and made again; what was published is not published again.
+    /// Drops all state and rebuilds it; published changes are not published again.
     fn crash(&mut self) {
         for driven in &mut self.shards {
             let before = driven.shard.digest();
@@ -166,7 +166,7 @@ impl Player<'_> {
         self.take_slices(index, self.way.at_once);
     }
 
-    /// Takes what is due in slices: all of it, or one item of each kind.
+    /// Processes due deadlines and sweeps in slices: all of them, or one item of each kind.
     fn take_slices(&mut self, index: usize, all: bool) {
         loop {
             let (sweeping, due) = (self.shards[index].shard.sweeping(), self.shards[index].shard.has_due());
@@ -182,7 +182,7 @@ impl Player<'_> {
         }
     }
 
-    /// Gives a shard one input and takes what it publishes, as one transaction.
+    /// Applies one input to a shard and collects its outputs, as one transaction.
     fn give(&mut self, index: usize, given: Given) {
         let driven = &mut self.shards[index];
         driven.effects.clear();
@@ -216,7 +216,7 @@ impl Driven {
     }
 }
 
-/// How the shards of a scenario are told what they are.
+/// The settings of a scenario's shards.
 pub fn settings(scenario: &Scenario, way: Way) -> Settings {
     Settings {
         source: Source::Kafka { partitioner: Partitioner::Murmur2, partitions: way.partitions },

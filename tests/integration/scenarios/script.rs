@@ -1,4 +1,4 @@
-//! A scenario as its file tells it: rules, what happens in order, and the expected answer.
+//! A scenario as it is parsed from its file: rules, steps in order, and the expected answer.
 
 use super::answer::Answer;
 use super::times::Times;
@@ -21,11 +21,11 @@ pub struct Scenario {
     pub times: Times,
     /// The wall clock, if it stands still; else it is the latest arrival or tick.
     pub now: Option<Millis>,
-    /// Where the watermark goes in the end; else to the latest accepted event (R10).
+    /// The watermark at the end; by default the latest accepted event (R10).
     pub until: Option<Millis>,
     pub publish_from: Option<Millis>,
     pub bootstrap: Bootstrap,
-    /// Rules files by the name under which a step brings them; the first is there from the start.
+    /// Rules files by the name that a step uses; the first is in force from the start.
     pub rules: Vec<(String, String)>,
     pub steps: Vec<Step>,
     pub expected: Answer,
@@ -37,7 +37,7 @@ pub enum Step {
     Record(Record),
     /// The wall clock (T3).
     Tick(Millis),
-    /// New rules, by place.
+    /// New rules, by their index.
     Rules(usize),
 }
 
@@ -124,7 +124,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// `MOMENT KEY VALUE`: a record as it stands; `-` is no key.
+    /// `MOMENT KEY VALUE`: a record with exactly this value; `-` stands for no key.
     fn raw(&self, line: &str) -> Result<Record, String> {
         let mut parts = line.splitn(3, ' ');
         let mut part =
@@ -138,7 +138,7 @@ impl Scenario {
     /// `MOMENT[@ARRIVAL] CUSTOMER TYPE [field=value …]`; a value that begins with `{`, `[` or `"` is JSON, and so are
     /// null, true and false.
     fn event(&self, line: &str) -> Result<Record, String> {
-        let mut words = words(line).into_iter();
+        let mut words = fields_of(line).into_iter();
         let mut word = |what: &str| words.next().ok_or_else(|| format!("expected {what}"));
         let moment = word("a moment")?;
         let (time, arrival) = moment.split_once('@').unwrap_or((&moment, &moment));
@@ -162,8 +162,8 @@ impl Scenario {
     }
 }
 
-/// Words apart by blanks that stand outside of JSON.
-fn words(line: &str) -> Vec<String> {
+/// Splits a line at blanks outside of JSON.
+fn fields_of(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let (mut depth, mut quoted) = (0, false);
     for c in line.chars() {

@@ -4,13 +4,13 @@ use shoal::engine::calendar::rfc3339_text;
 use shoal::engine::event::{DAY, HOUR, MINUTE, Millis};
 
 const UNITS: [(&str, Millis); 5] = [("ms", 1), ("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", 1_000)];
-/// Moments at most so much before a whole minute are written from there: `60d-1ms`.
+/// Times that are at most this long before a whole minute are written relative to it: `60d-1ms`.
 const SHORT_OF_A_MINUTE_MAX: Millis = 10;
 
-/// How a scenario writes moments.
+/// The notation of times in a scenario.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
-    /// What `0` means.
+    /// The time that `0` stands for.
     pub start: Millis,
     /// Whether answers are written with dates.
     pub absolute: bool,

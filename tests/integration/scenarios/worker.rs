@@ -1,5 +1,5 @@
 //! Plays a scenario through the real worker on a log: in memory or on a broker. A crash drops the worker with all its
-//! state; the next one recovers from the journal. New rules come as they do in life, with a worker that is started with
+//! state; the next one recovers from the journal. New rules are put into force by a worker that is started with
 //! them.
 
 use super::answer::Answer;
@@ -15,23 +15,23 @@ use shoal::worker::{OwnedShard, Worker, WorkerConfig};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long the worker may take for what it was given.
+/// Maximum time for the worker to process its records.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where a worker runs.
 pub trait World {
     type Log: Log;
 
-    /// The rules as this world plays them.
+    /// The rules as this world uses them.
     fn rules(&self, text: &str) -> String {
         text.to_owned()
     }
     fn log(&self, way: Way) -> Self::Log;
     fn append(&self, partition: u32, record: &Record);
-    /// Lets the wall clock stand at this moment, or does what has the same effect; gives records that it appended to
-    /// each partition for that.
+    /// Sets the wall clock to this time, or does something with the same effect. Returns the number of records that it
+    /// appended to each partition for that.
     fn set_clock(&mut self, moment: Millis, is_tick: bool) -> usize;
-    /// Key and value of all that was published, in order for each partition.
+    /// Key and value of all published records, in order for each partition.
     fn published(&self, own: Own) -> Vec<(Vec<u8>, Option<Vec<u8>>)>;
 }
 
@@ -128,13 +128,13 @@ impl<W: World> Player<'_, W> {
         self.numbers.iter_mut().for_each(|numbers| numbers.extend(std::iter::repeat_n(0, appended)));
     }
 
-    /// The worker is gone; another one takes over.
+    /// Drops the worker; another one takes over.
     fn restart(&mut self) {
         let config = config(self.scenario, self.way, &self.rules[self.current_rules]);
         self.worker = Worker::new(self.world.log(self.way), config);
     }
 
-    /// Lets the worker run until it has nothing left to do.
+    /// Runs the worker until it has nothing left to do.
     fn run(&mut self) {
         self.waiting = 0;
         let deadline = Instant::now() + PATIENCE;

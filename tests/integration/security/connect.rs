@@ -1,5 +1,5 @@
-//! Topics of every kind: what `shoal check --connect` says of them, and what `shoal run` refuses at its start for the
-//! same reasons, in the same words, with status 3.
+//! Topics with every kind of wrong setting: `shoal check --connect` reports them, and `shoal run` refuses to start with
+//! the same messages and status 3.
 
 use super::program::{Program, end, stop};
 use super::secure;
@@ -16,7 +16,7 @@ fn program(broker: &Broker, name: &str, kafka: &str) -> Program {
     Program::new(name, &format!("brokers = {:?}\n{kafka}", broker.address), &[])
 }
 
-/// Writes events of many customers, each where one of the partitioners puts it, in turns.
+/// Writes events of many customers, using the partitioners in turns.
 fn write_by(broker: &Broker, topic: &str, partitions: u32, partitioners: &[Partitioner]) {
     let keys: Vec<String> = (0..KEYS).map(|number| format!("c-{number}")).collect();
     let records = keys.iter().zip(partitioners.iter().cycle()).map(|(key, partitioner)| Produced {
@@ -52,7 +52,7 @@ fn all_is_well(broker: &Broker, protocol: &str) {
     }
     let (status, text) = end(program.check());
     assert_eq!(status, 0, "{text}");
-    // The topics are told by names that are the same with either protocol.
+    // The topics have the same names with both protocols.
     assert_all_said(
         &text.replace(&name, "well"),
         &[
@@ -82,7 +82,7 @@ fn all_is_well(broker: &Broker, protocol: &str) {
 /// Name, partitions and settings.
 type Topic<'a> = (&'a str, i32, &'a [(&'a str, &'a str)]);
 
-/// Topics that cannot be used, and what both commands say of them.
+/// Topics that cannot be used, and the message of both commands.
 struct Unfit {
     program: Program,
     said: Vec<&'static str>,
@@ -186,7 +186,7 @@ fn the_partitioner_is_found_by_a_sample() {
     }
 }
 
-/// Somebody takes connections and never answers.
+/// A listener that accepts connections and never answers.
 #[test]
 fn a_check_ends_even_if_nobody_answers() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

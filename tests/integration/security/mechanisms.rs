@@ -1,5 +1,5 @@
-//! Each way to be let in, with the program as a person configures it: `check --connect` finds all well, and `run`
-//! processes events and publishes changes. Then what must not let anybody in.
+//! Every authentication mechanism with the real program: `check --connect` reports no fault, and `run` processes events
+//! and publishes changes. Then wrong credentials, which must be refused.
 
 use super::program::{Program, end, stop};
 use super::{USER, secure};
@@ -12,7 +12,7 @@ fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
 }
 
-/// Everything on what is named after the mechanisms, for whoever one of them lets in.
+/// All rights on topics named after the mechanisms, for every user that a mechanism authenticates.
 fn allow_all(secure: &Secure) {
     let rights = [
         (Kind::Topic, Operation::Read),
@@ -104,7 +104,7 @@ fn a_token_is_renewed_before_it_expires() {
     std::fs::write(&token_file, token(USER.0, now() + 3_600)).unwrap();
     program.buy(&secure.broker, &["anna"]);
     program.wait_for_changes(&secure.broker, 1);
-    // The broker closes what still shows the first token after its end.
+    // The broker closes connections whose token has expired.
     while now() < first_ends + 2 {
         secure.broker.end(&program.topic("changes"), 0);
     }
@@ -113,12 +113,12 @@ fn a_token_is_renewed_before_it_expires() {
     assert!(!stop(running).contains(&short));
 }
 
-/// A way not to be let in: the program, what must be said, and what must not.
+/// A refused authentication: the program, the expected text, and texts that must not appear.
 struct Refused {
     program: Program,
     expected: &'static str,
     secret: String,
-    /// The cause may pass, so that `run` tries for half a minute; only `check` is looked at.
+    /// The cause may be temporary, so that `run` retries for half a minute; only `check` is run.
     may_pass: bool,
 }
 

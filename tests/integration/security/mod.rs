@@ -1,5 +1,5 @@
-//! Shoal on a cluster with TLS, every SASL mechanism and access control lists: it works with what docs/security.md
-//! lists, and says the true cause of what does not, without a secret in a word of it. And `shoal check --connect`.
+//! Shoal on a cluster with TLS, every SASL mechanism and access control lists: it works with the settings and
+//! rights of docs/security.md, and reports the true cause of a failure, without secrets. Also `shoal check --connect`.
 
 mod connect;
 mod mechanisms;
@@ -10,10 +10,10 @@ use crate::support;
 use crate::support::secure::Secure;
 use std::sync::OnceLock;
 
-/// The user of SCRAM who is allowed everything that the tests do.
+/// The SCRAM user with all rights that the tests need.
 pub const USER: (&str, &str) = ("shoal", "scram-password-93b1");
 
-/// The broker of all tests here; `None` where the machine cannot run one.
+/// The broker of all tests of this folder; `None` if the machine cannot run one.
 pub fn secure() -> Option<&'static Secure> {
     static SHARED: OnceLock<Option<Secure>> = OnceLock::new();
     let shared = SHARED.get_or_init(|| Secure::start(rights::users()));

@@ -47,7 +47,7 @@ impl Program {
         self.start(&["run", "--dry-run"])
     }
 
-    /// Writes one event as a file has it.
+    /// Writes one event, given as a line of JSON.
     pub fn produce(&self) -> Child {
         std::fs::write(self.folder.path().join("events.jsonl"), purchase("anna") + "\n").unwrap();
         self.start(&["produce", "--topic", &self.topic("events"), "events.jsonl"])
@@ -75,13 +75,13 @@ impl Program {
         }
     }
 
-    /// Waits until the service has made its last topic.
+    /// Waits until the service has created its last topic.
     pub fn wait_until_connected(&self, broker: &Broker) {
         let control = self.topic("control");
         wait_until(&format!("topic {control}"), PATIENCE, || broker.topics().contains(&control));
     }
 
-    /// Waits until so many changes are published, and gives the customers in order of their names.
+    /// Waits until this number of changes is published. Returns the customers in order of their names.
     pub fn wait_for_changes(&self, broker: &Broker, count: usize) -> Vec<String> {
         let topic = self.topic("changes");
         let changes = wait_for_ok(&format!("{count} changes in {topic}"), PATIENCE, || {
@@ -101,14 +101,14 @@ fn purchase(customer: &str) -> String {
     )
 }
 
-/// Waits for the end; gives the status and all that was written.
+/// Waits until the process ends. Returns its status and output.
 pub fn end(child: Child) -> (i32, String) {
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let text = String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap();
     (status.code().unwrap_or(-1), text)
 }
 
-/// Asks the service to stop; it must do so well.
+/// Stops the service; it must end successfully.
 pub fn stop(child: Child) -> String {
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     let (status, text) = end(child);

@@ -1,7 +1,7 @@
 //! The least access control lists of docs/security.md: with exactly those `shoal run` works; with one of them fewer it
 //! fails and names the operation and the resource.
 //!
-//! Each right has a user who has all but that one. So all lists are made at once, and nothing is waited for in between.
+//! For each right there is a user who has all others. All lists are created at once, without waiting in between.
 
 use super::program::{Program, end, stop};
 use super::{USER, secure};
@@ -14,7 +14,7 @@ const NAME: &str = "least";
 
 const PAGE: &str = include_str!("../../../docs/security.md");
 
-/// What the page lists for `shoal run`. Rights to make topics come first, in the order in which they are made.
+/// The rights that the page lists for `shoal run`. Rights to create topics come first, in the order of creation.
 fn least() -> Vec<Acl> {
     let rows = PAGE.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
     let mut acls = Vec::new();
@@ -53,7 +53,7 @@ fn user_without(index: usize) -> String {
     format!("without-{index}")
 }
 
-/// Users of SCRAM of all tests here.
+/// SCRAM users of all tests of this file.
 pub fn users() -> Vec<(String, String)> {
     let users = (0..least().len())
         .map(user_without)
@@ -79,7 +79,7 @@ fn program_named(secure: &Secure, name: &str, user: &str) -> Program {
     Program::new(name, &kafka, &client)
 }
 
-/// It failed, and said what is missing.
+/// The program failed, and its message names the missing right.
 fn assert_refused(acl: &Acl, child: Child) {
     let (status, text) = end(child);
     assert_eq!(status, 3, "without {acl:?}:\n{text}");
@@ -106,7 +106,7 @@ fn shoal_works_with_the_least_rights_and_with_none_fewer() {
     secure.broker.create_topic(&least.topic("events"), 2, &[("retention.ms", "-1")]);
     least.buy(&secure.broker, &["anna", "berta"]);
 
-    // Each makes the topics before the one that it may not make.
+    // Each user creates the topics before the one that it may not create.
     let (creating, using): (Vec<_>, Vec<_>) =
         acls.iter().zip(&users).partition(|(acl, _)| acl.operation == Operation::Create);
     for (acl, user) in creating {
@@ -119,7 +119,7 @@ fn shoal_works_with_the_least_rights_and_with_none_fewer() {
     stop(service);
     let (status, text) = end(least.check());
     assert_eq!(status, 0, "{text}");
-    // A few at a time: each is short, and most of it is waiting.
+    // A few at a time: each is short and mostly waits.
     for some in using.chunks(4) {
         let programs: Vec<Program> = some.iter().map(|(_, user)| program(secure, user)).collect();
         let children: Vec<[Child; 2]> = programs.iter().map(|program| [program.check(), program.run()]).collect();
@@ -169,7 +169,7 @@ fn a_right_that_is_taken_away_ends_the_service() {
     let all: Vec<Acl> = all.map(|(kind, operation)| Acl::prefixed(kind, "taken-", operation)).collect();
     allow(&broker.address, TAKEN.iter().flat_map(|user| all.iter().map(|acl| (*user, acl))));
     let taken = [
-        // Found by the fetch, or by the transaction that says how far it was read.
+        // Detected by the fetch, or by the transaction that commits the offsets.
         (Acl::new(topic, "taken-read.events", Operation::Read), vec!["taken-read.events", "Read on one of the inputs"]),
         (Acl::new(topic, "taken-write.changes", Operation::Write), vec!["denies Shoal Write on one of its own topics"]),
         (Acl::new(group, "taken-group", Operation::Read), vec!["denies Shoal Read on the consumer group"]),

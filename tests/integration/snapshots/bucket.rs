@@ -1,4 +1,4 @@
-//! Through a worker's snapshots: a folder, and a real S3 server.
+//! Snapshots in a folder and on a real S3 server, written as a worker writes them.
 
 use super::python;
 use super::world::{SHARD, World, load};
@@ -29,12 +29,12 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the server starts");
-        let output = BufReader::new(process.stderr.take().expect("its words"));
+        let output = BufReader::new(process.stderr.take().expect("its output"));
         let mut lines = output.lines();
         let ready = lines
             .find(|line| line.as_ref().is_ok_and(|line| line.contains("Running on") || line.contains("Press CTRL")));
         assert!(ready.is_some(), "the server ended");
-        // What it says of each request must not fill the pipe.
+        // The server logs each request; unread output would block it.
         std::thread::spawn(move || lines.for_each(drop));
         Some(Self { process, endpoint: format!("http://127.0.0.1:{}", port.port()) })
     }
@@ -50,7 +50,7 @@ impl Server {
         SnapshotSettings { url: url.to_owned(), store, ..SnapshotSettings::default() }
     }
 
-    /// Makes a bucket, which Shoal itself does not.
+    /// Creates a bucket; Shoal never does.
     fn make_bucket(&self, name: &str) {
         let host = self.endpoint.trim_start_matches("http://");
         let mut stream = std::net::TcpStream::connect(host).expect("the server");
@@ -69,7 +69,7 @@ impl Drop for Server {
     }
 }
 
-/// Waits for a piece to be taken, or for an outcome; a worker would do other things meanwhile.
+/// Waits until a piece is accepted, or for an outcome; a worker would process records meanwhile.
 fn until<T>(what: &str, there: impl FnMut() -> Option<T>) -> T {
     wait_for(what, Duration::from_secs(60), there)
 }
@@ -118,7 +118,7 @@ fn snapshots_survive_their_worker(settings: &SnapshotSettings) {
     }
 }
 
-/// A store that writes nothing before it may.
+/// A store whose writes wait for permission.
 #[derive(Clone)]
 struct Slow {
     objects: MemoryObjects,
@@ -173,7 +173,7 @@ fn a_slow_store_gives_pieces_back_and_nobody_waits() {
         snapshots.offer(SHARD, Piece::Part(part)).expect("room");
     }
     snapshots.offer(SHARD, Piece::End).expect("room");
-    // Pieces of another shard: the queue is full one day, and none of these calls comes back late.
+    // Pieces of another shard: the queue becomes full, and none of these calls blocks.
     let refused = until("a piece that comes back", || snapshots.offer(SHARD + 1, Piece::Abandoned).err());
     assert!(matches!(refused, Piece::Abandoned) && snapshots.next_outcome().is_none());
     world.happen(10);
@@ -207,11 +207,12 @@ fn in_a_bucket() {
     objects.remove("one").expect("gone");
     objects.remove("one").expect("gone already");
     assert_eq!(objects.get("one"), Ok(None));
-    let missing = StoredObjects::open(&server.settings("s3://nobody/x")).expect("nothing is asked yet");
+    let missing = StoredObjects::open(&server.settings("s3://nobody/x")).expect("no request is sent yet");
     assert!(missing.put("one", "a".into()).expect_err("no bucket").contains("NoSuchBucket"));
 }
 
-/// Answers as a server does that knows no conditions: whatever has one is not implemented. Anything else is not found.
+/// Answers like a server without conditional requests: "not implemented" if there is a condition, otherwise "not
+/// found".
 fn serve_without_conditions(listener: &TcpListener) {
     for stream in listener.incoming() {
         let mut stream = stream.expect("a connection");
@@ -228,7 +229,7 @@ fn serve_without_conditions(listener: &TcpListener) {
                 length = value.trim().parse().expect("a length");
             }
         }
-        // A connection that is closed with something unread is reset, and the answer lost.
+        // Closing a connection with unread data resets it, and the answer would be lost.
         let mut body = vec![0; length];
         let _ = request.read_exact(&mut body);
         let status = if has_condition { "501 Not Implemented" } else { "404 Not Found" };
@@ -244,7 +245,7 @@ fn a_store_that_knows_no_conditional_puts_makes_no_manifest_and_says_so() {
     let options = [("aws_endpoint", endpoint.as_str()), ("aws_access_key_id", "x"), ("aws_secret_access_key", "x")];
     let store = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let settings = SnapshotSettings { url: "s3://shoal/prefix".into(), store, ..SnapshotSettings::default() };
-    let objects = StoredObjects::open(&settings).expect("nothing is asked yet");
+    let objects = StoredObjects::open(&settings).expect("no request is sent yet");
     let message = objects.create("manifest", "a".into()).expect_err("it is not implemented");
     assert!(message.contains("creating manifest") && message.contains("501"), "{message}");
     assert_eq!(objects.get("manifest"), Ok(None));

@@ -1,4 +1,4 @@
-//! Whatever block of whatever file is damaged, cut off or missing: it is noticed, and the snapshot before is used.
+//! A damaged, truncated or missing block of any file is detected, and the snapshot before is loaded.
 
 use super::world::{SHARD, World, load};
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 const BLOCK: usize = 4_096;
 
-/// Two snapshots that share nothing, and perhaps one between them that shares with the older one.
+/// Two snapshots that share no file, and optionally one between them that shares files with the older one.
 struct Prepared {
     objects: MemoryObjects,
     older: (u64, u64),
@@ -48,7 +48,7 @@ fn prepare() -> Prepared {
     }
 }
 
-/// What is loaded after one object was replaced or removed; it is put back.
+/// Loads the snapshots with one object replaced or removed, and restores the object.
 fn loaded_without(prepared: &Prepared, path: &str, with: Option<Bytes>) -> (u64, u64) {
     let Prepared { objects, world, .. } = prepared;
     let was = objects.edit(|objects| match with {

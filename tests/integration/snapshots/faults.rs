@@ -1,5 +1,5 @@
-//! Stores that are full, away, refuse, or answer wrongly: the snapshot fails with words and is counted, the shard goes
-//! on, and nothing that was left behind is ever taken for a snapshot.
+//! Stores that are full or unavailable, refuse requests, or answer wrongly: the snapshot fails with a message and is
+//! counted, the shard continues, and incomplete files are never loaded as a snapshot.
 
 use super::world::{SHARD, World, load};
 use bytes::Bytes;
@@ -10,25 +10,25 @@ use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 
-/// What a store does wrong.
+/// The fault of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrong {
     Nothing,
-    /// It answers nothing any more after so many requests.
+    /// It does not answer after this number of requests.
     Away(u32),
-    /// It says that it is full after so many writes, and has half of the last one.
+    /// It reports that it is full after this number of writes, and has stored half of the last one.
     Full(u32),
-    /// It may be read and not be written.
+    /// It is read-only.
     ReadOnly,
-    /// It says that there was an object already when it has just made it.
+    /// It reports that an object existed already when it has just created it.
     SaysExists,
-    /// It lets everybody who creates an object win.
+    /// It lets every conditional creation of an object succeed.
     LetsAllWin,
-    /// It says that it has created an object, and has not.
+    /// It reports that it has created an object, but has not.
     Loses,
 }
 
-/// A store in memory that does something wrong; clones do the same.
+/// A store in memory with a fault; clones share it.
 #[derive(Clone)]
 struct Faulty {
     objects: MemoryObjects,
@@ -98,7 +98,7 @@ impl Objects for Faulty {
     }
 }
 
-/// A store goes wrong for two snapshots and is well again.
+/// A store fails for two snapshots and then works again.
 fn goes_wrong(wrong: Wrong, words_expected: &str) {
     let store = Faulty::new();
     let mut world = World::new(21, 150);
@@ -242,7 +242,7 @@ fn a_store_that_is_away_is_not_a_store_without_snapshots() {
     }
 }
 
-/// A file system of so little room, for as long as this lives.
+/// A small file system that exists as long as this value.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
@@ -320,7 +320,7 @@ fn a_folder_that_cannot_be_made_at_the_start_is_made_later() {
 
 #[test]
 fn a_place_that_is_away_is_empty_and_a_wrong_one_is_refused() {
-    // Nobody can make a folder here.
+    // No folder can be created here.
     let settings = |url: &str| SnapshotSettings { url: url.to_owned(), ..SnapshotSettings::default() };
     let objects = StoredObjects::open_or_later(&settings("/proc/shoal/snapshots")).expect("it may come");
     assert_eq!((objects.list("shard-00000"), objects.get("shard-00000/x")), (Ok(Listing::default()), Ok(None)));

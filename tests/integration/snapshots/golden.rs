@@ -1,4 +1,4 @@
-//! The golden files of snapshots: what is read from them is written with the same bytes.
+//! The golden files of snapshots: a state that is read from them is written with the same bytes.
 
 use crate::support::golden::{self, Golden};
 use crate::support::memory::golden_config;
@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_128;
 /// The golden folder of the present format.
 const NEWEST: &str = "journal-4";
 
-/// Other programs read the files too: what is read from golden files is written with the same bytes.
+/// Other programs read the files too, so the bytes must not change.
 #[test]
 fn golden_snapshots_are_written_with_the_same_bytes() {
     let golden = Golden::read(&golden::folder(NEWEST));

@@ -39,7 +39,7 @@ fn the_newest_are_kept_with_one_that_shares_nothing_with_the_newest() {
         };
         with_independent += u32::from(kept[1..].iter().any(|&older| of(older).is_disjoint(&of(kept[0]))));
         most = most.max(kept.len());
-        // What is there and not named is of a merge that no manifest has yet.
+        // Files that no manifest names belong to a merge that is not in a manifest yet.
         let unnamed: Vec<String> = files(&objects).difference(&named(&objects)).cloned().collect();
         let nonces: BTreeSet<&str> = unnamed.iter().filter_map(|name| name.split('-').nth(1)).collect();
         assert!(nonces.len() <= 1, "{unnamed:?}");

@@ -1,4 +1,4 @@
-//! Snapshots on shards made of seeds: round trips, damage to every block, stores that fail, what is kept, other
+//! Snapshots of shards with random events: round trips, damage to every block, stores that fail, what is kept, other
 //! programs that read the files, and a real S3 server.
 
 mod bucket;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// What is installed: to read the files, and a server that speaks S3.
+/// The installed packages: a reader of the files, and an S3 server.
 const PACKAGES: [&str; 2] = ["pyarrow==26.0.1", "moto[s3,server]==5.2.5"];
 
-/// The interpreter with the packages; made once, by the first test that asks.
+/// The interpreter with the packages; installed once, by the first test that needs it.
 pub fn interpreter() -> Option<&'static Path> {
     static INTERPRETER: OnceLock<Option<PathBuf>> = OnceLock::new();
     INTERPRETER.get_or_init(|| support::python::python(&PACKAGES)).as_deref()
@@ -27,7 +27,7 @@ fn run(command: &mut Command) -> Result<String, String> {
     }
 }
 
-/// The script of docs/snapshots.md, so that the page is right.
+/// The script of docs/snapshots.md, so that the page stays correct.
 fn script() -> String {
     let page = include_str!("../../../docs/snapshots.md");
     let (_, rest) = page.split_once("```python\n").expect("the page has a script");

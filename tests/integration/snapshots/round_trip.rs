@@ -1,4 +1,4 @@
-//! What is stored comes back as it was, however often it was merged, whatever happened while it was captured.
+//! A stored state is loaded unchanged, after any number of merges, and with events during its capture.
 
 use super::world::{SHARD, World, load};
 use shoal::random::Random;
@@ -32,7 +32,7 @@ fn random_shards_come_back_as_they_were() {
             let (fingerprint, outcome) = world.snapshot(&mut writer, events_between);
             let stored = outcome.result.unwrap_or_else(|message| panic!("seed {seed}, round {round}: {message}"));
             assert_eq!(stored.is_full, round == 0, "seed {seed}");
-            // Another writer than the one that goes on: what stands in the store counts.
+            // A new writer continues: only the contents of the store count.
             let loaded = load(&mut SnapshotWriter::new(objects.clone(), 2, 0)).expect("a snapshot");
             assert_eq!(loaded.head.position.transaction, world.transaction());
             assert_eq!(loaded.head.state.customers, customers);

@@ -1,4 +1,4 @@
-//! A shard in a shop made of a seed, and its snapshots.
+//! A shard of a random shop, and its snapshots.
 
 use shoal::engine::decode::Source;
 use shoal::engine::effects::Effects;
@@ -14,7 +14,7 @@ const DAY: i64 = 86_400_000;
 /// 2025-01-01T00:00:00Z.
 const OPENING: Millis = 1_735_689_600_000;
 
-/// What events mean, whatever the rules say of it.
+/// The event settings, the same for all rules.
 const MEANING: &str = r#"
 [limits]
 max_customers = 400
@@ -53,7 +53,7 @@ when = "cart_open AND cart_idle_minutes >= 30"
 "#,
 ];
 
-/// A shard, and what its next snapshot says of where it stands.
+/// A shard, and its position for the next snapshot.
 pub struct World {
     pub random: Random,
     pub shard: Shard,
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// So many events happen, and what follows from them.
+    /// Applies this number of events, and what follows from them.
     pub fn happen(&mut self, events: usize) {
         let mut effects = Effects::default();
         for _ in 0..events {
@@ -115,7 +115,7 @@ impl World {
         }
     }
 
-    /// New rules come into force; the customers are judged by them little by little.
+    /// Puts new rules into force; a sweep evaluates the customers in slices.
     pub fn change_rules(&mut self) {
         while self.shard.sweeping() {
             self.shard.apply(Input::Sweep(1_000), &mut Effects::default());
@@ -184,8 +184,8 @@ impl World {
         }
     }
 
-    /// Hands a capture over, with events between its pieces; what the shard's fingerprint was when it began, and what
-    /// became of it. The store must have room for everything.
+    /// Stores a capture, with events between its pieces. Returns the shard's fingerprint at its beginning, and the
+    /// outcome. The store must have room for all pieces.
     pub fn snapshot(&mut self, store: &mut impl SnapshotStore, events_between: usize) -> (u64, SnapshotOutcome) {
         let (fingerprint, head) = self.begin();
         let mut give = |piece: Piece| store.offer(SHARD, piece).expect("room for a piece");
@@ -205,7 +205,7 @@ impl World {
         (fingerprint, outcome)
     }
 
-    /// Begins a capture: the shard's fingerprint then, and the head.
+    /// Begins a capture. Returns the shard's fingerprint and the head.
     pub fn begin(&mut self) -> (u64, SnapshotHead) {
         self.transaction += 1;
         let fingerprint = self.shard.fingerprint();
@@ -213,7 +213,7 @@ impl World {
         (fingerprint, SnapshotHead { position: self.position(), state })
     }
 
-    /// A snapshot that must succeed.
+    /// Stores a snapshot, which must succeed.
     pub fn store(&mut self, store: &mut impl SnapshotStore) -> u64 {
         let (fingerprint, outcome) = self.snapshot(store, 0);
         outcome.result.expect("a snapshot");
@@ -224,21 +224,21 @@ impl World {
         self.transaction
     }
 
-    /// A shard of what was loaded.
+    /// Restores a shard from a loaded snapshot.
     pub fn restore(&self, loaded: LoadedSnapshot) -> Shard {
         let rules =
             rule::read(&String::from_utf8(loaded.head.position.rules.expect("rules")).expect("text")).expect("rules");
         Shard::restore(settings(), rules, self.old_rules.clone(), &loaded.head.state, loaded.restored)
     }
 
-    /// The shard is lost, and goes on as it was loaded; only right after a snapshot.
+    /// Replaces the shard by the loaded one; only allowed right after a snapshot.
     pub fn resume(&mut self, loaded: LoadedSnapshot) {
         assert_eq!(loaded.head.position, self.position());
         self.shard = self.restore(loaded);
     }
 }
 
-/// The newest snapshot there is.
+/// The newest snapshot.
 pub fn load(store: &mut impl SnapshotStore) -> Option<LoadedSnapshot> {
     store.load(SHARD, u64::MAX, &|| false).expect("the store answers")
 }

@@ -1,4 +1,4 @@
-//! Alerts with the real worker on the memory log: what fires, what does not, and that each decision is published once.
+//! Alerts with the real worker on the log in memory: which fire, and that each decision is published once.
 
 use crate::support::events::Line;
 use crate::support::memory::{self, run_to_end};
@@ -53,7 +53,7 @@ fn append(cluster: &Cluster, id: u32, kind: &str, order: u32) {
     memory::append(cluster, &Line { time, key: Some(key.into_bytes()), value: Some(value.into_bytes()) }, SHARDS);
 }
 
-/// What the topic of alerts holds.
+/// The records of the topic of alerts.
 fn alerts(cluster: &Cluster) -> Vec<Value> {
     let records = cluster.records(Topic::Own(Own::Alerts), 0);
     records.iter().map(|stored| serde_json::from_slice(stored.value.as_deref().unwrap()).unwrap()).collect()
@@ -66,7 +66,7 @@ fn decisions(cluster: &Cluster) -> Vec<String> {
     alerts(cluster).into_iter().map(decisions).collect()
 }
 
-/// A service that ends now and then without a word.
+/// A service that is sometimes killed.
 struct Service {
     cluster: Cluster,
     objects: MemoryObjects,
@@ -89,12 +89,12 @@ impl Service {
         Worker::new(log, config.clone()).with_snapshots(Box::new(writer), 60_000)
     }
 
-    /// Another process goes on, of the same name or of another; the last one just ends.
+    /// Starts another process, of the same name or of another; the last one is killed.
     fn replace(&mut self, id: &str) {
         self.worker = Self::worker(&self.cluster, &self.objects, &self.config, id);
     }
 
-    /// Time goes on by ten seconds so many times, and all is done that follows.
+    /// Advances time this many times by ten seconds, and lets the worker do all that follows.
     fn pass(&mut self, tens: i64) {
         for _ in 0..tens {
             self.cluster.set_clock(self.cluster.clock() + 10 * SECOND);
@@ -103,7 +103,7 @@ impl Service {
     }
 
     fn work(&mut self) {
-        // What is published is read back, and decided on, after that.
+        // Published records are read back and decided on after that.
         for _ in 0..3 {
             run_to_end(&mut self.worker).unwrap();
             self.worker.turn().unwrap();
@@ -111,7 +111,7 @@ impl Service {
     }
 }
 
-/// 120 customers go from loyal to at_risk: half of them cancel, half of them do nothing.
+/// 120 customers move from loyal to at_risk: half of them cancel an order, half of them do nothing.
 fn lose_120(service: &mut Service, mut between: impl FnMut(&mut Service)) {
     let cluster = service.cluster.clone();
     for id in 0..130 {
@@ -131,7 +131,7 @@ fn lose_120(service: &mut Service, mut between: impl FnMut(&mut Service)) {
     }
     between(service);
     service.work();
-    // 0.0021 days after their orders the others are lost.
+    // The other customers move 0.0021 days after their orders.
     for _ in 0..19 {
         service.pass(1);
         between(service);
@@ -151,7 +151,7 @@ fn exactly_120_customers_are_told_of() {
     assert_eq!((losing["window"].as_str(), losing["baseline"].is_null()), (Some("10m"), true));
     assert_eq!(losing["rules_version"], service.config.rules.version);
     service.pass(70);
-    // The ten that ordered once more follow, and the window goes on.
+    // The ten that ordered once more follow, and the window advances.
     assert_eq!(decisions(&service.cluster)[2..], ["down resolved 0", "losing resolved 70"]);
 }
 
@@ -186,7 +186,7 @@ fn nothing_fires_at_a_start_a_takeover_or_by_new_rules() {
         service.work();
         assert_eq!(decisions(&service.cluster), before);
     }
-    // Everybody goes to another segment by new rules, and an alert asks for less than what was counted.
+    // New rules move every customer, and lower the threshold of an alert below the counted number.
     let edited = rules()
         .replace("{ name = \"at_risk\", when = \"orders >= 1\" },", "{ name = \"at_risk\", when = \"orders >= 9\" },")
         .replace("above = 40", "above = 3")
@@ -198,7 +198,7 @@ fn nothing_fires_at_a_start_a_takeover_or_by_new_rules() {
     let changes = memory::all(&service.cluster, Own::Changes, SHARDS);
     let is_by_rules = |value: &&Vec<u8>| String::from_utf8_lossy(value).contains(r#""cause":"rules""#);
     assert_eq!(changes.iter().filter_map(|stored| stored.value.as_ref()).filter(is_by_rules).count(), 130);
-    // The alert that is another now begins anew; the others go on.
+    // The alert whose definition changed begins again; the others continue.
     assert_eq!(decisions(&service.cluster)[2..], ["down resolved 0"]);
     service.pass(12);
     assert_eq!(decisions(&service.cluster)[2..], ["down resolved 0"]);

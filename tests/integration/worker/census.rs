@@ -1,4 +1,4 @@
-//! The census of a shard against a naive count of what it published, on random streams, and whatever the steps are.
+//! The census of a shard, compared with a naive count of its published changes, on random streams with random steps.
 
 use crate::support::rules::loyalty;
 use shoal::engine::decode::{Partitioner, Source};
@@ -42,7 +42,7 @@ window = "1h"
 causes = ["event"]
 "#;
 
-/// Whether some alert counts it.
+/// Whether some alert counts the change.
 fn is_counted(segmentation: &str, from: Option<&str>, to: Option<&str>, cause: Cause) -> bool {
     match (segmentation, from, to) {
         ("lifecycle", Some("loyal"), Some("at_risk")) => matches!(cause, Cause::Event | Cause::Time | Cause::Late),
@@ -62,7 +62,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// Of each way the first in byte order.
+    /// The first customers of each flow in byte order.
     fn cut(mut self) -> Self {
         self.customers.retain(|(_, segmentation, from, _), _| segmentation == "lifecycle" && from == "loyal");
         self.customers.retain(|(.., to), _| to == "at_risk");
@@ -85,7 +85,7 @@ impl Counted {
             for flow in &minute.flows {
                 let from = flow.key.from.as_deref().unwrap_or_default().to_owned();
                 let way = (minute.number, flow.key.segmentation.to_string(), from, flow.key.to.to_string());
-                assert!(self.causes.insert(way.clone(), flow.causes).is_none(), "{way:?} is told twice");
+                assert!(self.causes.insert(way.clone(), flow.causes).is_none(), "{way:?} is reported twice");
                 if !flow.customers.is_empty() {
                     self.customers.insert(way, flow.customers.iter().map(ToString::to_string).collect());
                 }
@@ -114,7 +114,7 @@ impl Event {
     }
 }
 
-/// Events that come within their grace, now and then one that is half an hour late; many cancellations.
+/// Events that arrive within the grace, sometimes one that is half an hour late; many cancellations.
 fn draw(random: &mut Random) -> Vec<Event> {
     let mut arrival = BEGIN;
     let mut events = Vec::new();
@@ -163,7 +163,7 @@ fn fire_all(shard: &mut Shard, effects: &mut Effects) {
     }
 }
 
-/// What the shard tells when each event is applied as it comes, and what there was to tell.
+/// The census of the shard if each event is applied separately, and the expected census.
 fn live(events: &[Event]) -> (Counted, Counted) {
     let (mut shard, mut effects) = (shard(), Effects::default());
     let (mut counted, mut naive) = (Counted::default(), Counted::default());
@@ -231,7 +231,7 @@ fn how_the_inputs_are_cut_into_steps_does_not_matter() {
             rest = after;
             let now = step.last().unwrap().arrival;
             shard.apply(Input::Records { now, records: &records(step) }, &mut effects);
-            // Never so late that what falls due is not fresh any more.
+            // Never so late that changes by time are no longer fresh.
             is_put_off = !is_put_off && random.one_in(2);
             if !is_put_off {
                 fire_all(&mut shard, &mut effects);

@@ -1,4 +1,4 @@
-//! The real worker on the memory log in live time: several input topics merged (T7), ticks and what holds them back
+//! The real worker on the log in memory, in live time: several input topics are merged (T7), and ticks are held back
 //! (T3).
 
 use crate::support::events::{DAY, Line, OPENING, RULES, shop};
@@ -46,7 +46,7 @@ fn arriving(seed: u64) -> Vec<Arriving> {
     let lines = shop(seed, 12, 2_500).into_iter();
     lines
         .map(|line| {
-            // No two at once: who was first would be told by the topic, not by which came first.
+            // No two events at the same time: their order would follow from their topics.
             arrival = (arrival + 1).max(line.time);
             let topic = random.below(u64::from(TOPICS)) as u16;
             let is_quiet = (100..190).contains(&((arrival - OPENING) / DAY));
@@ -65,7 +65,7 @@ fn end_of(all: &[Arriving]) -> i64 {
     all.last().expect("a shop").arrival + 200 * DAY
 }
 
-/// What comes of it when the worker runs while the events come.
+/// The result when the worker runs while the events arrive.
 fn live(all: &[Arriving]) -> Cluster {
     let cluster = cluster(TOPICS);
     let mut working = worker(&cluster, TOPICS, 4_096);
@@ -105,7 +105,7 @@ fn a_topic_that_is_months_behind_is_waited_for_and_crashes_do_not_matter() {
     let cluster = cluster(TOPICS);
     all.iter().for_each(|arriving| append(&cluster, arriving));
     cluster.set_clock(end_of(&all));
-    // Fetches of the first topic are not answered at first: the others are there and must wait.
+    // Fetches of the first topic are not answered at first: records of the others have arrived and must wait.
     (0..SHARDS).for_each(|shard| cluster.set_away(0, shard, true));
     let mut working = worker(&cluster, TOPICS, 100);
     (0..20).for_each(|_| working.turn().unwrap());

@@ -1,5 +1,5 @@
 //! The real worker on the log in memory: crashes, several topics and live time, torn transactions, alerts and their
-//! counts, traces, rebuilds, and what earlier versions left behind.
+//! counts, traces, rebuilds, and golden files of earlier versions.
 
 mod alerts;
 mod census;

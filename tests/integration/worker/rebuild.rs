@@ -1,5 +1,4 @@
-//! A service that began from a seed, which has gone since: it is put back as it was, and the state is made anew from
-//! it.
+//! A service that began from a seed, which was lost: the seed is restored, and the state is rebuilt from it.
 
 use crate::support::events::{DAY, Line, OPENING, RULES, shop};
 use crate::support::memory::{self, ID, run_to_end};
@@ -16,11 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 const SHARDS: u32 = 2;
-/// The seed has what was before.
+/// The seed contains the events before this time.
 const UNTIL: i64 = OPENING + 200 * DAY;
 const MANIFEST: &str = "/manifest-";
 
-/// New rules do not wait for dwell, and a rebuild takes the rules in force as new ones.
+/// Changes by new rules do not wait for a dwell, and a rebuild applies the rules in force as new ones.
 fn rules() -> String {
     RULES.replace("min_dwell = \"7d\"\n", "")
 }
@@ -29,17 +28,17 @@ fn config() -> WorkerConfig {
     memory::config("events", SHARDS, &rules())
 }
 
-/// A service in memory: what it reads and writes, and its snapshots.
+/// A service in memory: its topics and its snapshots.
 struct Shop {
     cluster: Cluster,
     objects: MemoryObjects,
 }
 
 impl Shop {
-    /// With a seed of a file, and these records in its input.
+    /// A service with a seed from a file, and these records in its input.
     fn seeded(file: &Path, lines: &[Line]) -> Self {
         let shop = Self { cluster: memory::cluster_of(lines, SHARDS), objects: MemoryObjects::default() };
-        shop.seed(file, UNTIL).expect("an empty place");
+        shop.seed(file, UNTIL).expect("an empty location");
         shop
     }
 
@@ -64,7 +63,7 @@ impl Shop {
         memory::worker(&self.cluster, 4_096, config()).with_snapshots(Box::new(writer), 60_000)
     }
 
-    /// Works until everything is read, and stops in order.
+    /// Runs until everything is read, and stops in an orderly way.
     fn run(&self) {
         let mut worker = self.worker();
         run_to_end(&mut worker).expect("nothing fails");
@@ -92,7 +91,7 @@ impl Shop {
         rebuild.carry_out(&plans)
     }
 
-    /// As retention does in time, and whoever loses snapshots at once: all are gone, and the note of the seed is there.
+    /// Removes all snapshots, as retention and losses do; the note of the seed remains.
     fn lose_snapshots(&self) {
         self.objects.edit(|objects| objects.retain(|name, _| !name.contains(MANIFEST)));
     }
@@ -106,7 +105,7 @@ impl Shop {
     }
 }
 
-/// The lines as a file, those before the moment of the seed; and the others.
+/// The lines before the time of the seed as a file, and the other lines.
 fn split(folder: &Path, lines: Vec<Line>) -> (PathBuf, Vec<Line>) {
     let (before, after): (Vec<Line>, Vec<Line>) = lines.into_iter().partition(|line| line.time < UNTIL);
     let text: Vec<u8> =
@@ -144,7 +143,7 @@ fn a_seed_that_has_gone_is_put_back_and_the_state_is_made_anew_from_it() {
     shop.run();
     shop.views().assert_same(&before, "nothing differs from what was published");
 
-    // And it goes on as a service does that never lost anything.
+    // The service continues like one that never lost anything.
     let expected = Shop::seeded(&file, &after);
     rest.iter().for_each(|line| memory::append(&shop.cluster, line, SHARDS));
     shop.run();
@@ -159,7 +158,7 @@ fn with_the_seed_put_back_the_journal_can_be_followed_again() {
     let shop = Shop::seeded(&file, &after);
     shop.run();
     let before = shop.views();
-    // One shard's is damaged only.
+    // The snapshot of one shard is damaged.
     shop.lose_snapshots();
     shop.seed(&file, UNTIL).unwrap();
     shop.objects.edit(|objects| {
@@ -179,7 +178,7 @@ fn a_state_is_not_made_anew_from_another_seed() {
     let shop = Shop::seeded(&file, &after);
     shop.run();
     let changes = memory::all(&shop.cluster, Own::Changes, SHARDS).len();
-    // Another one is put into an empty place, and the service is pointed to it.
+    // Another seed is stored at an empty location, and the service is configured to use it.
     shop.objects.edit(|objects| objects.clear());
     let other = folder.path().join("other.jsonl");
     std::fs::write(&other, "").unwrap();

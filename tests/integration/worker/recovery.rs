@@ -1,4 +1,4 @@
-//! The real worker on the memory log: batches, crashes, indefinite transactions, refusals.
+//! The real worker on the log in memory: batches, crashes, transactions with unknown outcome, refusals.
 
 use crate::support::events::{DAY, Line, OPENING, RULES, shop};
 use crate::support::memory::{self, ID, run_to_end};
@@ -110,7 +110,7 @@ fn crashes_and_indefinite_transactions_change_nothing() {
         let (mut crashes, mut broken_at) = (0, 0);
         let mut working = worker(&cluster, 100);
         loop {
-            // The rest comes only after the last crash, so that a crash always has something behind it.
+            // The other records arrive only after the last crash, so that there is always work after a crash.
             fed.by_ref().take(random.below(200) as usize).for_each(|line| append(&cluster, line));
             match random.below(8) {
                 0 if crashes < 10 => {
@@ -118,7 +118,7 @@ fn crashes_and_indefinite_transactions_change_nothing() {
                     drop(working);
                     working = worker(&cluster, 1 + random.below(300) as usize);
                 }
-                // One at a time: a worker for which none of ten transactions ends well gives up.
+                // One failure at a time: a worker gives up after ten failed transactions in a row.
                 kind @ 1..4 if cluster.transactions() > broken_at => {
                     broken_at = cluster.transactions();
                     cluster.break_publish(ID, if kind == 1 { Break::Lost } else { Break::AnswerLost });
@@ -259,7 +259,7 @@ fn the_wall_clock_fires_deadlines_and_recovery_repeats_them() {
     let mut working = worker_with(&cluster, 4_096, &rules);
     run_to_end(&mut working).unwrap();
     let before = all(&cluster, Own::Changes).len();
-    // Everybody falls asleep within half a year.
+    // Every customer becomes inactive within half a year.
     cluster.set_clock(OPENING + 800 * DAY);
     run_to_end(&mut working).unwrap();
     let digests: Vec<u64> = working.shards().map(|held| held.digest()).collect();
@@ -271,7 +271,7 @@ fn the_wall_clock_fires_deadlines_and_recovery_repeats_them() {
     };
     assert!(all(&cluster, Own::Journal).iter().map(ticks).sum::<usize>() >= SHARDS as usize);
     let mut again = worker_with(&cluster, 4_096, &rules);
-    // The assignment, and then a shard a turn.
+    // The assignment, and then one shard per round.
     (0..=SHARDS).for_each(|_| again.turn().unwrap());
     assert_eq!(again.shards().map(|held| held.digest()).collect::<Vec<_>>(), digests);
 }

@@ -1,4 +1,4 @@
-//! The real worker on the memory log where the log is not as it should be: torn transactions, and rules that come back.
+//! The real worker on a damaged log in memory: torn transactions, and an old rules file that is used again.
 
 use crate::support::events::{RULES, shop};
 use crate::support::memory::{self, run_to_end, worker};
@@ -14,7 +14,7 @@ fn config(rules: &str) -> WorkerConfig {
     memory::config("events", SHARDS, rules)
 }
 
-/// A cluster in which everything is done, and a shard whose last transaction has at least two changes.
+/// A cluster after a complete run, and a shard whose last transaction has at least two changes.
 fn done(seed: u64) -> (Cluster, u32) {
     let lines = shop(seed, 60, 3_000);
     let cluster = memory::cluster_of(&lines, SHARDS);
@@ -46,7 +46,7 @@ fn contents(records: &[Arc<Stored>]) -> Vec<Stored> {
     records.iter().map(content).collect()
 }
 
-/// Everything that was published, without when, by whom and at which offset.
+/// All published records, without time, producer and offset.
 fn published(cluster: &Cluster) -> Vec<Vec<Stored>> {
     let topics = [Own::Changes, Own::Membership, Own::Rejected, Own::Journal];
     topics.map(|own| contents(&memory::all(cluster, own, SHARDS))).into()
@@ -70,7 +70,7 @@ fn missing_outputs_of_the_last_transaction_are_published_again() {
         run_to_end(&mut again).unwrap();
         assert_eq!(again.torn_repaired(), 1, "seed {seed}");
         let mut found = published(&cluster);
-        // Only the copy of the journal record stands at other outputs too, at the first that was published again.
+        // The only difference: the first output that was published again carries a copy of the journal record too.
         let without_copy = |topics: &mut Vec<Vec<Stored>>| {
             let outputs = topics.iter_mut().flatten();
             outputs.for_each(|stored| stored.headers.retain(|(name, _)| name != "shoal_journal"));
@@ -93,7 +93,7 @@ fn outputs_without_journal_record_are_followed_by_it() {
         let journal = Topic::Own(Own::Journal);
         cluster.truncate(journal, shard, cluster.records(journal, shard).len() as i64 - 1);
         if seed % 2 == 0 {
-            // Of the outputs too only the first is there.
+            // Only the first output exists, too.
             let changes = Topic::Own(Own::Changes);
             cluster.truncate(changes, shard, cluster.records(changes, shard).len() as i64 - 1);
         }
@@ -135,7 +135,7 @@ fn rules_that_were_replaced_come_back_only_by_force() {
     for (rules, force, is_renamed, published) in [
         (RULES, false, false, 2),
         (&renamed, false, true, 3),
-        // The old file again, as a second process might have it: nothing flips back.
+        // The old file again, as a second process might have it: the rules are not replaced.
         (RULES, false, true, 3),
         (&renamed, true, true, 3),
         (RULES, true, false, 4),

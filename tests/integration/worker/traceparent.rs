@@ -1,5 +1,5 @@
-//! `traceparent` on the memory log: a change carries that of the record that triggered it, also when it is published
-//! again.
+//! `traceparent` on the log in memory: a change carries the header of the record that triggered it, also when it is
+//! published again.
 
 use crate::support::events::{DAY, OPENING, RULES, shop};
 use crate::support::memory::{self, ID, config, run_to_end, worker};
@@ -14,7 +14,7 @@ const SHARDS: u32 = 2;
 const NAME: &str = "traceparent";
 const CHANGES: Own = Own::Changes;
 
-/// The header of the n-th event: every third has none, every fifth one that is none.
+/// The header of the n-th event: every third has none, every fifth an invalid one.
 fn header(n: usize) -> Option<String> {
     match n {
         n if n.is_multiple_of(3) => None,
@@ -27,7 +27,7 @@ fn is_good(n: usize) -> bool {
     !n.is_multiple_of(3) && !n.is_multiple_of(5)
 }
 
-/// A cluster in which all is done, and what each input record's changes are to carry, by partition and offset.
+/// A cluster after a complete run, and the expected header of each input record's changes, by partition and offset.
 fn done(seed: u64) -> (Cluster, BTreeMap<(u32, i64), Option<String>>) {
     let cluster = Cluster::new(1, SHARDS);
     cluster.set_clock(OPENING + 400 * DAY);
@@ -36,7 +36,7 @@ fn done(seed: u64) -> (Cluster, BTreeMap<(u32, i64), Option<String>>) {
         let partition = line.partition(SHARDS);
         let offset = cluster.end(Topic::Input(0), partition);
         let headers = header(n).map(|value| (NAME.to_owned(), value.into_bytes()));
-        // Another's stands before and behind it.
+        // Other headers are before and after it.
         let headers = [Some(("other".to_owned(), vec![0xff])), headers].into_iter().flatten().collect();
         let stored =
             Stored { offset, timestamp: Some(line.time), key: line.key, value: line.value, headers, writer: None };
@@ -52,7 +52,7 @@ fn carried(change: &Stored) -> Vec<String> {
     own.map(|(_, value)| String::from_utf8(value.clone()).unwrap()).collect()
 }
 
-/// How many changes carry one; panics if one carries another than its trigger's.
+/// The number of changes with the header; panics if one has another header than its trigger.
 fn check(cluster: &Cluster, expected: &BTreeMap<(u32, i64), Option<String>>) -> usize {
     let mut carrying = 0;
     for change in memory::all(cluster, CHANGES, SHARDS) {
@@ -98,7 +98,7 @@ fn what_is_published_again_carries_it_as_well() {
     assert!(repaired > 5, "{repaired} changes were lost: the test shows nothing");
 }
 
-/// Keys, values and headers of all changes, but for the copy of a journal record.
+/// Keys, values and headers of all changes, except the copy of a journal record.
 fn contents(cluster: &Cluster) -> Vec<Stored> {
     let content = |stored: Arc<Stored>| {
         let mut stored = Stored { offset: 0, timestamp: None, writer: None, ..Stored::clone(&stored) };

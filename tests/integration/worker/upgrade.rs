@@ -1,5 +1,5 @@
-//! What earlier versions left behind (`tests/golden`), tried on this version: it continues from their snapshots, and
-//! replays their journals.
+//! Topics and snapshots that earlier versions wrote (`tests/golden`): this version continues from the snapshots, and
+//! replays the journals.
 
 use crate::support::golden::{self, Golden};
 use crate::support::memory::{self, golden_cluster, golden_worker, run_to_end};

@@ -1,15 +1,15 @@
-//! The census: each shard tells of whole minutes one after the other, by the words of docs/alerts.md; after a rebuild
-//! of the last one again. All events of the storm are history, which counts for no alert: so nothing may be counted.
+//! Checks the census: as docs/alerts.md defines, each shard reports whole minutes in order, and after a rebuild its
+//! last minute again. All events of the storm are old, and old events count for no alert: so nothing may be counted.
 
 use super::Faults;
 use super::records::Record;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Reports have so many keys.
+/// Number of keys of the reports of a shard.
 const MINUTES_OF_KEYS: i64 = 2_880;
 
-/// How many reports there are.
+/// Checks all reports. Returns their number.
 pub fn check(census: &[Record], faults: &mut Faults) -> usize {
     let (mut reports, mut marks) = (0, BTreeMap::new());
     for record in census {
@@ -20,7 +20,7 @@ pub fn check(census: &[Record], faults: &mut Faults) -> usize {
             continue;
         }
         let Some(mark) = report["mark"].as_i64() else {
-            faults.add(format!("census: {location} tells neither of minutes nor of an hour"));
+            faults.add(format!("census: {location} is a report neither of minutes nor of an hour"));
             continue;
         };
         reports += 1;

@@ -1,4 +1,4 @@
-//! Changes customer by customer: against those of an independent run, and by themselves.
+//! Checks changes customer by customer: compares them with those of an independent run, and checks their numbers.
 
 use super::Faults;
 use super::records::Record;
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Changes of each customer in their order.
 pub type ByCustomer = BTreeMap<String, Vec<Value>>;
 
-/// What was read, by key.
+/// Groups the records of the topic by customer.
 pub fn by_customer(records: &[Record], faults: &mut Faults) -> ByCustomer {
     let mut customers = ByCustomer::new();
     for record in records {
@@ -22,7 +22,7 @@ pub fn by_customer(records: &[Record], faults: &mut Faults) -> ByCustomer {
     customers
 }
 
-/// What an independent run printed.
+/// Parses the changes that an independent run printed.
 pub fn expected(lines: &[String]) -> Result<ByCustomer, String> {
     let mut customers = ByCustomer::new();
     for line in lines {
@@ -33,7 +33,7 @@ pub fn expected(lines: &[String]) -> Result<ByCustomer, String> {
     Ok(customers)
 }
 
-/// Compares all of it but what differs by nature; how many changes are equal.
+/// Compares everything except fields that must differ. Returns the number of equal changes.
 pub fn compare(found: &ByCustomer, expected: &ByCustomer, faults: &mut Faults) -> usize {
     let none = Vec::new();
     let customers: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
@@ -56,7 +56,7 @@ pub fn compare(found: &ByCustomer, expected: &ByCustomer, faults: &mut Faults) -
     equal
 }
 
-/// Whether the same changes are there in the same order, by the names they have.
+/// Whether both contain the same changes in the same order, identified by life and sequence.
 fn compare_names(customer: &str, found: &[Value], expected: &[Value], faults: &mut Faults) -> bool {
     let names = |changes: &[Value]| changes.iter().map(name).collect::<Vec<_>>();
     let (found, expected) = (names(found), names(expected));
@@ -82,7 +82,7 @@ fn compare_names(customer: &str, found: &[Value], expected: &[Value], faults: &m
     false
 }
 
-/// Life and number within it.
+/// Life and sequence of a change.
 fn name(change: &Value) -> (i64, i64) {
     (change["life"].as_i64().unwrap_or(-1), change["sequence"].as_i64().unwrap_or(-1))
 }
@@ -91,7 +91,7 @@ fn describe((life, sequence): (i64, i64)) -> String {
     format!("change {sequence} of life {life}")
 }
 
-/// Without the moment of detection, and without where the event stood that triggered it: a file is no topic.
+/// The change without the time of detection and the location of the trigger, which differ between a file and a topic.
 fn comparable(change: &Value) -> Value {
     let mut change = change.clone();
     change.as_object_mut().map(|fields| fields.remove("detected_at"));
@@ -106,8 +106,8 @@ pub fn ends_life(change: &Value) -> bool {
     ["erase", "opt_out", "forgotten"].into_iter().any(|cause| change["cause"] == cause)
 }
 
-/// In each life from 1 without gaps, at moments that never fall; a new life only after the end of the one before. How
-/// many are right.
+/// In each life, changes must be numbered from 1 without gaps, at times that never decrease; a new life may begin only
+/// after the end of the previous one. Returns the number of correct changes.
 pub fn check_sequences(customers: &ByCustomer, faults: &mut Faults) -> usize {
     let mut right = 0;
     for (customer, changes) in customers {
@@ -116,7 +116,7 @@ pub fn check_sequences(customers: &ByCustomer, faults: &mut Faults) -> usize {
             let (life, sequence) = name(change);
             let follows = match before {
                 Some(last) if life == name(last).0 => {
-                    // Moments are written so that their texts sort as they do.
+                    // RFC 3339 texts of this format sort by time.
                     let moment = |change: &Value| change["effective_at"].as_str().unwrap_or_default().to_owned();
                     sequence == name(last).1 + 1 && moment(change) >= moment(last)
                 }

@@ -1,4 +1,4 @@
-//! What a snapshot says of customers: read from its Arrow files, and compared with what was published last of each.
+//! Customers in snapshots: reads them from the Arrow files, and compares them with the last change of each customer.
 
 use super::Faults;
 use super::changes::{ByCustomer, ends_life};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
-/// What is said of a customer.
+/// A customer as the snapshot describes it.
 #[derive(Debug, PartialEq)]
 pub struct Known {
     pub id: String,
@@ -21,18 +21,19 @@ pub struct Known {
 /// By shard and number of the row.
 pub type Customers = BTreeMap<(u64, u32), Known>;
 
-/// Takes what stands in a file; rows that are known already are replaced.
+/// Adds the customers of a file; rows with a known number are replaced.
 pub fn read(path: &Path, shard: u64, customers: &mut Customers) -> Result<(), String> {
     let message = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let file = File::open(path).map_err(|error| message(&error))?;
     for batch in FileReader::try_new(file, None).map_err(|error| message(&error))? {
-        take(&batch.map_err(|error| message(&error))?, shard, customers).ok_or_else(|| message(&"not the columns"))?;
+        add_batch(&batch.map_err(|error| message(&error))?, shard, customers)
+            .ok_or_else(|| message(&"not the columns"))?;
     }
     Ok(())
 }
 
-/// `None` if a column is not there, or of another type.
-fn take(batch: &RecordBatch, shard: u64, customers: &mut Customers) -> Option<()> {
+/// `None` if a column is missing or has another type.
+fn add_batch(batch: &RecordBatch, shard: u64, customers: &mut Customers) -> Option<()> {
     let column = |name: &str| batch.column_by_name(name);
     let numbers = column("number")?.as_primitive_opt::<UInt32Type>()?;
     let sequences = column("sequence")?.as_primitive_opt::<UInt32Type>()?;
@@ -50,12 +51,12 @@ fn take(batch: &RecordBatch, shard: u64, customers: &mut Customers) -> Option<()
     Some(())
 }
 
-/// Life and sequence of every customer are those of its last change; how many are right.
+/// Life and sequence of every customer must be those of its last change. Returns the number of correct customers.
 pub fn compare(customers: &Customers, changes: &ByCustomer, faults: &mut Faults) -> usize {
     let mut alive: BTreeMap<&str, &Known> = BTreeMap::new();
     for known in customers.values().filter(|known| known.is_alive) {
         if alive.insert(&known.id, known).is_some() {
-            faults.add(format!("snapshots: customer {} stands there twice", known.id));
+            faults.add(format!("snapshots: customer {} exists twice", known.id));
         }
     }
     let mut right = 0;
@@ -64,7 +65,7 @@ pub fn compare(customers: &Customers, changes: &ByCustomer, faults: &mut Faults)
         let expected = Some((last["life"].as_i64(), last["sequence"].as_u64())).filter(|_| !ends_life(last));
         let known = alive.remove(customer.as_str());
         let found = known.map(|known| (known.life, Some(u64::from(known.sequence))));
-        // Whoever has left may be there again, and has nothing published yet.
+        // A customer that left may have returned, without a published change yet.
         if found == expected || expected.is_none() && known.is_some_and(|known| known.sequence == 0) {
             right += 1;
         } else {
@@ -73,7 +74,7 @@ pub fn compare(customers: &Customers, changes: &ByCustomer, faults: &mut Faults)
         }
     }
     for known in alive.into_values().filter(|known| known.sequence > 0) {
-        faults.add(format!("snapshots: of {} nothing was ever published, and it is {known:?}", known.id));
+        faults.add(format!("snapshots: customer {} has no published change, found {known:?}", known.id));
     }
     right
 }

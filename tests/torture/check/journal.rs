@@ -1,5 +1,5 @@
-//! The journal's frame, read by the words at the top of src/worker/journal.rs: what stands before the operations, and
-//! the checksum over all. What the operations mean is not looked at.
+//! Checks the frame of journal records, as the comment at the top of src/worker/journal/mod.rs defines it: the fields
+//! before the operations, and the checksum. The operations themselves are not read.
 
 use super::Faults;
 use super::records::Record;
@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Version of the layout.
 const FORMAT: u8 = 1;
 
-/// What a transaction of a shard says of its outputs.
+/// The outputs of a transaction, as its journal record states them.
 pub struct Transaction {
     pub outputs_before: u64,
     pub outputs: u64,
@@ -34,7 +34,7 @@ impl Transactions {
         self.0.get(&(shard, number))
     }
 
-    /// The number of a shard's last one.
+    /// The number of the last transaction of a shard.
     pub fn last(&self, shard: u64) -> u64 {
         self.0.range((shard, 0)..=(shard, u64::MAX)).next_back().map_or(0, |((_, number), _)| *number)
     }
@@ -49,7 +49,7 @@ impl Transactions {
     }
 }
 
-/// Reads all records; each must follow from the one before it in its partition.
+/// Reads all records; each must continue the record before it in its partition.
 pub fn read(records: &[Record], faults: &mut Faults) -> Transactions {
     let mut transactions = Transactions::default();
     let mut last: BTreeMap<u64, (u64, u64)> = BTreeMap::new();

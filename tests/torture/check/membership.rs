@@ -1,4 +1,4 @@
-//! The compacted topic must say what the fold of a customer's changes says.
+//! Checks the compacted membership topic: it must equal the fold of each customer's changes.
 
 use super::Faults;
 use super::changes::{ByCustomer, ends_life};
@@ -7,20 +7,20 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is held, by name of segmentation or audience: the value, and since when.
+/// Held values by the name of the segmentation or audience: the value, and since when it is held.
 type Held = BTreeMap<String, (Value, Value)>;
 
-/// Since when what a seed published at first is held, no change says.
+/// Stands for the unknown time since which a value published by a seed is held.
 const BEFORE: &str = "before";
 
-/// Compares the last record of each key with the fold of its changes; how many customers are right.
+/// Compares the last record of each key with the fold of its changes. Returns the number of correct customers.
 pub fn compare(customers: &ByCustomer, records: &[Record], faults: &mut Faults) -> usize {
     let latest: BTreeMap<String, &Record> = records.iter().map(|record| (record.key_text(), record)).collect();
     let known: BTreeSet<&String> = customers.keys().chain(latest.keys()).collect();
     let mut right = 0;
     for customer in known {
         let Some(record) = latest.get(customer) else {
-            faults.add(format!("membership: of {customer} there is nothing"));
+            faults.add(format!("membership: of {customer} there is no record"));
             continue;
         };
         let folded = customers.get(customer).and_then(|changes| fold(customer, changes, faults));
@@ -38,7 +38,7 @@ pub fn compare(customers: &ByCustomer, records: &[Record], faults: &mut Faults) 
     right
 }
 
-/// Where the changes lead; `None` if the customer left. What each change says of before must be what is held.
+/// Folds the changes; `None` if the customer left. `from` and `from_since` of each change must equal the held value.
 fn fold(customer: &str, changes: &[Value], faults: &mut Faults) -> Option<Value> {
     let mut held = Held::new();
     for change in changes {
@@ -46,8 +46,8 @@ fn fold(customer: &str, changes: &[Value], faults: &mut Faults) -> Option<Value>
             held.clear();
         }
         let name = change["segmentation"].as_str().unwrap_or_default();
-        // An audience is out before its first change; since when, only that says. What a seed publishes comes from
-        // nothing.
+        // An audience is out before its first change; only this change states since when. Changes of a seed have no
+        // previous value.
         let never_in = if is_audience(change) && !is_bootstrap(change) { json!("out") } else { Value::Null };
         let (from, since) = held.remove(name).unwrap_or_else(|| (never_in, change["from_since"].clone()));
         let since = if since == BEFORE { change["from_since"].clone() } else { since };
@@ -84,7 +84,7 @@ fn is_bootstrap(change: &Value) -> bool {
     change["cause"] == "bootstrap"
 }
 
-/// What is held since before anything was published is held since whenever the topic says.
+/// For values that were held before anything was published, accepts the time that the topic states.
 fn with_known_since(mut folded: Value, found: Option<&Value>) -> Value {
     for kind in ["segments", "audiences"] {
         for (name, held) in folded[kind].as_object_mut().into_iter().flatten() {
@@ -96,8 +96,8 @@ fn with_known_since(mut folded: Value, found: Option<&Value>) -> Value {
     folded
 }
 
-/// Audiences that the customer never was in are listed as out since its life began; no change speaks of them. Nor of
-/// those that it left before anything was published.
+/// Removes audiences that the customer was never in, which are listed as out since the beginning of its life, and those
+/// that it left before anything was published: no change mentions them.
 fn without_untouched_audiences(mut membership: Value, changes: Option<&Vec<Value>>) -> Value {
     let first = changes.and_then(|changes| changes.iter().rfind(|change| change["sequence"] == 1));
     let published_from = first.filter(|first| is_bootstrap(first)).and_then(|first| first["effective_at"].as_str());
@@ -106,7 +106,7 @@ fn without_untouched_audiences(mut membership: Value, changes: Option<&Vec<Value
     if let Some(audiences) = membership["audiences"].as_object_mut() {
         audiences.retain(|_, audience| {
             let since = audience["since"].as_str();
-            // Moments are written so that their texts sort as they do.
+            // RFC 3339 texts of this format sort by time.
             let is_untouched = since == life.as_deref() || published_from.is_some() && since < published_from;
             audience["in"] == true || !is_untouched
         });

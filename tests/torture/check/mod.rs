@@ -1,6 +1,6 @@
-//! The checker: a program of its own that reads Shoal's topics as any consumer could, and knows nothing of how they
-//! came about. It takes nothing from the crate that it judges (tests/house sees to that); what it knows is written in
-//! docs/change-event.md, docs/snapshots.md and, of the journal's frame, at the top of src/worker/journal.rs.
+//! The checker: a separate program that reads Shoal's topics as any consumer could. It imports nothing from the crate
+//! that it checks (tests/house enforces this). It is written from docs/change-event.md, docs/snapshots.md and, for the
+//! frame of the journal, the comment at the top of src/worker/journal/mod.rs.
 
 mod census;
 mod changes;
@@ -15,13 +15,13 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Faults that are shown; all are counted.
+/// Maximum number of faults that are printed; all are counted.
 const FAULTS_SHOWN: usize = 20;
 
-/// Checks what a run left in Shoal's topics against an independent run
+/// Compares Shoal's topics after a run with an independent run
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// Where to read
+    /// Bootstrap servers of the broker
     #[arg(long, value_name = "HOST:PORT,…")]
     brokers: String,
     /// Topic of the changes
@@ -50,7 +50,7 @@ pub struct CheckArguments {
     snapshots: PathBuf,
 }
 
-/// What is wrong, in words.
+/// The faults that were found, as messages.
 #[derive(Default)]
 pub struct Faults {
     messages: Vec<String>,
@@ -67,7 +67,7 @@ impl Faults {
 }
 
 impl CheckArguments {
-    /// Prints what was compared and what is wrong; fails if anything is.
+    /// Prints what was compared and the faults; fails if there are any.
     pub fn run(&self) -> ExitCode {
         let mut faults = Faults::default();
         match self.check(&mut faults) {

@@ -1,4 +1,4 @@
-//! Outputs carry numbers, and rejected records say where they stood: both must be there once each.
+//! Checks the numbers of outputs and the rejected records: each must exist exactly once.
 
 use super::Faults;
 use super::journal::Transactions;
@@ -6,9 +6,9 @@ use super::records::Record;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// `shoal_out` is shard/transaction/number: from 1 to what the journal says, and within what it says of the
-/// transaction. The first output of a shard and transaction on each topic carries a copy of the journal record. How
-/// many there are.
+/// The header `shoal_out` is shard/transaction/number. Numbers go from 1 to the last one in the journal, and belong to
+/// the transaction that the journal states. The first output of a shard and transaction on each topic carries a copy of
+/// the journal record. Returns the number of outputs.
 pub fn check_numbers(topics: &[&[Record]], transactions: &Transactions, faults: &mut Faults) -> usize {
     let mut seen: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
     for topic in topics {
@@ -19,7 +19,7 @@ pub fn check_numbers(topics: &[&[Record]], transactions: &Transactions, faults: 
                 continue;
             };
             if shard != record.partition as u64 {
-                faults.add(format!("outputs: {} says that it is of shard {shard}", record.location()));
+                faults.add(format!("outputs: {} has the number of an output of shard {shard}", record.location()));
             }
             if !seen.entry(shard).or_default().insert(number) {
                 faults.add(format!("outputs: {} repeats output {number} of shard {shard}", record.location()));
@@ -57,10 +57,10 @@ fn numbers(record: &Record) -> Option<[u64; 3]> {
     numbers.try_into().ok()
 }
 
-/// Where a record stood in the inputs.
-type Place = (String, u64, u64);
+/// Topic, partition and offset of an input record.
+type RecordLocation = (String, u64, u64);
 
-/// Each record that cannot be used must be there once, with its reason. How many there are.
+/// Each invalid record must be rejected exactly once, with the right reason. Returns the number of rejected records.
 pub fn compare_rejected(rejected: &[Record], expected: &[String], faults: &mut Faults) -> Result<usize, String> {
     let mut wanted = BTreeMap::new();
     for line in expected {
@@ -68,7 +68,7 @@ pub fn compare_rejected(rejected: &[Record], expected: &[String], faults: &mut F
         let (location, reason) = location_and_reason(&value).ok_or_else(|| format!("expected rejects: {line}"))?;
         wanted.insert(location, reason);
     }
-    let mut seen: BTreeSet<Place> = BTreeSet::new();
+    let mut seen: BTreeSet<RecordLocation> = BTreeSet::new();
     for record in rejected {
         let value = serde_json::from_slice(record.value.as_deref().unwrap_or_default()).unwrap_or(Value::Null);
         let Some((location, reason)) = location_and_reason(&value) else {
@@ -91,7 +91,7 @@ pub fn compare_rejected(rejected: &[Record], expected: &[String], faults: &mut F
     Ok(rejected.len())
 }
 
-fn location_and_reason(value: &Value) -> Option<(Place, String)> {
+fn location_and_reason(value: &Value) -> Option<(RecordLocation, String)> {
     let topic = value["topic"].as_str()?.to_owned();
     Some(((topic, value["partition"].as_u64()?, value["offset"].as_u64()?), value["reason"].as_str()?.to_owned()))
 }

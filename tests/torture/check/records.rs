@@ -1,4 +1,4 @@
-//! Reads a topic to its end as a read-committed consumer sees it.
+//! Reads a topic to its end as a read-committed consumer does. The other files of the checker compare these records.
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -7,7 +7,7 @@ use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 
-/// Transactions that nobody ends are ended by the broker; they are waited for.
+/// Long enough for the broker to end transactions that were left open.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ pub fn read_committed(brokers: &str, topic: &str) -> Result<Vec<Record>, String>
             Some(Err(KafkaError::PartitionEOF(_))) | None => {}
             Some(Err(error)) => return Err(format!("{topic}: {error}")),
         }
-        // By position: the last thing in a partition may be a marker, which no consumer sees.
+        // Compares positions: a partition may end with a transaction marker, which consumers do not receive.
         for element in consumer.position().map_err(context(topic))?.elements() {
             let end = &mut ends[element.partition() as usize];
             if matches!(element.offset(), Offset::Offset(offset) if offset >= *end) {
@@ -67,7 +67,7 @@ pub fn read_committed(brokers: &str, topic: &str) -> Result<Vec<Record>, String>
     Ok(records)
 }
 
-/// Where the partitions end, open transactions included.
+/// The end offsets of all partitions, including open transactions.
 fn ends(brokers: &str, topic: &str) -> Result<Vec<i64>, String> {
     let client = client(brokers, "read_uncommitted")?;
     let metadata = client.fetch_metadata(Some(topic), PATIENCE).map_err(context(topic))?;

@@ -1,8 +1,8 @@
-//! Snapshots, read by the words of docs/snapshots.md: which of a shard are good, and what the newest says of the
-//! customers.
+//! Checks the snapshots, as docs/snapshots.md defines them: how many of a shard are good, and the customers of the
+//! newest one.
 //!
 //! All services have ended in an orderly way, so the newest snapshot of a shard is the state after its last
-//! transaction: it must say of each customer what the membership topic says.
+//! transaction: each customer in it must agree with its last change.
 
 use super::Faults;
 use super::changes::ByCustomer;
@@ -13,44 +13,44 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_128;
 
-/// So many are kept.
+/// Number of snapshots that are kept of each shard.
 const GOOD_MIN: usize = 2;
 
-/// A manifest, and all files that it names are there as it says.
+/// A snapshot whose files all exist and agree with the manifest.
 struct Snapshot {
     transaction: u64,
     manifest: Value,
 }
 
-/// What was looked at.
+/// Counts of what was checked.
 #[derive(Default)]
-pub struct Looked {
+pub struct Checked {
     pub shards: usize,
     pub good: usize,
     pub damaged: usize,
     pub customers: usize,
 }
 
-/// Looks at the snapshots of all shards that have a journal.
+/// Checks the snapshots of all shards that have a journal.
 pub fn check(
     folder: &Path,
     transactions: &Transactions,
     changes: &ByCustomer,
     faults: &mut Faults,
-) -> Result<Looked, String> {
-    let mut looked = Looked::default();
+) -> Result<Checked, String> {
+    let mut checked = Checked::default();
     let mut known = Customers::new();
     for (shard, last_outputs) in transactions.last_outputs() {
-        looked.shards += 1;
+        checked.shards += 1;
         let of_shard = folder.join(format!("shard-{shard:05}"));
         let mut good = Vec::new();
         for path in manifests(&of_shard)? {
             match read(&of_shard, &path) {
                 Ok(snapshot) => good.push(snapshot),
-                Err(_) => looked.damaged += 1,
+                Err(_) => checked.damaged += 1,
             }
         }
-        looked.good += good.len();
+        checked.good += good.len();
         if good.len() < GOOD_MIN {
             faults.add(format!("snapshots: of shard {shard} {} are good, not {GOOD_MIN}", good.len()));
         }
@@ -62,14 +62,16 @@ pub fn check(
         }
         if newest.manifest["place"]["outputs"] != last_outputs {
             let found = &newest.manifest["place"]["outputs"];
-            faults.add(format!("snapshots: the newest of shard {shard} stands at output {found}, not {last_outputs}"));
+            faults.add(format!(
+                "snapshots: the newest of shard {shard} has output {found} as its last, not {last_outputs}"
+            ));
         }
         for path in files(&newest.manifest, "customers").map(|file| of_shard.join(file.name)) {
             customers::read(&path, shard, &mut known)?;
         }
     }
-    looked.customers = customers::compare(&known, changes, faults);
-    Ok(looked)
+    checked.customers = customers::compare(&known, changes, faults);
+    Ok(checked)
 }
 
 /// In order of their transactions.
@@ -93,7 +95,7 @@ fn read(folder: &Path, manifest: &Path) -> Result<Snapshot, String> {
     for file in ["customers", "ids", "marks"].into_iter().flat_map(|kind| files(&manifest, kind)) {
         let bytes = fs::read(folder.join(file.name)).map_err(|error| format!("{}: {error}", file.name))?;
         if bytes.len() as u64 != file.bytes || format!("{:032x}", xxh3_128(&bytes)) != file.checksum {
-            return Err(format!("{} is not as the manifest says", file.name));
+            return Err(format!("{} does not agree with the manifest", file.name));
         }
     }
     let transaction = manifest["transaction"].as_u64().ok_or("no transaction")?;
@@ -106,7 +108,7 @@ struct File<'a> {
     checksum: &'a str,
 }
 
-/// Of one kind, those of the base first.
+/// The files of one kind, those of the base first.
 fn files<'a>(manifest: &'a Value, kind: &'a str) -> impl Iterator<Item = File<'a>> {
     let groups = manifest["groups"].as_array().into_iter().flatten();
     groups.flat_map(move |group| group[kind].as_array().into_iter().flatten()).map(|file| File {

@@ -1,5 +1,5 @@
-//! The checker can fail: it is shown topics and snapshots made by hand, right ones first, then the same with one fault
-//! each.
+//! Shows that the checker finds faults: it reads topics and snapshots made by hand, first correct ones, then the same
+//! with one fault each.
 
 mod snapshots;
 
@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is wrong with the topics, and what the checker must say of it; nothing if nothing is.
+/// A fault in the topics, and the text that the checker must print for it; empty for correct topics.
 pub struct Case {
     pub name: &'static str,
     spoil: fn(&mut World),
@@ -97,7 +97,7 @@ pub const CASES: &[Case] = &[
     Case { name: "a_missing_reject", spoil: World::expect_a_reject, expects: "rejected: in[0] at 8 is missing" },
 ];
 
-/// Places in the right topics.
+/// Indices of outputs in the correct topics.
 const ANN_1: usize = 0;
 const ANN_2: usize = 4;
 const REJECT: usize = 6;
@@ -111,7 +111,7 @@ const MEMBERSHIP: usize = 1;
 const REJECTED: usize = 2;
 const CENSUS_TOPIC: usize = 3;
 const JOURNAL: usize = 4;
-const TOLD: &str = r#"{"schema":1,"shard":0,"mark":1,"minutes":[],"uncounted":0}"#;
+const REPORT: &str = r#"{"schema":1,"shard":0,"mark":1,"minutes":[],"uncounted":0}"#;
 
 #[derive(Clone)]
 struct Output {
@@ -122,11 +122,11 @@ struct Output {
     number: u64,
 }
 
-/// The topics of one shard after three transactions, and what was expected.
+/// The topics of one shard after three transactions, and the expected results.
 struct World {
     outputs: Vec<Output>,
     journal: Vec<Vec<u8>>,
-    /// What outputs carry of it.
+    /// The copies of journal records that outputs carry.
     copies: Vec<Vec<u8>>,
     expected: Vec<String>,
     rejected: Vec<String>,
@@ -134,7 +134,7 @@ struct World {
 }
 
 impl World {
-    fn right() -> Self {
+    fn correct() -> Self {
         let ann = [
             change("ann", 1, "stage", "null", "null", "\"new\"", 10, "event"),
             change("ann", 2, "stage", "\"new\"", "10", "\"active\"", 20, "time"),
@@ -166,7 +166,7 @@ impl World {
             out(CHANGES, "bob", &bob[1], 2),
             out(MEMBERSHIP, "ann", &membership("ann", 3, 30, "active", 20, inside), 2),
             out(MEMBERSHIP, "bob", "", 2),
-            out(CENSUS_TOPIC, "0/1", TOLD, 2),
+            out(CENSUS_TOPIC, "0/1", REPORT, 2),
         ];
         (1..).zip(&mut outputs).for_each(|(number, output)| output.number = number);
         let journal = vec![journal(1, 0, 4), journal(2, 4, 3), journal(3, 7, 5)];
@@ -185,7 +185,7 @@ impl World {
         *value = value.replace(from, to);
     }
 
-    /// Both runs leave out a number: only the rule for numbers can find it.
+    /// Both runs skip a number: only the check of the numbers can find this.
     fn skip_a_sequence(&mut self) {
         self.alter(ANN_3, "\"sequence\":3", "\"sequence\":4");
         self.alter(ANN_LAST, "\"sequence\":3", "\"sequence\":4");
@@ -240,9 +240,9 @@ fn write(producer: &ThreadedProducer<DefaultProducerContext>, topic: &str, outpu
     producer.send(record).map_err(|(error, _)| error).expect("room in the queue");
 }
 
-/// Shows the topics to the checker.
+/// Runs the checker on the topics of a case.
 pub fn check(case: &Case, broker: &Broker) -> Result<(), String> {
-    let mut world = World::right();
+    let mut world = World::correct();
     (case.spoil)(&mut world);
     let topics = READ.map(|topic| format!("{}.{topic}", case.name));
     world.write(broker, &topics);
@@ -257,10 +257,10 @@ pub fn check(case: &Case, broker: &Broker) -> Result<(), String> {
     if is_good == case.expects.is_empty() && printed.contains(case.expects) {
         return Ok(());
     }
-    Err(format!("the checker says {is_good}, and {:?} is not in what it printed:\n{printed}", case.expects))
+    Err(format!("the checker's verdict is {is_good}, and its output does not contain {:?}:\n{printed}", case.expects))
 }
 
-/// RFC 3339 of a moment of so many seconds, quoted; null stays null.
+/// The RFC 3339 text of a time in seconds, quoted; null stays null.
 fn moment(seconds: &str) -> String {
     if seconds == "null" { seconds.to_owned() } else { format!("\"1970-01-01T00:00:{seconds}.000Z\"") }
 }

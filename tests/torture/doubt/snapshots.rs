@@ -1,4 +1,4 @@
-//! Two snapshots of a shard made by hand: a base, and what changed since.
+//! Two snapshots of a shard made by hand: a base, and a delta with the rows that changed since.
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array};
 use arrow::ipc::writer::FileWriter;
@@ -8,16 +8,16 @@ use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// What is wrong with them.
+/// The fault in the snapshots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wrong {
     #[default]
     Nothing,
-    /// A byte of the newer one's file is another.
+    /// A byte of the newer snapshot's file is changed.
     Damaged,
-    /// There is none of the last transaction.
+    /// There is no snapshot of the last transaction.
     Stale,
-    /// The newer one does not have what changed of a customer.
+    /// A changed customer is missing in the newer snapshot.
     RowMissing,
 }
 
@@ -27,7 +27,7 @@ type Row = (&'static str, u32, bool, u32);
 const BASE: &[Row] = &[("ann", 0, true, 2), ("bob", 1, true, 1)];
 const DELTA: &[Row] = &[("ann", 0, true, 3), ("bob", 1, false, 2)];
 
-/// Writes both into the folder of shard 0; they are of the transactions 2 and 3, after 7 and 12 outputs.
+/// Writes both snapshots into the folder of shard 0: of transactions 2 and 3, after 7 and 12 outputs.
 pub fn write(folder: &Path, wrong: Wrong) -> Result<(), Box<dyn Error>> {
     let folder = folder.join("shard-00000");
     fs::create_dir_all(&folder)?;
@@ -57,7 +57,7 @@ fn manifest_name(transaction: u32) -> String {
     format!("manifest-{transaction:020}.json")
 }
 
-/// What a manifest says of it.
+/// Writes the file of a group; returns its entry in the manifest.
 fn write_group(folder: &Path, transaction: u32, rows: &[Row]) -> Result<String, Box<dyn Error>> {
     let columns: [(&str, ArrayRef); 5] = [
         ("id", Arc::new(rows.iter().map(|row| Some(row.0)).collect::<StringArray>())),
