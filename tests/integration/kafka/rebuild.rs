@@ -85,9 +85,7 @@ fn what_was_lost_is_made_anew_and_only_differences_are_published() {
     broker.delete_records(&input, 0, cut);
     let service = Service::start(folder, &settings, "only", 0);
     service.wait_until_logged("an input no longer reaches back to the older snapshot");
-    let log = service.log();
-    let fields = [format!("\"earliest\":{cut}"), format!("\"needed\":{older}")];
-    assert!(fields.iter().all(|field| log.contains(field)), "{log}");
+    assert!(service.log().contains(&format!("earliest={cut} needed={older} ")), "{}", service.log());
     service.stop();
 
     // The snapshots are lost too.
@@ -155,7 +153,7 @@ fn a_rebuild_waits_until_nobody_is_in_a_group_of_the_newer_protocol() {
     let service = Service::start_with(folder, &settings, "lives", 0, &newer);
     wait_until_done(broker, &settings.kafka, PARTITIONS);
     let rebuild = Service::start_rebuild(folder, &settings, &newer);
-    rebuild.wait_until_logged("has members: lives-0 at ");
+    rebuild.wait_until_logged("members=\"lives-0 at ");
     service.stop();
     let output = rebuild.done();
     assert!(output.contains("2 shards were rebuilt"), "{output}");
