@@ -116,19 +116,19 @@ def defaults_of(panel):
 def on_times(points, times, step):
     """Values at these times, nothing where there is a gap."""
     at = {round((moment - times[0]) / step): value for moment, value in points}
-    return [at.get(place, math.nan) for place in range(len(times))]
+    return [at.get(index, math.nan) for index in range(len(times))]
 
 
 def draw_timeseries(axes, panel, found, prometheus):
     defaults, unit, decimals = defaults_of(panel)
     custom = defaults["custom"]
     start, step = prometheus.end - prometheus.seconds, prometheus.step
-    times = [start + step * place for place in range(prometheus.seconds // step + 1)]
+    times = [start + step * index for index in range(prometheus.seconds // step + 1)]
     stack = [0.0] * len(times)
     # Places at which each series has a value: where none has, nothing is drawn.
     seen = [{round((moment - start) / step) for moment, _ in points} for _, _, points in found]
-    for place, (_, _, points) in enumerate(found):
-        color = COLORS[place % len(COLORS)]
+    for index, (_, _, points) in enumerate(found):
+        color = COLORS[index % len(COLORS)]
         values = on_times(points, times, step)
         if "stacking" in custom:
             top = [base + (0 if math.isnan(value) else value) for base, value in zip(stack, values)]
@@ -167,10 +167,10 @@ def write_legend(axes, rows, unit, decimals):
     base = box.y0 - 0.36 / figure.get_figheight()
     for column, title in ((0.78, "Last"), (1.0, "Max")):
         figure.text(box.x0 + box.width * column, base, title, fontsize=6.5, color="#3274D9", ha="right", va="center")
-    for place, (name, now, highest) in enumerate(rows[:LEGEND_ROWS]):
-        y = base - line * (place + 1)
-        more = f"  (+{len(rows) - LEGEND_ROWS} more)" if place == LEGEND_ROWS - 1 and len(rows) > LEGEND_ROWS else ""
-        figure.text(box.x0, y, "▬ ", fontsize=7, color=COLORS[place % len(COLORS)], va="center")
+    for index, (name, now, highest) in enumerate(rows[:LEGEND_ROWS]):
+        y = base - line * (index + 1)
+        more = f"  (+{len(rows) - LEGEND_ROWS} more)" if index == LEGEND_ROWS - 1 and len(rows) > LEGEND_ROWS else ""
+        figure.text(box.x0, y, "▬ ", fontsize=7, color=COLORS[index % len(COLORS)], va="center")
         figure.text(box.x0 + 0.2 / figure.get_figwidth(), y, (name[:44] + more), fontsize=7, color="#333", va="center")
         for column, value in ((0.78, now), (1.0, highest)):
             figure.text(box.x0 + box.width * column, y, with_unit(value, unit, decimals), fontsize=7, color="#333", ha="right", va="center")
@@ -180,11 +180,11 @@ def draw_stat(axes, panel, found, _):
     defaults, unit, decimals = defaults_of(panel)
     axes.axis("off")
     count = max(1, len(found))
-    for place, (name, _, points) in enumerate(found):
+    for index, (name, _, points) in enumerate(found):
         value = last(points)
         reached = [step["color"] for step in defaults["thresholds"]["steps"] if step["value"] is None or value >= step["value"]]
         color = THRESHOLDS[(reached or ["green"])[-1]]
-        x = (place + 0.5) / count
+        x = (index + 0.5) / count
         axes.text(x, 0.6, with_unit(value, unit, decimals), fontsize=17 if count < 3 else 13, color=color, ha="center", va="center", weight="bold")
         if panel["options"]["textMode"] == "value_and_name":
             axes.text(x, 0.2, name, fontsize=7, color="#555", ha="center", va="center")
@@ -205,11 +205,11 @@ def draw_bargauge(axes, panel, found, _):
     axes.axis("off")
     axes.set_xlim(0, 1)
     axes.set_ylim(len(found) or 1, 0)
-    for place, ((name, _, _), value) in enumerate(zip(found, values)):
-        axes.text(0, place + 0.5, name[:26], fontsize=8, color="#333", va="center")
-        axes.barh(place + 0.5, 0.42, left=0.42, height=0.55, color="#EEF0F3")
-        axes.barh(place + 0.5, 0.42 * value / top, left=0.42, height=0.55, color=COLORS[place % len(COLORS)])
-        axes.text(1, place + 0.5, with_unit(value, unit, decimals), fontsize=8, color="#333", va="center", ha="right")
+    for index, ((name, _, _), value) in enumerate(zip(found, values)):
+        axes.text(0, index + 0.5, name[:26], fontsize=8, color="#333", va="center")
+        axes.barh(index + 0.5, 0.42, left=0.42, height=0.55, color="#EEF0F3")
+        axes.barh(index + 0.5, 0.42 * value / top, left=0.42, height=0.55, color=COLORS[index % len(COLORS)])
+        axes.text(1, index + 0.5, with_unit(value, unit, decimals), fontsize=8, color="#333", va="center", ha="right")
 
 
 def draw_table(axes, panel, found, _):
@@ -309,10 +309,10 @@ def described(dashboard, name, seen):
         lines += [target["expr"] for target in panel["targets"]] + ["```", ""]
         found = seen[panel["id"]]
         if panel["type"] == "table":
-            told = [f"{labels['from']} → {labels['to']} {with_unit(last(points), unit, decimals)}" for _, labels, points in found]
+            results = [f"{labels['from']} → {labels['to']} {with_unit(last(points), unit, decimals)}" for _, labels, points in found]
         else:
-            told = [f"{series} {with_unit(last(points), unit, decimals)}" for series, _, points in found]
-        lines += ["Gave: " + ("; ".join(told[:8]) + ("; …" if len(told) > 8 else "") if told else "nothing") + ".", ""]
+            results = [f"{series} {with_unit(last(points), unit, decimals)}" for series, _, points in found]
+        lines += ["Gave: " + ("; ".join(results[:8]) + ("; …" if len(results) > 8 else "") if results else "nothing") + ".", ""]
     return lines
 
 
