@@ -9,7 +9,8 @@ use crate::model::shard::{Input, Outcome, Scenario};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// In so many streams each of these must occur so often; in fewer streams proportionally, less an allowance for chance.
+/// Number of streams in which each item must occur the stated number of times; for fewer streams the numbers are scaled
+/// down, less an allowance for chance.
 const STREAMS: f64 = 3_500.0;
 const OCCURRENCES: f64 = 50.0;
 /// The allowance, in standard deviations.
@@ -74,7 +75,7 @@ impl Coverage {
         }
     }
 
-    /// Prints all counts of so many streams, and returns those that are too low.
+    /// Prints all counts of a run of this many streams, and returns those that are too low.
     pub fn report(&self, streams: u64) -> Vec<String> {
         let groups = [
             ("rule", RULES),
@@ -229,7 +230,7 @@ impl Coverage {
     }
 }
 
-/// How often each item must occur in so many streams.
+/// How often each item must occur in a run of this many streams.
 fn required(streams: u64) -> u64 {
     let expected = streams as f64 * OCCURRENCES / STREAMS;
     (expected - DEVIATIONS * expected.sqrt()).max(0.0) as u64

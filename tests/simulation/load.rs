@@ -33,7 +33,7 @@ const STALE: i64 = 7_700;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Upstream {
     Plain,
-    /// In a transaction that ends after so many milliseconds.
+    /// In a transaction that ends after this many milliseconds.
     Commits(i64),
     Aborts(i64),
 }

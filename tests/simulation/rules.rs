@@ -7,7 +7,7 @@ use shoal::worker::control;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-/// After so many milliseconds without events nothing changes by time for ten minutes.
+/// After this many milliseconds without events nothing changes by time for ten minutes.
 pub const LONGEST_DEADLINE_MS: i64 = 9_000;
 
 const FIRST: &str = r#"

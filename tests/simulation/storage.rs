@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Where faults are planned, one request out of so many fails.
+/// If faults are planned, one of this many requests fails.
 const ONE_IN: u64 = 60;
 /// The longest time for which the storage is unavailable, and for which the store is busy or an outcome is late.
 const UNAVAILABLE_MS_MAX: u64 = 3_000;

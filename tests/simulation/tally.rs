@@ -75,7 +75,7 @@ const KINDS: [&str; 28] = [
 const SHARE_MIN: f64 = 0.05;
 /// By how many standard deviations a kind may fall short of that by chance.
 const DEVIATIONS: f64 = 4.0;
-/// In a run of so many worlds or more each crash point must be reached. There are many, and some are reached by few
+/// In a run of this many worlds or more each crash point must be reached. There are many, and some are reached by few
 /// workers.
 const ALL_CRASH_POINTS_FROM: u64 = 5_000;
 
@@ -157,7 +157,7 @@ impl Totals {
     }
 }
 
-/// In how many of so many worlds a kind of fault must happen.
+/// In how many worlds of a run a kind of fault must happen.
 fn required_worlds(worlds: u64) -> u64 {
     let expected = worlds as f64 * SHARE_MIN;
     (expected - DEVIATIONS * expected.sqrt()).max(0.0).floor() as u64

@@ -19,8 +19,8 @@ use shoal::random::Random;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// A fault at a point that every worker reaches often happens at any point after so many milliseconds; other points are
-/// waited for.
+/// A fault at a point that every worker reaches often happens at any point after this many milliseconds; other points
+/// are waited for.
 const PATIENCE_MS: i64 = 1_500;
 const FREQUENT: [Point; 2] = [Point::Poll, Point::Fetch];
 /// Resumes after which a world that has not come to rest is broken.

@@ -12,7 +12,7 @@ use shoal::worker::journal::{Frame, JournalRecord, Operation, Operations};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Of so many journal records [`Bug::JournalRecordSkipped`] skips one.
+/// [`Bug::JournalRecordSkipped`] skips one of this many journal records.
 const SKIPPED_OF: u64 = 8;
 /// By how much [`Bug::TopicsSwapped`] delays the records of the first topic.
 const DELAY_MS: i64 = 200;

@@ -80,7 +80,7 @@ impl Proxy {
         self.shared.broker.set(broker.parse().expect("an address")).expect("one broker");
     }
 
-    /// For everybody: each piece of data waits so long, and no connection is faster than so many bytes a second.
+    /// For all connections: the delay of each piece of data, and the maximum rate of a connection in bytes per second.
     pub fn slow_down(&self, delay: Duration, bytes_per_second: Option<u32>) {
         self.change(|state| (state.delay, state.bytes_per_second) = (delay, bytes_per_second));
     }

@@ -12,7 +12,7 @@ pub const END_TRANSACTION: i16 = 26;
 /// All that a transaction sends.
 pub const OF_TRANSACTIONS: &[i16] = &[PRODUCE, ADD_PARTITIONS, 25, END_TRANSACTION, 28];
 
-/// One request: its length in four bytes, and so many more.
+/// One request: its length in four bytes, followed by that many bytes.
 pub fn read_frame(input: &mut impl Read, frame: &mut Vec<u8>) -> io::Result<()> {
     let mut length = [0; 4];
     input.read_exact(&mut length)?;

@@ -2,7 +2,7 @@
 //!
 //! It reads whole requests and responses, so it can do what networks and servers in trouble do: delay a request, answer
 //! 500 or 503, reset the connection before the server has received the request, or after it has carried it out. A
-//! conditional put that is repeated after that is told that the object exists.
+//! conditional put that is repeated after that is answered that the object exists.
 
 use super::message::Message;
 use crate::support::events::Random;

@@ -25,7 +25,7 @@ impl Storm<'_> {
 
     pub(super) fn kill_in_transaction(&mut self, phase: Phase) -> Result<bool, String> {
         let Some(index) = self.someone(1)? else {
-            return Err(format!("nobody has begun a transaction for {WORK_PATIENCE:?}"));
+            return Err(format!("no process has begun a transaction for {WORK_PATIENCE:?}"));
         };
         let Some((requests, hold)) = phase.gate(&mut self.random) else { return Ok(false) };
         let name = self.fleet.name(index).to_owned();
