@@ -1,4 +1,5 @@
-//! Opens input files or standard input: plain, gzip or Zstandard, detected from the first bytes.
+//! Opens input files or standard input: plain, gzip or Zstandard, detected from the first bytes. Other packed formats
+//! are named in the error.
 //!
 //! The bytes read from the files are counted for progress bars.
 
@@ -11,6 +12,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTANDARD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// The bytes after the first one of a skippable Zstandard frame, with which a file may begin.
+const ZSTANDARD_SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
+/// What cannot be read: first bytes, what it is, what to do.
+const UNREADABLE: [(&[u8], &str, &str); 8] = [
+    (b"\xfd7zXZ\0", "an xz file", "unpack it with `xz -dc FILE`"),
+    (b"BZh", "a bzip2 file", "unpack it with `bzip2 -dc FILE`"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z file", "unpack it"),
+    (b"\x04\x22\x4d\x18", "an lz4 file", "unpack it with `lz4 -dc FILE`"),
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook of the old format (.xls)", "save the sheet as CSV UTF-8"),
+    (b"PAR1", "a Parquet file", "write it as text, for example with DuckDB"),
+    (b"%PDF", "a PDF", "export the data as text"),
+    (b"Rar!", "a RAR file", "unpack it"),
+];
+const ZIP: [u8; 4] = *b"PK\x03\x04";
+/// How far the names in a zip file are looked at, to know a workbook.
+const ZIP_PREFIX_BYTES: u64 = 4096;
+const MAGIC_BYTES: u64 = 6;
 const BUFFER_BYTES: usize = 1 << 18;
 
 /// The number of bytes read from the files, before decompression.
@@ -65,17 +83,41 @@ pub fn total_bytes(paths: &[std::path::PathBuf]) -> Option<u64> {
 
 /// The bytes, decompressed if they are compressed.
 pub fn decompress(mut raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
-    let mut first = Vec::with_capacity(ZSTANDARD.len());
-    raw.by_ref().take(ZSTANDARD.len() as u64).read_to_end(&mut first)?;
-    let magic = first.clone();
+    let mut first = Vec::new();
+    raw.by_ref().take(MAGIC_BYTES).read_to_end(&mut first)?;
+    if first.starts_with(&ZIP) {
+        raw.by_ref().take(ZIP_PREFIX_BYTES).read_to_end(&mut first)?;
+    }
+    if let Some(message) = unreadable(&first) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    let is_zstandard = first.starts_with(&ZSTANDARD)
+        || matches!(first[..], [0x50..=0x5f, a, b, c, ..] if [a, b, c] == ZSTANDARD_SKIPPABLE);
+    let is_gzip = first.starts_with(&GZIP);
     let whole = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(first).chain(raw));
-    Ok(if magic.starts_with(&GZIP) {
+    Ok(if is_gzip {
         Box::new(flate2::bufread::MultiGzDecoder::new(whole))
-    } else if magic == ZSTANDARD {
+    } else if is_zstandard {
         Box::new(zstd::stream::read::Decoder::with_buffer(whole)?)
     } else {
         Box::new(whole)
     })
+}
+
+/// What a file is that cannot be read, by its first bytes.
+fn unreadable(first: &[u8]) -> Option<String> {
+    let (what, advice) = if first.starts_with(&ZIP) {
+        let has = |name: &str| first.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+        if has("[Content_Types].xml") || has("xl/") {
+            ("an Excel workbook (.xlsx)", "save the sheet as CSV UTF-8")
+        } else {
+            ("a zip file", "unpack it with `unzip -p FILE`")
+        }
+    } else {
+        let known = UNREADABLE.iter().find(|(magic, ..)| first.starts_with(magic));
+        known.map(|(_, what, advice)| (*what, *advice))?
+    };
+    Some(format!("expected text, plain or packed by gzip or Zstandard, found {what}: {advice}"))
 }
 
 #[cfg(test)]
@@ -99,6 +141,31 @@ mod tests {
         assert_eq!(decompressed(text.clone()), text);
         for short in [&b""[..], b"a", b"ab\n"] {
             assert_eq!(decompressed(short.to_vec()), short);
+        }
+    }
+
+    #[test]
+    fn zstandard_may_begin_with_a_skippable_frame() {
+        let skippable = [&[0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
+        let frame = zstd::encode_all(&b"one\n"[..], 1).unwrap();
+        assert_eq!(decompressed([&skippable[..], &frame].concat()), b"one\n");
+        assert_eq!(decompressed([&skippable[..], &frame, &skippable, &frame].concat()), b"one\none\n");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let message = |bytes: &[u8]| match decompress(Cursor::new(bytes.to_vec())) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        for (bytes, expected) in [
+            (&b"PK\x03\x04\x14\0\0\0\x08\0[Content_Types].xml"[..], "an Excel workbook (.xlsx): save the sheet as CSV"),
+            (b"PK\x03\x04\x14\0orders.csv", "a zip file: unpack it"),
+            (b"\xfd7zXZ\0\0\x04", "an xz file"),
+            (b"BZh91AY&SY", "a bzip2 file"),
+            (b"\xd0\xcf\x11\xe0\xa1\xb1", "an Excel workbook of the old format"),
+        ] {
+            assert!(message(bytes).contains(expected), "{expected}: {}", message(bytes));
         }
     }
 }

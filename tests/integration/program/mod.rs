@@ -2,6 +2,9 @@
 
 mod check;
 mod convert;
+mod convert_files;
+mod convert_money;
+mod convert_shops;
 mod replay;
 mod seed;
 mod sql;
