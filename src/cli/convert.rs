@@ -18,9 +18,9 @@ use std::path::PathBuf;
 /// about 500 bytes each; with `order.lines = "together"` in the mapping only its number is remembered, and the export
 /// must be sorted by time.
 ///
-/// An order with a line that cannot be used is not written, since its amount would be wrong. Such lines do not stop the
-/// conversion: the first ten are reported on standard error with their number and the reason, all of them in the file of
-/// --rejected, and the exit status is 1 at the end. Orders without a customer are skipped and counted.
+/// An order with a line that cannot be used is not written, since its amount would be wrong. Such lines do not stop
+/// the conversion: the first ten are reported on standard error with their number and the reason, all of them in the
+/// file of --rejected, and the exit status is 1 at the end. Orders without a customer are skipped and counted.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal convert --mapping shopify --dry-run orders_export.csv

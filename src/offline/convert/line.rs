@@ -1,14 +1,15 @@
 //! Reads a line of an order export as its mapping describes it: from columns of text to a checked [`Line`].
 
+use super::columns::{ColumnFinder, delimiter_hint};
 use super::csv_reader::Record;
-use super::mapping::{AttributeType, Mapping, StatusMeaning, TimeFormat};
+use super::mapping::{AttributeType, Mapping, PLACEHOLDERS, StatusMeaning, TimeFormat};
 use super::number::NumberFormat;
+use super::time::parse_time;
 use crate::document::nearest::nearest_or_all;
 use crate::engine::currency;
 use crate::engine::event::Millis;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use std::collections::BTreeSet;
@@ -87,40 +88,6 @@ pub struct LineReader<'m> {
     last_time: (String, Millis),
 }
 
-/// Finds the mapped columns in a header line.
-struct ColumnFinder<'h> {
-    names: &'h [String],
-    used: BTreeSet<usize>,
-    mistakes: Vec<String>,
-}
-
-impl ColumnFinder<'_> {
-    fn find(&mut self, name: &str) -> usize {
-        let found: Vec<usize> =
-            self.names.iter().enumerate().filter(|(_, known)| *known == name).map(|(index, _)| index).collect();
-        let mistake = match found[..] {
-            [index] => {
-                self.used.insert(index);
-                return index;
-            }
-            [] => format!("no column `{name}`; {}", nearest_or_all(name, self.names.iter().map(String::as_str))),
-            [first, second, ..] => format!(
-                "two columns have the name `{name}`, number {} and number {}; rename one of them in the file",
-                first + 1,
-                second + 1
-            ),
-        };
-        if !self.mistakes.contains(&mistake) {
-            self.mistakes.push(mistake);
-        }
-        0
-    }
-
-    fn optional(&mut self, name: Option<&String>) -> Option<usize> {
-        name.map(|name| self.find(name))
-    }
-}
-
 impl<'m> LineReader<'m> {
     /// Finds the columns in the header line.
     ///
@@ -190,6 +157,13 @@ impl<'m> LineReader<'m> {
             );
             return Err(("order", message));
         }
+        if is_placeholder(order_id) {
+            let message = format!(
+                "expected an order number in column `{}`, found the placeholder {order_id:?}",
+                self.names[self.order]
+            );
+            return Err(("order", message));
+        }
         self.check_id(order_id, self.order, "order")?;
         let customer_id = self.customer_id(record)?;
         let quantity = match self.quantity {
@@ -226,8 +200,8 @@ impl<'m> LineReader<'m> {
         self.field(record, self.order, "order").unwrap_or("")
     }
 
-    /// The values of the mapped attributes, ordered by their names: `None` if empty. What is not of its type is left out
-    /// and added to `left_out`.
+    /// The values of the mapped attributes, ordered by their names: `None` if empty. What is not of its type is left
+    /// out and added to `left_out`.
     ///
     /// # Errors
     /// If a value cannot be decoded.
@@ -453,7 +427,7 @@ impl<'m> LineReader<'m> {
             return Err(("order", message));
         }
         self.check_id(id, column, "order")?;
-        Ok(Some(id).filter(|id| !id.is_empty()))
+        Ok(Some(id).filter(|id| !id.is_empty() && !is_placeholder(id)))
     }
 
     fn optional_moment(&mut self, record: &Record, column: Option<usize>) -> Result<Option<Millis>, Invalid> {
@@ -483,34 +457,15 @@ impl<'m> LineReader<'m> {
     }
 }
 
+/// Orders without a number would become one order.
+fn is_placeholder(id: &str) -> bool {
+    PLACEHOLDERS.iter().any(|placeholder| placeholder.eq_ignore_ascii_case(id))
+}
+
 /// Adds amounts.
 ///
 /// # Errors
 /// If the sum is too large for an exact decimal.
 pub fn add(a: Decimal, b: Decimal) -> Result<Decimal, Invalid> {
     a.checked_add(b).ok_or_else(|| ("amount", format!("{a} + {b} is too large")))
-}
-
-/// What to do about a header with one column that contains another delimiter.
-fn delimiter_hint(names: &[String]) -> Option<String> {
-    let [only] = names else { return None };
-    let delimiter = [";", "\t", "|", ","].into_iter().find(|delimiter| only.contains(*delimiter))?;
-    Some(format!("the header line is one column; is the delimiter {delimiter:?}? Set [file] delimiter"))
-}
-
-fn parse_time(format: &TimeFormat, text: &str) -> Result<Millis, String> {
-    let number = || text.parse::<i64>().map_err(|_| "it is not an integer".to_owned());
-    let message = |error: jiff::Error| error.to_string();
-    Ok(match format {
-        TimeFormat::Rfc3339 => text.parse::<Timestamp>().map_err(message)?.as_millisecond(),
-        TimeFormat::UnixSeconds => number()?.saturating_mul(1_000),
-        TimeFormat::UnixMillis => number()?,
-        TimeFormat::Zoned(format) => {
-            strtime::parse(format, text).and_then(|parts| parts.to_timestamp()).map_err(message)?.as_millisecond()
-        }
-        TimeFormat::Local(format, zone) => {
-            let local = strtime::parse(format, text).and_then(|parts| parts.to_datetime()).map_err(message)?;
-            zone.to_timestamp(local).map_err(message)?.as_millisecond()
-        }
-    })
 }

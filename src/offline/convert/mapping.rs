@@ -179,7 +179,7 @@ pub struct Constants {
 }
 
 /// Texts that are no ids: the placeholders of the event format.
-const PLACEHOLDERS: [&str; 9] =
+pub const PLACEHOLDERS: [&str; 9] =
     ["null", "undefined", "none", "nan", "(not set)", "[object object]", "anonymous", "guest", "0"];
 
 impl Default for CustomerColumn {

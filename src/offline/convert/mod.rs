@@ -4,6 +4,7 @@
 //! by a profile event if the customer's attributes have changed. An invalid line is reported, its order is not written,
 //! and the conversion goes on.
 
+pub mod columns;
 pub mod csv_reader;
 pub mod encoding;
 pub mod events;
@@ -13,6 +14,7 @@ pub mod number;
 pub mod order;
 pub mod shipped;
 pub mod summary;
+pub mod time;
 
 use super::input::{self, BytesRead};
 use super::rejected::RejectedLines;

@@ -151,7 +151,7 @@ fn ids_are_trimmed_lowered_and_never_shortened_ones() {
     );
     let csv = format!(
         "order,who,when,price,city,mail\n1,\u{a0}A7 ,{TIME},5,x,\n2,0,{TIME},5,x,Eve@Example.com\n3,Guest,{TIME},5,x,\n\
-         4,1.0E+05,{TIME},5,x,\n5,\"=\"\"007\"\"\",{TIME},5,x,\n"
+         4,1.0E+05,{TIME},5,x,\nnull,f,{TIME},5,x,\n5,\"=\"\"007\"\"\",{TIME},5,x,\n"
     );
     let (events, errors, status) = convert_all(&mapping, &[("orders.csv", csv.as_bytes())]);
     assert_eq!(status, 1);
@@ -159,6 +159,7 @@ fn ids_are_trimmed_lowered_and_never_shortened_ones() {
         events.lines().filter_map(|line| line.split("\"customer_id\":\"").nth(1)?.split('"').next()).collect();
     assert_eq!(ids, ["c-a7", "c-a7", "eve@example.com", "eve@example.com", "c-007", "c-007"]);
     assert!(errors.contains("orders.csv:5: customer: \"1.0E+05\" in column `who` is an id"), "{errors}");
+    assert!(errors.contains("orders.csv:6: order: expected an order number in column `order`, found the placeholder"));
     assert!(errors.contains("1 lines without a customer skipped"), "{errors}");
 }
 

@@ -59,7 +59,7 @@ fn an_empty_optional_number_is_absent_and_an_empty_price_is_not_zero() {
     let csv = csv.replace("2,3,", "2,,");
     let errors = expect(&by_line, &csv, "amount", &["purchase order-2 4.00"]);
     assert!(errors.contains("orders.csv:3: amount: expected a price"), "{errors}");
-    // Without a quantity the price may be the order's, on one of its lines; with two of them a missing one is a mistake.
+    // Without a quantity, the price may be the order's, on one of its lines. With two prices, none may be missing.
     let csv = format!("order,who,when,price\n1,ann,{WHEN},5\n1,,{WHEN},\n2,b,{WHEN},1\n2,b,{WHEN},1\n2,b,{WHEN},\n");
     let errors = expect(&mapping("", "price = \"price\"", ""), &csv, "amount", &["purchase order-1 5.00"]);
     assert!(errors.contains("order 2: 1 of the order's lines have no amount"), "{errors}");
