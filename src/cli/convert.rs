@@ -58,6 +58,7 @@ impl ConvertArguments {
         let summary = if self.dry_run {
             let summary = convert::convert(&mapping, &self.files, io::sink(), rejected, self.partial)?;
             io::stdout().write_all(summary.table().as_bytes())?;
+            eprintln!("dry run: no event was written");
             summary
         } else {
             let out = BufWriter::with_capacity(1 << 16, io::stdout().lock());

@@ -47,9 +47,7 @@ impl DecodedFile {
         let encoding = mark.map(|(encoding, _)| encoding).or(set).unwrap_or_else(|| detect(&raw));
         let decoder = (encoding != UTF_8).then(|| encoding.new_decoder_without_bom_handling());
         let found = (set.is_none() && encoding != UTF_8).then_some(encoding);
-        let (text, text_start) = (vec![0; if decoder.is_some() { BUFFER_BYTES } else { 0 }], 0);
-        let mut file = Self { inner, decoder, raw, raw_start, text, text_start, is_finished: false };
-        file.text.truncate(0);
+        let file = Self { inner, decoder, raw, raw_start, text: Vec::new(), text_start: 0, is_finished: false };
         Ok((file, found))
     }
 

@@ -113,7 +113,7 @@ impl<'m, W: Write> Conversion<'m, W> {
             error @ CsvError::Field { line, .. } => anyhow::anyhow!("{name}:{line}: {error}"),
         };
         let header = read_header(&mut reader).map_err(located)?;
-        if header.len() == 0 {
+        if header.is_empty() {
             bail!("the file is empty: expected CSV with a header line");
         }
         let mut columns = LineReader::new(self.mapping, &header).map_err(anyhow::Error::msg)?;

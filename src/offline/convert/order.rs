@@ -169,6 +169,12 @@ impl Order {
         if let Some(total) = self.total {
             return Ok(total);
         }
+        self.check_sums()?;
+        Ok(self.sum)
+    }
+
+    /// Whether the sums of the lines are the order's amount.
+    fn check_sums(&self) -> Result<(), Invalid> {
         if self.lines_with_sum == 0 {
             return Err(("amount", "expected an amount on one of the order's lines, found none".to_owned()));
         }
@@ -177,7 +183,7 @@ impl Order {
             let message = format!("{} of the order's lines have no amount, others do", self.lines_without_sum);
             return Err(("amount", message));
         }
-        Ok(self.sum)
+        Ok(())
     }
 
     /// What was taken off, in all.
@@ -192,10 +198,10 @@ impl Order {
             (Some(_), [_, _, ..]) if self.is_return => {
                 Err(("amount", "the total belongs to returns of several orders".to_owned()))
             }
-            (None, [_, ..]) if self.is_return && self.lines_with_sum == 0 => {
-                Err(("amount", "expected an amount on one of the return's lines, found none".to_owned()))
-            }
             _ => {
+                if self.total.is_none() {
+                    self.check_sums()?;
+                }
                 let amount = |amount: Decimal| if self.is_return { amount.abs() } else { amount };
                 Ok(self.refunds.iter().map(|refund| (refund, amount(refund.amount))).collect())
             }
