@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// Windows-1252.
 ///
 /// The events are written in order of time. For that every order (not every line) is held in memory until the end,
-/// about 500 bytes each; with `order.lines = "together"` in the mapping only its number is remembered, and the export
+/// about 900 bytes each; with `order.lines = "together"` in the mapping only its number is remembered, and the export
 /// must be sorted by time.
 ///
 /// An order with a line that cannot be used is not written, since its amount would be wrong. Such lines do not stop

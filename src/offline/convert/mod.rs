@@ -32,8 +32,8 @@ use std::time::Instant;
 use summary::Summary;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Maximum number of orders in memory with `lines = "anywhere"`: about 10 GB.
-const ORDERS_MAX: usize = 20_000_000;
+/// Maximum number of orders in memory with `lines = "anywhere"`: about 9 GB.
+const ORDERS_MAX: usize = 10_000_000;
 /// Maximum number of orders with invalid lines.
 const INCOMPLETE_MAX: usize = 1_000_000;
 /// Maximum number of messages of one sort on standard error; `--rejected` has all invalid lines.

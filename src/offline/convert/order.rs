@@ -6,7 +6,7 @@ use crate::engine::event::{Categories, Millis};
 use rust_decimal::Decimal;
 use std::fmt::Display;
 
-/// An order that is being collected. About 500 bytes with its texts.
+/// An order that is being collected. About 900 bytes with its texts and indices.
 #[derive(Debug)]
 pub struct Order {
     pub order_id: Box<str>,

@@ -198,3 +198,35 @@ fn each_returned_line_has_its_own_order_and_time() {
     };
     assert_eq!(sorted(&again), sorted(&events));
 }
+
+#[test]
+fn mistakes_of_the_new_keys_are_found_before_anything_is_read() {
+    let order = "discount_per = \"item\"";
+    let amount = "price = \"price\"\ntotal = \"total\"\ndecimal_point = \",\"\nthousands = \",\"\nsigns = [\"1\"]\n\
+                  negative_price = \"ok\"";
+    let others = "[status]\ncolumn = \"state\"\ncounts = [\"paid\", \"Paid\"]\n[returns]\namount_after = \"x\"\n[file]\n\
+                  encoding = \"klingon\"\n[attribute_types]\nage = \"number\"\n";
+    let (events, errors, status) = convert(&mapping(order, amount, others), "order\n");
+    assert_eq!((events.as_str(), status), ("", 78), "{errors}");
+    for expected in [
+        "mapping.toml:5:16: expected \"line\" or \"order\"",
+        "mapping.toml:10:9: the amount is `total` and the sum of `price`",
+        "mapping.toml:12:13: expected \",\", \".\", \"'\" or \" \", and another one than the decimal point",
+        "mapping.toml:13:9: expected signs without digits",
+        "mapping.toml:14:18: expected \"mistake\" or \"discount\"",
+        "mapping.toml:17:10: the status \"paid\" is listed twice",
+        "mapping.toml:19:16: `amount_after` is set without `amount_column`",
+        "mapping.toml:21:12: expected \"auto\" or an encoding such as \"utf-8\"",
+        "mapping.toml:23:7: there is no attribute `age`",
+    ] {
+        assert!(errors.contains(expected), "{expected}\nis not in\n{errors}");
+    }
+}
+
+#[test]
+fn a_return_without_an_amount_on_one_of_its_lines_is_reported() {
+    let mapping = mapping("", "price = \"price\"", "[returns]\norder_prefix = \"R\"");
+    let csv = format!("order,who,when,price\nR1,a,{WHEN},5\nR1,a,{WHEN},6\nR1,a,{WHEN},\nR2,b,{WHEN},-7\n");
+    let errors = expect(&mapping, &csv, "amount", &["refund refund-R2 7.00"]);
+    assert!(errors.contains("order R1: 1 of the order's lines have no amount"), "{errors}");
+}
