@@ -24,7 +24,7 @@ pub fn run(options: &Options, broker: &mut Broker, proxy: &Arc<Proxy>) -> Result
 fn torment(run: &Run, broker: &mut Broker, fleet: &mut Fleet) -> Result<(), String> {
     let options = run.options;
     let events = Load::start(broker, &run.load).map_err(context("load"))?;
-    let mut storm = Storm::new(fleet, broker, Arc::clone(&events.calm), options.seed());
+    let mut storm = Storm::new(fleet, broker, Arc::clone(&events.calm), run.load.partitions as usize, options.seed());
     storm.begin(run.times())?;
     let patience = Duration::from_secs(60 * u64::from(options.minutes));
     let missing = storm.rage(options.kills, options.in_each, patience)?;

@@ -5,6 +5,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// One of this many newest files of a shard is damaged; most of them belong to its newest snapshot.
 const NEWEST: usize = 3;
@@ -50,6 +51,20 @@ pub fn wipe(objects: &Path) -> io::Result<()> {
         if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
     }
     Ok(())
+}
+
+/// The number of manifests of a shard that were written after `since`.
+pub fn manifests_since(objects: &Path, shard: usize, since: SystemTime) -> io::Result<usize> {
+    let mut count = 0;
+    for path in entries(&objects.join(format!("shard-{shard:05}")))?.iter().filter(|path| is_manifest(path)) {
+        match fs::metadata(path) {
+            Ok(metadata) => count += usize::from(metadata.modified()? > since),
+            // Retention has removed it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
 }
 
 /// Puts a file in place of each shard's folder, and the folder aside.

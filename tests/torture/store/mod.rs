@@ -13,8 +13,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+/// Number of snapshots of each shard that services keep.
+pub const KEPT: usize = 2;
 /// How often services snapshot each shard, and how many snapshots they keep.
 const SETTINGS: &str = "interval = \"1s\"\nkeep = 2\n";
 /// Upper bound of a fault's duration.
@@ -151,6 +153,12 @@ impl Store {
     /// Removes all snapshots.
     pub fn wipe(&mut self) -> Result<(), String> {
         self.without_server(damage::wipe)
+    }
+
+    /// The number of snapshots of a shard that were stored after `since`.
+    pub fn snapshots_since(&self, shard: usize, since: SystemTime) -> Result<usize, String> {
+        let objects = self.objects();
+        damage::manifests_since(&objects, shard, since).map_err(context(&objects))
     }
 
     /// A server may still be processing requests of services that are dead.

@@ -5,7 +5,7 @@ use crate::fleet::{Doing, Fleet};
 use crate::phase::Phase;
 use crate::support::proxy::Hold;
 use crate::support::proxy::wire::END_TRANSACTION;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long the network is slow.
 const SLOW: Duration = Duration::from_secs(8);
@@ -146,6 +146,7 @@ impl Storm<'_> {
             self.tally.hit(Phase::Anywhere);
             self.kill(index);
         }
+        self.snapshots_hurt = SystemTime::now();
         if fault == Fault::SnapshotsWiped {
             self.fleet.store.wipe()?;
             *self.faults.entry("snapshots wiped").or_default() += 1;

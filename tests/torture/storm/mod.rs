@@ -8,12 +8,13 @@ mod kills;
 use crate::fleet::Fleet;
 use crate::load::Calm;
 use crate::phase::Phase;
+use crate::store::KEPT;
 use crate::support::Broker;
 use crate::support::events::Random;
 use crate::tally::Tally;
 use faults::Fault;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Session time-out of the group: a service that is silent for longer loses its shards.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
@@ -23,6 +24,8 @@ const MARGIN: Duration = Duration::from_millis(1_500);
 const WORK_PATIENCE: Duration = Duration::from_secs(90);
 /// Until a service at work reaches a gate.
 const GATE_PATIENCE: Duration = Duration::from_secs(8);
+/// Until each shard has stored new snapshots after the last fault.
+const SNAPSHOTS_PATIENCE: Duration = Duration::from_secs(60);
 /// Until another service is at work, before one is held back.
 const COMPANY_PATIENCE: Duration = Duration::from_secs(3);
 /// A round takes seconds; this average means that the run does not advance.
@@ -32,11 +35,14 @@ pub struct Storm<'a> {
     fleet: &'a mut Fleet,
     broker: &'a mut Broker,
     calm: Calm,
+    shards: usize,
     random: Random,
     deck: Vec<Fault>,
     started: Instant,
     /// The next service that is killed comes back after its shards have moved.
     returns_late: bool,
+    /// When snapshots were last damaged or removed; when the run began, if never.
+    snapshots_hurt: SystemTime,
     /// When the last member left, if it is away.
     spare_left: Option<Instant>,
     pub tally: Tally,
@@ -44,15 +50,17 @@ pub struct Storm<'a> {
 }
 
 impl<'a> Storm<'a> {
-    pub fn new(fleet: &'a mut Fleet, broker: &'a mut Broker, calm: Calm, seed: u64) -> Self {
+    pub fn new(fleet: &'a mut Fleet, broker: &'a mut Broker, calm: Calm, shards: usize, seed: u64) -> Self {
         Self {
             fleet,
             broker,
             calm,
+            shards,
             random: Random(seed),
             deck: Vec::new(),
             started: Instant::now(),
             returns_late: false,
+            snapshots_hurt: SystemTime::now(),
             spare_left: None,
             tally: Tally::new(Phase::all()),
             faults: BTreeMap::new(),
@@ -75,8 +83,32 @@ impl<'a> Storm<'a> {
             self.go_on(phase)?;
         };
         self.fleet.settle()?;
+        self.wait_for_snapshots()?;
         self.count_crashes();
         Ok(missing)
+    }
+
+    /// Waits until each shard has stored as many snapshots as are kept, since they were last hurt. Events are still
+    /// being written: without them a shard would store none.
+    fn wait_for_snapshots(&mut self) -> Result<(), String> {
+        let (shards, since) = (self.shards, self.snapshots_hurt);
+        let stored = |fleet: &Fleet| -> Result<bool, String> {
+            for shard in 0..shards {
+                if fleet.store.snapshots_since(shard, since)? < KEPT {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        let answer = |fleet: &mut Fleet| match stored(fleet) {
+            Ok(false) => None,
+            Ok(true) => Some(Ok(())),
+            Err(error) => Some(Err(error)),
+        };
+        let found = self.fleet.wait(SNAPSHOTS_PATIENCE, answer)?;
+        found.unwrap_or_else(|| {
+            Err(format!("{SNAPSHOTS_PATIENCE:?} after the last fault not every shard has stored {KEPT} snapshots"))
+        })
     }
 
     /// One round: a fault, and a kill.
