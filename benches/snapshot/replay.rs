@@ -12,7 +12,7 @@ const PARTITIONS: u32 = 8;
 const ID: &str = "replayed";
 
 pub fn measure(size: &Size) {
-    let cluster = Cluster::new(1, PARTITIONS);
+    let cluster = Cluster::new(PARTITIONS);
     let customers = size.replayed / 5;
     let mut stream = Stream::new(customers);
     stream.introduce_all();

@@ -56,7 +56,7 @@ pub fn measure(size: &Size) {
     let queues = Queues::new(PARTITIONS, WAITING_MAX);
     let waits = Rc::new(RefCell::new(Waits::new()));
     let made = Rc::new(RefCell::new(Made::default()));
-    let cluster = Cluster::new(1, PARTITIONS);
+    let cluster = Cluster::new(PARTITIONS);
     let log = Arrivals::new(Arc::clone(&queues), cluster.worker("bench", (0..PARTITIONS).collect()), Rc::clone(&waits));
     let settings =
         SnapshotSettings { url: folder.path().to_string_lossy().into_owned(), ..SnapshotSettings::default() };

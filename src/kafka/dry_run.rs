@@ -33,7 +33,7 @@ impl DryRun {
     /// Joins the group of settings made by [`with_own_group`](Self::with_own_group).
     pub fn join(settings: &KafkaSettings, on_change: OnChange) -> Result<Self, Failure> {
         let inputs = KafkaLog::join(settings, 0)?;
-        let own = Cluster::new(settings.inputs.len() as u16, 1).worker("dry-run", Vec::new());
+        let own = Cluster::new(1).worker("dry-run", Vec::new());
         Ok(Self { inputs, own, on_change, was_assigned: false })
     }
 }

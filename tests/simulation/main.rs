@@ -148,7 +148,7 @@ fn judge(plan: &Plan, world: &mut World<'_>, observed: &[ObservedState]) -> Resu
 /// Lets one worker without faults read the same records, up to the second part before the change of rules: what it
 /// publishes, and what it knows of each shard's customers at the end.
 fn without_faults(plan: &Plan, found: &Cluster, now: i64) -> (Cluster, BTreeMap<u32, u64>) {
-    let cluster = Cluster::new(plan.inputs, plan.shards);
+    let cluster = Cluster::new(plan.shards);
     cluster.set_clock(now);
     let mut known = BTreeMap::new();
     let second = plan.parts[1].first().map(|arrival| arrival.timestamp());

@@ -104,7 +104,7 @@ impl Golden {
 
     /// The same topics in memory, each record at its offset.
     pub fn cluster(&self) -> Cluster {
-        let cluster = Cluster::new(self.inputs.len() as u16, self.partitions);
+        let cluster = Cluster::new(self.partitions);
         for (topic, partition, stored) in &self.records {
             cluster.store(*topic, *partition, stored.clone());
         }

@@ -35,7 +35,7 @@ pub fn config(input: &str, shards: u32, rules: &str) -> WorkerConfig {
 
 /// A cluster with these records, whose clock is long after them.
 pub fn cluster_of(lines: &[Line], shards: u32) -> Cluster {
-    let cluster = Cluster::new(1, shards);
+    let cluster = Cluster::new(shards);
     cluster.set_clock(OPENING + 400 * DAY);
     lines.iter().for_each(|line| append(&cluster, line, shards));
     cluster

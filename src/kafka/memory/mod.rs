@@ -48,7 +48,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// A cluster whose input topics have `shards` partitions.
-    pub fn new(_inputs: u16, shards: u32) -> Self {
+    pub fn new(shards: u32) -> Self {
         let cluster = Self::default();
         cluster.lock().shards = shards;
         cluster
@@ -56,7 +56,7 @@ impl Cluster {
 
     /// A cluster with faults, whose time is `time` until [`Cluster::advance`].
     pub fn with_faults(shards: u32, faults: Faults, time: i64) -> Self {
-        let cluster = Self::new(1, shards);
+        let cluster = Self::new(shards);
         let mut shared = cluster.lock();
         shared.transaction_timeout = Some(faults.transaction_timeout_ms);
         shared.faults = faults;

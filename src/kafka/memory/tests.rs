@@ -269,7 +269,7 @@ fn who_comes_back_in_time_moves_nothing_and_fences_who_was_there() {
 
 #[test]
 fn an_answer_that_is_lost_leaves_the_worker_in_the_dark() {
-    let cluster = Cluster::new(1, 1);
+    let cluster = Cluster::new(1);
     let mut log = cluster.worker("w", vec![0]);
     log.fence().unwrap();
     let record = OutRecord { topic: Own::Journal, partition: 0, key: None, value: Some(b"done"), headers: 0..0 };
@@ -286,7 +286,7 @@ fn an_answer_that_is_lost_leaves_the_worker_in_the_dark() {
 
 #[test]
 fn a_leader_that_is_away_shows_no_end() {
-    let cluster = Cluster::new(1, 1);
+    let cluster = Cluster::new(1);
     cluster.set_away(0, 0, true);
     cluster.append(0, 0, Some(1), None, Some(b"record"));
     let mut log = cluster.worker("w", vec![0]);

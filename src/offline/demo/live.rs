@@ -28,7 +28,7 @@ pub struct Live {
 
 impl Live {
     pub fn start(rules: Arc<Rules>, now: Millis) -> Result<Self, Failure> {
-        let cluster = Cluster::new(1, 1);
+        let cluster = Cluster::new(1);
         cluster.set_clock(now);
         let source = Source::Kafka { partitioner: Partitioner::Murmur2, partitions: 1 };
         let config = WorkerConfig {

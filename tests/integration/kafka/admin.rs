@@ -51,7 +51,7 @@ fn names(verdict: &Value, phase: &str) -> bool {
 }
 
 #[test]
-fn a_process_says_when_it_has_started_and_is_ready_also_after_a_kill() {
+fn a_process_reports_started_and_ready_after_a_kill_too() {
     let Some(broker) = support::broker() else { return };
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(broker, folder.path(), "admin", PARTITIONS as i32);

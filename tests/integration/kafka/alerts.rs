@@ -127,7 +127,7 @@ fn openssl(text: &[u8]) -> String {
 }
 
 #[test]
-fn of_120_customers_one_alert_says_120_whatever_happens() {
+fn an_alert_counts_120_customers_despite_kills() {
     let Some(broker) = support::broker() else { return };
     let folder = tempfile::tempdir().unwrap();
     let (folder, settings) = (folder.path(), settings(broker, folder.path(), "alerts", PARTITIONS as i32));
@@ -213,7 +213,7 @@ fn check_requests(requests: &Receiver<Request>, record: &[u8]) {
 }
 
 #[test]
-fn a_seed_of_the_last_minutes_fires_nothing() {
+fn a_seed_of_recent_events_fires_no_alert() {
     let Some(broker) = support::broker() else { return };
     let folder = tempfile::tempdir().unwrap();
     let (folder, name) = (folder.path(), "alerts-seed");

@@ -23,7 +23,7 @@ fn write_events(folder: &Path, broker: &Broker, topic: &str) {
 }
 
 #[test]
-fn what_is_produced_and_run_is_what_replay_says() {
+fn a_run_publishes_what_replay_prints() {
     let Some(broker) = support::broker() else { return };
     let folder = tempfile::tempdir().unwrap();
     let (folder, topic) = (folder.path(), "cli-events");

@@ -37,7 +37,7 @@ fn admin(broker: &Broker) -> AdminClient<DefaultClientContext> {
 }
 
 #[test]
-fn a_partition_whose_broker_hangs_has_not_answered() {
+fn a_partition_of_a_hanging_broker_has_not_answered() {
     let Some(broker) = support::start(&BrokerOptions::default()) else { return };
     let settings = settings(&broker, "answered", &["in"]);
     let mut log = joined(&settings);
@@ -64,7 +64,7 @@ fn a_partition_whose_broker_hangs_has_not_answered() {
 }
 
 #[test]
-fn a_full_queue_is_answer_enough() {
+fn a_full_queue_counts_as_an_answer() {
     let Some(broker) = support::broker() else { return };
     let settings = settings(broker, "full", &["in"]);
     broker.produce(&settings.inputs[0], (0..60_000).map(|_| produced(0, "a record among many")));
@@ -132,7 +132,7 @@ fn a_position_that_is_not_in_the_topic_stops_the_worker() {
 }
 
 #[test]
-fn a_record_that_no_topic_takes_stops_the_worker() {
+fn a_record_that_every_topic_refuses_stops_the_worker() {
     let Some(broker) = support::broker() else { return };
     let settings = settings(broker, "large", &["in"]);
     let mut log = joined(&settings);
@@ -143,7 +143,7 @@ fn a_record_that_no_topic_takes_stops_the_worker() {
 }
 
 #[test]
-fn starting_and_pausing_in_quick_succession_does_no_harm() {
+fn starting_and_pausing_quickly_changes_nothing() {
     let Some(broker) = support::broker() else { return };
     let settings = settings(broker, "quick", &["in"]);
     broker.produce(&settings.inputs[0], ["0", "1", "2", "3"].map(|value| produced(0, value)));
@@ -161,7 +161,7 @@ fn starting_and_pausing_in_quick_succession_does_no_harm() {
 }
 
 #[test]
-fn settings_that_the_client_does_not_know_are_told_at_once() {
+fn unknown_client_settings_are_reported_at_the_start() {
     let Some(broker) = support::broker() else { return };
     let mut settings: KafkaSettings = settings(broker, "unknown", &["in"]);
     settings.client.insert("fetch.wait.max.hours".into(), "1".into());

@@ -129,7 +129,7 @@ fn a_second_worker_takes_over_half_and_nothing_is_lost_meanwhile() {
 }
 
 #[test]
-fn an_honest_member_goes_on_publishing_while_others_come_and_go() {
+fn a_live_member_publishes_while_others_come_and_go() {
     let Some(broker) = support::broker() else { return };
     for protocol in BOTH {
         let settings = group_settings(broker, "group-honest", protocol, &["in"]);

@@ -5,7 +5,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::time::Duration;
 
 #[test]
-fn what_is_produced_is_read_back_committed() {
+fn produced_records_are_read_back_committed() {
     let Some(broker) = support::broker() else { return };
     broker.create_topic("harness-plain", 2, &[("retention.ms", "-1")]);
     let record = |partition, timestamp, value| Produced {
@@ -23,7 +23,7 @@ fn what_is_produced_is_read_back_committed() {
 }
 
 #[test]
-fn an_aborted_transaction_is_not_seen_and_a_committed_one_is() {
+fn only_committed_transactions_are_read() {
     let Some(broker) = support::broker() else { return };
     broker.create_topic("harness-transactions", 1, &[]);
     let producer: BaseProducer = broker.client().set("transactional.id", "harness").create().unwrap();

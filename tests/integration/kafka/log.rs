@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const CONTROL: Topic = Topic::Own(Own::Control);
 
 #[test]
-fn each_partition_is_taken_from_alone_and_from_where_the_worker_says() {
+fn each_partition_is_fetched_alone_from_the_position_of_the_worker() {
     let Some(broker) = support::broker() else { return };
     let settings = settings(broker, "log-take", &["a", "b"]);
     broker.produce(&settings.inputs[0], ["a0", "a1", "a2"].map(|value| produced(0, value)));
@@ -42,7 +42,7 @@ fn each_partition_is_taken_from_alone_and_from_where_the_worker_says() {
 }
 
 #[test]
-fn a_batch_is_first_in_first_out_and_a_poll_ends_when_something_comes() {
+fn a_batch_keeps_the_order_and_a_poll_ends_at_the_first_record() {
     let Some(broker) = support::broker() else { return };
     let settings = settings(broker, "log-batch", &["in"]);
     let input = Topic::Input(0);
@@ -117,7 +117,7 @@ fn a_transaction_is_seen_whole_with_headers_tombstones_and_offsets() {
 }
 
 #[test]
-fn a_worker_that_comes_later_fences_the_one_before() {
+fn a_later_worker_fences_the_earlier_one() {
     let Some(broker) = support::broker() else { return };
     let settings = settings(broker, "log-fence", &["in"]);
     let mut log = joined(&settings);
@@ -140,7 +140,7 @@ fn a_worker_that_comes_later_fences_the_one_before() {
 }
 
 #[test]
-fn a_reader_stops_where_told_and_waits_for_open_transactions() {
+fn a_reader_stops_at_its_end_and_waits_for_open_transactions() {
     let Some(broker) = support::broker() else { return };
     let settings = settings(broker, "log-reader", &["in"]);
     let input = &settings.inputs[0];
@@ -186,7 +186,7 @@ fn a_reader_stops_where_told_and_waits_for_open_transactions() {
 }
 
 #[test]
-fn topics_are_made_once_and_checked_afterwards() {
+fn topics_are_created_once_and_checked_afterwards() {
     let Some(broker) = support::broker() else { return };
     let mut settings = settings(broker, "log-topics", &["in"]);
     create_or_check_topics(&settings, 2).unwrap();
@@ -208,7 +208,7 @@ fn topics_are_made_once_and_checked_afterwards() {
 }
 
 #[test]
-fn a_shard_with_an_empty_journal_begins_where_told() {
+fn a_shard_with_an_empty_journal_starts_as_configured() {
     let Some(broker) = support::broker() else { return };
     let settings = settings(broker, "log-start", &["in"]);
     let record = |timestamp| Produced { timestamp: Some(timestamp), ..produced(0, "x") };

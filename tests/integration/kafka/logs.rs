@@ -40,7 +40,7 @@ fn expect_nobody(log: &str) {
 }
 
 #[test]
-fn nobody_is_named_in_a_log() {
+fn logs_contain_no_customer_ids() {
     let Some(broker) = support::broker() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings(broker, folder.path(), "logs", PARTITIONS as i32);

@@ -120,7 +120,7 @@ fn all_changes(text: &str) -> f64 {
 }
 
 #[test]
-fn what_happens_is_counted_once_and_what_is_done_again_is_not() {
+fn repeated_work_is_counted_once() {
     let Some(broker) = support::broker() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings(broker, folder.path(), "metrics", SHARDS as i32);

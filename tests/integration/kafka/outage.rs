@@ -30,7 +30,7 @@ fn wait_until(moment: i64) {
 }
 
 #[test]
-fn a_partition_that_does_not_answer_makes_nobody_quiet() {
+fn an_unanswered_partition_causes_no_changes_by_time() {
     let proxy = Proxy::start().unwrap();
     let (listeners, proxied) = (vec![("PROXIED", "PLAINTEXT")], vec![("PROXIED", proxy.port)]);
     let options = BrokerOptions { listeners, proxied, ..BrokerOptions::default() };

@@ -60,7 +60,7 @@ fn run_until_done(broker: &Broker, folder: &Path, settings: &RunSettings) {
 }
 
 #[test]
-fn what_was_lost_is_made_anew_and_only_differences_are_published() {
+fn lost_state_is_rebuilt_and_only_differences_are_published() {
     let Some(broker) = support::broker() else { return };
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

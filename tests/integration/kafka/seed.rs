@@ -161,7 +161,7 @@ fn check_export(folder: &Path, broker: &Broker) {
 }
 
 #[test]
-fn a_seeded_year_goes_on_as_the_whole_year_would_have() {
+fn a_run_after_a_seed_continues_as_over_the_whole_year() {
     let Some(broker) = support::broker() else { return };
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -194,7 +194,7 @@ fn a_seeded_year_goes_on_as_the_whole_year_would_have() {
 }
 
 #[test]
-fn a_part_of_a_seed_is_not_begun_from() {
+fn an_incomplete_seed_is_refused() {
     let Some(broker) = support::broker() else { return };
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -14,7 +14,7 @@ pub struct Memory {
 
 impl Memory {
     pub fn new(partitions: u32) -> Self {
-        Self { cluster: Cluster::new(1, partitions), partitions }
+        Self { cluster: Cluster::new(partitions), partitions }
     }
 }
 

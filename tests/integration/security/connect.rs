@@ -35,7 +35,7 @@ fn assert_all_said(text: &str, said: &[&str]) {
 }
 
 #[test]
-fn all_is_well_before_the_first_run_and_during_it() {
+fn the_check_passes_before_and_during_the_first_run() {
     for protocol in ["classic", "consumer"] {
         let Some(secure) = secure() else { return };
         all_is_well(&secure.broker, protocol);
@@ -161,7 +161,7 @@ fn inputs_that_expire_are_warned_of() {
 }
 
 #[test]
-fn the_partitioner_is_found_by_a_sample() {
+fn a_sample_of_keys_reveals_the_partitioner() {
     let Some(secure) = secure() else { return };
     let (murmur2, crc32) = (Partitioner::Murmur2, Partitioner::Crc32);
     let cases = [

@@ -201,7 +201,7 @@ fn refused(secure: &Secure) -> Vec<Refused> {
 }
 
 #[test]
-fn what_keeps_shoal_out_is_said_without_secrets() {
+fn connection_errors_state_the_cause_without_secrets() {
     let Some(secure) = secure() else { return };
     let all = refused(secure);
     let started = std::time::Instant::now();

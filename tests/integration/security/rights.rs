@@ -94,7 +94,7 @@ fn assert_refused(acl: &Acl, child: Child) {
 }
 
 #[test]
-fn shoal_works_with_the_least_rights_and_with_none_fewer() {
+fn shoal_needs_all_documented_rights_and_no_others() {
     let Some(secure) = secure() else { return };
     let acls = least();
     assert_eq!(acls.len(), 32, "{acls:?}");
@@ -159,7 +159,7 @@ fn a_dry_run_and_producing_need_less() {
 }
 
 #[test]
-fn a_right_that_is_taken_away_ends_the_service() {
+fn a_revoked_right_ends_the_service() {
     let Some(secure) = secure() else { return };
     let broker = &secure.broker;
     let [topic, group, id] = [Kind::Topic, Kind::Group, Kind::TransactionalId];

@@ -76,7 +76,7 @@ struct Service {
 
 impl Service {
     fn new(config: WorkerConfig) -> Self {
-        let cluster = Cluster::new(1, SHARDS);
+        let cluster = Cluster::new(SHARDS);
         cluster.set_clock(BEGIN);
         let objects = MemoryObjects::default();
         let worker = Self::worker(&cluster, &objects, &config, memory::ID);

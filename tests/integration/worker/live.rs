@@ -22,8 +22,8 @@ fn config(topics: u16) -> WorkerConfig {
     WorkerConfig { inputs, ..memory::config("events", SHARDS, &wall_rules()) }
 }
 
-fn cluster(topics: u16) -> Cluster {
-    let cluster = Cluster::new(topics, SHARDS);
+fn cluster() -> Cluster {
+    let cluster = Cluster::new(SHARDS);
     cluster.set_clock(OPENING);
     cluster
 }
@@ -67,7 +67,7 @@ fn end_of(all: &[Arriving]) -> i64 {
 
 /// The result when the worker runs while the events arrive.
 fn live(all: &[Arriving]) -> Cluster {
-    let cluster = cluster(TOPICS);
+    let cluster = cluster();
     let mut working = worker(&cluster, TOPICS, 4_096);
     for arriving in all {
         cluster.set_clock(arriving.arrival);
@@ -88,7 +88,7 @@ fn a_backlog_of_several_topics_gives_what_running_live_gave() {
         let late = expected.changes.values().flatten().filter(|change| change.contains("\"cause\":\"late\"")).count();
         assert!(late > 5, "seed {seed}: events that came after a change by time must be there, {late} are");
         for batch_max in [1, 50, 4_096] {
-            let cluster = cluster(TOPICS);
+            let cluster = cluster();
             all.iter().for_each(|arriving| append(&cluster, arriving));
             cluster.set_clock(end_of(&all));
             run_to_end(&mut worker(&cluster, TOPICS, batch_max)).unwrap();
@@ -102,7 +102,7 @@ fn a_topic_that_is_months_behind_is_waited_for_and_crashes_do_not_matter() {
     let all = arriving(7);
     let expected = memory::views(&live(&all), SHARDS);
     let mut random = Random(7);
-    let cluster = cluster(TOPICS);
+    let cluster = cluster();
     all.iter().for_each(|arriving| append(&cluster, arriving));
     cluster.set_clock(end_of(&all));
     // Fetches of the first topic are not answered at first: records of the others have arrived and must wait.
@@ -127,7 +127,7 @@ fn a_topic_that_is_months_behind_is_waited_for_and_crashes_do_not_matter() {
 
 /// One customer who browsed three times in topic 0; the audience `browsing` ends a week later.
 fn browsed() -> (Cluster, Worker<MemoryLog>) {
-    let cluster = cluster(2);
+    let cluster = cluster();
     let key = b"ann".as_slice();
     for n in 0..3 {
         let event = format!(r#"{{"type":"view","time":{}}}"#, OPENING + n);

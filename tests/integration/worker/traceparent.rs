@@ -29,7 +29,7 @@ fn is_good(n: usize) -> bool {
 
 /// A cluster after a complete run, and the expected header of each input record's changes, by partition and offset.
 fn done(seed: u64) -> (Cluster, BTreeMap<(u32, i64), Option<String>>) {
-    let cluster = Cluster::new(1, SHARDS);
+    let cluster = Cluster::new(SHARDS);
     cluster.set_clock(OPENING + 400 * DAY);
     let mut expected = BTreeMap::new();
     for (n, line) in shop(seed, 40, 2_000).into_iter().enumerate() {
