@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws the dashboards of this folder from a running Prometheus into PNG files, for looking at them without Grafana: the
 same panels on the same grid, with the same queries, titles, legends and units. Beside them it writes a page that lists each
-panel with its queries and what they gave.
+panel with its queries and their last values.
 
     pip install matplotlib
     ./draw.py --prometheus http://localhost:9090 --minutes 60 --set segmentation=lifecycle --out pictures
@@ -237,15 +237,16 @@ def draw_table(axes, panel, found, _):
 
 PAGE = """# Dashboards
 
-Three dashboards for Grafana, in `deploy/grafana`; they want the recording rules of `deploy/prometheus`. This page, with its
-pictures, was written by `deploy/grafana/draw.py` from a real Prometheus that scraped two `shoal run` with a small, lively
-stream (`tests/integration/observe`), in which what takes 60 days elsewhere takes 10 seconds.
-**Grafana itself was not run**: the pictures show each panel's queries, place, title, legend and unit, not Grafana's
-looks. Where one says *No data* there was nothing of the kind: the rules had no alert, no shard was just being recovered.
-(A session begins only after 30 minutes without browsing: that is why conversion is far above 100 % here.)
+Three dashboards for Grafana, in `deploy/grafana/dashboards`. They need the recording rules of `deploy/prometheus`.
+`deploy/grafana/draw.py` wrote this page and its pictures from a real Prometheus that scraped two processes of `shoal run` with
+a small stream of events (`tests/integration/observe`). The stream is compressed in time: what usually takes 60 days takes 10
+seconds. **Grafana itself was not run**: the pictures show the queries, position, title, legend and unit of each panel, not the
+appearance of Grafana. A panel shows *No data* if the queried metric did not occur in the stream: its rules have no alert, and no
+shard was being recovered. The conversion is far above 100 % here, because a session begins only after 30 minutes without
+browsing.
 
-In queries `$instance`, `$segmentation` and `$cause` are the dashboard's variables, `$__rate_interval` and `$__range`
-Grafana's own. What stands behind "Gave" is the last value of each series.
+In the queries, `$instance`, `$segmentation` and `$cause` are variables of the dashboard, and `$__rate_interval` and `$__range`
+are variables of Grafana. "Values" lists the last value of each series.
 """
 
 KINDS = {"timeseries": draw_timeseries, "stat": draw_stat, "bargauge": draw_bargauge, "table": draw_table}
@@ -312,7 +313,7 @@ def described(dashboard, name, seen):
             results = [f"{labels['from']} → {labels['to']} {with_unit(last(points), unit, decimals)}" for _, labels, points in found]
         else:
             results = [f"{series} {with_unit(last(points), unit, decimals)}" for series, _, points in found]
-        lines += ["Gave: " + ("; ".join(results[:8]) + ("; …" if len(results) > 8 else "") if results else "nothing") + ".", ""]
+        lines += ["Values: " + ("; ".join(results[:8]) + ("; …" if len(results) > 8 else "") if results else "none") + ".", ""]
     return lines
 
 
