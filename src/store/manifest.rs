@@ -113,6 +113,9 @@ pub enum StoredBootstrap {
 pub struct StoredSweep {
     pub at: Option<Millis>,
     pub next_row: u32,
+    /// Whether the sweep is that of a rebuild, whose rules are not new to the customers; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub after_rebuild: bool,
 }
 
 /// The memory of event ids without the ids. Hours are counted from 1970.
@@ -257,7 +260,11 @@ impl StoredState {
                 Bootstrap::Membership => StoredBootstrap::Membership,
                 Bootstrap::Changes => StoredBootstrap::Changes,
             },
-            sweep: head.sweep.map(|sweep| StoredSweep { at: known(sweep.at), next_row: sweep.next_row }),
+            sweep: head.sweep.map(|sweep| StoredSweep {
+                at: known(sweep.at),
+                next_row: sweep.next_row,
+                after_rebuild: !sweep.moves_clocks,
+            }),
             ids: StoredIds {
                 latest_hour: known(head.ids.latest_hour),
                 lost_hour: head.ids.lost_hour,
@@ -284,7 +291,11 @@ impl StoredState {
                 StoredBootstrap::Membership => Bootstrap::Membership,
                 StoredBootstrap::Changes => Bootstrap::Changes,
             },
-            sweep: self.sweep.as_ref().map(|sweep| SweepHead { at: time(sweep.at), next_row: sweep.next_row }),
+            sweep: self.sweep.as_ref().map(|sweep| SweepHead {
+                at: time(sweep.at),
+                next_row: sweep.next_row,
+                moves_clocks: !sweep.after_rebuild,
+            }),
             rows_used: self.rows_used,
             customers: usize::try_from(self.customers).map_err(|error| error.to_string())?,
             ids: IdsHead {

@@ -52,7 +52,7 @@ impl Follower {
         if let Some(capture) = &mut self.capture {
             capture.is_behind = true;
         }
-        if let Input::Rules(_) = input {
+        if let Input::Rules(_) | Input::RulesAfterRebuild(_) = input {
             self.old_rules = Some(Arc::clone(shard.rules()));
         }
         let Some(twin) = &mut self.twin else { return };
@@ -61,7 +61,8 @@ impl Follower {
             Input::Skipped(record) => Input::Skipped(record),
             Input::Tick(moment) => Input::Tick(*moment),
             Input::Rules(rules) => Input::Rules(Arc::clone(rules)),
-            Input::Sweep(customers) => Input::Sweep(*customers),
+            Input::RulesAfterRebuild(rules) => Input::RulesAfterRebuild(Arc::clone(rules)),
+            &Input::Sweep { now, customers } => Input::Sweep { now, customers },
             Input::Fire(customers) => Input::Fire(*customers),
             Input::Census(mark) => Input::Census(*mark),
         };

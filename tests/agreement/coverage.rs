@@ -19,6 +19,9 @@ const DEVIATIONS: f64 = 4.0;
 /// All but T7, which belongs to logs and files: a shard receives its records merged.
 const RULES: &str = "T1 T2 T3 T4 T5 T6 T8 E1 E2 E3 E4 O1 O2 O3 O4 O5 O6 O7 O8 B1 B2 B3 B4 B5 B6 B7 F1 F2 F3 \
     R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 R11 R12";
+/// What happened to a customer while a dwell held a value back. `late`: a late event changed nothing. `passed-late`: so
+/// it did, and the watermark was past the end of the dwell already. `tick`: a tick passed the end of the dwell.
+const HELD_BACK: &str = "dwell-late dwell-passed-late dwell-tick dwell-sweep dwell-erase";
 const CAUSES: &str = "event time late rules erase opt_out forgotten bootstrap";
 const REASONS: &str = "too_large decode key partition type schema time time_unit time_future amount currency";
 const DROPS: &str = "duplicate duplicate_order erased opted_out";
@@ -79,6 +82,7 @@ impl Coverage {
     pub fn report(&self, streams: u64) -> Vec<String> {
         let groups = [
             ("rule", RULES),
+            ("rule", HELD_BACK),
             ("cause", CAUSES),
             ("reason", REASONS),
             ("dropped", DROPS),

@@ -112,11 +112,11 @@ impl Run {
             self.follower.between(&mut self.shard, &self.settings, random);
             let slice = 1 + random.below(3) as u32;
             if self.shard.sweeping() && random.chance(50) {
-                self.apply(shard::Input::Sweep(slice), &[]);
+                self.apply(shard::Input::Sweep { now: i64::MIN, customers: slice }, &[]);
             } else if self.shard.has_due() {
                 self.apply(shard::Input::Fire(slice), &[]);
             } else {
-                self.apply(shard::Input::Sweep(slice), &[]);
+                self.apply(shard::Input::Sweep { now: i64::MIN, customers: slice }, &[]);
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::fields::{object, text};
 use crate::model::decode::Record;
 use crate::model::feature::REMEMBERED;
 use crate::model::partition::{Partitioner, Source};
+use crate::model::rules::Rules;
 use crate::model::shard::{Input, PublishFrom, Scenario};
 use crate::model::value::{DAY, HOUR, MINUTE};
 use crate::random::Random;
@@ -40,6 +41,8 @@ pub fn scenario(seed: u64) -> (Scenario, Placed) {
         source: source(&mut random),
         cursor: START + random.between(0, 3 * DAY),
         now: START,
+        dwells: dwells(&Rules::parse(&rules)),
+        rhythms: rhythms(&Rules::parse(&rules)),
         moments: Vec::new(),
         event_ids: Vec::new(),
         inputs: Vec::new(),
@@ -54,6 +57,40 @@ pub fn scenario(seed: u64) -> (Scenario, Placed) {
     let publish_from = stream.publish_from();
     let until = stream.until();
     (Scenario { rules, source: stream.source, inputs: stream.inputs, until, publish_from }, stream.placed)
+}
+
+/// How long values are held by these rules; without 0.
+fn dwells(rules: &Rules) -> Vec<i64> {
+    let targets = rules.targets.values();
+    targets.flat_map(|target| [target.dwell_in, target.dwell_out]).filter(|dwell| *dwell > 0).collect()
+}
+
+/// A value that changes when no event of a kind has come for a length of time, and is then held.
+#[derive(Clone, Copy, Debug)]
+struct Rhythm {
+    kind: &'static str,
+    length: i64,
+    dwell: i64,
+}
+
+/// The rhythms in these rules that are plainly written, such as `inactive_days >= 7`.
+fn rhythms(rules: &Rules) -> Vec<Rhythm> {
+    let mut rhythms = Vec::new();
+    for target in rules.targets.values().filter(|target| target.dwell_in > 0) {
+        let conditions = target.conditions();
+        for comparison in conditions.iter().flat_map(|(_, condition)| condition.comparisons()) {
+            let words: Vec<&str> = comparison.text.split(' ').collect();
+            let kind = match words[0] {
+                "inactive_days" => "view",
+                "recency_days" => "purchase",
+                _ => continue,
+            };
+            let days = words.get(2).and_then(|days| days.parse::<f64>().ok()).filter(|days| *days > 0.0);
+            let length = days.map(|days| (days * DAY as f64) as i64).filter(|length| *length < 100 * DAY);
+            rhythms.extend(length.map(|length| Rhythm { kind, length, dwell: target.dwell_in }));
+        }
+    }
+    rhythms
 }
 
 fn customer_id(n: usize) -> String {
@@ -87,6 +124,9 @@ pub struct Stream {
     lengths: Lengths,
     header: Header,
     customers: Vec<String>,
+    /// How long values are held by the first rules.
+    dwells: Vec<i64>,
+    rhythms: Vec<Rhythm>,
     /// The number of inputs; a burst counts as one.
     length: i64,
     /// The typical time between two events.
@@ -114,12 +154,10 @@ impl Stream {
             match self.random.below(100) {
                 0..=8 => self.broken(),
                 9..=14 if !self.is_from_files() => self.tick(),
-                15..=17 if changes_rules => {
-                    let text = rules_text::rules(&mut self.random, &self.header, &self.lengths);
-                    self.inputs.push(Input::Rules(text));
-                }
+                15..=17 if changes_rules => self.new_rules(),
                 18 if self.random.chance(10) => self.burst(),
                 19 | 20 if self.random.chance(50) => self.echo(),
+                21..=23 => self.held_back(),
                 _ => self.event(),
             }
         }
@@ -203,6 +241,59 @@ impl Stream {
         self.placed.at_boundary += 1;
         self.event_at(moment.time + length + self.header.grace + aside, Some("other".into()), Some("open"));
         self.event_at(moment.time + back, Some(moment.customer), None);
+    }
+
+    fn new_rules(&mut self) {
+        let text = rules_text::rules(&mut self.random, &self.header, &self.lengths);
+        self.inputs.push(Input::Rules(text));
+    }
+
+    /// An event, after which a rhythm lets a value change by time; time passes beyond that, by an event of another
+    /// customer, and mostly beyond a dwell after it. Then two more events of the first customer come, both late. After
+    /// the first one the rules want the old value until within the dwell, which holds the new one back; the second one
+    /// changes nothing but what the rules want at the end of the dwell.
+    fn held_back(&mut self) {
+        let Some(Rhythm { kind, length, dwell }) = self.rhythm() else { return self.event() };
+        let customer = self.random.pick(&self.customers);
+        let start = self.cursor + self.random.between(0, self.pace.min(DAY));
+        self.event_at(start, Some(customer.clone()), Some(kind));
+        let is_over = self.random.chance(60);
+        let dwells = if is_over { self.random.between(1, 3) } else { 0 };
+        let passed = dwell * dwells + self.random.pick(&[-1, 0, 1, HOUR]);
+        self.event_at(start + length + self.header.grace + passed, Some("other".into()), Some("open"));
+        let first = start + self.random.between(1, dwell.min(length));
+        let second = match length - dwell {
+            rest if rest > 0 => start + dwell + self.random.between(1, rest),
+            _ => first + self.random.between(0, length / 2),
+        };
+        for time in [first, second] {
+            let kind = if self.random.chance(90) { kind } else { self.similar(kind) };
+            self.event_at(time, Some(customer.clone()), Some(kind));
+        }
+        if is_over {
+            return;
+        }
+        // Something else comes while the dwell lasts, or it ends with a tick.
+        match self.random.below(6) {
+            0 | 1 => self.event_at(second + 1, Some(customer), Some("erase")),
+            2 | 3 => self.new_rules(),
+            _ if !self.is_from_files() => {
+                self.now = self.now.max(start + length + 2 * dwell + self.header.grace);
+                self.inputs.push(Input::Tick(self.now));
+            }
+            _ => {}
+        }
+    }
+
+    /// A rhythm of the rules; if they have none, perhaps one that does not decide anything.
+    fn rhythm(&mut self) -> Option<Rhythm> {
+        if !self.rhythms.is_empty() && self.random.chance(80) {
+            return Some(self.random.pick(&self.rhythms));
+        }
+        let lengths: Vec<i64> =
+            self.lengths.milliseconds().into_iter().filter(|length| (1..=40 * DAY).contains(length)).collect();
+        let dwell = if self.dwells.is_empty() { return None } else { self.random.pick(&self.dwells) };
+        Some(Rhythm { kind: self.kind(), length: self.random.pick(&lengths), dwell })
     }
 
     fn event_at(&mut self, time: i64, customer: Option<String>, kind: Option<&'static str>) {

@@ -157,12 +157,21 @@ impl Writer<'_> {
         let count = 1 + self.random.below(4);
         let names: Vec<String> = (0..=count).map(|n| format!("seg{n}")).collect();
         let mut lines = String::new();
-        for segment in &names[..count] {
-            lines += &format!("  {{ name = \"{segment}\", when = \"{}\" }},\n", self.condition(2));
-        }
         let dwell = self.dwell().map(|dwell| format!("min_dwell = \"{dwell}\"\n")).unwrap_or_default();
+        for (index, segment) in names[..count].iter().enumerate() {
+            let is_rhythm = index == 0 && !dwell.is_empty() && self.random.chance(30);
+            let when = if is_rhythm { self.rhythm() } else { self.condition(2) };
+            lines += &format!("  {{ name = \"{segment}\", when = \"{when}\" }},\n");
+        }
         self.segmentations.push((name.into(), names.clone()));
         format!("[segmentation.{name}]\n{dwell}segments = [\n{lines}  {{ name = \"{}\" }},\n]\n", names[count])
+    }
+
+    /// Whether nothing has happened for a length of time.
+    fn rhythm(&mut self) -> String {
+        let feature = self.random.pick(&["inactive_days", "inactive_days", "recency_days"]);
+        let days: Vec<String> = self.lengths.days.iter().filter(|days| *days != "0").cloned().collect();
+        format!("{feature} >= {}", self.random.pick(&days))
     }
 
     fn audience(&mut self, name: &str) -> String {

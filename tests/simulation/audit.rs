@@ -136,7 +136,7 @@ impl<'a> Plain<'a> {
             }
             Operation::Step { now, parts } => self.step(*now, parts),
             Operation::Tick(moment) => self.apply(Input::Tick(*moment)),
-            Operation::Sweep(customers) => self.apply(Input::Sweep(*customers)),
+            &Operation::Sweep { now, customers } => self.apply(Input::Sweep { now, customers }),
             Operation::Fire(deadlines) => self.apply(Input::Fire(*deadlines)),
             Operation::Census(mark) => self.apply(Input::Census(*mark)),
             other => Err(format!("unexpected operation {other:?}")),

@@ -40,6 +40,8 @@ pub struct SweepHead {
     /// The watermark when the new rules came.
     pub at: Millis,
     pub next_row: RowNumber,
+    /// Whether the rules are new to the customers; not after a rebuild.
+    pub moves_clocks: bool,
 }
 
 /// A piece of a capture.
@@ -76,7 +78,11 @@ impl Shard {
             digest: self.digest(),
             publish_from: self.settings.publish_from,
             bootstrap: self.settings.bootstrap,
-            sweep: self.sweep.as_ref().map(|sweep| SweepHead { at: sweep.at, next_row: sweep.next_row }),
+            sweep: self.sweep.as_ref().map(|sweep| SweepHead {
+                at: sweep.at,
+                next_row: sweep.next_row,
+                moves_clocks: sweep.moves_clocks,
+            }),
             rows_used: self.customers.profiles.rows_used(),
             customers: self.customers.profiles.len(),
             ids: self.duplicates.head(),

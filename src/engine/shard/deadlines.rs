@@ -13,7 +13,6 @@ use crate::engine::effects::{Cause, Effects};
 use crate::engine::event::{Millis, NEVER};
 use crate::engine::profile::RowNumber;
 use crate::engine::rule::{Rules, Truths};
-use std::sync::Arc;
 
 /// How many customers ahead of the one whose deadline fires are prefetched.
 const PREFETCHED: usize = 8;
@@ -61,22 +60,45 @@ pub fn catch_up(
     fire_until(shard, rules, row, until, arrival, effects);
 }
 
+/// Fires the deadlines of an event's customer up to `until`, which may be after the watermark. Those after it that
+/// leave no trace stay armed: the event may come before them and give them one.
+#[inline(always)]
+pub fn catch_up_to_arrival(shard: &mut Shard, rules: &Rules, row: RowNumber, until: Millis, effects: &mut Effects) {
+    catch_up(shard, rules, row, shard.time.watermark, None, effects);
+    if shard.customers.profiles.row(row).armed <= until {
+        fire_after_watermark(shard, rules, row, until, effects);
+    }
+}
+
+#[inline(never)]
+fn fire_after_watermark(shard: &mut Shard, rules: &Rules, row: RowNumber, until: Millis, effects: &mut Effects) {
+    let mut untraced = NEVER;
+    while shard.customers.profiles.row(row).armed <= until {
+        let at = shard.customers.profiles.row(row).armed;
+        untraced = if fire_deadline(shard, rules, row, None, effects) { NEVER } else { untraced.min(at) };
+    }
+    if untraced != NEVER {
+        // Its entry of the wheel is still there.
+        shard.customers.set_armed(row, untraced);
+    }
+}
+
 /// Evaluates a customer with the new rules, after firing under the old rules the deadlines that were due when the new
 /// ones came (R6). A customer of which only published values are known ends here.
 #[inline(never)]
 pub fn sweep_customer(shard: &mut Shard, rules: &Rules, row: RowNumber, effects: &mut Effects) {
-    let Some(sweep) = &shard.sweep else { return };
-    let (old_rules, rules_at) = (Arc::clone(&sweep.old_rules), sweep.at);
+    let Some(sweep) = shard.sweep.clone() else { return };
+    let (old_rules, rules_at) = (&*sweep.old_rules, sweep.at);
     let context = |at: Millis| EvaluationContext { rules, at, cause: Cause::Rules, event: None, arrival: None };
     if shard.customers.profiles.row(row).first_event == NEVER {
         let at = shard.customers.profiles.row(row).clock.max(rules_at);
-        remove_customer(shard, row, &context(at), &old_rules, effects);
+        remove_customer(shard, row, &context(at), old_rules, effects);
         return;
     }
-    fire_until(shard, &old_rules, row, rules_at, None, effects);
+    fire_until(shard, old_rules, row, rules_at, None, effects);
     shard.customers.set_armed(row, NEVER);
     let at = shard.customers.profiles.row(row).clock.max(rules_at);
-    let evaluation = enter_new_rules(shard, row, &context(at), &old_rules, effects);
+    let evaluation = enter_new_rules(shard, row, &context(at), &sweep, effects);
     arm_next(shard, rules, row, at, &evaluation.truths);
     shard.buffers.return_evaluation(evaluation);
 }
@@ -95,20 +117,28 @@ fn fire_until(
     }
 }
 
-/// Fires a customer's deadline: evaluates the rules at its instant. Without a change this leaves no trace (T6).
+/// Fires a customer's deadline: evaluates the rules at its instant. Without a change this leaves no trace (T6). Returns
+/// whether it left one.
 #[inline(never)]
-fn fire_deadline(shard: &mut Shard, rules: &Rules, row: RowNumber, arrival: Option<Millis>, effects: &mut Effects) {
+fn fire_deadline(
+    shard: &mut Shard,
+    rules: &Rules,
+    row: RowNumber,
+    arrival: Option<Millis>,
+    effects: &mut Effects,
+) -> bool {
     let Shard { customers, buffers, settings, .. } = shard;
     let at = customers.profiles.row(row).armed;
     customers.set_armed(row, NEVER);
     effects.counts.fired += 1;
     let begins = customers.profiles.row(row).muted && settings.publish_from.is_some_and(|from| at >= from);
     let evaluation = evaluate(rules, &customers.profiles, row, at, buffers);
+    let has_trace = begins || evaluation.has_changes();
     arm(shard, row, evaluation.dwell_ends());
     if begins {
         let context = EvaluationContext { rules, at, cause: Cause::Bootstrap, event: None, arrival };
         begin_publishing(shard, row, &context, &evaluation, effects);
-    } else if evaluation.has_changes() {
+    } else if has_trace {
         let mut before = shard.buffers.truths();
         rules.read_truths(rules.customer_comparisons(), &shard.customers.profiles.customer(row), at - 1, &mut before);
         let context = EvaluationContext { rules, at, cause: Cause::Time, event: None, arrival };
@@ -117,6 +147,7 @@ fn fire_deadline(shard: &mut Shard, rules: &Rules, row: RowNumber, arrival: Opti
     }
     arm_next(shard, rules, row, at, &evaluation.truths);
     shard.buffers.return_evaluation(evaluation);
+    has_trace
 }
 
 /// Arms the first instant after `at` at which anything about the customer can change by time alone. `truths` are those

@@ -77,8 +77,11 @@ pub enum Input<'a> {
     Tick(Millis),
     /// New rules (R6), which must wait until the sweep of the previous ones has ended.
     Rules(Arc<Rules>),
-    /// Evaluates up to this number of customers with new rules.
-    Sweep(u32),
+    /// The rules in force, for a state that a rebuild made ([`Shard::adopt`]). They are swept in like new rules, but
+    /// are not new to the customers, whose clocks move with changes only (R6).
+    RulesAfterRebuild(Arc<Rules>),
+    /// Evaluates up to this number of customers with new rules; `now` is the journalled wall clock.
+    Sweep { now: Millis, customers: u32 },
     /// Fires the deadlines of up to this number of customers, those due up to the watermark, in order of deadline and
     /// row.
     Fire(u32),
@@ -152,8 +155,12 @@ impl Shard {
             }
             Input::Skipped(record) => self.skip(record, effects),
             Input::Tick(wall_clock) => self.tick(wall_clock),
-            Input::Rules(rules) => sweep::begin_sweep(self, rules),
-            Input::Sweep(customers) => self.sweep(&rules, customers, effects),
+            Input::Rules(rules) => sweep::begin_sweep(self, rules, true),
+            Input::RulesAfterRebuild(rules) => sweep::begin_sweep(self, rules, false),
+            Input::Sweep { now, customers } => {
+                self.time.now = self.time.now.max(now);
+                self.sweep(&rules, customers, effects);
+            }
             Input::Fire(customers) => deadlines::fire(self, &rules, customers as usize, effects),
             Input::Census(minute) => census::report(self, minute, effects),
         }

@@ -4,7 +4,7 @@
 use super::Shard;
 use super::changes::record_changes;
 use super::create_customer::create_customer;
-use super::deadlines::{arm, arm_next, catch_up};
+use super::deadlines::{arm, arm_next, catch_up, catch_up_to_arrival};
 use super::digest::Verdict;
 use super::evaluation::{EvaluationContext, evaluate};
 use super::incoming::{IncomingEvent, event_id_hash};
@@ -21,7 +21,7 @@ pub fn process_event(shard: &mut Shard, rules: &Rules, incoming: &IncomingEvent<
     let mut row = shard.customers.profiles.find(incoming.customer_hash, &incoming.event.customer_id);
     if let Some(known) = row {
         let due_before = shard.time.due_before(incoming.record, &rules.event_settings);
-        catch_up(shard, rules, known, due_before, None, effects);
+        catch_up_to_arrival(shard, rules, known, due_before, effects);
         row = row.filter(|known| shard.customers.profiles.is_live(*known));
     }
     let (verdict, row) = match drop_verdict(shard, incoming, row) {
@@ -112,8 +112,8 @@ fn apply_to_unknown(
     None
 }
 
-/// Applies an event to an existing customer's profile, and evaluates the rules if it changed the truth of a
-/// comparison.
+/// Applies an event to an existing customer's profile, and evaluates the rules if it flipped a comparison or came
+/// behind the watermark.
 fn update_customer(
     shard: &mut Shard,
     rules: &Rules,
@@ -134,21 +134,23 @@ fn update_customer(
     let customer = customers.profiles.customer(row);
     rules.read_truths(rules.decisive_comparisons(event.event_type), &customer, at, &mut after);
     let deadline = rules.next_deadline_touched_by(event.event_type, &customer, at, &after);
-    if !rules.same_truths(affected, &before, &after) {
-        let evaluation = evaluate(rules, &customers.profiles, row, at, buffers);
+    // Deadlines and ends of dwells between here and the watermark may have fired without a trace: after this event they
+    // may have one, whether or not it flips a comparison.
+    let is_behind = at < shard.time.watermark;
+    if is_behind || !rules.same_truths(affected, &before, &after) {
+        let evaluation = evaluate(rules, &shard.customers.profiles, row, at, &mut shard.buffers);
         arm(shard, row, evaluation.dwell_ends());
         if evaluation.has_changes() {
             before.fill_except(&evaluation.truths, affected);
             let context = EvaluationContext::of(incoming, rules, cause, at);
             record_changes(shard, row, &context, &evaluation, &mut before, effects);
         }
+        if is_behind {
+            arm_next(shard, rules, row, at, &evaluation.truths);
+        }
         shard.buffers.return_evaluation(evaluation);
     }
-    if at < shard.time.watermark {
-        // Deadlines between here and the watermark may have fired without a trace: after this event they may have one.
-        rules.read_truths(rules.customer_comparisons(), &shard.customers.profiles.customer(row), at, &mut after);
-        arm_next(shard, rules, row, at, &after);
-    } else {
+    if !is_behind {
         arm(shard, row, deadline);
     }
     shard.buffers.return_truths(before);

@@ -125,10 +125,11 @@ impl Shard {
         duplicates.set_bounds(rules.event_settings.dedup_horizon_hours, rules.event_settings.dedup_max_ids);
         duplicates.set_stored(duplicates.progress());
         marks.expire(head.watermark);
-        let sweep = |SweepHead { at, next_row }: SweepHead| Sweep {
+        let sweep = |SweepHead { at, next_row, moves_clocks }: SweepHead| Sweep {
             old_rules: old_rules.expect("a sweep has old rules"),
             at,
             next_row,
+            moves_clocks,
         };
         Self {
             customers: Customers::new(profiles, head.generation, head.customers_made, counts),

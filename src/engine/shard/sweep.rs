@@ -14,19 +14,22 @@ use crate::engine::rule::{Direction, Rules, Target};
 use std::sync::Arc;
 
 /// A sweep that has not ended.
+#[derive(Clone)]
 pub struct Sweep {
     pub old_rules: Arc<Rules>,
     /// The watermark when the new rules came.
     pub at: Millis,
     /// The first row that the slices have not reached.
     pub next_row: RowNumber,
+    /// Whether the rules are new to the customers, so that their clocks move whether or not a value changes (T2).
+    pub moves_clocks: bool,
 }
 
 /// Puts new rules into force and begins their sweep.
 ///
 /// # Panics
 /// If the sweep of the rules before has not ended.
-pub fn begin_sweep(shard: &mut Shard, rules: Arc<Rules>) {
+pub fn begin_sweep(shard: &mut Shard, rules: Arc<Rules>, moves_clocks: bool) {
     assert!(shard.sweep.is_none(), "new rules came before the sweep of the previous ones had ended");
     shard.decoder = Decoder::new(&rules.event_settings);
     shard.duplicates.set_bounds(rules.event_settings.dedup_horizon_hours, rules.event_settings.dedup_max_ids);
@@ -34,7 +37,7 @@ pub fn begin_sweep(shard: &mut Shard, rules: Arc<Rules>) {
     shard.customers.change_rules();
     let old_rules = std::mem::replace(&mut shard.rules, rules);
     let has_customers = !shard.customers.profiles.is_empty();
-    shard.sweep = has_customers.then_some(Sweep { old_rules, at: shard.time.watermark, next_row: 0 });
+    shard.sweep = has_customers.then_some(Sweep { old_rules, at: shard.time.watermark, next_row: 0, moves_clocks });
     shard.digest.input(0, Verdict::Rules, shard.time.watermark, 0);
 }
 
@@ -44,10 +47,11 @@ pub fn enter_new_rules(
     shard: &mut Shard,
     row: RowNumber,
     context: &EvaluationContext<'_>,
-    old_rules: &Rules,
+    sweep: &Sweep,
     effects: &mut Effects,
 ) -> Evaluation {
     let EvaluationContext { rules, at, .. } = *context;
+    let old_rules = &*sweep.old_rules;
     let Shard { customers, buffers, .. } = shard;
     let mut old_held = Vec::new();
     customers.profiles.held(row, &mut old_held);
@@ -58,10 +62,13 @@ pub fn enter_new_rules(
     evaluation.decide(rules, &customers.profiles.customer(row), at, false);
     let transitions = transitions(rules, old_rules, &old_held, &mut evaluation, at);
     customers.enter_new_rules(row, &old_held, &evaluation.held_after);
+    if sweep.moves_clocks || !transitions.is_empty() {
+        // A later event from before this moment is late, so that these rules judge no earlier instant.
+        customers.profiles.row_mut(row).clock = at;
+    }
     if transitions.is_empty() {
         return evaluation;
     }
-    customers.profiles.row_mut(row).clock = at;
     if !customers.profiles.row(row).muted {
         let held_after = &evaluation.held_after;
         let shared = SharedEntries::new(shard, row, context, held_after, effects);

@@ -90,7 +90,7 @@ impl Export<'_> {
         let mut shard = Shard::restore(settings, rules, old_rules, &loaded.head.state, loaded.restored);
         let mut effects = Effects::default();
         while shard.sweeping() {
-            shard.apply(Input::Sweep(AT_ONCE), &mut effects);
+            shard.apply(Input::Sweep { now: Millis::MIN, customers: AT_ONCE }, &mut effects);
             effects.clear();
         }
         if let Some(at) = self.at {

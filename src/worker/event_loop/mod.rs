@@ -173,7 +173,7 @@ impl<L: Log> Worker<L> {
         }
         let Some(ShardSlot { owned, buffer, throttle, .. }) = self.shards.get_mut(number) else { return Ok(()) };
         if owned.is_sweeping() && throttle.allows(now.monotonic, owned.swept_changes()) {
-            owned.sweep_slice();
+            owned.sweep_slice(now.wall);
         }
         if owned.has_due() {
             owned.fire_slice();

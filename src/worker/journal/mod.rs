@@ -17,7 +17,7 @@
 //!    1 step           z now - last now, v topics, each: v topic, v from, v to - from, v records, u64 hash
 //!    2 tick           z moment - last now
 //!    3 control        v offset in the control topic
-//!    4 sweep          v customers
+//!    4 sweep          z now - last now, v customers
 //!    5 fire           v customers whose deadline is due
 //!    7 skip           v topic, v offset
 //!    8 census         v mark, in minutes since 1970
@@ -25,7 +25,8 @@
 //!   10 rebuild        u64 digest of the rebuilt state, which is in the snapshot of this transaction
 //! checksum            u64  xxh3 of all bytes before
 //! ```
-//! "last now" starts at 0 in each record and is the moment of the last step or tick.
+//! "last now" starts at 0 in each record and is the moment of the last step, tick or sweep. In semantics version 4 a
+//! sweep has no moment.
 
 use crate::engine::event::Millis;
 use std::fmt;
@@ -34,8 +35,12 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Version of the layout above.
 pub const FORMAT: u8 = 1;
 /// Version of what the operations mean: another version would replay them to another state. Versions 1 to 3 were never
-/// released, and are not read.
-pub const SEMANTICS: u64 = 4;
+/// released, and are not read. In version 4 new rules did not move a customer's clock (T2), an event that came behind
+/// the watermark did not arm the end of a dwell again, and sweeps had no wall clock.
+pub const SEMANTICS: u64 = 5;
+/// Records of these versions are read. Only those of [`SEMANTICS`] are replayed: an older record at the end of the
+/// journal shows where a snapshot of the same transaction stands.
+const SEMANTICS_READ: std::ops::RangeInclusive<u64> = 4..=SEMANTICS;
 /// A transaction ends before a journal record grows beyond this.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 /// Input topics at most, so that one operation has a bounded size.
@@ -55,7 +60,7 @@ pub enum Operation {
     /// The rules at this offset of the control topic came into force.
     Control(i64),
     /// A number of customers were evaluated with new rules.
-    Sweep(u32),
+    Sweep { now: Millis, customers: u32 },
     /// A number of due deadlines fired.
     Fire(u32),
     /// A record that killed the process was skipped and rejected.
@@ -84,6 +89,8 @@ pub struct StepPart {
 /// A journal record, read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JournalRecord {
+    /// The version of what its operations mean: [`SEMANTICS`], or an older one.
+    pub semantics: u64,
     pub shard: u32,
     pub transaction: u64,
     pub transactional_id: String,
@@ -138,7 +145,11 @@ impl Operations {
                 self.put_now(*moment);
             }
             Operation::Control(offset) => self.put(3, &[*offset as u64]),
-            Operation::Sweep(customers) => self.put(4, &[u64::from(*customers)]),
+            Operation::Sweep { now, customers } => {
+                self.bytes.push(4);
+                self.put_now(*now);
+                put_number(&mut self.bytes, u64::from(*customers));
+            }
             Operation::Fire(deadlines) => self.put(5, &[u64::from(*deadlines)]),
             Operation::Skip { topic, offset } => self.put(7, &[u64::from(*topic), *offset as u64]),
             Operation::Census(mark) => self.put(8, &[*mark as u64]),
@@ -226,7 +237,11 @@ impl fmt::Display for Unreadable {
             Self::Format(found) => write!(f, "format version {found}; this program reads {FORMAT}"),
             Self::Semantics(found) => {
                 let version = if *found > SEMANTICS { "a later" } else { "an earlier, unreleased" };
-                write!(f, "semantics version {found}, of {version} version of Shoal; this program reads {SEMANTICS}")
+                let (first, last) = (SEMANTICS_READ.start(), SEMANTICS_READ.end());
+                write!(
+                    f,
+                    "semantics version {found}, of {version} version of Shoal; this program reads {first} to {last}"
+                )
             }
             Self::Content(what) => write!(f, "{what}"),
         }
@@ -234,20 +249,20 @@ impl fmt::Display for Unreadable {
 }
 
 impl JournalRecord {
-    /// Reads a record.
+    /// Reads a record. The operations of an older semantics version must not be replayed.
     pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
         let (content, checksum) = bytes.split_last_chunk::<8>().ok_or(Unreadable::Checksum)?;
         if xxh3_64(content) != u64::from_le_bytes(*checksum) {
             return Err(Unreadable::Checksum);
         }
-        let mut input = Input { bytes: content, now: 0 };
+        let mut input = Input { bytes: content, semantics: SEMANTICS, now: 0 };
         match input.byte()? {
             FORMAT => {}
             other => return Err(Unreadable::Format(other)),
         }
-        let semantics = input.number()?;
-        if semantics != SEMANTICS {
-            return Err(Unreadable::Semantics(semantics));
+        input.semantics = input.number()?;
+        if !SEMANTICS_READ.contains(&input.semantics) {
+            return Err(Unreadable::Semantics(input.semantics));
         }
         let record = input.record()?;
         if input.bytes.is_empty() { Ok(record) } else { Err(Unreadable::Content("bytes after the last operation")) }
@@ -256,6 +271,7 @@ impl JournalRecord {
 
 struct Input<'a> {
     bytes: &'a [u8],
+    semantics: u64,
     now: Millis,
 }
 
@@ -271,6 +287,7 @@ impl Input<'_> {
         let positions = (0..self.number()?).map(|_| self.offset()).collect::<Result<_, _>>()?;
         let operations = (0..self.number()?).map(|_| self.operation()).collect::<Result<_, _>>()?;
         Ok(JournalRecord {
+            semantics: self.semantics,
             shard,
             transaction,
             transactional_id,
@@ -290,7 +307,10 @@ impl Input<'_> {
             },
             2 => Operation::Tick(self.moment()?),
             3 => Operation::Control(self.offset()?),
-            4 => Operation::Sweep(self.small()?),
+            4 => {
+                let now = if self.semantics > 4 { self.moment()? } else { self.now };
+                Operation::Sweep { now, customers: self.small()? }
+            }
             5 => Operation::Fire(self.small()?),
             7 => Operation::Skip { topic: self.topic()?, offset: self.offset()? },
             8 => Operation::Census(self.number()? as i64),

@@ -14,7 +14,7 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(now, parts)| Operation::Step { now, parts }),
         any::<i64>().prop_map(Operation::Tick),
         (0..i64::MAX).prop_map(Operation::Control),
-        any::<u32>().prop_map(Operation::Sweep),
+        (any::<i64>(), any::<u32>()).prop_map(|(now, customers)| Operation::Sweep { now, customers }),
         any::<u32>().prop_map(Operation::Fire),
         (any::<u16>(), 0..i64::MAX).prop_map(|(topic, offset)| Operation::Skip { topic, offset }),
         any::<i64>().prop_map(Operation::Census),
@@ -106,6 +106,8 @@ fn an_unknown_version_is_named() {
     };
     assert_eq!(with(0, 2), Err(Unreadable::Format(2)));
     assert_eq!(with(1, 9), Err(Unreadable::Semantics(9)));
+    assert_eq!(with(1, 3), Err(Unreadable::Semantics(3)));
+    assert_eq!(with(1, 4).unwrap().semantics, 4);
 }
 
 #[test]

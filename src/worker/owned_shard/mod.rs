@@ -197,9 +197,10 @@ impl OwnedShard {
         self.apply_live(Operation::Fire(FIRE_SLICE), None);
     }
 
-    /// Evaluates a slice of customers with new rules.
-    pub fn sweep_slice(&mut self) {
-        self.apply_live(Operation::Sweep(SWEEP_SLICE), None);
+    /// Evaluates a slice of customers with new rules, at this wall clock.
+    pub fn sweep_slice(&mut self, wall: Millis) {
+        let now = self.step_clock(wall);
+        self.apply_live(Operation::Sweep { now, customers: SWEEP_SLICE }, None);
     }
 
     /// Applies the control record at `offset`, which holds these rules.
@@ -240,14 +241,17 @@ impl OwnedShard {
     pub fn apply(&mut self, operation: &Operation, rules: Option<&Arc<Rules>>, mode: EffectMode) {
         let input = match (operation, rules) {
             (Operation::Control(offset), Some(rules)) => match self.replace_rules(*offset, rules) {
-                true => Input::Rules(Arc::clone(rules)),
-                false => return,
+                Some(input) => input,
+                None => return,
             },
             (Operation::Tick(moment), _) => {
                 self.time.tick(*moment);
                 Input::Tick(*moment)
             }
-            (Operation::Sweep(customers), _) => Input::Sweep(*customers),
+            (&Operation::Sweep { now, customers }, _) => {
+                self.time.now = self.time.now.max(now);
+                Input::Sweep { now, customers }
+            }
             (Operation::Fire(deadlines), _) => Input::Fire(*deadlines),
             (Operation::Census(mark), _) => Input::Census(*mark),
             _ => unreachable!("{operation:?} takes records, or is not applied"),
@@ -255,20 +259,24 @@ impl OwnedShard {
         self.apply_input(input, &[], &no_header, mode);
     }
 
-    /// Notes the position of new rules; whether they are an input of a shard that has others.
-    fn replace_rules(&mut self, offset: i64, rules: &Arc<Rules>) -> bool {
+    /// Notes the position of new rules; the input that they are to a shard that has others.
+    fn replace_rules(&mut self, offset: i64, rules: &Arc<Rules>) -> Option<Input<'static>> {
         let before = self.positions.enter_rules(offset);
         match &self.shard {
             None => {
                 self.shard = Some(Shard::new(self.settings.clone(), Arc::clone(rules)));
-                false
+                None
             }
             // The seed brought them.
-            Some(shard) if shard.rules().version == rules.version => false,
+            Some(shard) if shard.rules().version == rules.version => None,
             Some(_) => {
                 self.positions.set_old_rules_at(before);
                 self.count_actions();
-                true
+                // Only a rebuild begins with rules that are not in the control topic and goes on with others.
+                Some(match before {
+                    Some(_) => Input::Rules(Arc::clone(rules)),
+                    None => Input::RulesAfterRebuild(Arc::clone(rules)),
+                })
             }
         }
     }

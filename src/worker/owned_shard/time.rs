@@ -8,7 +8,7 @@ use crate::worker::journal::Operation;
 
 /// The moments that the shard has seen.
 pub struct ShardTime {
-    /// The wall clock of the last step or tick.
+    /// The wall clock of the last step, tick or sweep.
     pub now: Millis,
     /// The wall clock of the last tick.
     pub ticked: Millis,

@@ -159,7 +159,9 @@ impl<'a, L: Log, B: Objects> Rebuild<'a, L, B> {
         }
         owned.apply(&Operation::Control(rules_at), Some(rules), EffectMode::Muted);
         while owned.is_sweeping() {
-            owned.apply(&Operation::Sweep(CUSTOMERS_PER_PART as u32), None, EffectMode::Muted);
+            let now = self.log.now().wall;
+            let sweep = Operation::Sweep { now, customers: CUSTOMERS_PER_PART as u32 };
+            owned.apply(&sweep, None, EffectMode::Muted);
         }
         Ok(owned)
     }

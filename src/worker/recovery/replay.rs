@@ -9,7 +9,7 @@ use crate::fault_injection;
 use crate::kafka::{Batch, Log};
 use crate::worker::control::Control;
 use crate::worker::input_buffer::InputBuffer;
-use crate::worker::journal::{JournalRecord, Operation, StepPart};
+use crate::worker::journal::{JournalRecord, Operation, SEMANTICS, StepPart};
 use crate::worker::owned_shard::{EffectMode, OwnedShard};
 use crate::worker::reading::Aborted;
 use std::sync::atomic::AtomicBool;
@@ -37,6 +37,7 @@ impl<'a, L: Log> Replay<'a, L> {
     ) -> Result<bool, Aborted> {
         tracing::trace!(target: "shoal::recovery", shard = record.shard, transaction = record.transaction, "replaying");
         check_follows(owned, record)?;
+        check_semantics(record)?;
         // Only the last transaction can be torn. One after it is in the outputs' headers alone.
         let is_orphan = record.transaction > self.tail.last_transaction();
         let is_last = record.transaction >= self.tail.last_transaction();
@@ -91,7 +92,7 @@ impl<'a, L: Log> Replay<'a, L> {
                 owned.apply(operation, Some(self.control.rules_at(*offset).ok_or_else(missing)?), mode);
                 Ok(())
             }
-            Operation::Tick(_) | Operation::Sweep(_) | Operation::Fire(_) | Operation::Census(_) => {
+            Operation::Tick(_) | Operation::Sweep { .. } | Operation::Fire(_) | Operation::Census(_) => {
                 owned.apply(operation, None, mode);
                 Ok(())
             }
@@ -119,6 +120,22 @@ impl<'a, L: Log> Replay<'a, L> {
             )),
         }
     }
+}
+
+/// Whether the operations mean to this version what they meant to the one that wrote them.
+fn check_semantics(record: &JournalRecord) -> Result<(), Aborted> {
+    if record.semantics == SEMANTICS {
+        return Ok(());
+    }
+    Err(refuse(
+        record,
+        &format!(
+            "the transaction was written under semantics version {}; this program replays version {SEMANTICS}. Start the \
+             version of Shoal that wrote it once more and stop it in order: then a snapshot stands at the end of the journal, \
+             and nothing has to be replayed. Or rebuild the state from the inputs with `shoal rebuild`",
+            record.semantics
+        ),
+    ))
 }
 
 fn check_follows(owned: &OwnedShard, record: &JournalRecord) -> Result<(), Aborted> {

@@ -83,6 +83,16 @@ impl Customer {
         evaluated.into_iter().find(|(_, values)| *values != self.values)
     }
 
+    /// The first end of a dwell after `now` that keeps a value which the rules no longer want at `now`.
+    pub fn held_back_until(&self, rules: &Rules, now: i64) -> Option<i64> {
+        let view = self.view(now);
+        let ends = rules.targets.iter().filter_map(|(name, target)| {
+            let held = &self.values[name];
+            held.held_until(target).filter(|end| *end > now && view.wants_other(target, held))
+        });
+        ends.min()
+    }
+
     /// `next` of a change (R9): the first change of one target if nothing happens after `now`.
     pub fn forecast(&self, rules: &Rules, name: &str, now: i64) -> Option<Next> {
         let horizon = now + FORECAST;
@@ -161,13 +171,12 @@ impl Customer {
         found
     }
 
-    /// The reason for a value that was held until exactly this instant although the rules chose another one before.
+    /// The reason for a value whose dwell ends at exactly this instant.
     pub fn because_of_dwell(&self, target: &Target, old: &HeldValue, instant: i64) -> Option<Because> {
         let since = old.since?;
         let expired = old.held_until(target) == Some(instant);
-        let waited = expired && self.view(instant - 1).wants_other(target, old);
         let value = (instant - since).to_string();
-        waited.then(|| Because { rule: "min_dwell".into(), value, was: Some(false), now: Some(true) })
+        expired.then(|| Because { rule: "min_dwell".into(), value, was: Some(false), now: Some(true) })
     }
 
     /// A check of [`flips`]: whether the truths at an instant follow from those at the flips before it.

@@ -86,7 +86,7 @@ impl Model {
         for input in &scenario.inputs {
             match input {
                 Input::Record(record) => model.record(record),
-                Input::Tick(tick) => model.raise(tick - model.rules.grace),
+                Input::Tick(tick) => model.tick(*tick),
                 Input::Rules(text) => model.new_rules(text),
             }
         }
@@ -136,6 +136,16 @@ impl Model {
         for id in self.customers.keys().cloned().collect::<Vec<_>>() {
             self.note_facts(&id);
         }
+    }
+
+    fn tick(&mut self, tick: i64) {
+        let watermark = tick - self.rules.grace;
+        for customer in self.customers.values() {
+            if customer.held_back_until(&self.rules, customer.clock).is_some_and(|end| end <= watermark) {
+                *self.seen.entry("dwell-tick").or_default() += 1;
+            }
+        }
+        self.raise(watermark);
     }
 
     fn record(&mut self, record: &Record) {
@@ -246,10 +256,19 @@ impl Model {
         let is_late = event.time < customer.clock;
         let at = customer.clock.max(event.time);
         let before = customer.facts.clone();
+        let was_held_back = customer.held_back_until(&self.rules, at).is_some();
+        let watermark = self.watermark;
         customer.clock = at;
         customer.looked_until = at;
         customer.accept(Accepted { event: event.clone(), at }, self.rules.decimals);
         let values = evaluate(&self.rules, customer.view(at), true);
+        let held_back_until = customer.held_back_until(&self.rules, at).filter(|_| values == customer.values);
+        if is_late && was_held_back && held_back_until.is_some() {
+            self.note("dwell-late");
+        }
+        if is_late && was_held_back && held_back_until <= watermark && held_back_until.is_some() {
+            self.note("dwell-passed-late");
+        }
         let name = if is_late { "late" } else { "event" };
         self.note(if is_late { "T5" } else { "T4" });
         self.publish(&id, at, values, Cause { name, trigger: Some(trigger) }, Some(&before));
@@ -312,8 +331,11 @@ impl Model {
         for id in self.customers.keys().cloned().collect::<Vec<_>>() {
             let customer = self.customers.get_mut(&id).expect("the customer exists");
             let at = self.watermark.map_or(customer.clock, |watermark| customer.clock.max(watermark));
+            if customer.held_back_until(&old, at).is_some() {
+                *self.seen.entry("dwell-sweep").or_default() += 1;
+            }
             customer.adopt(&self.rules, at);
-            customer.looked_until = at;
+            (customer.clock, customer.looked_until) = (at, at);
             let mut values = evaluate(&self.rules, customer.view(at), false);
             for (name, target) in &old.targets {
                 if !self.rules.targets.contains_key(name) {
@@ -339,6 +361,9 @@ impl Model {
         if self.customers.contains_key(id) {
             self.fire(id, event.time);
             until = until.max(self.customers[id].clock);
+            if self.customers[id].held_back_until(&self.rules, until).is_some() {
+                self.note("dwell-erase");
+            }
             self.forget(id, until, Cause { name: &event.kind, trigger: Some(trigger) });
         }
         let mark = match event.kind.as_str() {

@@ -1,6 +1,6 @@
 //! Writes golden files: all topics and snapshots of a small run on a real broker, for tests of later versions.
 //!
-//! `SHOAL_GOLDEN=journal-4 cargo test --test integration golden` writes them to `tests/golden/journal-4`. Without the
+//! `SHOAL_GOLDEN=journal-5 cargo test --test integration golden` writes them to `tests/golden/journal-5`. Without the
 //! variable they are written to a temporary folder and read back, so that the tool keeps working;
 //! `tests/integration/worker/upgrade.rs` uses the committed ones.
 
@@ -93,7 +93,7 @@ fn golden_files_can_be_made_and_read() {
     assert!(is_there(|operation| matches!(operation, Operation::Step { parts, .. } if parts.len() == 2)));
     assert!(is_there(|operation| matches!(operation, Operation::Tick(_))));
     assert!(is_there(|operation| matches!(operation, Operation::Control(_))));
-    assert!(is_there(|operation| matches!(operation, Operation::Sweep(_))));
+    assert!(is_there(|operation| matches!(operation, Operation::Sweep { .. })));
     assert!(is_there(|operation| matches!(operation, Operation::Fire(_))));
     assert!(is_there(|operation| matches!(operation, Operation::Census(_))));
 }

@@ -91,8 +91,10 @@ fn a_journal_of_a_later_version() {
     let later = Produced { partition: Some(0), timestamp: None, key: None, value: Some(&record) };
     broker.produce(&settings.kafka.topics.journal, [later]);
     let message = refusal(folder.path(), &settings);
-    let expected =
-        format!("semantics version {}, of a later version of Shoal; this program reads {SEMANTICS}", SEMANTICS + 1);
+    let expected = format!(
+        "semantics version {}, of a later version of Shoal; this program reads 4 to {SEMANTICS}",
+        SEMANTICS + 1
+    );
     assert!(message.contains("journal of shard 0") && message.contains(&expected), "{message}");
 }
 

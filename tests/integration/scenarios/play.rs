@@ -34,7 +34,7 @@ enum Given {
     Records { now: Millis, first_offset: i64, records: Vec<Record> },
     Tick(Millis),
     Rules(Arc<Rules>),
-    Sweep(u32),
+    Sweep(Millis, u32),
     Fire(u32),
 }
 
@@ -119,7 +119,7 @@ impl Player<'_> {
         self.flush_all();
         for index in 0..self.shards.len() {
             while self.shards[index].shard.sweeping() {
-                self.give(index, Given::Sweep(1));
+                self.give(index, Given::Sweep(self.now, 1));
             }
             self.give(index, Given::Rules(self.rules[rules].clone()));
             self.take_slices(index, self.way.at_once);
@@ -171,7 +171,7 @@ impl Player<'_> {
         loop {
             let (sweeping, due) = (self.shards[index].shard.sweeping(), self.shards[index].shard.has_due());
             if sweeping {
-                self.give(index, Given::Sweep(1));
+                self.give(index, Given::Sweep(self.now, 1));
             }
             if due {
                 self.give(index, Given::Fire(1));
@@ -242,7 +242,7 @@ fn apply(shard: &mut Shard, partition: u32, given: &Given, effects: &mut Effects
         }
         Given::Tick(moment) => shard.apply(Input::Tick(*moment), effects),
         Given::Rules(rules) => shard.apply(Input::Rules(rules.clone()), effects),
-        Given::Sweep(customers) => shard.apply(Input::Sweep(*customers), effects),
+        &Given::Sweep(now, customers) => shard.apply(Input::Sweep { now, customers }, effects),
         Given::Fire(deadlines) => shard.apply(Input::Fire(*deadlines), effects),
     }
     if let Some(outbox) = outbox {

@@ -110,7 +110,8 @@ impl World {
                 self.shard.apply(Input::Fire(16), &mut effects);
             }
             if self.shard.sweeping() && self.random.chance(30) {
-                self.shard.apply(Input::Sweep(1 + self.random.below(20) as u32), &mut effects);
+                let customers = 1 + self.random.below(20) as u32;
+                self.shard.apply(Input::Sweep { now: self.now, customers }, &mut effects);
             }
         }
     }
@@ -118,7 +119,7 @@ impl World {
     /// Puts new rules into force; a sweep evaluates the customers in slices.
     pub fn change_rules(&mut self) {
         while self.shard.sweeping() {
-            self.shard.apply(Input::Sweep(1_000), &mut Effects::default());
+            self.shard.apply(Input::Sweep { now: self.now, customers: 1_000 }, &mut Effects::default());
         }
         self.old_rules = Some(Arc::clone(self.shard.rules()));
         self.rules = 1 - self.rules;

@@ -2,6 +2,7 @@
 
 use crate::support::events::{DAY, Line, OPENING, RULES, shop};
 use crate::support::memory::{self, ID, run_to_end};
+use shoal::engine::calendar::rfc3339_text;
 use shoal::kafka::memory::{Break, Cluster, MemoryLog, Stored};
 use shoal::kafka::{Failure, Own, Topic};
 use shoal::random::Random;
@@ -220,6 +221,23 @@ fn new_rules_are_published_once_and_sweep_once() {
         run_to_end(&mut working).unwrap();
         assert_same(&cluster, &expected, &format!("seed {seed}"));
     }
+}
+
+/// Without ticks, too, and long after the last record was applied.
+#[test]
+fn changes_by_new_rules_have_the_wall_clock_of_their_evaluation() {
+    let cluster = expected(&shop(11, 400, 600));
+    let restart = OPENING + 500 * DAY;
+    assert!(cluster.clock() < restart);
+    cluster.set_clock(restart);
+    run_to_end(&mut worker_with(&cluster, 4_096, &RULES.replace("dormant", "asleep"))).unwrap();
+    let changes = all(&cluster, Own::Changes);
+    let changes = changes.iter().map(|change| String::from_utf8_lossy(change.value.as_deref().unwrap()));
+    let by_rules: Vec<_> = changes.filter(|change| change.contains("\"cause\":\"rules\"")).collect();
+    let moment = rfc3339_text(restart);
+    let detected = format!("\"detected_at\":\"{}\"", String::from_utf8_lossy(&moment));
+    assert!(!by_rules.is_empty());
+    by_rules.iter().for_each(|change| assert!(change.contains(&detected), "expected {detected}: {change}"));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Topics and snapshots that earlier versions wrote (`tests/golden`): this version continues from the snapshots, and
-//! replays the journals.
+//! Topics and snapshots that earlier versions wrote (`tests/golden`): this version continues after an orderly stop,
+//! replays journals of its own semantics, and refuses to replay those of others.
 
 use crate::support::golden::{self, Golden};
 use crate::support::memory::{self, golden_cluster, golden_worker, run_to_end};
@@ -11,7 +11,8 @@ use shoal::worker::journal::SEMANTICS;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// All folders; the last one is of the present version.
-const GOLDEN: [&str; 1] = ["journal-4"];
+const GOLDEN: [&str; 2] = ["journal-4", PRESENT];
+const PRESENT: &str = "journal-5";
 
 fn golden(name: &str) -> Golden {
     Golden::read(&golden::folder(name))
@@ -40,9 +41,9 @@ fn set_semantics(cluster: &Cluster, shards: u32, semantics: u8) {
 
 #[test]
 fn a_journal_of_another_version_is_refused() {
-    for (semantics, version) in [(3, "an earlier, unreleased version"), (5, "a later version")] {
-        let golden = golden(GOLDEN[0]);
-        let (cluster, objects) = (golden_cluster(&golden), golden::objects(&golden::folder(GOLDEN[0])));
+    for (semantics, version) in [(3, "an earlier, unreleased version"), (6, "a later version")] {
+        let golden = golden(PRESENT);
+        let (cluster, objects) = (golden_cluster(&golden), golden::objects(&golden::folder(PRESENT)));
         set_semantics(&cluster, golden.partitions, semantics);
         let message = refusal(&mut golden_worker(&golden, &cluster, &objects));
         assert!(message.starts_with("journal of shard 0, offset "), "{message}");
@@ -65,14 +66,39 @@ fn golden_snapshots_are_read_and_give_their_state() {
 
 #[test]
 fn golden_journals_are_replayed() {
-    assert_eq!(GOLDEN.last(), Some(&format!("journal-{SEMANTICS}").as_str()));
+    assert_eq!(PRESENT, format!("journal-{SEMANTICS}"));
+    let golden = golden(PRESENT);
+    let cluster = golden_cluster(&golden);
+    let mut again = golden_worker(&golden, &cluster, &MemoryObjects::default());
+    (0..=golden.partitions).for_each(|_| again.turn().unwrap());
+    assert!(again.counts().records > 0);
+    let found: Vec<u64> = again.shards().map(|owned| owned.shard().unwrap().fingerprint()).collect();
+    assert_eq!(found, golden.fingerprints);
+}
+
+#[test]
+fn after_an_orderly_stop_nothing_is_replayed() {
     for name in GOLDEN {
         let golden = golden(name);
-        let cluster = golden_cluster(&golden);
-        let mut again = golden_worker(&golden, &cluster, &MemoryObjects::default());
+        let (cluster, objects) = (golden_cluster(&golden), golden::objects(&golden::folder(name)));
+        let mut again = golden_worker(&golden, &cluster, &objects);
         (0..=golden.partitions).for_each(|_| again.turn().unwrap());
-        assert!(again.counts().records > 0, "{name}");
+        assert_eq!(again.counts().records, 0, "{name}");
         let found: Vec<u64> = again.shards().map(|owned| owned.shard().unwrap().fingerprint()).collect();
         assert_eq!(found, golden.fingerprints, "{name}");
+    }
+}
+
+#[test]
+fn a_journal_of_older_semantics_is_not_replayed() {
+    for name in GOLDEN.into_iter().filter(|name| *name != PRESENT) {
+        let golden = golden(name);
+        let message = refusal(&mut golden_worker(&golden, &golden_cluster(&golden), &MemoryObjects::default()));
+        assert!(message.contains("shard 0, transaction 1: "), "{message}");
+        assert!(
+            message.contains(&format!("semantics version {}; this program replays", golden.semantics)),
+            "{message}"
+        );
+        assert!(message.contains("stop it in order") && message.contains("`shoal rebuild`"), "{message}");
     }
 }

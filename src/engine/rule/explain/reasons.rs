@@ -59,12 +59,11 @@ impl Rules {
         }
     }
 
-    /// Whether a dwell held the change back until this instant.
+    /// Whether the dwell of the value held before ends at this instant.
     fn is_end_of_dwell(&self, change: &TargetChange<'_>, held: HeldValue, now: Millis) -> bool {
         held.value != HeldValue::NULL
             && held.dwells
             && held.since.saturating_add(self.targets[change.target].dwell(held.value)) == now
-            && self.wanted(change.target, change.before, held.value) != held.value
     }
 
     /// Calls `f` with name and value of each feature under `include`.
