@@ -1,10 +1,11 @@
 //! The manifest of a snapshot: its files with their checksums, and the small parts of the state.
 //!
 //! A manifest has two lines: a JSON object, and `xxh3-128` with the hash of the first line. Its types are separate from
-//! those of the engine and the worker, so that these can be renamed without changing the format.
+//! those of the engine and the worker, so that these can be renamed without changing the format. A field that came with
+//! a format has a `serde(default)`, which it gets in manifests of earlier formats.
 
 use super::census::StoredCensus;
-use super::columns::FORMAT;
+use super::columns::{FORMAT, FORMAT_OLDEST};
 use super::{ShardPosition, SnapshotHead};
 use crate::engine::event::Millis;
 use crate::engine::profile::dedup::IdsHead;
@@ -176,8 +177,8 @@ impl Manifest {
         }
         let version: Version =
             serde_json::from_str(first).map_err(|error| format!("the manifest cannot be parsed: {error}"))?;
-        if version.format != FORMAT {
-            return Err(format!("expected format {FORMAT}, found format {}", version.format));
+        if !(FORMAT_OLDEST..=FORMAT).contains(&version.format) {
+            return Err(format!("expected a format from {FORMAT_OLDEST} to {FORMAT}, found format {}", version.format));
         }
         serde_json::from_str(first).map_err(|error| format!("the manifest cannot be parsed: {error}"))
     }

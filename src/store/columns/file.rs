@@ -3,6 +3,7 @@
 //! One batch per file, so that its dictionaries are its own and the file is written by one request. The manifest has
 //! the checksum of each file; it is compared before any function of this module sees the bytes.
 
+use super::formats::{complete, fields_in, format_of};
 use super::kind::{FORMAT, FileKind};
 use super::{customers, ids, marks};
 use arrow::array::RecordBatch;
@@ -18,7 +19,8 @@ use std::sync::Arc;
 /// Bytes at the end of a file: the length of the footer and the magic string.
 const TRAILER: usize = 10;
 
-fn schema(kind: FileKind) -> SchemaRef {
+/// The columns of a kind of file in the present format.
+pub(super) fn schema(kind: FileKind) -> SchemaRef {
     match kind {
         FileKind::Customers => customers::schema(),
         FileKind::Ids => ids::schema(),
@@ -39,7 +41,8 @@ pub fn write(batch: &RecordBatch) -> Result<Bytes, String> {
     written().map(Bytes::from).map_err(|error: ArrowError| format!("cannot write an Arrow file: {error}"))
 }
 
-/// The batch of a file of this kind. The arrays refer to the bytes, which are not copied.
+/// The batch of a file of this kind, with the columns of the present format. The arrays refer to the bytes, which are
+/// not copied.
 pub fn read(kind: FileKind, bytes: Bytes) -> Result<RecordBatch, String> {
     let unreadable = |error: ArrowError| format!("not a readable Arrow file: {error}");
     let too_short = || "not a readable Arrow file: it is too short".to_owned();
@@ -50,8 +53,9 @@ pub fn read(kind: FileKind, bytes: Bytes) -> Result<RecordBatch, String> {
     let footer = root_as_footer(&buffer[start..end]).map_err(|error| format!("not a readable Arrow file: {error}"))?;
     let found = footer.schema().ok_or("not a readable Arrow file: it has no schema")?;
     let found = try_fb_to_schema(found).map_err(unreadable)?;
-    if found.fields() != schema(kind).fields() {
-        return Err(format!("expected the columns of {} in format {FORMAT}, found other columns", kind.name()));
+    let (format, expected) = (format_of(&found)?, schema(kind));
+    if *found.fields() != fields_in(format, expected.fields()) {
+        return Err(format!("expected the columns of {} in format {format}, found other columns", kind.name()));
     }
     // The schema of the file, not the expected one: it has the ids of the dictionaries.
     let mut decoder = FileDecoder::new(Arc::new(found), footer.version());
@@ -70,5 +74,6 @@ pub fn read(kind: FileKind, bytes: Bytes) -> Result<RecordBatch, String> {
     };
     let data = block(batch).ok_or_else(too_short)?;
     let batch = decoder.read_record_batch(batch, &data).map_err(unreadable)?;
-    batch.ok_or_else(|| "expected a record batch in the file, found none".to_owned())
+    let batch = batch.ok_or_else(|| "expected a record batch in the file, found none".to_owned())?;
+    if format == FORMAT { Ok(batch) } else { complete(&batch, &expected).map_err(unreadable) }
 }

@@ -6,8 +6,10 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Version of the layout of files and manifests.
-pub const FORMAT: u32 = 2;
+/// Version of the layout of files and manifests that are written.
+pub const FORMAT: u32 = 3;
+/// The earliest version that is read.
+pub const FORMAT_OLDEST: u32 = 2;
 
 /// What a file contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,11 +2,13 @@
 //!
 //! One file of code per column or list: its fields, its writer and its reader. `customers` puts the columns of
 //! customers together, `ids` and `marks` are the other two kinds of files; `file` converts a batch of columns to bytes
-//! and back. `fields`, `lists` and `texts` are the building blocks. docs/snapshots.md describes each column.
+//! and back, `formats` completes the columns of earlier formats. `fields`, `lists` and `texts` are the building blocks.
+//! docs/snapshots.md describes each column.
 
 mod customers;
 mod fields;
 mod file;
+mod formats;
 mod ids;
 mod kind;
 mod lists;
@@ -16,7 +18,7 @@ mod texts;
 pub use customers::{CUSTOMERS_MAX, Customers, CustomersBuilder};
 pub use file::{read, write};
 pub use ids::{IdHours, IdsBuilder};
-pub use kind::{FORMAT, FileKind};
+pub use kind::{FORMAT, FORMAT_OLDEST, FileKind};
 pub use marks::{MarksBuilder, read_marks};
 pub use texts::Texts;
 pub(super) use texts::without_unused_texts;

@@ -134,9 +134,9 @@ fn a_manifest_of_another_format_or_shard_is_passed_over() {
     let prepared = prepare();
     let path = format!("{}/{}", names::folder(SHARD), names::manifest(prepared.newest.0));
     let manifest = reading::manifest(&prepared.objects, SHARD, prepared.newest.0).expect("a manifest");
-    let newer = Manifest { format: 3, ..manifest.clone() }.to_bytes();
+    let newer = Manifest { format: 4, ..manifest.clone() }.to_bytes();
     let message = Manifest::from_bytes(&newer).expect_err("another format");
-    assert_eq!(message, "expected format 2, found format 3");
+    assert_eq!(message, "expected a format from 2 to 3, found format 4");
     assert_eq!(loaded_without(&prepared, &path, Some(newer)), prepared.older);
     let strange = Manifest { shard: SHARD + 1, ..manifest };
     assert_eq!(loaded_without(&prepared, &path, Some(strange.to_bytes())), prepared.older);

@@ -8,4 +8,5 @@ mod golden;
 mod kept;
 mod python;
 mod round_trip;
+mod values;
 mod world;
