@@ -130,9 +130,14 @@ fn print_valid(out: &mut impl Write, file: &Path, rules: &Rules) -> io::Result<(
         0 => String::new(),
         count => format!(", {count} alerts ({})", alerts.join(", ")),
     };
+    let counts: Vec<&str> = rules.event_settings.own_counts().map(|(name, _)| name).collect();
+    let counts = match counts.len() {
+        0 => String::new(),
+        count => format!(", {count} counts ({})", counts.join(", ")),
+    };
     writeln!(
         out,
-        "{}: rules are valid, version {}: {segmentations} segmentations, {audiences} audiences ({}){alerts}",
+        "{}: rules are valid, version {}: {segmentations} segmentations, {audiences} audiences ({}){alerts}{counts}",
         file.display(),
         rules.version,
         names.join(", ")

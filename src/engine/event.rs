@@ -54,8 +54,12 @@ impl EventType {
     /// The first declared type; the n-th is `DECLARED + n`, n below [`EventType::DECLARED_MAX`].
     pub const DECLARED: Self = Self(16);
     pub const DECLARED_MAX: usize = 32;
-    /// One more than the largest value.
+    /// One more than the largest value that an event can have.
     pub const COUNT: usize = 48;
+    /// The first count of one's own (B8); no event has such a type. The n-th is `OWN_COUNT + n`, n below
+    /// [`EventType::OWN_COUNTS_MAX`].
+    pub const OWN_COUNT: Self = Self(128);
+    pub const OWN_COUNTS_MAX: usize = 32;
 
     /// The built-in types by their names in events.
     pub const BUILT_IN: [(&'static str, Self); 15] = [
@@ -89,6 +93,17 @@ impl EventType {
     pub fn declared_index(self) -> Option<usize> {
         self.index().checked_sub(Self::DECLARED.index())
     }
+
+    pub fn own_count(index: u8) -> Self {
+        debug_assert!(usize::from(index) < Self::OWN_COUNTS_MAX);
+        Self(Self::OWN_COUNT.0 + index)
+    }
+
+    /// The index in customers' state, if it is a count of one's own.
+    #[inline]
+    pub fn own_count_index(self) -> Option<u8> {
+        self.0.checked_sub(Self::OWN_COUNT.0)
+    }
 }
 
 /// Text of an event: borrowed from the record unless it has escapes.
@@ -105,8 +120,8 @@ pub struct Event<'a> {
     pub order_id: Option<Text<'a>>,
     /// Minor units of the base currency (O1).
     pub amount: Option<i64>,
-    /// Whether it is a purchase with a discount above 0.
-    pub discounted: bool,
+    /// Minor units of the base currency; purchases only.
+    pub discount: Option<i64>,
     /// Minor units of the base currency.
     pub cart_total: Option<i64>,
     /// Minor units of the base currency; exposures only.
@@ -114,6 +129,11 @@ pub struct Event<'a> {
     pub categories: Categories<'a>,
     pub channel: Option<Text<'a>>,
     pub campaign: Option<Text<'a>>,
+    /// Purchases, cart events and checkouts only.
+    pub coupon: Option<Text<'a>>,
+    /// Those declared properties (B8) that a count of this type of event reads: index in the list of properties and
+    /// value.
+    pub properties: Vec<(u8, AttributeValue<'a>)>,
     /// Declared attributes of a profile event: index in the list of declared attributes and new value, in order of
     /// index.
     pub attributes: Vec<(u8, AttributeValue<'a>)>,
@@ -130,14 +150,23 @@ impl Event<'static> {
             event_id: None,
             order_id: None,
             amount: None,
-            discounted: false,
+            discount: None,
             cart_total: None,
             cost: None,
             categories: Categories::default(),
             channel: None,
             campaign: None,
+            coupon: None,
+            properties: Vec::new(),
             attributes: Vec::new(),
         }
+    }
+}
+
+impl Event<'_> {
+    /// Whether it is a purchase with a discount above 0.
+    pub fn discounted(&self) -> bool {
+        self.discount.is_some_and(|discount| discount > 0)
     }
 }
 

@@ -18,6 +18,10 @@ pub struct EventSettings {
     pub attributes: Vec<Attribute>,
     /// Declared event types (B7), at most 32, in the order of the file.
     pub events: Vec<DeclaredType>,
+    /// Declared properties (B8), at most [`EventSettings::PROPERTIES_MAX`], in the order of the file.
+    pub properties: Vec<Property>,
+    /// Counts of one's own (B8), at most [`EventType::OWN_COUNTS_MAX`], in the order of the file.
+    pub counts: Vec<OwnCount>,
     /// Whole hours for which event ids are remembered (E3).
     pub dedup_horizon_hours: u32,
     /// Event ids remembered per shard at most (E3).
@@ -73,9 +77,39 @@ pub enum DeclaredKind {
     Other,
 }
 
+/// A property of events that conditions of counts can read (B8).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Property {
+    pub name: String,
+    /// Text, number or boolean.
+    pub kind: AttributeType,
+}
+
+/// A count of one's own: events of one type for which a condition is TRUE (B8). The condition is among the rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnCount {
+    pub name: String,
+    /// The name of the type of events.
+    pub of: String,
+    /// All that decides what is counted, as one text. With another definition a count begins anew.
+    pub definition: String,
+    /// The declared properties that the condition reads, one bit each.
+    pub properties: u32,
+    /// The index in customers' state.
+    pub index: u8,
+}
+
+impl OwnCount {
+    /// Whether it goes on with what another has counted.
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.name, &self.definition) == (&other.name, &other.definition)
+    }
+}
+
 impl EventSettings {
     /// Attributes over the life of the state at most.
     pub const ATTRIBUTES_MAX: usize = 64;
+    pub const PROPERTIES_MAX: usize = 32;
 
     /// Whether events of this type are browsing (B1, B2).
     pub fn is_browsing(&self, event_type: EventType) -> bool {
@@ -112,8 +146,39 @@ impl EventSettings {
         all.map(|(index, attribute)| (index as u8, attribute))
     }
 
-    /// Gives attributes and types the indexes that they have in the previous settings, because customers have values
-    /// and counts by index. Those that are no longer declared keep their indexes, retired.
+    /// The counts of one's own with their types.
+    pub fn own_counts(&self) -> impl Iterator<Item = (&str, EventType)> {
+        self.counts.iter().map(|count| (count.name.as_str(), EventType::own_count(count.index)))
+    }
+
+    /// The type of this name that events can have now.
+    pub fn type_named(&self, name: &str) -> Option<EventType> {
+        let built_in = EventType::BUILT_IN.iter().map(|(name, event_type)| (*name, *event_type));
+        built_in.chain(self.declared_types()).find(|(known, _)| *known == name).map(|(_, event_type)| event_type)
+    }
+
+    /// The type of the events that are counted as this type: for a count of one's own the one that it counts.
+    pub fn counted_from(&self, event_type: EventType) -> Option<EventType> {
+        match event_type.own_count_index() {
+            Some(index) => {
+                self.counts.iter().find(|count| count.index == index).and_then(|count| self.type_named(&count.of))
+            }
+            None => Some(event_type),
+        }
+    }
+
+    /// The counts of the previous settings that end with these (B8), one bit each, by their indexes in customers'
+    /// state.
+    pub fn ended_counts(&self, previous: &Self) -> u32 {
+        let goes_on = |old: &OwnCount| self.counts.iter().any(|new| new.index == old.index && new.is_same(old));
+        let ended = previous.counts.iter().filter(|old| !goes_on(old));
+        ended.fold(0, |bits, old| bits | 1 << old.index)
+    }
+
+    /// Gives attributes, types and counts the indexes that they have in the previous settings, because customers have
+    /// values and counts by index. Attributes and types that are no longer declared keep their indexes, retired. A
+    /// count with another definition gets a free index; what the ended one has counted is removed in the sweep of the
+    /// rules.
     ///
     /// # Errors
     /// A message if the base currency differs, or there are no indexes left.
@@ -150,11 +215,24 @@ impl EventSettings {
                 self.attributes.len()
             ));
         }
+        self.follow_counts(&previous.counts);
         Ok(())
     }
 
-    /// The name of a type in events.
+    fn follow_counts(&mut self, previous: &[OwnCount]) {
+        let index = |new: &OwnCount| previous.iter().find(|old| new.is_same(old)).map(|old| old.index);
+        let kept: Vec<Option<u8>> = self.counts.iter().map(index).collect();
+        let mut free = (0..EventType::OWN_COUNTS_MAX as u8).filter(|index| !kept.contains(&Some(*index)));
+        for (count, kept) in self.counts.iter_mut().zip(&kept) {
+            count.index = kept.or_else(|| free.next()).expect("there are no more counts than indexes");
+        }
+    }
+
+    /// The name of a type in events, or of a count of one's own.
     pub fn type_name(&self, event_type: EventType) -> &str {
+        if let Some(index) = event_type.own_count_index() {
+            return self.counts.iter().find(|count| count.index == index).map_or("", |count| &count.name);
+        }
         match event_type.declared_index() {
             Some(n) => &self.events[n].name,
             None => EventType::BUILT_IN[event_type.index()].0,
@@ -171,6 +249,8 @@ impl Default for EventSettings {
             currency: Currency { base: "EUR".into(), decimals: 2, rates: Vec::new() },
             attributes: vec![Attribute { name: "country".into(), kind: AttributeType::Text, retired: false }],
             events: Vec::new(),
+            properties: Vec::new(),
+            counts: Vec::new(),
             dedup_horizon_hours: (DAY / HOUR) as u32,
             dedup_max_ids: 4_000_000,
             max_customers: 50_000_000,
@@ -205,6 +285,36 @@ mod tests {
         third.follow(&second).unwrap();
         let types: Vec<_> = third.declared_types().collect();
         assert_eq!(types, [("ticket", EventType::declared(0)), ("survey", EventType::declared(1))]);
+    }
+
+    #[test]
+    fn counts_keep_their_indexes_while_their_definitions_stay() {
+        let with = |counts: &[(&str, &str)]| {
+            let count = |(index, &(name, definition)): (usize, &(&str, &str))| OwnCount {
+                name: name.into(),
+                of: "view".into(),
+                definition: definition.into(),
+                properties: 0,
+                index: index as u8,
+            };
+            EventSettings { counts: counts.iter().enumerate().map(count).collect(), ..EventSettings::default() }
+        };
+        let indexes =
+            |settings: &EventSettings| -> Vec<u8> { settings.counts.iter().map(|count| count.index).collect() };
+        let first = with(&[("a", "1"), ("b", "2"), ("c", "3")]);
+        let mut second = with(&[("c", "3"), ("d", "4"), ("b", "other"), ("a", "1")]);
+        second.follow(&first).unwrap();
+        assert_eq!(indexes(&second), [2, 1, 3, 0]);
+        assert_eq!(second.ended_counts(&first), 0b010, "what b had counted ends, also for d at its index");
+        assert_eq!(second.type_name(EventType::own_count(1)), "d");
+        assert_eq!(second.counted_from(EventType::own_count(3)), Some(EventType::VIEW));
+        let mut third = with(&[("b", "2")]);
+        third.follow(&second).unwrap();
+        assert_eq!((indexes(&third), third.ended_counts(&second)), (vec![0], 0b1111), "the old definition begins anew");
+        let full: Vec<String> = (0..32).map(|n| format!("n{n}")).collect();
+        let mut fourth = with(&full.iter().map(|name| (name.as_str(), "x")).collect::<Vec<_>>());
+        fourth.follow(&second).unwrap();
+        assert_eq!(indexes(&fourth), (0..32).collect::<Vec<u8>>());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Random comparisons of every kind, over every feature.
 
-use crate::rules_text::{CATEGORIES, CHANNELS, COUNTRIES, PLANS, Writer};
+use crate::rules_text::{CATEGORIES, CHANNELS, COUNTRIES, COUNTS, PLANS, Writer};
 
 /// True as soon as there is an order, and not before.
 const AT_AN_ORDER: [&str; 12] = [
@@ -131,7 +131,8 @@ impl Writer<'_> {
             9 => format!("orders_via('{}', {days})", self.random.pick(&CHANNELS)),
             10 | 13 => {
                 let types = ["wishlist_add", "survey", "app_screen", "view", "click", "cart_add", "exposure"];
-                format!("events('{}', {days})", self.random.pick(&types))
+                let of = if self.random.chance(30) { self.random.pick(&COUNTS) } else { self.random.pick(&types) };
+                format!("events('{of}', {days})")
             }
             _ => {
                 let n = self.random.pick(&[2, 3, 100]);
@@ -211,6 +212,8 @@ impl Writer<'_> {
             "wishlist_add",
             "survey",
             "app_screen",
+            "big_basket",
+            "long_view",
         ];
         format!("since('{}')", self.random.pick(&types))
     }

@@ -4,8 +4,10 @@
 
 use crate::generate::Placed;
 use crate::model::expression::{Comparison, Condition, Is, Scalar, Test};
+use crate::model::feature::Feature;
 use crate::model::rules::{Kind, Rules};
 use crate::model::shard::{Input, Outcome, Scenario};
+use crate::rules_text::COUNTS;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -17,7 +19,7 @@ const OCCURRENCES: f64 = 50.0;
 const DEVIATIONS: f64 = 4.0;
 
 /// All but T7, which belongs to logs and files: a shard receives its records merged.
-const RULES: &str = "T1 T2 T3 T4 T5 T6 T8 E1 E2 E3 E4 O1 O2 O3 O4 O5 O6 O7 O8 B1 B2 B3 B4 B5 B6 B7 F1 F2 F3 \
+const RULES: &str = "T1 T2 T3 T4 T5 T6 T8 E1 E2 E3 E4 O1 O2 O3 O4 O5 O6 O7 O8 B1 B2 B3 B4 B5 B6 B7 B8 F1 F2 F3 \
     R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 R11 R12";
 /// What happened to a customer while a dwell held a value back. `late`: a late event changed nothing. `passed-late`: so
 /// it did, and the watermark was past the end of the dwell already. `tick`: a tick passed the end of the dwell.
@@ -34,7 +36,7 @@ const FEATURES: &str = "orders orders_w orders_placed orders_placed_w orders_ret
     discounted_orders_w last_order_value revenue revenue_w avg_order_value avg_order_value_w refunded refunded_w \
     recency_days inactive_days since days_since tenure_days gap_days overdue_ratio views searches cart_adds cart_removes \
     checkouts sessions opens clicks exposures events cart_open cart_idle_minutes cart_value orders_in views_in orders_via \
-    segment audience top_category top_channel country plan age vip";
+    events_own since_own segment audience top_category top_channel country plan age vip";
 
 #[derive(Debug, Default)]
 pub struct Coverage {
@@ -103,7 +105,7 @@ impl Coverage {
             }
             println!("{line}");
         }
-        let bounds = ["E3 max_ids", "O6 bound", "B5 bound", "B6 late", "R7 opt_in"];
+        let bounds = ["E3 max_ids", "O6 bound", "B5 bound", "B6 late", "B8 anew", "R7 opt_in"];
         println!("bounds: {}", bounds.map(|name| format!("{name} {}", self.of(&format!("rule {name}")))).join(", "));
         let late = self.of("rule T5");
         println!("events: {}, at a boundary {}, late {late}", self.events, self.at_boundary);
@@ -264,6 +266,8 @@ fn name_of(leaf: &Scalar) -> String {
     match leaf {
         Scalar::Segment(_) => "segment".into(),
         Scalar::Audience(_) => "audience".into(),
+        Scalar::Feature(Feature::Since(of)) if COUNTS.contains(&of.as_str()) => "since_own".into(),
+        Scalar::Feature(Feature::Count(of, _)) if COUNTS.contains(&of.as_str()) => "events_own".into(),
         Scalar::Feature(feature) => feature.name(),
         _ => "literal".into(),
     }

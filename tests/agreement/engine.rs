@@ -85,8 +85,9 @@ impl Run {
                 Ok(1)
             }
             Input::Rules(text) => {
-                let rules = rule::read(text).map_err(|mistakes| format!("new rules are refused: {mistakes:#?}"))?;
                 self.work_off(random, true);
+                let rules = rule::read_following(text, Some(&self.shard.rules().event_settings));
+                let rules = rules.map_err(|mistakes| format!("new rules are refused: {mistakes:#?}"))?;
                 self.apply(shard::Input::Rules(rules), &[]);
                 self.work_off(random, false);
                 Ok(1)

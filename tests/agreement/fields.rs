@@ -82,15 +82,50 @@ impl Stream {
             "exposure" => fields.push(("cost", self.amount())),
             _ => {}
         }
+        if self.random.chance(25) {
+            fields.push(("properties", self.properties()));
+        }
+        if self.random.chance(20) {
+            let coupon = self.random.pick(&["\"SUMMER\"", "\"M\"", "\"\"", "7", "null"]);
+            fields.push(("coupon", coupon.into()));
+        }
         if self.random.chance(15) {
             fields.push(self.random.pick(&[
                 ("campaign", "null".to_string()),
+                ("campaign", "\"spring\"".to_string()),
                 ("unknown", r#"{"deep":[1,{"a":null}]}"#.to_string()),
                 ("loyalty", "\"\\ud83d\\ude00\"".to_string()),
             ]));
         }
         self.random.shuffle(&mut fields);
         fields
+    }
+
+    /// Declared properties of every form, and what does not fit.
+    fn properties(&mut self) -> String {
+        let long = format!("\"{}\"", "é".repeat(100));
+        let mut members = Vec::new();
+        if self.random.chance(60) {
+            let sizes = ["\"M\"", "\"M\"", "\"L\"", "42", "\"\"", "[]", "null", &long];
+            members.push(format!("\"size\":{}", self.random.pick(&sizes)));
+        }
+        if self.random.chance(60) {
+            let durations = ["31", "30", "\"31.5\"", "\"3e1\"", "12", "\"long\"", "1e999", "true", "{\"a\":1}"];
+            members.push(format!("\"duration_s\":{}", self.random.pick(&durations)));
+        }
+        if self.random.chance(50) {
+            let truths = ["true", "false", "\"true\"", "\"false\"", "\"TRUE\"", "1"];
+            members.push(format!("\"first\":{}", self.random.pick(&truths)));
+        }
+        if self.random.chance(20) {
+            members.push("\"undeclared\":{\"size\":\"M\"}".into());
+        }
+        self.random.shuffle(&mut members);
+        if self.random.chance(10) {
+            self.random.pick(&["[]", "\"M\"", "7"]).into()
+        } else {
+            format!("{{{}}}", members.join(","))
+        }
     }
 
     fn event_id(&mut self) -> Option<String> {

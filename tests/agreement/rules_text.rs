@@ -7,6 +7,8 @@ pub const CATEGORIES: [&str; 5] = ["shoes", "hats", "books", "toys", "Öl"];
 pub const CHANNELS: [&str; 3] = ["web", "store", "app"];
 pub const COUNTRIES: [&str; 4] = ["DE", "FR", "US", "Österreich"];
 pub const PLANS: [&str; 3] = ["free", "gold", "go_d"];
+/// Counts of one's own, which every rules file declares in one of several ways.
+pub const COUNTS: [&str; 3] = ["big_basket", "long_view", "any_survey"];
 pub const DECLARED: [&str; 3] = ["wishlist_add", "survey", "app_screen"];
 
 /// Lengths of time that the rules of one scenario share, so that its events can be placed at their ends.
@@ -78,6 +80,7 @@ pub fn header(random: &mut Random) -> Header {
         "[time]\nclock = \"{clock}\"\ngrace = \"{grace_text}\"\nmax_future = \"{future_text}\"\n\
          [currency]\nbase = \"{base}\"\nrates = {{ USD = \"0.92\", GBP = \"1.1755\", XAF = \"0.0015244901\" }}\n\
          [attributes]\ncountry = \"text\"\nplan = \"text\"\nage = \"number\"\nvip = \"boolean\"\nsigned_up = \"time\"\n\
+         [properties]\nsize = \"text\"\nduration_s = \"number\"\nfirst = \"boolean\"\n\
          [events]\nwishlist_add = \"activity\"\nsurvey = \"other\"\napp_screen = \"browsing\"\n\
          [dedup]\nhorizon = \"{horizon}\"\n{ids}{limits}"
     );
@@ -91,12 +94,47 @@ pub fn rules(random: &mut Random, header: &Header, lengths: &Lengths) -> String 
     let mut names = ["s_one", "a_one", "s_two", "a_two", "a_three", "s_three", "a_four", "b"];
     writer.random.shuffle(&mut names);
     let count = 1 + writer.random.below(5) + writer.random.below(4);
-    let mut text = format!("{include}\n{}", header.text);
+    let mut text = format!("{include}\n{}{}", header.text, counts(writer.random));
     for name in names.into_iter().take(count) {
         text += &if name.starts_with('s') { writer.segmentation(name) } else { writer.audience(name) };
     }
     text
 }
+
+/// Counts of one's own, by the names of [`COUNTS`]; each has one of a few definitions, so that some go on with new
+/// rules and others begin anew.
+fn counts(random: &mut Random) -> String {
+    let choices: [(&str, &[&str]); 3] = [
+        ("big_basket", &BIG_BASKETS),
+        ("long_view", &["duration_s > 30", "duration_s  >  30", "duration_s > 30 OR first", "size = 'M'"]),
+        ("any_survey", &["", "channel = 'web'", "NOT (campaign IS NULL)", "COALESCE(size, 'none') <> 'M'"]),
+    ];
+    let ofs = [["purchase", "cart_add"], ["view", "view"], ["survey", "checkout"]];
+    let mut text = String::new();
+    let mut all: Vec<_> = choices.into_iter().zip(ofs).collect();
+    random.shuffle(&mut all);
+    for ((name, conditions), ofs) in all {
+        let (of, condition) = (random.pick(&ofs), random.pick(conditions));
+        let condition = if condition.is_empty() { String::new() } else { format!("where = \"{condition}\"\n") };
+        text += &format!("[count.{name}]\nof = \"{of}\"\n{condition}");
+    }
+    text
+}
+
+const BIG_BASKETS: [&str; 12] = [
+    "amount >= 10",
+    "amount >= 10 AND coupon IS NOT NULL",
+    "amount - discount > 9.99",
+    "amount IN (10, 50.00, 99.995)",
+    "discount BETWEEN 0.001 AND 5",
+    "has_category('shoes') AND NOT has_category('books')",
+    "category = 'shoes' OR channel LIKE 's%'",
+    "cart_total > 0 OR order_id = 'o1'",
+    "cost IS NULL AND NOT first",
+    "first",
+    "size LIKE '_' AND duration_s * 2 <= 60",
+    "coupon = size",
+];
 
 pub struct Writer<'a> {
     pub random: &'a mut Random,
@@ -139,6 +177,8 @@ impl Writer<'_> {
             "overdue_ratio",
             "top_channel",
             "events('survey', 30)",
+            "events('big_basket', 30)",
+            "since('long_view')",
             "cart_open",
             "tenure_days",
         ];

@@ -31,10 +31,12 @@ pub enum Field {
     Campaign,
     Cost,
     Attributes,
+    Coupon,
+    Properties,
 }
 
 impl Field {
-    const COUNT: usize = 15;
+    const COUNT: usize = 17;
 
     #[inline]
     fn of(name: &[u8]) -> Option<Self> {
@@ -54,6 +56,8 @@ impl Field {
             b"campaign" => Self::Campaign,
             b"cost" => Self::Cost,
             b"attributes" => Self::Attributes,
+            b"coupon" => Self::Coupon,
+            b"properties" => Self::Properties,
             _ => return None,
         })
     }
@@ -75,6 +79,8 @@ impl Field {
             Self::Campaign => "campaign",
             Self::Cost => "cost",
             Self::Attributes => "attributes",
+            Self::Coupon => "coupon",
+            Self::Properties => "properties",
         }
     }
 }

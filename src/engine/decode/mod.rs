@@ -13,6 +13,7 @@ mod json;
 mod money;
 mod names;
 mod partition;
+mod properties;
 mod scan;
 mod string;
 mod time;
@@ -35,6 +36,7 @@ use ascii::utf8;
 use customer::check_partition;
 use fields::{Field, Fields, schema_rejection};
 use money::{Amount, Rate, Rates};
+use properties::Properties;
 use std::borrow::Cow;
 use value::{JsonKind, JsonValue};
 
@@ -64,6 +66,7 @@ impl Source {
 pub struct Decoder {
     types: Vec<(Box<str>, EventType)>,
     attributes: Vec<Attribute>,
+    properties: Properties,
     rates: Rates,
     max_future: Millis,
 }
@@ -75,6 +78,7 @@ impl Decoder {
         Self {
             types: built_in.chain(declared).collect(),
             attributes: event_settings.attributes.clone(),
+            properties: Properties::new(event_settings),
             rates: Rates::new(&event_settings.currency),
             max_future: event_settings.max_future,
         }
@@ -97,12 +101,14 @@ impl Decoder {
             event_id: parts.event_id,
             order_id: parts.order_id,
             amount: money.amount,
-            discounted: money.discounted,
+            discount: money.discount,
             cart_total: money.cart_total,
             cost: money.cost,
             categories: parts.categories,
             channel: parts.channel,
             campaign: parts.campaign,
+            coupon: properties::coupon(event_type, &fields),
+            properties: self.properties.read(event_type, &fields),
             attributes: parts.attributes,
         })
     }
@@ -195,7 +201,7 @@ impl Decoder {
         let rate = if parts.currency.is_absent() { base } else { self.rate(fields, parts.currency)? };
         Ok(Money {
             amount: minor_units("amount", amount, rate)?,
-            discounted: minor_units("discount", discount, rate)?.is_some_and(|discount| discount > 0),
+            discount: minor_units("discount", discount, rate)?,
             cart_total: minor_units("cart_total", cart_total, base)?,
             cost: minor_units("cost", cost, base)?,
         })
@@ -245,7 +251,7 @@ struct Parts<'a> {
 /// The amounts of an event in minor units of the base currency.
 struct Money {
     amount: Option<i64>,
-    discounted: bool,
+    discount: Option<i64>,
     cart_total: Option<i64>,
     cost: Option<i64>,
 }

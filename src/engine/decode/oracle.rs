@@ -208,12 +208,14 @@ fn shape(
         event_id: fields.text("event_id")?,
         order_id,
         amount: None,
-        discounted: false,
+        discount: None,
         cart_total: None,
         cost: None,
         categories: if with_categories { fields.categories()? } else { Categories::default() },
         channel: fields.text("channel")?,
         campaign: fields.text("campaign")?,
+        coupon: None,
+        properties: Vec::new(),
         attributes: if is(&[EventType::PROFILE]) { attributes(event_settings, fields)? } else { Vec::new() },
     })
 }
@@ -316,7 +318,7 @@ fn money(event_settings: &EventSettings, event: Event<'static>, fields: &Fields)
     };
     Ok(Event {
         amount: minor(paid, rate)?,
-        discounted: minor(discount, rate)?.is_some_and(|discount| discount > 0),
+        discount: minor(discount, rate)?,
         cart_total: minor(cart_total, Decimal::ONE)?,
         cost: minor(cost, Decimal::ONE)?,
         ..event

@@ -382,10 +382,10 @@ fn amounts() {
     }
     let text = event_text("purchase", r#","amount":"39.9\u0030","discount":0.004"#);
     let event = decode(&text).unwrap();
-    assert_eq!((event.amount, event.discounted), (Some(3990), false));
+    assert_eq!((event.amount, event.discounted()), (Some(3990), false));
     let text = event_text("purchase", r#","amount":10,"discount":0.005,"currency":"USD""#);
     let event = decode(&text).unwrap();
-    assert_eq!((event.amount, event.discounted), (Some(920), false));
+    assert_eq!((event.amount, event.discounted()), (Some(920), false));
     let text = event_text("refund", r#","amount":1e13"#);
     assert_eq!(decode(&text).unwrap().amount, Some(1_000_000_000_000_000));
 }

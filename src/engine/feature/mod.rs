@@ -242,7 +242,7 @@ impl Call {
         match self.feature.affected_by {
             AffectedBy::Nothing | AffectedBy::Targets => false,
             AffectedBy::Orders => ORDERS.contains(&event_type),
-            AffectedBy::ItsType => event_type == self.arguments.event_type,
+            AffectedBy::ItsType => event_settings.counted_from(self.arguments.event_type) == Some(event_type),
             AffectedBy::Browsing => event_settings.is_browsing(event_type),
             AffectedBy::Activity => event_settings.is_activity(event_type),
             AffectedBy::Cart => {

@@ -115,7 +115,8 @@ pub static FEATURES: &[Feature] = &[
         name: "since",
         parameters: Parameters::AnyType,
         unit: Unit::Days,
-        description: "Days since the latest event of that type, built in or declared; NULL if there is none in the last 400 days.",
+        description: "Days since the latest event of that type, built in or declared, or counted under that name by [count]; NULL \
+                      if there is none in the last 400 days.",
         affected_by: AffectedBy::ItsType,
         read: Read::Since(person::latest_of_type),
         steps: Steps::At(person::latest_is_forgotten),
@@ -175,7 +176,11 @@ pub static FEATURES: &[Feature] = &[
     counted("exposures", "Number of times that a campaign was shown."),
     Feature {
         parameters: Parameters::CountedTypeAndDays,
-        ..counted("events", "Number of events of a browsing, engagement or declared type in the last n days.")
+        ..counted(
+            "events",
+            "Number of events of a browsing, engagement or declared type, or counted under that name by [count], in the last n \
+             days.",
+        )
     },
     Feature {
         name: "cart_open",

@@ -91,6 +91,22 @@ impl Profiles {
         overflow
     }
 
+    /// Counts an event at `time` for each count of one's own that has a bit in `counts` (B8), as of `at` as above;
+    /// returns how many of their hours were removed at the bound.
+    pub fn count_own(&mut self, row: RowNumber, counts: u32, time: Millis, at: Millis) -> u32 {
+        self.touch(row);
+        let removed = activity::count_own(&mut self.blocks, &mut self.slab.get_mut(row).block, counts, time, at);
+        self.compact();
+        removed
+    }
+
+    /// Removes what those counts of one's own that have a bit in `dropped` have counted.
+    pub fn drop_own_counts(&mut self, row: RowNumber, dropped: u32) {
+        self.touch(row);
+        activity::drop_own(&mut self.blocks, &mut self.slab.get_mut(row).block, dropped);
+        self.compact();
+    }
+
     /// Clears a chunk of blocks if too much of the blocks' memory is free.
     fn compact(&mut self) {
         let Some(chunk) = self.blocks.begin_clearing() else { return };

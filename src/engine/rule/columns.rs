@@ -53,13 +53,14 @@ impl Rules {
             Parameters::AnyType => {
                 let marks = [EventType::ERASE, EventType::OPT_OUT, EventType::OPT_IN];
                 let types = EventType::BUILT_IN.iter().map(|(name, event_type)| (*name, *event_type));
-                let types = types.chain(event_settings.declared_types());
+                let types = types.chain(event_settings.declared_types()).chain(event_settings.own_counts());
                 types.filter(|(_, event_type)| !marks.contains(event_type)).map(of_type).collect()
             }
             Parameters::CountedTypeAndDays => {
                 let days = windows.iter().filter(|(window, _)| window % DAY == 0);
                 let of = |window: Millis| {
-                    let named = event_settings.declared_types().map(move |(of, event_type)| (of, event_type, window));
+                    let named = event_settings.declared_types().chain(event_settings.own_counts());
+                    let named = named.map(move |(of, event_type)| (of, event_type, window));
                     named.map(|(of, event_type, window)| {
                         let arguments = Arguments { event_type, window: Some(window), ..defaults.clone() };
                         column(format!("{name}('{of}', {})", window / DAY), arguments)
@@ -169,6 +170,8 @@ mod tests {
             joined = "time"
             [events]
             survey = "other"
+            [count.big]
+            of = "view"
             [audience.busy]
             when = "orders_30d >= 2 AND orders_in('shoes', 90) > 0 AND segment('life') = 'old'"
             [segmentation.life]
@@ -185,6 +188,8 @@ mod tests {
             "sessions_30d",
             "since('purchase')",
             "since('survey')",
+            "since('big')",
+            "events('big', 30)",
             "days_since(joined)",
             "events('survey', 30)",
             "events('survey', 7)",

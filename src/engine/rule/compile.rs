@@ -4,6 +4,7 @@
 use super::check::DeclaredTarget;
 use super::compiled::comparison::Comparison;
 use super::compiled::condition::Condition;
+use super::compiled::own_counts::OwnCounts;
 use super::compiled::scalar::Scalar;
 use super::compiled::target::{Audience, Segment, Target, TargetKind};
 use super::{Alert, Closure, Rules};
@@ -98,6 +99,7 @@ pub fn rules(
     comparisons: Vec<Comparison>,
     include: Vec<(String, Scalar)>,
     alerts: Vec<Alert>,
+    own_counts: OwnCounts,
 ) -> Rules {
     let references: Vec<_> = checked.iter().map(|target| target.references(&comparisons)).collect();
     let order = order(&references);
@@ -118,6 +120,7 @@ pub fn rules(
         version,
         bytes: file.as_bytes().to_vec(),
         event_settings,
+        own_counts,
         targets,
         alerts,
         include,

@@ -19,7 +19,7 @@ impl Rules {
         let customer = &Customer::unknown("");
         for index in comparisons {
             let predicate = &self.comparisons[usize::from(*index)].predicate;
-            truths.set(*index, predicate.truth(Facts { customer, now: 0, values }));
+            truths.set(*index, predicate.truth(Facts { customer, now: 0, values, event: None }));
         }
     }
 

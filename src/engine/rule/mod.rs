@@ -36,10 +36,11 @@ pub use explain::forecast::ForecastScratch;
 pub use explain::reasons::TargetChange;
 pub use file::{read, read_following};
 
-use crate::engine::event::{EventType, Millis};
+use crate::engine::event::{Event, EventType, Millis};
 use crate::engine::event_settings::EventSettings;
 use crate::engine::profile::Customer;
 use compiled::comparison::Comparison;
+use compiled::own_counts::OwnCounts;
 use compiled::scalar::Scalar;
 
 /// A checked and compiled rules.toml.
@@ -50,6 +51,7 @@ pub struct Rules {
     /// The file as it was read.
     pub bytes: Vec<u8>,
     pub event_settings: EventSettings,
+    own_counts: OwnCounts,
     /// Segmentations and audiences in byte order of their names; the values held by a customer follow this order.
     pub targets: Vec<Target>,
     /// Alerts in byte order of their names.
@@ -83,6 +85,13 @@ struct Closure {
 }
 
 impl Rules {
+    /// The counts of one's own that count an event (B8), one bit each, by their indexes in customers' state. `truths`
+    /// is memory that is reused.
+    #[inline]
+    pub fn own_counts_of(&self, event: &Event<'_>, truths: &mut Truths) -> u32 {
+        self.own_counts.of(event, truths)
+    }
+
     /// A buffer for the truths of all comparisons.
     pub fn truths(&self) -> Truths {
         Truths::new(self.comparisons.len())

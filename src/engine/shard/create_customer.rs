@@ -25,6 +25,12 @@ pub fn create_customer(
     let Shard { customers, buffers, .. } = shard;
     customers.count_action(row, event, &rules.event_settings);
     effects.counts.overflow.add(&customers.profiles.update(row, event, at, &rules.event_settings));
+    let mut truths = buffers.truths();
+    let counts = rules.own_counts_of(event, &mut truths);
+    buffers.return_truths(truths);
+    if counts != 0 {
+        effects.counts.overflow.hours += customers.profiles.count_own(row, counts, event.time, at);
+    }
     shard.forget.add(&customers.profiles, row);
     let evaluation = evaluate(rules, &customers.profiles, row, at, buffers);
     arm(shard, row, evaluation.dwell_ends());

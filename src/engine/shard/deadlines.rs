@@ -97,6 +97,9 @@ pub fn sweep_customer(shard: &mut Shard, rules: &Rules, row: RowNumber, effects:
     }
     fire_until(shard, old_rules, row, rules_at, None, effects);
     shard.customers.set_armed(row, NEVER);
+    if sweep.ended_counts != 0 {
+        shard.customers.profiles.drop_own_counts(row, sweep.ended_counts);
+    }
     let at = shard.customers.profiles.row(row).clock.max(rules_at);
     let evaluation = enter_new_rules(shard, row, &context(at), &sweep, effects);
     arm_next(shard, rules, row, at, &evaluation.truths);

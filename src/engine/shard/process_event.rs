@@ -130,6 +130,10 @@ fn update_customer(
     rules.read_truths(affected, &customers.profiles.customer(row), at, &mut before);
     customers.count_action(row, event, &rules.event_settings);
     effects.counts.overflow.add(&customers.profiles.update(row, event, at, &rules.event_settings));
+    let counts = rules.own_counts_of(event, &mut after);
+    if counts != 0 {
+        effects.counts.overflow.hours += customers.profiles.count_own(row, counts, event.time, at);
+    }
     customers.profiles.row_mut(row).clock = at;
     let customer = customers.profiles.customer(row);
     rules.read_truths(rules.decisive_comparisons(event.event_type), &customer, at, &mut after);

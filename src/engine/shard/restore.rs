@@ -4,7 +4,7 @@ use super::capture::{Head, SweepHead};
 use super::counts::CustomerCounts;
 use super::customers::Customers;
 use super::digest::Digest;
-use super::sweep::Sweep;
+use super::sweep::{Sweep, ended_counts};
 use super::time::ShardTime;
 use super::{Settings, Shard, StoredMark, marks};
 use crate::engine::event::{Millis, NEVER};
@@ -125,11 +125,9 @@ impl Shard {
         duplicates.set_bounds(rules.event_settings.dedup_horizon_hours, rules.event_settings.dedup_max_ids);
         duplicates.set_stored(duplicates.progress());
         marks.expire(head.watermark);
-        let sweep = |SweepHead { at, next_row, moves_clocks }: SweepHead| Sweep {
-            old_rules: old_rules.expect("a sweep has old rules"),
-            at,
-            next_row,
-            moves_clocks,
+        let sweep = |SweepHead { at, next_row, moves_clocks }: SweepHead| {
+            let old_rules = old_rules.expect("a sweep has old rules");
+            Sweep { ended_counts: ended_counts(&rules, &old_rules), old_rules, at, next_row, moves_clocks }
         };
         Self {
             customers: Customers::new(profiles, head.generation, head.customers_made, counts),

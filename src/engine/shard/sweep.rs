@@ -17,12 +17,20 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Sweep {
     pub old_rules: Arc<Rules>,
+    /// The counts of one's own that end with these rules, by index (B8).
+    pub ended_counts: u32,
     /// The watermark when the new rules came.
     pub at: Millis,
     /// The first row that the slices have not reached.
     pub next_row: RowNumber,
     /// Whether the rules are new to the customers, so that their clocks move whether or not a value changes (T2).
     pub moves_clocks: bool,
+}
+
+/// The counts of one's own that end with new rules: what they have counted is removed customer by customer, before the
+/// rules evaluate it.
+pub fn ended_counts(rules: &Rules, old_rules: &Rules) -> u32 {
+    rules.event_settings.ended_counts(&old_rules.event_settings)
 }
 
 /// Puts new rules into force and begins their sweep.
@@ -37,7 +45,8 @@ pub fn begin_sweep(shard: &mut Shard, rules: Arc<Rules>, moves_clocks: bool) {
     shard.customers.change_rules();
     let old_rules = std::mem::replace(&mut shard.rules, rules);
     let has_customers = !shard.customers.profiles.is_empty();
-    shard.sweep = has_customers.then_some(Sweep { old_rules, at: shard.time.watermark, next_row: 0, moves_clocks });
+    let (ended_counts, at) = (ended_counts(&shard.rules, &old_rules), shard.time.watermark);
+    shard.sweep = has_customers.then_some(Sweep { old_rules, ended_counts, at, next_row: 0, moves_clocks });
     shard.digest.input(0, Verdict::Rules, shard.time.watermark, 0);
 }
 

@@ -2,7 +2,7 @@
 //! names for these values.
 
 use crate::engine::calendar::parse_rfc3339;
-use crate::engine::event_settings::{AttributeType, DeclaredKind, EventSettings};
+use crate::engine::event_settings::{AttributeType, DeclaredKind, EventSettings, OwnCount};
 use crate::engine::rule::{Rules, read_following};
 use crate::engine::shard::{Published, PublishedValue};
 use crate::kafka::{Batch, Failure, Log, Own, Topic};
@@ -132,25 +132,20 @@ pub fn rules_with_names(in_force: &Rules, published: &AllPublished) -> Result<Ar
     })
 }
 
-/// The event settings as text, with attributes and types in their order.
+/// The event settings as text, with attributes, types and counts in the order of their indexes.
 fn event_settings_text(in_force: &Rules) -> Result<String, String> {
     let mut text = "# The names of the values that were published when the state was rebuilt.\n".to_owned();
     let file = std::str::from_utf8(&in_force.bytes).map_err(|error| error.to_string())?;
     let mut file: toml::Table = file.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
-    for section in ["segmentation", "audience", "include", "attributes", "events"] {
+    for section in ["segmentation", "audience", "include", "attributes", "events", "properties"] {
         file.remove(section);
     }
+    let counts = file.remove("count");
     text += &toml::to_string(&file).map_err(|error| error.to_string())?;
-    let EventSettings { attributes, events, .. } = &in_force.event_settings;
+    let EventSettings { attributes, events, properties, .. } = &in_force.event_settings;
     text += "[attributes]\n";
     for attribute in attributes {
-        let kind = match attribute.kind {
-            AttributeType::Text => "text",
-            AttributeType::Number => "number",
-            AttributeType::Boolean => "boolean",
-            AttributeType::Time => "time",
-        };
-        writeln!(text, "{} = \"{kind}\"", attribute.name).expect("memory");
+        writeln!(text, "{} = \"{}\"", attribute.name, kind_name(attribute.kind)).expect("memory");
     }
     text += "[events]\n";
     for declared in events {
@@ -160,6 +155,45 @@ fn event_settings_text(in_force: &Rules) -> Result<String, String> {
             DeclaredKind::Other => "other",
         };
         writeln!(text, "{} = \"{kind}\"", declared.name).expect("memory");
+    }
+    text += "[properties]\n";
+    for property in properties {
+        writeln!(text, "{} = \"{}\"", property.name, kind_name(property.kind)).expect("memory");
+    }
+    text += &counts_text(counts.as_ref().and_then(toml::Value::as_table), &in_force.event_settings.counts)?;
+    Ok(text)
+}
+
+fn kind_name(kind: AttributeType) -> &'static str {
+    match kind {
+        AttributeType::Text => "text",
+        AttributeType::Number => "number",
+        AttributeType::Boolean => "boolean",
+        AttributeType::Time => "time",
+    }
+}
+
+/// The counts in the order of their indexes. An index without a count gets one that counts nothing.
+fn counts_text(written: Option<&toml::Table>, counts: &[OwnCount]) -> Result<String, String> {
+    let (mut text, empty) = (String::new(), toml::Table::new());
+    let written = written.unwrap_or(&empty);
+    let end = counts.iter().map(|count| count.index + 1).max().unwrap_or(0);
+    for index in 0..end {
+        match counts.iter().find(|count| count.index == index) {
+            Some(count) => {
+                let settings =
+                    written.get(&count.name).ok_or_else(|| format!("no [count.{}] in the file", count.name))?;
+                let settings = toml::to_string(settings).map_err(|error| error.to_string())?;
+                write!(text, "[count.{}]\n{settings}", count.name).expect("memory");
+            }
+            None => {
+                let mut name = format!("unused_{index}");
+                while written.contains_key(&name) {
+                    name.push('_');
+                }
+                write!(text, "[count.{name}]\nof = \"view\"\nwhere = \"FALSE\"\n").expect("memory");
+            }
+        }
     }
     Ok(text)
 }
@@ -196,6 +230,15 @@ plan = "text"
 age = "number"
 [events]
 survey = "other"
+[properties]
+size = "text"
+duration_s = "number"
+[count.small]
+of = "survey"
+where = """size = 'S' AND
+  duration_s < 60"""
+[count.any]
+of = "view"
 [segmentation.lifecycle]
 segments = [{ name = "new", when = "orders = 1" }, { name = "old" }]
 [audience.vip]
@@ -230,5 +273,25 @@ when = "age > 3 AND plan = 'gold'"
         assert_eq!(names.event_settings, in_force.event_settings);
         let alone = read_rules(&names.bytes).unwrap();
         assert_eq!(alone.event_settings, in_force.event_settings, "they can be read without the previous rules");
+    }
+
+    /// The state has counts by index, so a count keeps its index where the ones before it have ended.
+    #[test]
+    fn rules_with_names_keep_the_indexes_of_counts() {
+        let before = read_rules(RULES.as_bytes()).unwrap();
+        let (head, counts) = RULES.split_once("[count.small]").unwrap();
+        let without = format!("{head}{}", &counts[counts.find("[count.any]").unwrap()..]);
+        let in_force = read_following(&without, Some(&before.event_settings)).unwrap();
+        let indexes = |rules: &Rules| -> Vec<(String, u8)> {
+            rules.event_settings.counts.iter().map(|count| (count.name.clone(), count.index)).collect()
+        };
+        assert_eq!(indexes(&in_force), [("any".into(), 1)]);
+        let names = rules_with_names(&in_force, &AllPublished::new()).unwrap();
+        assert_eq!(indexes(&names), [("unused_0".into(), 0), ("any".into(), 1)]);
+        assert_eq!(indexes(&read_rules(&names.bytes).unwrap()), indexes(&names));
+        let again = read_following(&without, Some(&names.event_settings)).unwrap();
+        assert_eq!(indexes(&again), indexes(&in_force));
+        assert_eq!(again.event_settings.ended_counts(&names.event_settings), 1);
+        assert_eq!(in_force.event_settings.ended_counts(&before.event_settings), 1);
     }
 }

@@ -67,8 +67,21 @@ impl Customer {
         self.facts = Facts::of(events, decimals);
     }
 
+    /// Forgets what counts of one's own have counted that do not go on with new rules (B8).
+    pub fn keep_counts(&mut self, old: &Rules, new: &Rules) -> bool {
+        let definition = |rules: &Rules, name: &String| rules.counts.get(name).map(|count| count.definition.clone());
+        let mut events = std::mem::take(&mut self.facts.events);
+        let before: usize = events.iter().map(|accepted| accepted.counts.len()).sum();
+        for accepted in &mut events {
+            accepted.counts.retain(|name| definition(old, name) == definition(new, name));
+        }
+        let after: usize = events.iter().map(|accepted| accepted.counts.len()).sum();
+        self.facts = Facts::of(events, new.decimals);
+        after < before
+    }
+
     pub fn view(&self, now: i64) -> View<'_> {
-        View { facts: &self.facts, id: &self.id, now, held: &self.values }
+        View { facts: &self.facts, id: &self.id, now, held: &self.values, event: None }
     }
 
     /// The first instant after `looked_until`, at most `until`, at which time changes a value, with the values then.

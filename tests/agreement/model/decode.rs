@@ -1,10 +1,12 @@
 //! From a record's bytes to an event or the reason of its rejection: E1, check by check, in its order.
 
+use super::counts::{coupon, properties};
 use super::json::{self, Json};
 use super::moment;
 use super::money::{self, Decimal, Rate};
 use super::partition::Source;
 use super::rules::{AttributeType, DeclaredKind, Rules};
+use std::collections::BTreeMap;
 
 pub const TOO_LARGE_BYTES: usize = 64 * 1024;
 const TEXT_BYTES_MAX: usize = 128;
@@ -54,10 +56,14 @@ pub struct Event {
     pub order_id: Option<String>,
     /// Minor units of the base currency.
     pub amount: Option<i64>,
-    pub discounted: bool,
+    pub discount: Option<i64>,
     pub cart_total: Option<i64>,
+    pub cost: Option<i64>,
     pub categories: Vec<String>,
     pub channel: Option<String>,
+    pub campaign: Option<String>,
+    pub coupon: Option<String>,
+    pub properties: BTreeMap<String, AttributeValue>,
     pub attributes: Vec<(String, AttributeValue)>,
 }
 
@@ -129,7 +135,7 @@ fn schema(object: &Json, kind: &str, customer: String, rules: &Rules) -> Checked
 
     let event_id = text(object, "event_id")?;
     let channel = text(object, "channel")?;
-    text(object, "campaign")?;
+    let campaign = text(object, "campaign")?;
     match object.member("time") {
         Some(Json::Text(_)) => drop(text(object, "time")?),
         Some(Json::Number(number)) if !number.contains(['.', 'e', 'E']) => {}
@@ -164,10 +170,14 @@ fn schema(object: &Json, kind: &str, customer: String, rules: &Rules) -> Checked
         event_id,
         order_id,
         amount: None,
-        discounted: false,
+        discount: None,
         cart_total: None,
+        cost: None,
         categories,
         channel,
+        campaign,
+        coupon: coupon(object, kind),
+        properties: properties(object, rules),
         attributes,
     })
 }
@@ -277,9 +287,8 @@ fn money_fields(object: &Json, event: &mut Event, rules: &Rules) -> Checked<()> 
         None => Ok(None),
     };
     event.amount = minor(amount, rate)?;
-    // Amounts are rounded (O1): a discount below half a minor unit is none.
-    event.discounted = minor(discount, rate)?.is_some_and(|discount| discount > 0);
+    event.discount = minor(discount, rate)?;
     event.cart_total = minor(cart_total, Rate::ONE)?;
-    minor(cost, Rate::ONE)?;
+    event.cost = minor(cost, Rate::ONE)?;
     Ok(())
 }

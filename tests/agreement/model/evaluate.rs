@@ -1,6 +1,8 @@
 //! Three-valued truth of comparisons and conditions at one instant (R1), and the value that each segmentation and
 //! audience gets at that instant (R2, R5).
 
+use super::counts::column;
+use super::decode::Event;
 use super::expression::{Comparison, Condition, Is, Scalar, Test};
 use super::facts::Facts;
 use super::rules::{Kind, Rules, Target};
@@ -29,6 +31,8 @@ pub struct View<'a> {
     pub id: &'a str,
     pub now: i64,
     pub held: &'a Values,
+    /// The event that the condition of a count of one's own is about (B8).
+    pub event: Option<&'a Event>,
 }
 
 impl<'a> View<'a> {
@@ -40,7 +44,10 @@ impl<'a> View<'a> {
         match scalar {
             Scalar::Null => None,
             Scalar::Literal(value) => Some(value.clone()),
-            Scalar::Feature(feature) => feature.value(self.facts, self.id, self.now),
+            Scalar::Feature(feature) => match self.event {
+                Some(event) => column(event, self.facts.decimals, feature),
+                None => feature.value(self.facts, self.id, self.now),
+            },
             Scalar::Coalesce(parts) => parts.iter().find_map(|part| self.scalar(part)),
             Scalar::Segment(name) => self.held.get(name)?.value.clone().map(Value::Text),
             Scalar::Audience(name) => {

@@ -20,6 +20,8 @@ const SESSION_PAUSE: i64 = 30 * MINUTE;
 pub struct Accepted {
     pub event: Event,
     pub at: i64,
+    /// The counts of one's own for which it is counted (B8).
+    pub counts: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -90,6 +92,10 @@ impl Facts {
                 "profile" => facts.profile(event),
                 kind => add(&mut facts.hours, kind, event.time),
             }
+            for count in &accepted.counts {
+                add(&mut facts.hours, count, event.time);
+                facts.note("B8");
+            }
             if event.kind == "view" {
                 facts.categories_seen(event);
             }
@@ -142,7 +148,8 @@ impl Facts {
             given_back: 0,
             refunds: 0,
             cancelled: false,
-            discounted: event.discounted,
+            // Amounts are rounded (O1): a discount below half a minor unit is none.
+            discounted: event.discount.is_some_and(|discount| discount > 0),
             categories: event.categories,
             channel: event.channel,
         });
@@ -249,6 +256,12 @@ impl Facts {
 
     pub fn refunded(&self, window: Option<i64>, now: i64) -> i64 {
         sum(&self.given_back, window, now)
+    }
+
+    /// The latest time of the events of a type, or of those counted for a count of one's own.
+    pub fn latest_of(&self, kind: &str) -> Option<i64> {
+        let is_of = |accepted: &&Accepted| accepted.event.kind == kind || accepted.counts.iter().any(|of| of == kind);
+        self.events.iter().filter(is_of).map(|accepted| accepted.event.time).max()
     }
 
     /// The latest time of the selected events.

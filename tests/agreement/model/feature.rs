@@ -56,6 +56,8 @@ pub enum Feature {
     TopCategory,
     TopChannel,
     Attribute(String),
+    /// Of an event, in conditions of counts of one's own.
+    HasCategory(String),
 }
 
 impl Feature {
@@ -92,6 +94,7 @@ impl Feature {
     pub fn called(name: &str, arguments: &[Scalar]) -> Feature {
         match (name, arguments) {
             ("since", [Scalar::Literal(Value::Text(of))]) => Feature::Since(of.clone()),
+            ("has_category", [Scalar::Literal(Value::Text(of))]) => Feature::HasCategory(of.clone()),
             ("days_since", [Scalar::Feature(Feature::Attribute(of))]) => Feature::DaysSince(of.clone()),
             (_, [Scalar::Literal(Value::Text(of)), Scalar::Literal(Value::Integer(n))]) => match name {
                 "events" => Feature::Count(of.clone(), n * DAY),
@@ -138,6 +141,7 @@ impl Feature {
             Feature::TopCategory => "top_category".into(),
             Feature::TopChannel => "top_channel".into(),
             Feature::Attribute(name) => name.clone(),
+            Feature::HasCategory(_) => "has_category".into(),
         }
     }
 
@@ -188,7 +192,7 @@ impl Feature {
             Feature::RecencyDays => Some(Value::days(now - facts.latest_order(now)?.time)),
             Feature::InactiveDays => Some(Value::days(now - facts.latest(|event| event.activity)?)),
             Feature::Since(kind) => {
-                let latest = facts.latest(|event| event.kind == *kind)?;
+                let latest = facts.latest_of(kind)?;
                 (latest > now - REMEMBERED).then(|| Value::days(now - latest))
             }
             Feature::DaysSince(attribute) => match facts.attribute(attribute)? {
@@ -215,6 +219,7 @@ impl Feature {
             Feature::TopCategory => top(facts, now, |order| order.categories.clone()),
             Feature::TopChannel => top(facts, now, |order| order.channel.iter().cloned().collect()),
             Feature::Attribute(name) => facts.attribute(name),
+            Feature::HasCategory(_) => panic!("a column of an event"),
         }
     }
 }

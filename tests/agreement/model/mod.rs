@@ -5,6 +5,7 @@
 
 pub mod cart;
 pub mod change;
+pub mod counts;
 pub mod customer;
 pub mod decode;
 pub mod duplicates;

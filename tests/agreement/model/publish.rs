@@ -53,7 +53,7 @@ impl Model {
             "event" | "late" => (at, before.expect("an event has a before")),
             _ => return Vec::new(),
         };
-        let was = View { facts, id, now: instant, held: old };
+        let was = View { facts, id, now: instant, held: old, event: None };
         let mut found = customer.because(target, &old[name], &customer.values[name], was, customer.view(at));
         if cause.name == "time" {
             let held = Customer { values: old.clone(), ..customer.clone() };

@@ -1,5 +1,6 @@
 //! `rules.toml` as the model needs it. The file is assumed to be valid: the model rejects none.
 
+use super::counts::{OwnCount, counts};
 use super::expression::{Condition, Scalar};
 use super::money::Rate;
 use sha2::{Digest, Sha256};
@@ -34,6 +35,9 @@ pub struct Rules {
     rates: BTreeMap<String, Rate>,
     pub attributes: BTreeMap<String, AttributeType>,
     pub events: BTreeMap<String, DeclaredKind>,
+    /// B8.
+    pub properties: BTreeMap<String, AttributeType>,
+    pub counts: BTreeMap<String, OwnCount>,
     pub horizon_hours: i64,
     pub ids_max: usize,
     pub customers_max: usize,
@@ -77,6 +81,7 @@ impl Rules {
         let mut targets: BTreeMap<String, Target> =
             section("segmentation").iter().map(|(name, table)| (name.clone(), segmentation(table))).collect();
         targets.extend(section("audience").iter().map(|(name, table)| (name.clone(), audience(table))));
+        let properties = kinds(&section("properties"));
         Rules {
             version: Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
             has_wall_clock: time.get("clock").is_none_or(|clock| string(clock) == "wall"),
@@ -87,6 +92,8 @@ impl Rules {
             rates: rates(&currency),
             attributes: attributes(&section("attributes")),
             events: section("events").iter().map(|(name, kind)| (name.clone(), declared_kind(string(kind)))).collect(),
+            counts: counts(&section("count"), &properties),
+            properties,
             horizon_hours: duration(&dedup, "horizon", 86_400_000) / 3_600_000,
             ids_max: bound(&dedup, "max_ids", 4_000_000),
             customers_max: bound(&limits, "max_customers", i64::MAX),
@@ -172,7 +179,7 @@ fn rates(currency: &Table) -> BTreeMap<String, Rate> {
     rates.iter().map(|(code, rate)| (code.clone(), Rate::of(string(rate)))).collect()
 }
 
-fn attributes(section: &Table) -> BTreeMap<String, AttributeType> {
+fn kinds(section: &Table) -> BTreeMap<String, AttributeType> {
     let kind = |name: &str| match name {
         "text" => AttributeType::Text,
         "number" => AttributeType::Number,
@@ -180,8 +187,12 @@ fn attributes(section: &Table) -> BTreeMap<String, AttributeType> {
         "time" => AttributeType::Time,
         other => panic!("no type of attributes: {other}"),
     };
+    section.iter().map(|(name, value)| (name.clone(), kind(string(value)))).collect()
+}
+
+fn attributes(section: &Table) -> BTreeMap<String, AttributeType> {
     let mut attributes = BTreeMap::from([("country".to_string(), AttributeType::Text)]);
-    attributes.extend(section.iter().map(|(name, value)| (name.clone(), kind(string(value)))));
+    attributes.extend(kinds(section));
     attributes
 }
 

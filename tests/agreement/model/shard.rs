@@ -4,7 +4,7 @@ use super::change::Trigger;
 use super::customer::Customer;
 use super::decode::{Event, Record, decode};
 use super::duplicates::Ids;
-use super::evaluate::{HeldValue, evaluate};
+use super::evaluate::{HeldValue, View, evaluate};
 use super::facts::Accepted;
 use super::marks::{Mark, Verdict};
 use super::partition::Source;
@@ -252,6 +252,7 @@ impl Model {
             self.note("R3");
         }
         self.fire(&id, event.time);
+        let counts = self.counted_for(&self.customers[&id], event);
         let customer = self.customers.get_mut(&id).expect("the customer exists");
         let is_late = event.time < customer.clock;
         let at = customer.clock.max(event.time);
@@ -260,7 +261,7 @@ impl Model {
         let watermark = self.watermark;
         customer.clock = at;
         customer.looked_until = at;
-        customer.accept(Accepted { event: event.clone(), at }, self.rules.decimals);
+        customer.accept(Accepted { event: event.clone(), at, counts }, self.rules.decimals);
         let values = evaluate(&self.rules, customer.view(at), true);
         let held_back_until = customer.held_back_until(&self.rules, at).filter(|_| values == customer.values);
         if is_late && was_held_back && held_back_until.is_some() {
@@ -272,6 +273,15 @@ impl Model {
         let name = if is_late { "late" } else { "event" };
         self.note(if is_late { "T5" } else { "T4" });
         self.publish(&id, at, values, Cause { name, trigger: Some(trigger) }, Some(&before));
+    }
+
+    /// The counts of one's own for which an event is counted (B8).
+    fn counted_for(&self, customer: &Customer, event: &Event) -> Vec<String> {
+        let view = View { event: Some(event), ..customer.view(event.time) };
+        let counts = self.rules.counts.iter().filter(|(_, count)| {
+            count.of == event.kind && count.when.as_ref().is_none_or(|when| view.condition(when) == Some(true))
+        });
+        counts.map(|(name, _)| name.clone()).collect()
     }
 
     /// Raises the watermark and lets every customer's deadlines up to it fire (T6).
@@ -333,6 +343,9 @@ impl Model {
             let at = self.watermark.map_or(customer.clock, |watermark| customer.clock.max(watermark));
             if customer.held_back_until(&old, at).is_some() {
                 *self.seen.entry("dwell-sweep").or_default() += 1;
+            }
+            if customer.keep_counts(&old, &self.rules) {
+                *self.seen.entry("B8 anew").or_default() += 1;
             }
             customer.adopt(&self.rules, at);
             (customer.clock, customer.looked_until) = (at, at);

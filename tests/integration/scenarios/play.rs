@@ -83,12 +83,15 @@ pub fn play(scenario: &Scenario, way: Way) -> Result<Answer, String> {
     Ok(player.answer())
 }
 
-/// Reads and checks all rules files of a scenario.
+/// Reads and checks all rules files of a scenario, each as one that follows the file before it.
 pub fn read_rules(scenario: &Scenario) -> Result<Vec<Arc<Rules>>, String> {
-    let read = |(name, text): &(String, String)| {
-        rule::read(text).map_err(|mistakes| format!("--- rules {name}: {mistakes:#?}"))
-    };
-    scenario.rules.iter().map(read).collect()
+    let mut all: Vec<Arc<Rules>> = Vec::new();
+    for (name, text) in &scenario.rules {
+        let previous = all.last().map(|rules| &rules.event_settings);
+        let rules = rule::read_following(text, previous);
+        all.push(rules.map_err(|mistakes| format!("--- rules {name}: {mistakes:#?}"))?);
+    }
+    Ok(all)
 }
 
 impl Player<'_> {

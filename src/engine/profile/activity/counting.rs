@@ -1,4 +1,4 @@
-//! Counts browsing and engagement events in the customer's hours (B1, B2).
+//! Counts browsing and engagement events in the customer's hours (B1, B2), and what counts of one's own count (B8).
 
 use super::hours::{self, Buffer, GROUP_BYTES_MIN, Group, HOURS_MAX, group_before, is_past};
 use crate::engine::event::{EventType, HOUR, Millis};
@@ -59,6 +59,32 @@ pub fn count(blocks: &mut Blocks, handle: &mut BlockHandle, event_type: EventTyp
     if known.is_some() { 0 } else { remove_beyond_bound(blocks, handle, event_type, at) }
 }
 
+/// Counts an event at `time` for each count of one's own that has a bit in `counts`; returns how many of their hours
+/// were removed at the bound.
+pub fn count_own(blocks: &mut Blocks, handle: &mut BlockHandle, counts: u32, time: Millis, at: Millis) -> u32 {
+    let mut left = counts;
+    let mut removed = 0;
+    while left != 0 {
+        removed += count(blocks, handle, EventType::own_count(left.trailing_zeros() as u8), time, at);
+        left &= left - 1;
+    }
+    removed
+}
+
+/// Removes what those counts of one's own that have a bit in `dropped` have counted.
+pub fn drop_own(blocks: &mut Blocks, handle: &mut BlockHandle, dropped: u32) {
+    let mut end = blocks.hours(*handle).len();
+    while let Some(group) = group_before(blocks.hours(*handle), end) {
+        let range = group.start..group.end;
+        end = group.start;
+        if group.has(EventType::OWN_COUNT) {
+            let mut buffer = Buffer::new();
+            group.without_own(dropped, &mut buffer);
+            blocks.splice_hours(handle, range, buffer.bytes());
+        }
+    }
+}
+
 /// Removes past hours, now and then when an hour begins.
 fn remove_past_at_times(blocks: &mut Blocks, handle: &mut BlockHandle, newest: Option<i64>, hour: i64, at: Millis) {
     if newest.is_some_and(|newest| newest < hour && newest / REMOVAL_HOURS != hour / REMOVAL_HOURS) {
@@ -81,7 +107,7 @@ fn remove_past(blocks: &mut Blocks, handle: &mut BlockHandle, at: Millis) {
     }
 }
 
-/// Removes the oldest hour of a type if there are more than [`HOURS_MAX`].
+/// Removes the oldest hour of a type, or of all counts of one's own, if there are more than [`HOURS_MAX`].
 fn remove_beyond_bound(blocks: &mut Blocks, handle: &mut BlockHandle, event_type: EventType, at: Millis) -> u32 {
     if blocks.hours(*handle).len() <= HOURS_MAX * GROUP_BYTES_MIN {
         return 0;
@@ -91,14 +117,17 @@ fn remove_beyond_bound(blocks: &mut Blocks, handle: &mut BlockHandle, event_type
     let (mut end, mut hours, mut oldest) = (bytes.len(), 0, None);
     while let Some(group) = group_before(bytes, end) {
         end = group.start;
-        if group.read(event_type).is_some() {
+        if group.has(event_type) {
             hours += 1;
             oldest = Some(group);
         }
     }
     let Some(oldest) = oldest.filter(|_| hours > HOURS_MAX) else { return 0 };
     let mut buffer = Buffer::new();
-    oldest.rewrite(event_type, 0, 0, &mut buffer);
+    match event_type.own_count_index() {
+        Some(_) => oldest.without_own(u32::MAX, &mut buffer),
+        None => oldest.rewrite(event_type, 0, 0, &mut buffer),
+    }
     let range = oldest.start..oldest.end;
     blocks.splice_hours(handle, range, buffer.bytes());
     1

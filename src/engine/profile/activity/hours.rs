@@ -5,8 +5,10 @@
 //!
 //! ```text
 //! entry (3 bytes) per common type of the hour: ms of the newest event within the hour (22 bits), events - 1 (2 bits)
+//! item (6 bytes) per count of one's own (B8): ms (22), index (6), events (20)
+//! 1 byte with the number of these items, if there are any
 //! item (6 bytes) per declared type, or common one with over four events: ms (22), type (6), events (20)
-//! 1 byte with the number of items, if there are any
+//! 1 byte with the number of items (7 bits) and whether there are counts of one's own (1), if there are any of both
 //! trailer (4 bytes): which common types have an entry (9 bits), whether there are items (1), hours since 1970 (21),
 //!     whether there is one session that has no entry because it is at the earliest of the entries' times (1)
 //! ```
@@ -15,20 +17,23 @@
 
 use crate::engine::event::{EventType, HOUR, Millis, REMEMBERED};
 
-/// Hours per customer and type at most.
+/// Hours per customer and type at most; counts of one's own are one type together.
 pub const HOURS_MAX: usize = 2_048;
 /// Bytes of an hour with one event, which no hour is smaller than.
 pub const GROUP_BYTES_MIN: usize = ENTRY + TRAILER;
 const ENTRY: usize = 3;
 const ITEM: usize = 6;
 const TRAILER: usize = 4;
-/// Bytes of an hour with all types: nine entries or items, and 32 items.
-const GROUP_BYTES_MAX: usize = 9 * ITEM + 32 * ITEM + 1 + TRAILER;
+/// Bytes of an hour with all types: nine entries or items, and 32 items each of declared types and counts of one's own.
+const GROUP_BYTES_MAX: usize = 9 * ITEM + 2 * (32 * ITEM + 1) + TRAILER;
 const NEWEST: u64 = (1 << 22) - 1;
 const ITEM_EVENTS_MAX: u64 = (1 << 20) - 1;
 const SESSION: u32 = 8;
 const COMMON_TYPES: u32 = (1 << 9) - 1;
 const HAS_ITEMS: u32 = 1 << 9;
+const HAS_OWN: u8 = 1 << 7;
+/// The code of no item.
+const NO_CODE: u8 = u8::MAX;
 const HOUR_SHIFT: u32 = 10;
 const SESSION_AT_EARLIEST: u32 = 1 << 31;
 
@@ -45,6 +50,8 @@ pub struct Group<'a> {
     /// All bytes of the group.
     bytes: &'a [u8],
     items: &'a [u8],
+    /// Items of counts of one's own.
+    own: &'a [u8],
 }
 
 /// The bit of a common type in the trailer; `None` for other types.
@@ -88,21 +95,30 @@ fn number(item: &[u8]) -> u64 {
 pub fn group_before(bytes: &[u8], end: usize) -> Option<Group<'_>> {
     let mut at = end.checked_sub(TRAILER)?;
     let trailer = u32::from_le_bytes(bytes[at..end].try_into().expect("four bytes"));
-    let mut items: &[u8] = &[];
+    let (mut items, mut own): (&[u8], &[u8]) = (&[], &[]);
     if trailer & HAS_ITEMS != 0 {
-        at -= 1;
-        let length = usize::from(bytes[at]) * ITEM;
-        items = &bytes[at - length..at];
-        at -= length;
+        let has_own = bytes[at - 1] & HAS_OWN != 0;
+        items = items_before(bytes, &mut at);
+        if has_own {
+            own = items_before(bytes, &mut at);
+        }
     }
     let start = at - entry_bytes(trailer);
-    Some(Group { start, end, trailer, bytes: &bytes[start..end], items })
+    Some(Group { start, end, trailer, bytes: &bytes[start..end], items, own })
+}
+
+/// The items whose number is in the byte before `at`, which then is their beginning.
+#[inline]
+fn items_before<'a>(bytes: &'a [u8], at: &mut usize) -> &'a [u8] {
+    let end = *at - 1;
+    *at = end - usize::from(bytes[end] & !HAS_OWN) * ITEM;
+    &bytes[*at..end]
 }
 
 impl Group<'_> {
     /// An hour without events, to be inserted at `start`.
     pub fn empty(hour: i64, start: usize) -> Self {
-        Self { start, end: start, trailer: (hour as u32) << HOUR_SHIFT, bytes: &[], items: &[] }
+        Self { start, end: start, trailer: (hour as u32) << HOUR_SHIFT, bytes: &[], items: &[], own: &[] }
     }
 
     #[inline]
@@ -122,8 +138,22 @@ impl Group<'_> {
         if event_type == EventType::SESSION && self.trailer & SESSION_AT_EARLIEST != 0 {
             return Some((earliest(&self.bytes[..entry_bytes(self.trailer)]), 1));
         }
-        let item = self.items.chunks_exact(ITEM).map(number).find(|&item| item_type(item) == event_type)?;
+        let (items, code) = self.items_of(event_type);
+        let item = items.chunks_exact(ITEM).map(number).find(|&item| item_code(item) == code)?;
         Some((item & NEWEST, item >> 28))
+    }
+
+    /// The list of items in which a type is, and what stands for it there.
+    fn items_of(&self, event_type: EventType) -> (&[u8], u8) {
+        match event_type.own_count_index() {
+            Some(index) => (self.own, index),
+            None => (self.items, event_type.0),
+        }
+    }
+
+    /// Whether it has events of a type, or of any count of one's own if the type is one.
+    pub fn has(&self, event_type: EventType) -> bool {
+        if event_type.own_count_index().is_some() { !self.own.is_empty() } else { self.read(event_type).is_some() }
     }
 
     /// Number of events of a type.
@@ -134,7 +164,7 @@ impl Group<'_> {
                 (entry_at(self.bytes, entry_bytes(self.trailer & ((1 << bit) - 1))) >> 22) + 1
             }
             Some(SESSION) if self.trailer & SESSION_AT_EARLIEST != 0 => 1,
-            _ if self.items.is_empty() => 0,
+            _ if self.items.is_empty() && self.own.is_empty() => 0,
             _ => self.read(event_type).map_or(0, |(_, events)| events),
         }
     }
@@ -159,22 +189,27 @@ impl Group<'_> {
             }
             _ => {}
         }
-        let items_start = into.length;
-        for item in self.items.chunks_exact(ITEM).filter(|item| item_type(number(item)) != event_type) {
-            into.push(item);
-        }
-        if events > if common_bit(event_type).is_some() { 4 } else { 0 } {
-            let item = newest | u64::from(event_type.0) << 22 | events.min(ITEM_EVENTS_MAX) << 28;
-            into.push(&item.to_le_bytes()[..ITEM]);
-        }
-        let items = (into.length - items_start) / ITEM;
-        if items > 0 {
-            trailer |= HAS_ITEMS;
-            into.push(&[items as u8]);
-        }
-        if into.length > 0 {
-            into.push(&trailer.to_le_bytes());
-        }
+        let has_item = events > if common_bit(event_type).is_some() { 4 } else { 0 };
+        let (own_code, code) = event_type.own_count_index().map_or((NO_CODE, event_type.0), |index| (index, NO_CODE));
+        let others = |code: u8| move |item: &&[u8]| item_code(number(item)) != code;
+        let changed = |code: u8| {
+            let item = newest | u64::from(code) << 22 | events.min(ITEM_EVENTS_MAX) << 28;
+            (has_item && code != NO_CODE).then_some(item)
+        };
+        let own = into.push_items(self.own.chunks_exact(ITEM).filter(others(own_code)), changed(own_code));
+        into.end_own(own);
+        let items = into.push_items(self.items.chunks_exact(ITEM).filter(others(code)), changed(code));
+        into.end(trailer, own, items);
+    }
+
+    /// Writes the hour without those counts of one's own that have a bit in `dropped`.
+    pub fn without_own(&self, dropped: u32, into: &mut Buffer) {
+        into.push(&self.bytes[..entry_bytes(self.trailer)]);
+        let is_kept = |item: &&[u8]| dropped >> item_code(number(item)) & 1 == 0;
+        let own = into.push_items(self.own.chunks_exact(ITEM).filter(is_kept), None);
+        into.end_own(own);
+        let items = into.push_items(self.items.chunks_exact(ITEM), None);
+        into.end(self.trailer & !HAS_ITEMS, own, items);
     }
 }
 
@@ -209,8 +244,9 @@ fn earliest(entries: &[u8]) -> u64 {
     entries.chunks_exact(ENTRY).map(|entry| number(entry) & NEWEST).min().expect("an entry")
 }
 
-fn item_type(item: u64) -> EventType {
-    EventType((item >> 22 & 63) as u8)
+/// The type of an item, or the index of its count of one's own.
+fn item_code(item: u64) -> u8 {
+    (item >> 22 & 63) as u8
 }
 
 /// The bytes of one hour while it is rewritten.
@@ -231,6 +267,33 @@ impl Buffer {
     fn push(&mut self, bytes: &[u8]) {
         self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
         self.length += bytes.len();
+    }
+
+    /// Appends items, then one more, and returns their number.
+    fn push_items<'i>(&mut self, items: impl Iterator<Item = &'i [u8]>, one_more: Option<u64>) -> u8 {
+        let start = self.length;
+        items.for_each(|item| self.push(item));
+        one_more.into_iter().for_each(|item| self.push(&item.to_le_bytes()[..ITEM]));
+        ((self.length - start) / ITEM) as u8
+    }
+
+    /// Ends the items of counts of one's own.
+    fn end_own(&mut self, own: u8) {
+        if own > 0 {
+            self.push(&[own]);
+        }
+    }
+
+    /// Ends the hour; without anything in it, it takes no space.
+    fn end(&mut self, trailer: u32, own: u8, items: u8) {
+        if self.length == 0 {
+            return;
+        }
+        if own == 0 && items == 0 {
+            return self.push(&trailer.to_le_bytes());
+        }
+        self.push(&[items | if own > 0 { HAS_OWN } else { 0 }]);
+        self.push(&(trailer | HAS_ITEMS).to_le_bytes());
     }
 }
 

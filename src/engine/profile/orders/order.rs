@@ -62,7 +62,7 @@ impl Order {
             id: event.order_id.as_deref().map_or(0, id_hash),
             time: event.time,
             amount: event.amount.unwrap_or(0),
-            discounted: event.discounted,
+            discounted: event.discounted(),
             categories,
             channel,
             ..OrderParts::default()
@@ -294,7 +294,7 @@ mod tests {
         let mut purchase = event(EventType::PURCHASE, 4_102_444_799_999);
         purchase.amount = Some(1_000_000_000_000_000);
         purchase.order_id = Some("x".into());
-        purchase.discounted = true;
+        purchase.discount = Some(1);
         let mut order = Order::new(&purchase, (1 << 28) - 1, (1 << 28) - 2);
         let texts = |order: &Order| (order.categories(), order.channel(), order.id());
         let before = texts(&order);

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod naive;
+mod own_counts;
 mod whole;
 
 use crate::engine::event::{Event, EventType, Millis};

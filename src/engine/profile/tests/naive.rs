@@ -75,7 +75,7 @@ impl Naive {
             given: 0,
             cancelled: false,
             returned: false,
-            discounted: event.discounted,
+            discounted: event.discounted(),
             categories: event.categories.iter().map(String::from).collect(),
             channel: event.channel.as_ref().map(|channel| channel.to_string()),
         });

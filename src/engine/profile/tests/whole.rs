@@ -57,7 +57,7 @@ fn random_event(random: &mut Random, time: Millis, profile: u64) -> Event<'stati
     match event_type {
         EventType::PURCHASE => {
             event.amount = Some(amount(random));
-            event.discounted = random.below(3) == 0;
+            event.discount = (random.below(3) == 0).then_some(1);
             categories(random, &mut event);
             event.channel = [None, Some(CHANNELS[random.below(3) as usize].into())][random.below(2) as usize].clone();
         }

@@ -1,8 +1,8 @@
 //! Functions of the rule language and their arguments.
 
-use super::Checker;
 use super::shape::arguments;
 use super::term::{Term, ValueType, example, feature_term, later};
+use super::{Checker, Scope};
 use crate::document::nearest::{nearest, nearest_or_all};
 use crate::document::table::quoted;
 use crate::engine::event::{DAY, EventType, Millis};
@@ -28,6 +28,9 @@ impl Checker<'_, '_> {
         };
         if name == "coalesce" {
             return self.coalesce(&arguments, expression);
+        }
+        if self.scope == Scope::Event {
+            return self.event_function(&name, &arguments, expression);
         }
         if table::RESERVED.contains(&&*name) {
             let (message, hint) = later(&name);
@@ -93,7 +96,7 @@ impl Checker<'_, '_> {
         Some(feature_term(feature, arguments))
     }
 
-    fn text(&mut self, expression: &Expr, expected: &str) -> Option<Box<str>> {
+    pub fn text(&mut self, expression: &Expr, expected: &str) -> Option<Box<str>> {
         match self.term(expression)?.scalar {
             Scalar::Text(text) => Some(text),
             _ => self.refuse(expression, format!("expected {expected}, found `{expression}`"), None),
@@ -127,6 +130,7 @@ impl Checker<'_, '_> {
                     if counted { event_settings.is_counted(*event_type) } else { !marks.contains(event_type) }
                 },
             )
+            .chain(event_settings.own_counts())
             .collect();
         match known.iter().find(|(name, _)| *name == &*text) {
             Some((_, event_type)) => Some(*event_type),

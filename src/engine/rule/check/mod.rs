@@ -10,6 +10,8 @@ mod shape;
 
 mod comparison;
 
+mod event_column;
+
 mod term;
 
 mod function;
@@ -22,6 +24,7 @@ use super::compiled::scalar::Scalar;
 use super::compiled::truth::Truth;
 use crate::document::MistakeCollector;
 use crate::engine::event_settings::EventSettings;
+pub use event_column::is_column;
 use shape::{is_deeper, is_scalar, is_test, operands};
 use sql::SqlText;
 use sqlparser::ast::{BinaryOperator, Expr, Spanned, UnaryOperator, Value, ValueWithSpan};
@@ -41,6 +44,15 @@ pub struct DeclaredTarget {
     pub segments: Option<Vec<String>>,
 }
 
+/// What names mean in a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Features of a customer.
+    Customer,
+    /// Columns of an event, for counts of one's own.
+    Event,
+}
+
 /// Checks the conditions of one file.
 pub struct Checker<'a, 't> {
     pub event_settings: &'a EventSettings,
@@ -48,6 +60,8 @@ pub struct Checker<'a, 't> {
     pub targets: &'a [DeclaredTarget],
     pub mistakes: &'a mut MistakeCollector<'t>,
     pub comparisons: &'a mut Vec<Comparison>,
+    /// What names mean.
+    pub scope: Scope,
     /// The text being checked.
     pub sql: &'a SqlText<'a>,
 }

@@ -1,6 +1,6 @@
 //! From parsed SQL to scalars with their types: literals, features with their windows, attributes, arithmetic.
 
-use super::Checker;
+use super::{Checker, Scope};
 use crate::document::nearest::{did_you_mean, nearest, nearest_name};
 use crate::engine::event::EventType;
 use crate::engine::feature::find::{self, Found};
@@ -137,6 +137,9 @@ impl Checker<'_, '_> {
                 message,
                 Some(format!("text is written in single quotes: '{}'", name.value)),
             );
+        }
+        if self.scope == Scope::Event {
+            return self.event_column(name, expression);
         }
         let lower = name.value.to_lowercase();
         if let Some(term) = self.attribute(&lower) {

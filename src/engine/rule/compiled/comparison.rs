@@ -30,7 +30,7 @@ impl Comparison {
     pub fn truth(&self, customer: &Customer<'_>, now: Millis) -> Truth {
         match &self.range {
             Some(range) => range.truth(customer, now),
-            None => self.predicate.truth(Facts { customer, now, values: TargetValues::None }),
+            None => self.predicate.truth(Facts { customer, now, values: TargetValues::None, event: None }),
         }
     }
 }

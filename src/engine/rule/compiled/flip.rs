@@ -66,7 +66,7 @@ impl Comparison {
 
 fn pair_crossing((left, right): (&Scalar, &Scalar), customer: &Customer<'_>, from: Millis, last: Millis) -> Millis {
     let order = |now: Millis| {
-        let facts = Facts { customer, now, values: TargetValues::None };
+        let facts = Facts { customer, now, values: TargetValues::None, event: None };
         left.evaluate(facts).order(&right.evaluate(facts))
     };
     let before = order(from);

@@ -13,6 +13,8 @@ pub mod target;
 
 pub mod values;
 
+pub mod event_column;
+
 pub mod scalar;
 
 pub mod like;
@@ -22,5 +24,7 @@ pub mod predicate;
 pub mod range;
 
 pub mod comparison;
+
+pub mod own_counts;
 
 pub mod flip;

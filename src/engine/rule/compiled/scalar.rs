@@ -2,8 +2,9 @@
 //!
 //! Integers, money and decimal literals stay exact until arithmetic makes doubles of them (F2).
 
+use super::event_column::EventColumn;
 use super::values::TargetValues;
-use crate::engine::event::Millis;
+use crate::engine::event::{Event, Millis};
 use crate::engine::feature::{Call, Unit, Value};
 use crate::engine::profile::Customer;
 use std::cmp::Ordering;
@@ -16,6 +17,8 @@ pub enum Scalar {
     Text(Box<str>),
     Boolean(bool),
     Feature(Box<Call>),
+    /// A column of the event, in conditions of counts of one's own.
+    Column(EventColumn),
     /// segment() or audience() of a target.
     Target {
         index: u16,
@@ -65,6 +68,8 @@ pub struct Facts<'a, 'b> {
     pub now: Millis,
     /// Values of segmentations and audiences.
     pub values: TargetValues<'a>,
+    /// The event, in conditions of counts of one's own.
+    pub event: Option<&'a Event<'a>>,
 }
 
 impl Scalar {
@@ -75,6 +80,7 @@ impl Scalar {
             Self::Text(text) => Operand::Text(text),
             Self::Boolean(boolean) => Operand::Boolean(*boolean),
             Self::Feature(call) => call.read(facts.customer, facts.now).into(),
+            Self::Column(column) => facts.event.map_or(Operand::Null, |event| column.read(event).into()),
             Self::Target { index, is_audience: false } => {
                 facts.values.name(*index).map_or(Operand::Null, Operand::Text)
             }
@@ -103,7 +109,12 @@ impl Scalar {
                 right.for_each_feature(f);
             }
             Self::Coalesce(of) => of.iter().for_each(|scalar| scalar.for_each_feature(f)),
-            Self::Null | Self::Decimal(_) | Self::Text(_) | Self::Boolean(_) | Self::Target { .. } => {}
+            Self::Null
+            | Self::Decimal(_)
+            | Self::Text(_)
+            | Self::Boolean(_)
+            | Self::Column(_)
+            | Self::Target { .. } => {}
         }
     }
 
@@ -117,7 +128,21 @@ impl Scalar {
                 right.for_each_target(f);
             }
             Self::Coalesce(of) => of.iter().for_each(|scalar| scalar.for_each_target(f)),
-            Self::Null | Self::Decimal(_) | Self::Text(_) | Self::Boolean(_) | Self::Feature(_) => {}
+            Self::Null | Self::Decimal(_) | Self::Text(_) | Self::Boolean(_) | Self::Column(_) | Self::Feature(_) => {}
+        }
+    }
+
+    /// Calls `f` for every column of the event in it.
+    pub fn for_each_column(&self, f: &mut impl FnMut(&EventColumn)) {
+        match self {
+            Self::Column(column) => f(column),
+            Self::Negative(of) => of.for_each_column(f),
+            Self::Arithmetic(_, left, right) => {
+                left.for_each_column(f);
+                right.for_each_column(f);
+            }
+            Self::Coalesce(of) => of.iter().for_each(|scalar| scalar.for_each_column(f)),
+            _ => {}
         }
     }
 

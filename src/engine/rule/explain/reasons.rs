@@ -42,7 +42,7 @@ impl Rules {
         mut f: impl FnMut(&str, Value<'_>, Truth, Truth),
     ) {
         let target = &self.targets[change.target];
-        let facts = Facts { customer, now, values: TargetValues::Decided(&self.targets, change.decided) };
+        let facts = Facts { customer, now, values: TargetValues::Decided(&self.targets, change.decided), event: None };
         let mut given = 0;
         for index in target.reasons(change.from, change.to) {
             let (was, is) = (change.before.get(index), change.after.get(index));
@@ -74,7 +74,7 @@ impl Rules {
         now: Millis,
         mut f: impl FnMut(&str, Value<'_>),
     ) {
-        let facts = Facts { customer, now, values: TargetValues::Held(&self.targets, held) };
+        let facts = Facts { customer, now, values: TargetValues::Held(&self.targets, held), event: None };
         for (name, scalar) in &self.include {
             f(name, scalar.evaluate(facts).value());
         }

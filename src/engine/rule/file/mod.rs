@@ -11,12 +11,15 @@ mod targets;
 
 mod alerts;
 
+mod counts;
+
 use super::Rules;
 use super::check::sql::SqlText;
-use super::check::{Checker, DeclaredTarget};
+use super::check::{Checker, DeclaredTarget, Scope};
 use super::compile::{self, CheckedTarget};
 use super::compiled::comparison::Comparison;
 use super::compiled::condition::Condition;
+use super::compiled::own_counts::OwnCounts;
 use super::compiled::scalar::Scalar;
 use super::compiled::truth::Truth;
 use crate::document::table::{Item, Section, found, list, text};
@@ -50,6 +53,8 @@ pub fn read_following(file: &str, previous: Option<&EventSettings>) -> Result<Ar
     }
     let mut root = Section::new("the file", root.get_ref(), 0);
     let mut event_settings = event_settings::read(&mut root, &mut mistakes);
+    counts::properties(&mut root, &mut event_settings, &mut mistakes);
+    let counts = counts::read(&mut root, file, &mut event_settings, &mut mistakes);
     if let Some(Err(message)) = previous.map(|previous| event_settings.follow(previous)) {
         mistakes.add(0, message, None);
     }
@@ -69,7 +74,8 @@ pub fn read_following(file: &str, previous: Option<&EventSettings>) -> Result<Ar
     if !mistakes.is_empty() {
         return Err(mistakes.finish());
     }
-    Ok(Arc::new(compile::rules(file, event_settings, checked, comparisons, include, alerts)))
+    let own_counts = OwnCounts::new(&event_settings, counts);
+    Ok(Arc::new(compile::rules(file, event_settings, checked, comparisons, include, alerts, own_counts)))
 }
 
 /// Reads the conditions, once all names that they may refer to are known.
@@ -117,6 +123,7 @@ impl ConditionReader<'_> {
             targets: self.targets,
             mistakes,
             comparisons: self.comparisons,
+            scope: Scope::Customer,
             sql,
         }
     }

@@ -232,7 +232,8 @@ fn audience<'d>(
     WrittenTarget { name, offset, conditions, dwell_in, dwell_out, ladder: Vec::new() }
 }
 
-fn sql<'d>(
+/// SQL under a key of a section.
+pub fn sql<'d>(
     section: &mut Section<'d>,
     key: &'static str,
     mistakes: &mut MistakeCollector<'_>,

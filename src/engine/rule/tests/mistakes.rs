@@ -102,6 +102,14 @@ fn bounds_are_mistakes() {
             "3:1: expected at most 32 declared types, found 33\n",
         ),
         (
+            format!("{audience}[properties]\n{}", many(33, &|n| format!("p{n} = \"text\"\n"))),
+            "3:1: expected at most 32 properties, found 33\n",
+        ),
+        (
+            format!("{audience}{}", many(33, &|n| format!("[count.c{n}]\nof = \"view\"\n"))),
+            "67:8: expected at most 32 counts, found 33\n",
+        ),
+        (
             format!("{audience}[currency.rates]\n{}", {
                 let codes = crate::engine::currency::codes().filter(|code| *code != "EUR").take(65);
                 codes.map(|code| format!("{code} = \"1.5\"\n")).collect::<String>()

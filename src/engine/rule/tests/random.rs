@@ -132,7 +132,7 @@ pub fn populate(world: &mut World, events: u64, random: &mut Random) {
             0..4 => {
                 let mut event = purchase(time, random.below(3_000) as i64);
                 event.order_id = Some(format!("o{number}").into());
-                event.discounted = random.chance(30);
+                event.discount = random.chance(30).then_some(1);
                 event.categories.add(random.pick(&["shoes", "socks", "hats"]).into());
                 event.channel = Some(random.pick(&["store", "web"]).into());
                 world.apply(&event);
