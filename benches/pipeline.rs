@@ -207,6 +207,7 @@ fn settings(broker: &Broker, folder: &Path, repeat: usize) -> RunSettings {
         snapshots: SnapshotSettings { url: String::new(), ..SnapshotSettings::default() },
         alerts: AlertSettings::default(),
         rules,
+        group: "test".into(),
         force_rules: false,
     }
 }

@@ -4,7 +4,9 @@
 //! first, 78 (`EX_CONFIG`) a mistake in a configuration, rules or mapping file. Each command has a file with its
 //! arguments; the work is done by other parts of the crate.
 
+mod change_group;
 mod check;
+mod confirm;
 mod convert;
 mod demo;
 mod health;
@@ -59,6 +61,7 @@ enum Command {
     Seed(seed::SeedArguments),
     Snapshot(snapshot::SnapshotArguments),
     Rebuild(rebuild::RebuildArguments),
+    ChangeGroup(change_group::ChangeGroupArguments),
 }
 
 /// Runs the command and returns the exit status of the process.
@@ -74,6 +77,7 @@ pub fn run() -> ExitCode {
         Command::Seed(command) => command.run(),
         Command::Snapshot(command) => command.run(),
         Command::Rebuild(command) => command.run(),
+        Command::ChangeGroup(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -45,6 +45,7 @@ pub fn config(partitions: u32) -> WorkerConfig {
         source: "/shoal/bench".into(),
         start: StartAt::Earliest,
         rules: crowd::rules(),
+        group: "test".into(),
         force_rules: false,
         commit_interval_ms: 50,
         max_changes_per_minute: 0,

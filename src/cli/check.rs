@@ -7,6 +7,7 @@ use crate::engine::feature::print;
 use crate::engine::rule::Rules;
 use crate::kafka::{self, Failure, Finding, KafkaSettings, Placement, Verdict};
 use crate::offline::convert::mapping::Mapping;
+use crate::worker;
 use clap::Args;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -88,7 +89,10 @@ fn connect(out: &mut impl Write, settings: &KafkaSettings) -> anyhow::Result<()>
         Placement { name: "murmur2", partition_of: |key, count| partition_of(Partitioner::Murmur2, key, count) },
         Placement { name: "crc32", partition_of: |key, count| partition_of(Partitioner::Crc32, key, count) },
     ];
-    let findings = kafka::report(settings, &placements);
+    let mut findings = kafka::report(settings, &placements);
+    if findings.iter().all(|finding| finding.verdict != Verdict::Error) {
+        findings.push(worker::inspect_group(settings));
+    }
     for finding in &findings {
         print_finding(out, finding)?;
     }

@@ -1,10 +1,10 @@
 //! `shoal rebuild`: its arguments, and the confirmation before it begins.
 
+use super::confirm::confirm;
 use super::service::{Service, ServiceArguments};
-use crate::kafka::Failure;
 use crate::worker::{self, ShardPlan};
 use clap::Args;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, Write};
 
 /// Rebuilds the state from the inputs after `shoal run` has refused to continue from the journal
 ///
@@ -48,22 +48,7 @@ impl RebuildArguments {
             out,
             "Customers keep their published values until `shoal run` publishes what differs, with cause `rules`."
         )?;
-        if self.yes {
-            return Ok(());
-        }
-        if !io::stdin().is_terminal() {
-            return Err(Failure::Stop(
-                "nothing was done: confirmation is needed, and standard input is no terminal; use --yes".into(),
-            )
-            .into());
-        }
-        write!(out, "Begin? [y/N] ")?;
-        out.flush()?;
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
-        match answer.trim() {
-            "y" | "Y" | "yes" => Ok(()),
-            _ => Err(Failure::Stop("nothing was done".into()).into()),
-        }
+        drop(out);
+        if self.yes { Ok(()) } else { confirm() }
     }
 }

@@ -3,7 +3,7 @@
 //! Pure functions of the reports and their age. A verdict names what fails, so that an operator knows where to look,
 //! and contains nothing that requires a token.
 
-use crate::worker::observe::status::{Report, WorkProgress};
+use crate::worker::observe::status::{DifferentRules, Report, RulesName, WhyDifferent, WorkProgress};
 use crate::worker::{Phase, rfc3339_text};
 use serde::Serialize;
 use std::time::Duration;
@@ -29,6 +29,39 @@ pub struct Verdict {
     pub status: &'static str,
     /// Empty if the status is `ok`.
     pub failing: Vec<Failing>,
+    /// Only in the answer about readiness, which it does not change: the process works, under other rules than those of
+    /// its file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<RulesWarning>,
+}
+
+/// The rules file of the process is not in force.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct RulesWarning {
+    /// What is the case, and what to do: a static text.
+    pub warning: &'static str,
+    pub file: RulesName,
+    pub in_force: RulesName,
+}
+
+impl From<&DifferentRules> for RulesWarning {
+    fn from(DifferentRules { why, file, in_force }: &DifferentRules) -> Self {
+        let warning = match why {
+            WhyDifferent::NeverInForce => {
+                "the rules file of this process is not in force: the owner of shard 0 publishes its own file. Give all \
+                 processes the same file"
+            }
+            WhyDifferent::Replaced => {
+                "the rules file of this process is not in force: its rules were replaced. Give all processes the same file, \
+                 with a higher `revision`"
+            }
+            WhyDifferent::OlderRevision => {
+                "the rules file of this process is not in force: the rules in force have a higher `revision`. Give all \
+                 processes the same file"
+            }
+        };
+        Self { warning, file: file.clone(), in_force: in_force.clone() }
+    }
 }
 
 /// One reason why the status is `failing`.
@@ -63,7 +96,7 @@ pub struct Progress {
 
 impl Verdict {
     fn of(failing: Vec<Failing>) -> Self {
-        Self { status: if failing.is_empty() { "ok" } else { "failing" }, failing }
+        Self { status: if failing.is_empty() { "ok" } else { "failing" }, failing, rules: None }
     }
 
     pub fn is_ok(&self) -> bool {
@@ -97,7 +130,8 @@ pub fn ready(workers: &[ObservedWorker], is_stopping: bool) -> Verdict {
         failing.extend(stuck(number, seen));
         failing.extend(not_live(number, &seen.report));
     }
-    Verdict::of(failing)
+    let rules = workers.iter().find_map(|seen| seen.report.different_rules.as_ref()).map(RulesWarning::from);
+    Verdict { rules, ..Verdict::of(failing) }
 }
 
 /// Whether every worker turns its loop or recovers. A worker that has not started yet, or whose process is stopping,

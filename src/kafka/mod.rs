@@ -25,12 +25,12 @@ mod settings;
 pub use admin::{
     Finding, Placement, Verdict, create_or_check_topics, input_partitions, input_retention, report, wait_until_alone,
 };
-pub use consume::{KafkaBatch, KafkaReader};
+pub use consume::{KafkaBatch, KafkaReader, read_readable};
 pub use dry_run::DryRun;
 pub use kafka_log::KafkaLog;
 pub use log::{
     Batch, ClientReport, Failure, GroupEvent, Header, InputOffset, Log, Moment, OutRecord, Own, PartitionStatus,
     Position, Reader, Record, StartAt, TRANSACTION_STEPS, Topic, Transaction,
 };
-pub use produce::{EventProducer, ProducedEvent};
+pub use produce::{EventProducer, ProducedEvent, publish_single};
 pub use settings::{GroupProtocol, KafkaSettings, Start};

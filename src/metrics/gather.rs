@@ -85,6 +85,8 @@ impl Gathered {
         for version in versions.collect::<std::collections::BTreeSet<_>>() {
             out.count("shoal_rules_info", &[("version", version)], 1);
         }
+        let is_in_force = |report: &Report| report.rules_version.is_some() && report.different_rules.is_none();
+        out.count("shoal_rules_file_in_force", &[], u64::from(self.started().any(is_in_force)));
     }
 
     fn stream(&self, out: &mut Families) {

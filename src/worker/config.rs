@@ -1,7 +1,7 @@
 //! What the workers of a process are configured to do: settings and rules file, checked once, with the inputs as they
 //! are.
 
-use super::control::read_rules;
+use super::control::{Inputs, read_rules};
 use super::journal::TOPICS_MAX;
 use super::settings::RunSettings;
 use crate::engine::decode::{Partitioner, Source};
@@ -14,6 +14,8 @@ use std::sync::Arc;
 /// The configuration of a worker; the same for all workers of a process.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
+    /// The consumer group, to which Shoal's own topics belong.
+    pub group: String,
     /// Input topics, in their configured order.
     pub inputs: Vec<String>,
     /// Number of partitions of each input.
@@ -31,6 +33,14 @@ pub struct WorkerConfig {
     pub max_changes_per_minute: u64,
 }
 
+impl WorkerConfig {
+    /// The inputs as the control topic records them, with the current ids of the topics.
+    pub fn inputs_with(&self, ids: Vec<String>) -> Inputs {
+        let (topics, group) = (self.inputs.clone(), self.group.clone());
+        Inputs { topics, partitions: self.partitions, ids, group, moved_from: None }
+    }
+}
+
 /// The configuration of the workers of this process, from its settings, its rules file and the inputs in Kafka.
 pub fn worker_config(settings: &RunSettings) -> anyhow::Result<WorkerConfig> {
     let file = settings.rules.display();
@@ -43,6 +53,7 @@ pub fn worker_config(settings: &RunSettings) -> anyhow::Result<WorkerConfig> {
     let partitions = input_partitions(kafka)?;
     let source = Source::Kafka { partitioner: partitioner(&kafka.partitioner)?, partitions };
     Ok(WorkerConfig {
+        group: kafka.group.clone(),
         inputs: kafka.inputs.clone(),
         partitions,
         shard: Settings { source, publish_from: None, bootstrap: Bootstrap::Nothing },

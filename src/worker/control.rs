@@ -1,8 +1,13 @@
 //! The control topic: inputs and rules reach all shards through it by value, so that a replay sees what was in force.
 //!
 //! It has one partition and is read from its beginning. The owner of shard 0 writes it. The key is the type of a
-//! record: `inputs` (the ordered input topics, their ids and their number of partitions, as JSON) first, and again when
-//! only the ids change (`shoal rebuild`); `rules/<version>` (the bytes of a rules file).
+//! record: `inputs` (the group, the ordered input topics, their ids and their number of partitions, as JSON) first,
+//! alone in its transaction, and again when only the ids or the group change (`shoal rebuild`, `shoal change-group`);
+//! `rules/<version>` (the bytes of a rules file).
+//!
+//! The first `inputs` record names the group to which Shoal's own topics belong. If two groups start at the same time
+//! on the same new topics, the record that came second is ignored, and its group stops before it publishes anything
+//! else.
 
 use super::reading::{Aborted, read_all};
 use super::transaction::publish::ExtraRecord;
@@ -28,9 +33,26 @@ pub struct Inputs {
     /// The id of each topic, which changes when it is recreated; empty if the brokers have no ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<String>,
+    /// The group to which Shoal's own topics belong; empty in records of versions that did not record it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// The group to which they belonged before `shoal change-group`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_from: Option<String>,
 }
 
 impl Inputs {
+    /// Whether this record takes effect after `known`: it is of the same group, the first that names a group, or moves
+    /// the topics to another group.
+    fn follows(&self, known: &Self) -> bool {
+        known.group.is_empty() || self.group == known.group || self.moved_from.as_ref() == Some(&known.group)
+    }
+
+    fn record(&self) -> ControlRecord {
+        let value = serde_json::to_vec(self).expect("inputs are plain data");
+        ControlRecord { key: INPUTS_KEY.to_vec(), value }
+    }
+
     /// The first topic whose id differs: its index, and both ids.
     fn recreated<'a>(&'a self, now: &'a Self) -> Option<(usize, &'a str, &'a str)> {
         let mut ids = self.ids.iter().zip(&now.ids).enumerate();
@@ -83,10 +105,11 @@ impl Control {
 
     fn add_record(&mut self, offset: i64, key: &[u8], value: &[u8]) -> Result<(), Failure> {
         if key == INPUTS_KEY {
-            let inputs = serde_json::from_slice(value);
-            self.inputs = Some(inputs.map_err(|error| {
-                Failure::Stop(format!("the control topic, offset {offset}: expected the inputs as JSON: {error}"))
-            })?);
+            let inputs = read_inputs(value)
+                .map_err(|message| Failure::Stop(format!("the control topic, offset {offset}: {message}")))?;
+            if self.inputs.as_ref().is_none_or(|known| inputs.follows(known)) {
+                self.inputs = Some(inputs);
+            }
         } else if key.starts_with(RULES_KEY.as_bytes()) {
             let previous = self.newest_rules().map(|rules| &rules.event_settings);
             let rules = read_following(value, previous).map_err(|message| {
@@ -127,23 +150,45 @@ impl Control {
         self.rules.iter().next_back().map(|(&offset, rules)| (offset, rules))
     }
 
-    /// Whether the rules of this version are in force.
-    pub fn rules_status(&self, version: &str) -> RulesStatus<'_> {
+    /// Whether these rules are in force.
+    pub fn rules_status(&self, rules: &Rules) -> RulesStatus {
         match self.newest_rules() {
-            None => RulesStatus::New,
-            Some(newest) if newest.version == version => RulesStatus::InForce,
-            Some(newest) if self.rules.values().any(|known| known.version == version) => {
-                RulesStatus::Replaced { by: &newest.version }
-            }
-            Some(_) => RulesStatus::New,
+            Some(newest) if newest.version == rules.version => RulesStatus::InForce,
+            Some(newest) if newest.revision > rules.revision => RulesStatus::Older,
+            Some(newest) if newest.revision < rules.revision => RulesStatus::New,
+            Some(_) if self.rules.values().any(|known| known.version == rules.version) => RulesStatus::Replaced,
+            None | Some(_) => RulesStatus::New,
         }
     }
 
-    /// Checks that these are the inputs of the state, if there is a state.
+    /// The group to which Shoal's own topics belong, if it is known.
+    pub fn group(&self) -> Option<&str> {
+        self.inputs.as_ref().map(|inputs| inputs.group.as_str()).filter(|group| !group.is_empty())
+    }
+
+    /// Checks that Shoal's own topics do not belong to another group.
     ///
     /// # Errors
-    /// If the state has other inputs.
+    /// If they do.
+    pub fn check_group(&self, group: &str) -> Result<(), Failure> {
+        match self.group() {
+            Some(owner) if owner != group => Err(Failure::Stop(of_another_group(owner, group))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The record that moves Shoal's own topics to another group; `None` without a state.
+    pub fn moved_to(&self, group: &str) -> Option<ControlRecord> {
+        let known = self.inputs.as_ref()?;
+        Some(Inputs { group: group.to_owned(), moved_from: Some(known.group.clone()), ..known.clone() }.record())
+    }
+
+    /// Checks that these are the inputs of the state, if there is a state, and that it belongs to this group.
+    ///
+    /// # Errors
+    /// If the state has other inputs or belongs to another group.
     pub fn check_inputs(&self, inputs: &Inputs) -> Result<(), Failure> {
+        self.check_group(&inputs.group)?;
         let Some(known) = &self.inputs else { return Ok(()) };
         if (&known.topics, known.partitions) != (&inputs.topics, inputs.partitions) {
             return Err(Failure::Stop(format!(
@@ -166,33 +211,46 @@ impl Control {
 
     /// The record with these inputs, if the topic does not have them yet.
     pub fn missing_inputs(&self, inputs: &Inputs) -> Option<ControlRecord> {
-        let is_missing = self.inputs.as_ref().is_none_or(|known| known.ids != inputs.ids && !inputs.ids.is_empty());
-        let value = || serde_json::to_vec(inputs).expect("inputs are plain data");
-        is_missing.then(|| ControlRecord { key: INPUTS_KEY.to_vec(), value: value() })
+        let is_missing = self.inputs.as_ref().is_none_or(|known| {
+            known.ids != inputs.ids && !inputs.ids.is_empty() || known.group.is_empty() && !inputs.group.is_empty()
+        });
+        is_missing.then(|| inputs.record())
     }
 
-    /// The records that must be published at the start. Rules that were in force before are published again only with
-    /// `force`: otherwise two processes with different files would replace each other's rules in turns.
+    /// The record with these rules, if they must be published at the start: they have a higher revision than those in
+    /// force, or the same and were never in force. With `force` they are published also if they have a lower revision
+    /// or were in force before: otherwise two processes with different files would replace each other's rules in turns.
     ///
     /// # Errors
-    /// If the state has other inputs, or the rules cannot follow those in force.
-    pub fn missing(&self, inputs: &Inputs, rules: &Rules, force: bool) -> Result<Vec<ControlRecord>, Failure> {
-        self.check_inputs(inputs)?;
-        let mut missing: Vec<ControlRecord> = self.missing_inputs(inputs).into_iter().collect();
-        let is_due = match self.rules_status(&rules.version) {
+    /// If the rules cannot follow those in force.
+    pub fn missing_rules(&self, rules: &Rules, force: bool) -> Result<Option<ControlRecord>, Failure> {
+        let is_due = match self.rules_status(rules) {
             RulesStatus::New => true,
-            RulesStatus::Replaced { .. } => force,
+            RulesStatus::Replaced | RulesStatus::Older => force,
             RulesStatus::InForce => false,
         };
-        if is_due {
-            let previous = self.newest_rules().map(|rules| &rules.event_settings);
-            read_following(&rules.bytes, previous)
-                .map_err(|message| Failure::Stop(format!("the rules file: {message}")))?;
-            let key = format!("{RULES_KEY}{}", rules.version).into_bytes();
-            missing.push(ControlRecord { key, value: rules.bytes.clone() });
+        if !is_due {
+            return Ok(None);
         }
-        Ok(missing)
+        let previous = self.newest_rules().map(|rules| &rules.event_settings);
+        read_following(&rules.bytes, previous)
+            .map_err(|message| Failure::Stop(format!("the rules file: {message}")))?;
+        let key = format!("{RULES_KEY}{}", rules.version).into_bytes();
+        Ok(Some(ControlRecord { key, value: rules.bytes.clone() }))
     }
+}
+
+/// Why a process of one group does not work on the topics of another.
+pub fn of_another_group(owner: &str, group: &str) -> String {
+    format!(
+        "Shoal's own topics belong to the group {owner}, and the configured group is {group}. Two groups on the same topics \
+         would publish every change twice. For another service, configure other `topics` of [kafka]; to continue this state \
+         under the new group, stop every process of {owner} and run `shoal change-group --from {owner}`"
+    )
+}
+
+fn read_inputs(value: &[u8]) -> Result<Inputs, String> {
+    serde_json::from_slice(value).map_err(|error| format!("expected the inputs as JSON: {error}"))
 }
 
 /// The control topic as a worker follows it.
@@ -227,16 +285,16 @@ impl<B: Batch> FollowedControl<B> {
     }
 }
 
-/// Whether rules are in force.
+/// Whether rules are in force (R6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RulesStatus<'a> {
+pub enum RulesStatus {
     InForce,
-    /// Never published.
+    /// Never published, or of a higher revision than those in force.
     New,
     /// In force before, and replaced by those in force now.
-    Replaced {
-        by: &'a str,
-    },
+    Replaced,
+    /// Of a lower revision than those in force.
+    Older,
 }
 
 /// Rules from the bytes of a file, or a message with all mistakes.

@@ -25,6 +25,7 @@ pub mod counters;
 pub mod observe;
 
 mod config;
+mod ownership;
 mod rebuild;
 mod run;
 mod settings;
@@ -37,6 +38,7 @@ pub use lifecycle::Phase;
 pub use observe::spans::TracesSettings;
 pub use observe::status::WorkerStatus;
 pub use owned_shard::OwnedShard;
+pub use ownership::{change_group, inspect_group};
 pub use rebuild::{InputPlan, Rebuild, ShardPlan, rebuild};
 pub use run::{run, stop_on_signal};
 pub use settings::{RunSettings, WorkerSettings};

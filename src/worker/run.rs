@@ -7,6 +7,7 @@ use crate::worker::config::{WorkerConfig, worker_config};
 use crate::worker::event_loop::Worker;
 use crate::worker::observe::spans::Spans;
 use crate::worker::observe::status::WorkerStatus;
+use crate::worker::ownership::check_group;
 use crate::worker::settings::RunSettings;
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -30,6 +31,7 @@ pub fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
 pub fn run(settings: &RunSettings, statuses: &[Arc<WorkerStatus>], stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
     let config = worker_config(settings)?;
     create_or_check_topics(&settings.kafka, config.partitions)?;
+    check_group(&settings.kafka)?;
     let retention_ms = if statuses.is_empty() { Vec::new() } else { input_retention(&settings.kafka)? };
     let retention_ms = retention_ms.as_slice();
     let workers = settings.worker.workers.max(1) as usize;

@@ -197,6 +197,7 @@ impl Plan {
             source: "/shoal/simulation".into(),
             start: StartAt::Earliest,
             rules: Arc::clone(rules),
+            group: "test".into(),
             force_rules: false,
             commit_interval_ms: 50,
             max_changes_per_minute: 0,

@@ -27,6 +27,7 @@ pub fn config(input: &str, shards: u32, rules: &str) -> WorkerConfig {
         source: "/shoal/test".into(),
         start: StartAt::Earliest,
         rules: control::read_rules(rules.as_bytes()).expect("rules"),
+        group: "test".into(),
         force_rules: false,
         commit_interval_ms: 0,
         max_changes_per_minute: 0,

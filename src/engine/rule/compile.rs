@@ -91,7 +91,7 @@ fn cycle_from(start: usize, references: &[Vec<u16>]) -> Option<Vec<usize>> {
     None
 }
 
-/// Compiles checked targets into rules.
+/// Compiles checked targets into rules, of revision 0.
 pub fn rules(
     file: &str,
     event_settings: EventSettings,
@@ -118,6 +118,7 @@ pub fn rules(
     let version = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     Rules {
         version,
+        revision: 0,
         bytes: file.as_bytes().to_vec(),
         event_settings,
         own_counts,

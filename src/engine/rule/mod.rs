@@ -48,6 +48,8 @@ use compiled::scalar::Scalar;
 pub struct Rules {
     /// The first 16 hex digits of the SHA-256 of the file.
     pub version: String,
+    /// Which file is meant, if processes have different ones: the highest (R6).
+    pub revision: u64,
     /// The file as it was read.
     pub bytes: Vec<u8>,
     pub event_settings: EventSettings,

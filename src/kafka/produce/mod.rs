@@ -1,7 +1,9 @@
-//! Writing to Kafka: a worker's transactions, and events into input topics.
+//! Writing to Kafka: a worker's transactions, events into input topics, and single records of Shoal's own topics.
 
 mod events;
+mod single;
 mod transaction;
 
 pub use events::{EventProducer, ProducedEvent};
+pub use single::publish_single;
 pub use transaction::{Publisher, Refusal, Step};

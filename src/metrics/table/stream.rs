@@ -17,6 +17,13 @@ pub(super) const METRICS: &[Metric] = &[
         "Version of the rules in force: the first 16 hexadecimal digits of the file's SHA-256; always 1.",
         "When the rules changed.",
     ),
+    gauge(
+        "shoal_rules_file_in_force",
+        "",
+        &[],
+        "1 if the rules file of this process is in force, 0 if other rules are, or none yet.",
+        "0 for longer than a deployment takes.",
+    ),
     counter(
         "shoal_input_records_total",
         "records",

@@ -38,6 +38,7 @@ impl Live {
             source: "/shoal/demo".into(),
             start: StartAt::Earliest,
             rules,
+            group: "demo".into(),
             force_rules: false,
             commit_interval_ms: 50,
             max_changes_per_minute: 0,

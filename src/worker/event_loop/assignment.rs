@@ -3,14 +3,13 @@
 use super::{ShardSlot, Worker};
 use crate::fault_injection;
 use crate::kafka::{Failure, Log};
-use crate::worker::control::{ControlRecord, Inputs, RulesStatus};
+use crate::worker::control::{ControlRecord, Inputs};
 use crate::worker::lifecycle::Phase;
 use crate::worker::owned_shard::commit;
 use crate::worker::poison_record::PoisonRecordGuard;
 use crate::worker::reading::Aborted;
 use crate::worker::recovery::Recovery;
 use crate::worker::snapshots::Snapshots;
-use crate::worker::transaction::publish::ExtraRecord;
 
 impl<L: Log> Worker<L> {
     /// The group assigned shards to this worker.
@@ -127,7 +126,6 @@ impl<L: Log> Worker<L> {
             let inputs = self.inputs()?;
             self.control.topic.check_inputs(&inputs)?;
             self.control.start(&mut self.log)?;
-            self.log_rules_status();
         }
         Ok(())
     }
@@ -173,26 +171,7 @@ impl<L: Log> Worker<L> {
 
     fn inputs(&mut self) -> Result<Inputs, Failure> {
         let ids = self.log.input_ids()?;
-        Ok(Inputs { topics: self.config.inputs.clone(), partitions: self.config.partitions, ids })
-    }
-
-    /// Logs it if the rules file of this process is not in force.
-    fn log_rules_status(&self) {
-        let file = &self.config.rules.version;
-        match self.control.topic.rules_status(file) {
-            RulesStatus::Replaced { by } if !self.config.force_rules => tracing::warn!(
-                in_force = by,
-                file,
-                "the rules file is not used: its rules were in force before and have been replaced. To return to them, start \
-                 once with --force"
-            ),
-            RulesStatus::New if self.control.topic.next() > 0 => tracing::info!(
-                file,
-                "the rules file was never in force: it is published if this process gets shard 0, else the file of that \
-                 shard's owner"
-            ),
-            _ => {}
-        }
+        Ok(self.config.inputs_with(ids))
     }
 
     /// The owner of shard 0 publishes what is missing in the control topic.
@@ -200,18 +179,29 @@ impl<L: Log> Worker<L> {
         // What another owner published until it lost the shard.
         self.control.topic.read_to_end(&mut self.log, &self.stop)?;
         let inputs = self.inputs()?;
-        let missing = self.control.topic.missing(&inputs, &self.config.rules, self.config.force_rules)?;
-        self.config.force_rules = false;
-        let Some(first) = self.shards.get_mut(0).filter(|_| !missing.is_empty()) else { return Ok(()) };
-        if self.control.topic.rules_from(0).is_none() {
+        self.control.topic.check_inputs(&inputs)?;
+        if self.control.topic.rules_in_force().is_none() {
             // Once published they would be the first rules for good.
-            first.owned.check_rules(&self.config.rules)?;
+            self.shards.get_mut(0).map_or(Ok(()), |first| first.owned.check_rules(&self.config.rules))?;
         }
-        tracing::info!(rules = self.config.rules.version, records = missing.len(), "published to the control topic");
+        if let Some(record) = self.control.topic.missing_inputs(&inputs) {
+            self.publish_control_record(&record)?;
+            // Another group may have been faster: then the topics are not ours.
+            self.control.topic.check_inputs(&inputs)?;
+        }
+        if let Some(record) = self.control.topic.missing_rules(&self.config.rules, self.config.force_rules)? {
+            tracing::info!(rules = self.config.rules.version, "rules published to the control topic");
+            self.publish_control_record(&record)?;
+        }
+        self.config.force_rules = false;
+        Ok(())
+    }
+
+    fn publish_control_record(&mut self, record: &ControlRecord) -> Result<(), Aborted> {
+        let Some(first) = self.shards.get_mut(0) else { return Ok(()) };
         fault_injection::crash_point("control/before");
-        let extra: Vec<ExtraRecord<'_>> = missing.iter().map(ControlRecord::as_extra).collect();
         let began = self.log.now().monotonic;
-        let published = commit(&mut self.log, std::iter::once(&mut first.owned), &extra)?;
+        let published = commit(&mut self.log, std::iter::once(&mut first.owned), &[record.as_extra()])?;
         self.note_transaction(began, published);
         fault_injection::crash_point("control/published");
         self.control.topic.read_to_end(&mut self.log, &self.stop)

@@ -6,6 +6,7 @@
 //! the group assigns or revokes shards; all other parts are types with state of their own.
 
 mod assignment;
+mod rules_file;
 mod schedule;
 mod slots;
 
@@ -25,6 +26,7 @@ use crate::engine::effects::Counts;
 use crate::fault_injection;
 use crate::kafka::{Failure, GroupEvent, Log, Position, Topic};
 use crate::store::SnapshotStore;
+use rules_file::RulesFileWarning;
 use schedule::{CommitSchedule, Retries};
 use slots::{ShardSlot, Shards};
 use std::sync::Arc;
@@ -44,6 +46,7 @@ pub struct Worker<L: Log> {
     shards: Shards<L::Batch>,
     commits: CommitSchedule,
     retries: Retries,
+    rules_file_warning: RulesFileWarning,
     alerts: Alerts<L::Batch>,
     snapshots: Option<Snapshots>,
     reporting: Reporting,
@@ -63,6 +66,7 @@ impl<L: Log> Worker<L> {
             control: FollowedControl::default(),
             shards: Shards::default(),
             retries: Retries::default(),
+            rules_file_warning: RulesFileWarning::default(),
             alerts: Alerts::default(),
             snapshots: None,
             reporting: Reporting::default(),
@@ -144,6 +148,7 @@ impl<L: Log> Worker<L> {
     /// One round of work on the shards that run.
     fn work(&mut self) -> Result<(), Failure> {
         self.control.read_live(&mut self.log)?;
+        self.control.topic.check_group(&self.config.group)?;
         self.apply_new_rules()?;
         for number in self.shards.running() {
             self.work_on(number)?;
@@ -359,9 +364,12 @@ impl<L: Log> Worker<L> {
         if !self.reporting.is_due(now.monotonic) {
             return;
         }
+        let different_rules = rules_file::different(&self.control.topic, &self.config.rules);
+        self.rules_file_warning.log_if_due(different_rules.as_ref(), now.monotonic);
         let facts = Facts {
             partitions: self.config.partitions,
             rules: self.control.topic.newest_rules(),
+            different_rules,
             snapshots: self.snapshots.as_ref().map(Snapshots::counts),
             alerts: self.alerts.reports(),
             webhook: self.alerts.webhook_counts(),

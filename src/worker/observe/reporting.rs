@@ -1,6 +1,8 @@
 //! What a worker reports: its own counters, and a [`Report`] that it writes once a second from what its parts counted.
 
-use super::status::{AlertReport, InputReport, Lag, Report, ShardReport, StateReport, WorkDone, WorkerStatus};
+use super::status::{
+    AlertReport, DifferentRules, InputReport, Lag, Report, ShardReport, StateReport, WorkDone, WorkerStatus,
+};
 use crate::engine::event::{DAY, HOUR, Millis};
 use crate::engine::profile::HeldValue;
 use crate::engine::rule::IN;
@@ -47,6 +49,7 @@ pub struct Facts<'a> {
     pub partitions: u32,
     /// The newest rules of the control topic.
     pub rules: Option<&'a Arc<Rules>>,
+    pub different_rules: Option<DifferentRules>,
     /// Seconds of stored snapshots, and the number of failed ones; `None` without snapshots.
     pub snapshots: Option<(Histogram, u64)>,
     pub alerts: BTreeMap<String, AlertReport>,
@@ -109,6 +112,7 @@ impl Reporting {
         Report {
             shards_expected: facts.partitions,
             rules_version: facts.rules.map(|rules| rules.version.clone()),
+            different_rules: facts.different_rules.clone(),
             money_decimals: facts.rules.map_or(2, |rules| rules.event_settings.currency.decimals),
             snapshots: facts.snapshots.clone(),
             client,

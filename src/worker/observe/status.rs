@@ -5,11 +5,13 @@
 //! Counters grow as long as the process lives; everything else is as it was when the report was written.
 
 use crate::engine::event::Millis;
+use crate::engine::rule::Rules;
 use crate::kafka::ClientReport;
 use crate::worker::counters::histogram::{BYTES, DURATIONS, Histogram, OUTPUTS};
 use crate::worker::counters::tally::{Tally, ValueName};
 use crate::worker::lifecycle::Phase;
 use crate::worker::owned_shard::LastSnapshots;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -33,6 +35,8 @@ pub struct Report {
     pub shards_expected: u32,
     /// Version of the newest rules in the control topic; `None` if it has none or was not read yet.
     pub rules_version: Option<String>,
+    /// How the rules file of the process differs from the rules in force; `None` if it does not.
+    pub different_rules: Option<DifferentRules>,
     /// Decimals of the minor unit in which money is counted.
     pub money_decimals: u32,
     /// The shards assigned to this worker and those it keeps for a while, by number.
@@ -54,6 +58,38 @@ pub struct Report {
     pub webhook: Option<[u64; 3]>,
     /// The worker's wall clock when it wrote the report; 0 before the first report.
     pub at: Millis,
+}
+
+/// Rules in force that are not those of the process's own file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DifferentRules {
+    pub why: WhyDifferent,
+    pub file: RulesName,
+    pub in_force: RulesName,
+}
+
+/// Why a rules file is not in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyDifferent {
+    /// The owner of shard 0, which publishes its file, has another one.
+    NeverInForce,
+    /// Other rules of the same revision replaced those of the file.
+    Replaced,
+    /// The rules in force have a higher revision.
+    OlderRevision,
+}
+
+/// What a person recognises rules by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RulesName {
+    pub version: String,
+    pub revision: u64,
+}
+
+impl RulesName {
+    pub fn of(rules: &Rules) -> Self {
+        Self { version: rules.version.clone(), revision: rules.revision }
+    }
 }
 
 /// An input topic.

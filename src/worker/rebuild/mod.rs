@@ -75,7 +75,7 @@ impl<'a, L: Log, B: Objects> Rebuild<'a, L, B> {
 
     fn inputs(&mut self) -> Result<Inputs, Failure> {
         let ids = self.log.input_ids()?;
-        Ok(Inputs { topics: self.config.inputs.clone(), partitions: self.config.partitions, ids })
+        Ok(self.config.inputs_with(ids))
     }
 
     /// Rebuilds the shards that are not rebuilt already.

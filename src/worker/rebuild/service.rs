@@ -4,6 +4,7 @@ use super::{Rebuild, ShardPlan};
 use crate::kafka::{Failure, KafkaLog, create_or_check_topics, wait_until_alone};
 use crate::store::{SnapshotWriter, StoredObjects};
 use crate::worker::config::worker_config;
+use crate::worker::ownership::check_group;
 use crate::worker::settings::RunSettings;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub fn rebuild(
     }
     let config = worker_config(settings)?;
     create_or_check_topics(&settings.kafka, config.partitions)?;
+    check_group(&settings.kafka)?;
     let blobs = StoredObjects::open(snapshots).map_err(Failure::Stop)?;
     let mut store = SnapshotWriter::new(blobs, snapshots.keep as usize, RandomState::new().hash_one("rebuild"));
     wait_until_alone(&settings.kafka, stop)?;

@@ -8,6 +8,7 @@ mod crash;
 mod faults;
 mod golden;
 mod group;
+mod groups;
 mod harness;
 mod log;
 mod logs;

@@ -60,7 +60,7 @@ fn new_rules_change_everybody_once_though_the_program_dies_meanwhile() {
     std::fs::write(folder.join("old.toml"), RULES).unwrap();
     let old = RunSettings { rules: folder.join("old.toml"), ..settings.clone() };
     let second = Service::start(folder, &old, "second", 0);
-    second.wait_until_logged("To return to them, start once with --force");
+    second.wait_until_logged("its rules were replaced by others of the same revision");
     second.stop();
     again.stop();
     let control = broker.read_committed(&settings.kafka.topics.control);

@@ -42,6 +42,12 @@ impl Service {
         (out.status.success(), String::from_utf8_lossy(&out.stderr).into_owned())
     }
 
+    /// Runs another command of the program on the same settings, such as `check`. Returns its status and what it wrote.
+    pub fn run_command(settings: &RunSettings, arguments: &[&str]) -> (Option<i32>, String) {
+        let out = Self::command(settings, "only", 0).args(arguments).output().expect("the program starts");
+        (out.status.code(), String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned())
+    }
+
     /// Starts `shoal rebuild`, which may have to wait.
     pub fn start_rebuild(folder: &Path, settings: &RunSettings, variables: &[(&str, &str)]) -> Self {
         let log = folder.join("rebuild.log");

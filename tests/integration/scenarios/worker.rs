@@ -93,6 +93,7 @@ fn config(scenario: &Scenario, way: Way, rules: &Arc<Rules>) -> WorkerConfig {
         source: "/shoal/scenario".to_owned(),
         start: StartAt::Earliest,
         rules: rules.clone(),
+        group: "test".into(),
         force_rules: false,
         commit_interval_ms: if way.at_once { 50 } else { 0 },
         max_changes_per_minute: 0,

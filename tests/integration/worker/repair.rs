@@ -123,6 +123,52 @@ fn a_journal_that_lost_records_is_refused() {
     );
 }
 
+/// Of two groups that start on the same new topics, the one whose record is first owns them.
+#[test]
+fn a_second_group_stops_before_it_publishes_rules_or_changes() {
+    let lines = shop(9, 50, 400);
+    let cluster = memory::cluster_of(&lines, SHARDS);
+    let of_group = |group: &str| WorkerConfig { group: group.into(), ..config(RULES) };
+    let mut first = worker(&cluster, 4_096, of_group("first"));
+    // It reads the empty topic before the first group publishes its record.
+    let mut second = worker(&cluster, 4_096, of_group("second"));
+    while cluster.records(Topic::Own(Own::Control), 0).is_empty() {
+        first.turn().unwrap();
+    }
+    let Err(Failure::Stop(message)) = run_to_end(&mut second) else { panic!("a second group works on the topics") };
+    assert!(message.contains("belong to the group first, and the configured group is second"), "{message}");
+    let control = cluster.records(Topic::Own(Own::Control), 0);
+    assert!(control.iter().all(|record| !String::from_utf8_lossy(record.value.as_deref().unwrap()).contains("second")));
+}
+
+/// R6: the highest revision is in force, whatever was in force before.
+#[test]
+fn the_rules_with_the_highest_revision_are_in_force() {
+    let lines = shop(8, 200, 1_000);
+    let cluster = memory::cluster_of(&lines, SHARDS);
+    let revised = |revision: u32, name: &str| format!("revision = {revision}\n{}", RULES.replace("dormant", name));
+    let mut published = 1;
+    for (rules, force, is_published, in_force) in [
+        (revised(3, "asleep"), false, true, "asleep"),
+        (revised(3, "asleep"), false, false, "asleep"),
+        (revised(2, "away"), false, false, "asleep"),
+        (RULES.to_owned(), false, false, "asleep"),
+        // The same revision: new text is published, text that was replaced is not.
+        (revised(3, "away"), false, true, "away"),
+        (revised(3, "asleep"), false, false, "away"),
+        (revised(3, "asleep"), true, true, "asleep"),
+        (revised(2, "away"), true, true, "away"),
+        (revised(4, "asleep"), false, true, "asleep"),
+    ] {
+        let config = WorkerConfig { force_rules: force, ..config(&rules) };
+        run_to_end(&mut worker(&cluster, 4_096, config)).unwrap();
+        published += usize::from(is_published);
+        let control = cluster.records(Topic::Own(Own::Control), 0);
+        let text = String::from_utf8_lossy(control.last().unwrap().value.as_deref().unwrap()).into_owned();
+        assert_eq!((control.len(), text.contains(in_force)), (published, true), "{rules}");
+    }
+}
+
 #[test]
 fn rules_that_were_replaced_come_back_only_by_force() {
     let lines = shop(8, 200, 1_000);

@@ -61,6 +61,7 @@ pub fn read_following(file: &str, previous: Option<&EventSettings>) -> Result<Ar
     let targets = targets::read(&mut root, &mut mistakes);
     let alerts = alerts::read(&mut root, &targets, &mut mistakes);
     let include = root.get("include");
+    let revision = root.integer("revision", 0..=i64::MAX, &mut mistakes).unwrap_or(0) as u64;
     root.refuse_later("scores", "sections of this release", "scores", &mut mistakes);
     root.finish(&mut mistakes);
 
@@ -75,7 +76,8 @@ pub fn read_following(file: &str, previous: Option<&EventSettings>) -> Result<Ar
         return Err(mistakes.finish());
     }
     let own_counts = OwnCounts::new(&event_settings, counts);
-    Ok(Arc::new(compile::rules(file, event_settings, checked, comparisons, include, alerts, own_counts)))
+    let rules = compile::rules(file, event_settings, checked, comparisons, include, alerts, own_counts);
+    Ok(Arc::new(Rules { revision, ..rules }))
 }
 
 /// Reads the conditions, once all names that they may refer to are known.
