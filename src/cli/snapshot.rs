@@ -21,6 +21,7 @@ use std::sync::Arc;
   shoal snapshot list --snapshot snapshots
   shoal snapshot verify --snapshot s3://bucket/shoal --store aws_endpoint=https://s3.shop.example
   shoal snapshot export --snapshot snapshots --rules rules.toml --out tables
+  shoal snapshot export --snapshot snapshots --features 'orders, orders_90d, recency_days' --out tables
   duckdb -c \"SELECT value, count(*) FROM 'tables/memberships.parquet' WHERE segmentation = 'lifecycle' GROUP BY 1\"")]
 pub struct SnapshotArguments {
     #[command(subcommand)]
@@ -68,7 +69,7 @@ enum PartitionerArgument {
 /// Writes the newest snapshots as Parquet files: customers with all features, memberships, and positions of the inputs
 ///
 /// customers.parquet has a column for every feature of docs/features.md, with the windows and arguments that the rules
-/// use; docs/sql.md shows how to compute the same from the events.
+/// use, or for those of --features; docs/sql.md shows how to compute the same from the events.
 #[derive(Debug, Args)]
 struct ExportArguments {
     #[command(flatten)]
@@ -81,6 +82,11 @@ struct ExportArguments {
     /// Advance time to this moment first (RFC 3339) [default: the time of each shard's snapshot]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<Millis>,
+
+    /// Write these features instead of all, in the spelling of conditions, with any window: for example
+    /// "orders, orders_90d, since('checkout')". A feature that the rules do not use can be written too
+    #[arg(long, value_name = "FEATURE,…")]
+    features: Option<String>,
 
     /// The folder for the files; created if it is missing
     #[arg(long, value_name = "FOLDER")]
@@ -139,7 +145,8 @@ impl ExportArguments {
             let rules = rules::read_following(file, chain.last().map(|before| &before.event_settings))?;
             chain.push(rules);
         }
-        let export = Export { rules: chain, at: self.at, folder: &self.out };
+        let features = self.features.as_deref().map(separate);
+        let export = Export { rules: chain, at: self.at, features: features.as_deref(), folder: &self.out };
         let exported = export.run(&self.location.existing()?)?;
         eprintln!(
             "{} customers with {} memberships of {} shards written to {}",
@@ -149,5 +156,36 @@ impl ExportArguments {
             self.out.display()
         );
         Ok(())
+    }
+}
+
+/// The items of a list that is separated by commas, except those within parentheses and quotes.
+fn separate(list: &str) -> Vec<String> {
+    let (mut items, mut depth, mut is_quoted) = (vec![String::new()], 0_i32, false);
+    for character in list.chars() {
+        match character {
+            '\'' => is_quoted = !is_quoted,
+            '(' if !is_quoted => depth += 1,
+            ')' if !is_quoted => depth -= 1,
+            _ => {}
+        }
+        match items.last_mut() {
+            Some(item) if character != ',' || is_quoted || depth > 0 => item.push(character),
+            _ => items.push(String::new()),
+        }
+    }
+    items.into_iter().map(|item| item.trim().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_within_parentheses_and_quotes_do_not_separate() {
+        assert_eq!(separate("orders"), ["orders"]);
+        let items = separate(" orders_30d,count('a, (b', 30) ,  viewed('it''s,', 7),x");
+        assert_eq!(items, ["orders_30d", "count('a, (b', 30)", "viewed('it''s,', 7)", "x"]);
+        assert_eq!(separate("orders,"), ["orders", ""], "which is refused as no feature");
     }
 }

@@ -34,7 +34,7 @@ pub use compiled::truth::{Truth, Truths};
 pub use compiled::values::Decision;
 pub use explain::forecast::ForecastScratch;
 pub use explain::reasons::TargetChange;
-pub use file::{read, read_following};
+pub use file::{read, read_features, read_following};
 
 use crate::engine::event::{Event, EventType, Millis};
 use crate::engine::event_settings::EventSettings;

@@ -10,7 +10,7 @@ use crate::engine::decode::Source;
 use crate::engine::effects::Effects;
 use crate::engine::event::Millis;
 use crate::engine::profile::HeldValue;
-use crate::engine::rule::{Rules, read_following};
+use crate::engine::rule::{Rules, read_features, read_following};
 use crate::engine::shard::{Bootstrap, Input, Settings, Shard};
 use crate::store::objects::Objects;
 use crate::store::{LoadedSnapshot, ShardPosition, load};
@@ -29,6 +29,8 @@ pub struct Export<'a> {
     pub rules: Vec<Arc<Rules>>,
     /// The time to which the state is advanced before the export.
     pub at: Option<Millis>,
+    /// The features of the table of customers in place of all, as conditions write them.
+    pub features: Option<&'a [String]>,
     pub folder: &'a Path,
 }
 
@@ -59,7 +61,7 @@ impl Export<'_> {
             let shard = self.shard(number, loaded)?;
             let tables = match &mut tables {
                 Some(tables) => tables,
-                none => none.insert(Tables::create(self.folder, shard.rules())?),
+                none => none.insert(Tables::create(self.folder, shard.rules(), self.features)?),
             };
             if tables.rules_version != position.rules_version {
                 bail!(
@@ -135,10 +137,15 @@ impl Export<'_> {
 }
 
 impl Tables {
-    fn create(folder: &Path, rules: &Rules) -> anyhow::Result<Self> {
+    fn create(folder: &Path, rules: &Rules, features: Option<&[String]>) -> anyhow::Result<Self> {
+        let columns = match features {
+            Some(features) => read_features(features, &rules.event_settings)
+                .map_err(|message| anyhow!("--features: {message}; `shoal check --features` lists all"))?,
+            None => rules.columns(),
+        };
         std::fs::create_dir_all(folder).map_err(|error| anyhow!("cannot create {}: {error}", folder.display()))?;
         Ok(Self {
-            customers: Customers::create(folder, rules)?,
+            customers: Customers::create(folder, columns)?,
             memberships: Memberships::create(folder)?,
             positions: Positions::create(folder)?,
             rules_version: rules.version.clone(),

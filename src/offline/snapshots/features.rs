@@ -4,7 +4,6 @@ use super::tables::{ParquetFile, moment};
 use crate::engine::event::Millis;
 use crate::engine::feature::{Unit, Value};
 use crate::engine::profile::Customer;
-use crate::engine::rule::Rules;
 use crate::engine::rule::columns::Column;
 use arrow::array::{
     ArrayBuilder, ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder,
@@ -41,9 +40,8 @@ enum Cells {
 }
 
 impl Customers {
-    pub fn create(folder: &Path, rules: &Rules) -> anyhow::Result<Self> {
-        let features: Vec<(Column, Cells)> = rules
-            .columns()
+    pub fn create(folder: &Path, columns: Vec<Column>) -> anyhow::Result<Self> {
+        let features: Vec<(Column, Cells)> = columns
             .into_iter()
             .map(|column| {
                 let cells = Cells::new(column.call.unit, column.call.arguments.decimals);

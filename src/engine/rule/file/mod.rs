@@ -13,6 +13,10 @@ mod alerts;
 
 mod counts;
 
+mod features;
+
+pub use features::read_features;
+
 use super::Rules;
 use super::check::sql::SqlText;
 use super::check::{Checker, DeclaredTarget, Scope};
