@@ -122,9 +122,22 @@ fn start_log(settings: &LogSettings) -> LogCounts {
     counts
 }
 
+/// Whether messages of this process are JSON lines.
+fn logs_json() -> bool {
+    LOGS_JSON.load(Ordering::Relaxed)
+}
+
+/// Starts the log of a command that people run: on a terminal it is text, whatever the settings say, which are those of
+/// the service.
+fn start_command_log(settings: &LogSettings) -> LogCounts {
+    let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
+    let format = if is_terminal { LogFormat::Text } else { settings.format };
+    start_log(&LogSettings { format, ..settings.clone() })
+}
+
 /// Reports the error that ends the process.
 fn report_failure(error: &anyhow::Error) {
-    match LOGS_JSON.load(Ordering::Relaxed) {
+    match logs_json() {
         true => tracing::error!("{error:#}"),
         false => eprintln!("shoal: {error:#}"),
     }

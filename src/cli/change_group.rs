@@ -1,7 +1,7 @@
 //! `shoal change-group`: its arguments, and the warning before it begins.
 
 use super::confirm::confirm;
-use super::service::{Service, ServiceArguments};
+use super::service::{Audience, Service, ServiceArguments};
 use crate::worker;
 use clap::Args;
 
@@ -29,7 +29,7 @@ pub struct ChangeGroupArguments {
 
 impl ChangeGroupArguments {
     pub fn run(self) -> anyhow::Result<()> {
-        let Service { settings, stop, .. } = self.service.begin(false)?;
+        let Service { settings, stop, .. } = self.service.begin(false, Audience::People)?;
         let (from, to) = (&self.from, &settings.kafka.group);
         let agreed = || {
             eprintln!(

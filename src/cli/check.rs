@@ -5,7 +5,7 @@ use crate::document::{Mistake, Mistakes};
 use crate::engine::decode::{Partitioner, partition_of};
 use crate::engine::feature::print;
 use crate::engine::rule::Rules;
-use crate::kafka::{self, Failure, Finding, KafkaSettings, Placement, Verdict};
+use crate::kafka::{self, Failure, Finding, KafkaSettings, Placement, ReadAgain, Verdict};
 use crate::offline::convert::mapping::Mapping;
 use crate::worker;
 use clap::Args;
@@ -57,14 +57,18 @@ impl CheckArguments {
             write!(out, "{}", print::plain())?;
         }
         let mut mistakes = Vec::new();
-        let mut kafka_settings = None;
+        let mut connection = None;
         let mut rules_files: Vec<PathBuf> = self.rules.into_iter().collect();
         if let Some(file) = &self.config
             && let Some(settings) = collected(Settings::load(Some(file)), &mut mistakes)?
         {
             writeln!(out, "{}: settings are valid", file.display())?;
             rules_files.push(settings.rules);
-            kafka_settings = Some(settings.kafka).filter(|_| self.connect);
+            let read_again = match settings.snapshots.are_on() {
+                true => ReadAgain::FromSnapshots,
+                false => ReadAgain::FromTheBeginning,
+            };
+            connection = Some((settings.kafka, read_again)).filter(|_| self.connect);
         }
         for file in &rules_files {
             if let Some(rules) = collected(rules::read(file), &mut mistakes)? {
@@ -79,17 +83,25 @@ impl CheckArguments {
         if !mistakes.is_empty() {
             return Err(Mistakes(mistakes).into());
         }
-        kafka_settings.map_or(Ok(()), |settings| connect(&mut out, &settings))
+        connection.map_or(Ok(()), |(settings, read_again)| connect(&mut out, &settings, read_again))
     }
 }
 
 /// Checks Kafka and prints the findings.
-fn connect(out: &mut impl Write, settings: &KafkaSettings) -> anyhow::Result<()> {
+fn connect(out: &mut impl Write, settings: &KafkaSettings, read_again: ReadAgain) -> anyhow::Result<()> {
     let placements = [
-        Placement { name: "murmur2", partition_of: |key, count| partition_of(Partitioner::Murmur2, key, count) },
-        Placement { name: "crc32", partition_of: |key, count| partition_of(Partitioner::Crc32, key, count) },
+        Placement {
+            name: "murmur2",
+            clients: "the default of Kafka's own clients, `murmur2_random` of librdkafka",
+            partition_of: |key, count| partition_of(Partitioner::Murmur2, key, count),
+        },
+        Placement {
+            name: "crc32",
+            clients: "`consistent_random`, the default of librdkafka",
+            partition_of: |key, count| partition_of(Partitioner::Crc32, key, count),
+        },
     ];
-    let mut findings = kafka::report(settings, &placements);
+    let mut findings = kafka::report(settings, read_again, &placements);
     if findings.iter().all(|finding| finding.verdict != Verdict::Error) {
         findings.push(worker::inspect_group(settings));
     }

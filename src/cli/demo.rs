@@ -16,7 +16,8 @@ use std::sync::atomic::AtomicBool;
 /// by the same engine as on Kafka, and what is shown is computed from the changes that it publishes.
 ///
 /// In a terminal it shows the members of every segment, the flow of customers between segments, and the latest changes
-/// as sentences. Otherwise it writes plain lines. It ends by itself, with a summary.
+/// as sentences. Otherwise it writes plain lines. It ends by itself, with a summary. With rules that reject more than
+/// half of the shop's events, such as those of another currency, the exit status is 1, and the cause is reported.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal demo
@@ -56,9 +57,9 @@ impl DemoArguments {
             Speed::Days(days) => Some(days),
             Speed::Max => None,
         };
-        let summary = Demo { rules, seed: self.seed, days_per_second }.run(&stopped)?;
-        write!(io::stdout().lock(), "\n{summary}")?;
-        Ok(())
+        let played = Demo { rules, seed: self.seed, days_per_second }.run(&stopped)?;
+        write!(io::stdout().lock(), "\n{}", played.summary)?;
+        played.check()
     }
 }
 

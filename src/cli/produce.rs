@@ -2,7 +2,7 @@
 
 use crate::config::Settings;
 use crate::offline::demo::live_shop;
-use crate::offline::produce;
+use crate::offline::produce::{self, Produced};
 use crate::offline::summary::grouped;
 use crate::worker;
 use anyhow::Context;
@@ -17,6 +17,9 @@ const DEMO_SEED: u64 = 1;
 ///
 /// The key of each record is the customer id, its partition that of the configured partitioner (murmur2 is the default
 /// of Kafka's own clients), its timestamp the time of the event. Several files are merged by time.
+///
+/// Lines without a customer id or a time are skipped and reported; if they are more than half of all lines, the exit
+/// status is 1. Messages are text on a terminal and JSON lines elsewhere, unless [log] sets a format.
 ///
 /// A topic that would delete the events because of their age (retention.ms) or that replaces their timestamps
 /// (message.timestamp.type = LogAppendTime) is refused; the message says what to set.
@@ -58,7 +61,7 @@ pub struct ProduceArguments {
 impl ProduceArguments {
     pub fn run(self) -> anyhow::Result<()> {
         let settings = Settings::load(self.config.as_deref())?;
-        super::start_log(&settings.log);
+        super::start_command_log(&settings.log);
         let mut settings = settings.kafka;
         if let Some(brokers) = self.brokers {
             settings.brokers = brokers;
@@ -67,12 +70,30 @@ impl ProduceArguments {
         if self.demo {
             let stop = worker::stop_on_signal().context("cannot listen for signals")?;
             let events = live_shop::produce(&settings, &self.topic, DEMO_SEED, &stop)?;
-            eprintln!("{} events of the demo written to {}", grouped(events), self.topic);
+            match super::logs_json() {
+                true => tracing::info!(events, topic = self.topic, "events of the demo written"),
+                false => eprintln!("{} events of the demo written to {}", grouped(events), self.topic),
+            }
             return Ok(());
         }
-        let produced = produce::produce(&settings, &self.topic, &self.files, self.rejected.as_deref())?;
-        let (events, seconds) = (grouped(produced.events), start.elapsed().as_secs_f64());
-        eprintln!("{events} events written to {} in {seconds:.1} s, {} lines skipped", self.topic, produced.skipped);
-        Ok(())
+        let produced = produce::produce(&settings, &self.topic, &self.files, self.rejected.as_deref(), report_skipped)?;
+        let Produced { events, skipped, unusable } = produced;
+        let (lines, seconds) = (events + skipped, start.elapsed().as_secs_f64());
+        match super::logs_json() {
+            true => tracing::info!(events, skipped, seconds, topic = self.topic, "events written"),
+            false => {
+                let (events, skipped) = (grouped(events), grouped(skipped));
+                eprintln!("{events} events written to {} in {seconds:.1} s, {skipped} lines skipped", self.topic);
+            }
+        }
+        unusable.check(lines, "lines")
+    }
+}
+
+/// Reports a line that is not written.
+fn report_skipped(file: &str, line: u64, reason: &str, message: &str) {
+    match super::logs_json() {
+        true => tracing::warn!(file, line, reason, error = message, "a line is skipped"),
+        false => eprintln!("{file}:{line}: {reason}: {message}"),
     }
 }

@@ -1,7 +1,7 @@
 //! `shoal rebuild`: its arguments, and the confirmation before it begins.
 
 use super::confirm::confirm;
-use super::service::{Service, ServiceArguments};
+use super::service::{Audience, Service, ServiceArguments};
 use crate::worker::{self, ShardPlan};
 use clap::Args;
 use std::io::{self, Write};
@@ -28,7 +28,7 @@ pub struct RebuildArguments {
 
 impl RebuildArguments {
     pub fn run(self) -> anyhow::Result<()> {
-        let Service { settings, stop, .. } = self.service.begin(false)?;
+        let Service { settings, stop, .. } = self.service.begin(false, Audience::People)?;
         let done = worker::rebuild(&settings, &stop, |plans| self.confirm(plans))?;
         eprintln!("{done} shards were rebuilt. The next `shoal run` continues from here and publishes what differs.");
         Ok(())

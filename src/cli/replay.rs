@@ -18,7 +18,8 @@ use std::path::PathBuf;
 /// input gives the same bytes. Several files are merged by the times of the events; one file keeps its order.
 ///
 /// After the last event, time advances to --until, so that changes by time alone are written too; by default it stops
-/// at the latest event. A summary is written to standard error.
+/// at the latest event. A summary is written to standard error. If more than half of the lines cannot be used, the exit
+/// status is 1, and the reasons and the likely cause are reported.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal replay --rules config/rules.toml orders.jsonl.zst browsing.jsonl.gz > changes.jsonl
@@ -85,8 +86,11 @@ impl ReplayArguments {
             rejected: self.rejected.as_deref(),
             membership: self.membership.as_deref(),
         };
-        let summary = replay.run(BufWriter::with_capacity(1 << 16, io::stdout().lock()))?;
-        eprint!("{summary}");
-        Ok(())
+        let replayed = replay.run(BufWriter::with_capacity(1 << 16, io::stdout().lock()))?;
+        for warning in &replayed.warnings {
+            eprintln!("warning: {warning}");
+        }
+        eprint!("{}", replayed.summary);
+        replayed.check()
     }
 }

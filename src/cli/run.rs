@@ -1,6 +1,6 @@
 //! `shoal run`: its arguments.
 
-use super::service::{Service, ServiceArguments};
+use super::service::{Audience, Service, ServiceArguments};
 use crate::http::{AdminServer, ProcessView};
 use crate::metrics;
 use crate::offline::dry_run;
@@ -35,7 +35,8 @@ pub struct RunArguments {
 
 impl RunArguments {
     pub fn run(self) -> anyhow::Result<()> {
-        let Service { settings, admin, logs, stop } = self.service.begin(self.force)?;
+        let audience = if self.dry_run { Audience::People } else { Audience::Service };
+        let Service { settings, admin, logs, stop } = self.service.begin(self.force, audience)?;
         if self.dry_run {
             eprint!("{}", dry_run(&settings, &stop, io::stdout())?);
             return Ok(());

@@ -20,6 +20,15 @@ pub struct Service {
     pub stop: Arc<AtomicBool>,
 }
 
+/// Who reads the log.
+#[derive(Clone, Copy, Debug)]
+pub enum Audience {
+    /// Whatever the settings say.
+    Service,
+    /// The person at the terminal, if there is one.
+    People,
+}
+
 /// The arguments that such commands share.
 #[derive(Debug, Args)]
 pub struct ServiceArguments {
@@ -31,10 +40,13 @@ pub struct ServiceArguments {
 impl ServiceArguments {
     /// Reads settings and rules, starts the log, and installs the signal handlers. Mistakes in settings and rules are
     /// reported before anything is started.
-    pub fn begin(&self, force_rules: bool) -> anyhow::Result<Service> {
+    pub fn begin(&self, force_rules: bool, audience: Audience) -> anyhow::Result<Service> {
         let settings = Settings::load(self.config.as_deref())?;
         rules::read(&settings.rules)?;
-        let logs = super::start_log(&settings.log);
+        let logs = match audience {
+            Audience::Service => super::start_log(&settings.log),
+            Audience::People => super::start_command_log(&settings.log),
+        };
         let stop = worker::stop_on_signal().context("cannot listen for signals")?;
         let Settings { kafka, worker, snapshots, alerts, traces, admin, rules, .. } = settings;
         let settings = RunSettings { kafka, worker, snapshots, traces, alerts, rules, force_rules };

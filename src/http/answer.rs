@@ -18,7 +18,7 @@ use prometheus::{IntCounterVec, Opts, TEXT_FORMAT};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Maximum size of a request body; no path needs one.
 pub const BODY_BYTES_MAX: usize = 1_024;
@@ -167,7 +167,8 @@ async fn livez(State(state): State<Arc<AdminState>>) -> Response {
 }
 
 async fn readyz(State(state): State<Arc<AdminState>>) -> Response {
-    verdict_answer(health::ready(&state.workers(), state.is_stopping()))
+    let rejected = state.view.statuses.first().map(|status| status.rejects().recent(Instant::now()).into());
+    verdict_answer(Verdict { rejected, ..health::ready(&state.workers(), state.is_stopping()) })
 }
 
 async fn startupz(State(state): State<Arc<AdminState>>) -> Response {

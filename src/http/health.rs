@@ -3,9 +3,11 @@
 //! Pure functions of the reports and their age. A verdict names what fails, so that an operator knows where to look,
 //! and contains nothing that requires a token.
 
+use crate::worker::observe::rejects::{RecentRejects, SHARE_OF};
 use crate::worker::observe::status::{DifferentRules, Report, RulesName, WhyDifferent, WorkProgress};
 use crate::worker::{Phase, rfc3339_text};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Maximum time between two turns of a worker's loop. It normally turns at least ten times a second; one turn may wait
@@ -33,6 +35,10 @@ pub struct Verdict {
     /// its file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<RulesWarning>,
+    /// What was rejected lately; only in the answer about readiness, which it does not change: the process works, its
+    /// input is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<RejectedShare>,
 }
 
 /// The rules file of the process is not in force.
@@ -61,6 +67,29 @@ impl From<&DifferentRules> for RulesWarning {
             }
         };
         Self { warning, file: file.clone(), in_force: in_force.clone() }
+    }
+}
+
+/// The share of rejected records among the last ones.
+#[derive(Debug, PartialEq, Serialize)]
+pub struct RejectedShare {
+    /// From 0 to 1.
+    pub share: f64,
+    pub records: u64,
+    /// The time over which the records are counted.
+    pub seconds: u64,
+    /// Rejected records by reason; reasons without any are left out.
+    pub reasons: BTreeMap<&'static str, u64>,
+}
+
+impl From<RecentRejects> for RejectedShare {
+    fn from(recent: RecentRejects) -> Self {
+        Self {
+            share: (recent.share() * 10_000.0).round() / 10_000.0,
+            records: recent.records,
+            seconds: SHARE_OF.as_secs(),
+            reasons: recent.by_reason().collect(),
+        }
     }
 }
 
@@ -96,7 +125,7 @@ pub struct Progress {
 
 impl Verdict {
     fn of(failing: Vec<Failing>) -> Self {
-        Self { status: if failing.is_empty() { "ok" } else { "failing" }, failing, rules: None }
+        Self { status: if failing.is_empty() { "ok" } else { "failing" }, failing, rules: None, rejected: None }
     }
 
     pub fn is_ok(&self) -> bool {

@@ -23,7 +23,8 @@ mod raw;
 mod settings;
 
 pub use admin::{
-    Finding, Placement, Verdict, create_or_check_topics, input_partitions, input_retention, report, wait_until_alone,
+    Finding, Placement, RETENTION_ADVICE, ReadAgain, Verdict, create_or_check_topics, input_partitions,
+    input_retention, report, wait_until_alone,
 };
 pub use consume::{KafkaBatch, KafkaReader, read_readable};
 pub use dry_run::DryRun;

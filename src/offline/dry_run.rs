@@ -30,5 +30,5 @@ pub fn dry_run(
     let mut worker = Worker::new(log, config).until(Arc::clone(stop));
     worker.run()?;
     let shards: Vec<&Shard> = worker.shards().filter_map(OwnedShard::shard).collect();
-    Ok(Summary::new(worker.counts(), &shards, None, began.elapsed()))
+    Ok(Summary::new("dry run, nothing is published: processed", worker.counts(), &shards, None, began.elapsed()))
 }

@@ -4,8 +4,9 @@
 //! The bytes read from the files are counted for progress bars.
 
 use anyhow::Context;
+use flate2::bufread::GzDecoder;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,12 +97,60 @@ pub fn decompress(mut raw: impl Read + Send + 'static) -> io::Result<Box<dyn Rea
     let is_gzip = first.starts_with(&GZIP);
     let whole = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(first).chain(raw));
     Ok(if is_gzip {
-        Box::new(flate2::bufread::MultiGzDecoder::new(whole))
+        Box::new(Packed(GzipMembers { member: Some(GzDecoder::new(Box::new(whole))) }))
     } else if is_zstandard {
-        Box::new(zstd::stream::read::Decoder::with_buffer(whole)?)
+        Box::new(Packed(zstd::stream::read::Decoder::with_buffer(whole)?))
     } else {
         Box::new(whole)
     })
+}
+
+/// The members of a gzip file, one after the other. Zero bytes after the last one are ignored, as `gzip` does: tapes
+/// and block devices pad files with them.
+struct GzipMembers {
+    member: Option<GzDecoder<Box<dyn BufRead + Send>>>,
+}
+
+impl Read for GzipMembers {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let read = member.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let mut rest = self.member.take().expect("matched above").into_inner();
+            if skip_zeros(&mut rest)? {
+                self.member = Some(GzDecoder::new(rest));
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Skips zero bytes; whether anything follows them.
+fn skip_zeros(rest: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let bytes = rest.fill_buf()?;
+        let (length, zeros) = (bytes.len(), bytes.iter().take_while(|byte| **byte == 0).count());
+        rest.consume(zeros);
+        if zeros < length || length == 0 {
+            return Ok(length > 0);
+        }
+    }
+}
+
+/// A packed file; says so if its end is missing.
+struct Packed<R>(R);
+
+impl<R: Read> Read for Packed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                io::Error::new(error.kind(), "the packed file is cut off, its end is missing: copy it again")
+            }
+            _ => error,
+        })
+    }
 }
 
 /// What a file is that cannot be read, by its first bytes.
@@ -142,6 +191,27 @@ mod tests {
         for short in [&b""[..], b"a", b"ab\n"] {
             assert_eq!(decompressed(short.to_vec()), short);
         }
+    }
+
+    #[test]
+    fn gzip_may_have_several_members_and_end_with_zeros() {
+        let member = |text: &[u8]| {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(text).unwrap();
+            gzip.finish().unwrap()
+        };
+        let two = [member(b"one\n"), member(b"two\n")].concat();
+        assert_eq!(decompressed(two.clone()), b"one\ntwo\n");
+        assert_eq!(decompressed([&two[..], &[0; 1_000]].concat()), b"one\ntwo\n");
+        assert_eq!(decompressed([&two[..], &[0; 9], &member(b"three\n")].concat()), b"one\ntwo\nthree\n");
+        let fails = |bytes: Vec<u8>| {
+            let mut text = Vec::new();
+            let error = decompress(Cursor::new(bytes)).unwrap().read_to_end(&mut text).unwrap_err();
+            (text, error.to_string())
+        };
+        let (text, error) = fails(two[..two.len() - 10].to_vec());
+        assert!(text.starts_with(b"one\n") && error.contains("its end is missing"), "{error}");
+        assert!(fails([&two[..], b"junk"].concat()).0 == b"one\ntwo\n", "what follows is not ignored");
     }
 
     #[test]

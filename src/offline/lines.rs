@@ -1,10 +1,12 @@
 //! Reads the lines of a file in batches, as ranges in a reused buffer, without copying or allocating per line.
 //!
-//! A line longer than a record may be is cut, so that its memory is bounded.
+//! A line longer than a record may be is cut, so that its memory is bounded. A byte order mark before a line is
+//! skipped: files begin with it, and joined files have one in the middle.
 
+use super::encoding;
 use super::input::{self, BytesRead};
 use crate::engine::decode::RECORD_BYTES_MAX;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,10 @@ use std::path::{Path, PathBuf};
 const BUFFER_BYTES: usize = 1 << 20;
 /// Bytes that are kept of a longer line: enough to see that it is too large.
 const LINE_BYTES_MAX: usize = RECORD_BYTES_MAX + 1;
+/// How much of a file is looked at to detect UTF-16.
+const PREFIX_BYTES: usize = 256;
+/// The byte order mark in UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The lines of one file from first to last. An empty line is a line.
 pub struct Lines {
@@ -26,8 +32,27 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// # Errors
+    /// If the file cannot be opened, or is not text in UTF-8.
     pub fn open(path: &Path, read: &BytesRead) -> anyhow::Result<Self> {
-        Ok(Self::new(path, input::open(path, read)?))
+        let mut lines = Self::new(path, input::open(path, read)?);
+        lines.refuse_utf16()?;
+        Ok(lines)
+    }
+
+    fn refuse_utf16(&mut self) -> anyhow::Result<()> {
+        while self.unread.len() < PREFIX_BYTES && !self.ended {
+            self.fill(&mut []).with_context(|| format!("cannot read {}", self.path.display()))?;
+        }
+        let prefix = &self.buffer[..self.unread.len().min(PREFIX_BYTES)];
+        if let Some(encoding) = encoding::utf16(prefix) {
+            let (path, name) = (self.path.display(), encoding.name());
+            bail!(
+                "cannot read {path}: expected JSON lines in UTF-8, found {name}: convert it, for example with `iconv -f \
+                 {name} -t UTF-8`"
+            );
+        }
+        Ok(())
     }
 
     fn new(path: &Path, source: Box<dyn Read + Send>) -> Self {
@@ -65,7 +90,9 @@ impl Lines {
                 None => return,
             };
             if !self.skipping {
-                batch.push(self.unread.start..self.unread.start + length.min(LINE_BYTES_MAX));
+                let line = self.unread.start..self.unread.start + length.min(LINE_BYTES_MAX);
+                let mark = if self.buffer[line.clone()].starts_with(MARK) { MARK.len() } else { 0 };
+                batch.push(line.start + mark..line.end);
             }
             self.skipping = newline.is_none();
             self.unread.start = next;
@@ -150,6 +177,39 @@ mod tests {
                         "{text:?} {step} {lines_max}"
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        let text = b"\xef\xbb\xbfone\n\xef\xbb\xbf\n\xef\xbb\xbftwo\nth\xef\xbb\xbfree\xef\xbb";
+        let expected = ["one", "", "two", "th\u{feff}ree\u{fffd}"];
+        for step in [1, 2, 100] {
+            let found = lines(text, step, 256, 4);
+            let found: Vec<_> = found.iter().map(|line| String::from_utf8_lossy(line)).collect();
+            assert_eq!(found, expected, "{step}");
+        }
+    }
+
+    #[test]
+    fn utf_16_is_named() {
+        let text = "{\"customer_id\":\"Zoë\"}\n".repeat(9);
+        let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let be: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let refused = |bytes: &[u8], step| {
+            let mut lines = Lines::new(Path::new("a.jsonl"), Box::new(Slow(bytes.to_vec(), step)));
+            lines.refuse_utf16().err().map(|error| error.to_string())
+        };
+        for step in [1, 7, 1 << 20] {
+            for (bytes, name) in [(&le, "UTF-16LE"), (&be, "UTF-16BE"), (&[b"\xff\xfe", &le[..]].concat(), "UTF-16LE")]
+            {
+                let message = refused(bytes, step).unwrap();
+                assert!(message.starts_with("cannot read a.jsonl") && message.contains(&format!("found {name}")));
+            }
+            let zeros = [text.as_bytes(), &[0; 2_000]].concat();
+            for bytes in [text.as_bytes(), &zeros, &[0; 2_000], b"", b"\xef\xbb\xbf{}", b"{"] {
+                assert_eq!(refused(bytes, step), None, "{bytes:?}");
             }
         }
     }

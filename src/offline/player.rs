@@ -3,6 +3,7 @@
 //! Time comes from the events alone: there are no ticks, and one constant `now`, which only limits arrivals (T3).
 
 use super::input::BytesRead;
+use super::leaps::Leaps;
 use super::merge::{Line, Merge};
 use super::progress::progress;
 use crate::engine::decode::{Partitioner, Source, customer_id, partition_of, time_of};
@@ -36,6 +37,18 @@ pub struct Player {
     outboxes: Vec<Outbox>,
     effects: Effects,
     pub counts: Counts,
+    /// What is unusual about the times of the lines.
+    pub leaps: Leaps,
+    /// File and line of the rejected ones among the last lines.
+    rejected: Vec<(u16, i64)>,
+}
+
+/// Lines that were left out because of their time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Skipped {
+    pub lines: u64,
+    /// The first one: file, and line from 0.
+    pub first: Option<(usize, u64)>,
 }
 
 /// The result of one input of one shard.
@@ -60,6 +73,8 @@ impl Player {
             outboxes: (0..partitions).map(outbox).collect(),
             effects: Effects::default(),
             counts: Counts::default(),
+            leaps: Leaps::default(),
+            rejected: Vec::new(),
         }
     }
 
@@ -71,30 +86,38 @@ impl Player {
         &mut self.shards
     }
 
-    /// Applies all lines of files in their order, with a progress bar. Events at `before` or later are skipped; returns
-    /// their number.
+    /// Applies all lines of files in their order, with a progress bar. Events at `before` or later are skipped.
     pub fn files(
         &mut self,
         files: &[PathBuf],
         before: Option<Millis>,
         mut step: impl FnMut(Step<'_>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<u64> {
+    ) -> anyhow::Result<Skipped> {
         let read = BytesRead::default();
         let ahead = self.shards.first().map_or(0, |shard| shard.rules().event_settings.max_future);
         let mut merge = Merge::open(files, self.settings.now.saturating_add(ahead), &read)?;
         let progress = progress(files);
-        let (mut lines, mut skipped): (Vec<Line>, u64) = (Vec::new(), 0);
+        let (mut lines, mut skipped): (Vec<Line>, Skipped) = (Vec::new(), Skipped::default());
         loop {
             merge.next_batch(Shard::CHUNK, &mut lines)?;
             if lines.is_empty() {
                 break;
             }
             if let Some(before) = before {
-                let all = lines.len();
-                lines.retain(|line| time_of(merge.text(line)).is_none_or(|time| time < before));
-                skipped += (all - lines.len()) as u64;
+                lines.retain(|line| {
+                    let is_kept = time_of(merge.text(line)).is_none_or(|time| time < before);
+                    if !is_kept {
+                        skipped.lines += 1;
+                        skipped.first.get_or_insert((line.file, line.number));
+                    }
+                    is_kept
+                });
             }
             self.lines(&merge, &lines, &mut step)?;
+            let latest = self.shards.iter().filter_map(Shard::latest_event).max();
+            let rejected = &self.rejected;
+            let is_rejected = |line: &Line| rejected.contains(&(line.file as u16, line.number as i64));
+            self.leaps.observe(&merge, &lines, is_rejected, latest);
             progress.set_position(read.get());
         }
         progress.finish_and_clear();
@@ -109,6 +132,7 @@ impl Player {
         mut step: impl FnMut(Step<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let PlayerSettings { partitions, partitioner, now, .. } = self.settings;
+        self.rejected.clear();
         let mut records = vec![Vec::new(); self.shards.len()];
         for line in lines {
             let value = merge.text(line);
@@ -159,6 +183,7 @@ impl Player {
         self.effects.clear();
         self.shards[shard].apply(input, &mut self.effects);
         self.counts.add(&self.effects.counts);
+        self.rejected.extend(self.effects.rejected.iter().map(|rejected| (rejected.topic, rejected.offset)));
         let outbox = &mut self.outboxes[shard];
         outbox.clear();
         outbox.encode(&self.effects, records);

@@ -6,28 +6,33 @@
 use super::input::{self, BytesRead};
 use super::merge::{Line, Merge};
 use super::rejected::RejectedLines;
+use super::unusable::Unusable;
 use crate::engine::decode::{customer_id, time_of};
 use crate::engine::event::Millis;
 use crate::kafka::{EventProducer, KafkaSettings, ProducedEvent};
 use std::path::{Path, PathBuf};
 
 const LINES_AT_ONCE: usize = 1_024;
-/// Maximum number of skipped lines shown on standard error; all of them are counted and written to `--rejected`.
+/// Maximum number of skipped lines that are reported; all of them are counted and written to `--rejected`.
 const SHOWN_MAX: u64 = 10;
 
 /// The numbers of written events and skipped lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Produced {
     pub events: u64,
     pub skipped: u64,
+    /// The skipped lines, without their values: they may end up in a log.
+    pub unusable: Unusable,
 }
 
-/// Writes the events of the files in order of time.
+/// Writes the events of the files in order of time. `report` gets file, line, reason and message of the first skipped
+/// lines.
 pub fn produce(
     settings: &KafkaSettings,
     topic: &str,
     files: &[PathBuf],
     rejected: Option<&Path>,
+    report: impl Fn(&str, u64, &str, &str),
 ) -> anyhow::Result<Produced> {
     let names: Vec<String> = files.iter().map(|file| input::short_name(file)).collect();
     let mut rejected = RejectedLines::create(rejected)?;
@@ -59,7 +64,7 @@ pub fn produce(
                     produced.skipped += 1;
                     let (file, number) = (&names[line.file], line.number + 1);
                     if produced.skipped <= SHOWN_MAX {
-                        eprintln!("{file}:{number}: {reason}: {message}");
+                        report(file, number, reason, message);
                     }
                     rejected.write(number, file, reason, message, value)?;
                 }
@@ -67,6 +72,6 @@ pub fn produce(
         }
     }
     producer.finish()?;
-    rejected.finish()?;
+    produced.unusable = rejected.finish()?.without_values();
     Ok(produced)
 }

@@ -1,7 +1,8 @@
 //! The file of rejected lines, as JSON lines: position, reason, message, and the beginning of the line.
 //!
-//! All commands that read files write the same format.
+//! All commands that read files write the same format, and count the lines for [`Unusable`].
 
+use super::unusable::Unusable;
 use crate::engine::effects::Effects;
 use crate::engine::event::Record;
 use anyhow::Context;
@@ -16,6 +17,7 @@ const VALUE_BYTES_MAX: usize = 1_024;
 /// The file given with `--rejected`, if one was given.
 pub struct RejectedLines {
     file: Option<BufWriter<File>>,
+    unusable: Unusable,
 }
 
 #[derive(Serialize)]
@@ -32,7 +34,7 @@ impl RejectedLines {
         let create = |path: &Path| {
             File::create(path).map(BufWriter::new).with_context(|| format!("cannot write {}", path.display()))
         };
-        Ok(Self { file: path.map(create).transpose()? })
+        Ok(Self { file: path.map(create).transpose()?, unusable: Unusable::default() })
     }
 
     /// Writes the rejected records of an input; `files` are the names of their topics.
@@ -48,13 +50,16 @@ impl RejectedLines {
 
     /// Writes one line; `line` counts from 1.
     pub fn write(&mut self, line: u64, file: &str, reason: &str, error: &str, value: &[u8]) -> anyhow::Result<()> {
+        self.unusable.add((file, line), reason, error, value);
         let Some(out) = &mut self.file else { return Ok(()) };
         let value = String::from_utf8_lossy(&value[..value.len().min(VALUE_BYTES_MAX)]);
         serde_json::to_writer(&mut *out, &Rejected { line, file, reason, error, value: &value })?;
         out.write_all(b"\n").context("cannot write the rejected lines")
     }
 
-    pub fn finish(self) -> anyhow::Result<()> {
-        self.file.map_or(Ok(()), |mut out| out.flush()).context("cannot write the rejected lines")
+    /// Completes the file; the lines that were rejected.
+    pub fn finish(self) -> anyhow::Result<Unusable> {
+        self.file.map_or(Ok(()), |mut out| out.flush()).context("cannot write the rejected lines")?;
+        Ok(self.unusable)
     }
 }

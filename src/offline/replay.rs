@@ -8,6 +8,7 @@ use super::input;
 use super::player::{Player, PlayerSettings, Step};
 use super::rejected::RejectedLines;
 use super::summary::Summary;
+use super::unusable::Unusable;
 use crate::engine::event::Millis;
 use crate::engine::rule::Rules;
 use crate::engine::shard::Shard;
@@ -28,6 +29,23 @@ pub struct Replay<'a> {
     pub membership: Option<&'a Path>,
 }
 
+/// The result of a replay.
+pub struct Replayed {
+    pub summary: Summary,
+    /// What is unusual about the times of the lines.
+    pub warnings: Vec<String>,
+    lines: u64,
+    unusable: Unusable,
+}
+
+impl Replayed {
+    /// # Errors
+    /// If most lines could not be used.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.unusable.check(self.lines, "lines")
+    }
+}
+
 /// Where the outputs are written.
 struct Sinks<'a, W> {
     changes: W,
@@ -41,7 +59,7 @@ struct Sinks<'a, W> {
 type Compacted = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
 impl Replay<'_> {
-    pub fn run(&self, changes: impl Write) -> anyhow::Result<Summary> {
+    pub fn run(&self, changes: impl Write) -> anyhow::Result<Replayed> {
         let start = Instant::now();
         let topics: Vec<String> = self.files.iter().map(|file| input::short_name(file)).collect();
         let mut player = Player::new(&self.rules, self.player, &topics);
@@ -51,11 +69,14 @@ impl Replay<'_> {
             topics: &topics,
             membership: self.membership.map(|_| BTreeMap::new()),
         };
+        player.leaps.watch_for(self.until);
         player.files(self.files, None, |step| sinks.write(step))?;
         let until = player.finish(self.until, |step| sinks.write(step))?;
-        sinks.finish(self.membership)?;
+        let unusable = sinks.finish(self.membership)?;
         let shards: Vec<&Shard> = player.shards().iter().collect();
-        Ok(Summary::new(player.counts.clone(), &shards, until, start.elapsed()))
+        let summary = Summary::new("replayed", player.counts.clone(), &shards, until, start.elapsed());
+        let warnings = player.leaps.warnings(&topics);
+        Ok(Replayed { summary, warnings, lines: player.counts.records, unusable })
     }
 }
 
@@ -87,10 +108,10 @@ impl<W: Write> Sinks<'_, W> {
         Ok(())
     }
 
-    fn finish(mut self, membership: Option<&Path>) -> anyhow::Result<()> {
+    fn finish(mut self, membership: Option<&Path>) -> anyhow::Result<Unusable> {
         self.changes.flush()?;
-        self.rejected.finish()?;
-        let (Some(path), Some(customers)) = (membership, self.membership) else { return Ok(()) };
+        let unusable = self.rejected.finish()?;
+        let (Some(path), Some(customers)) = (membership, self.membership) else { return Ok(unusable) };
         let write = || -> std::io::Result<()> {
             let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
             for value in customers.values() {
@@ -99,6 +120,7 @@ impl<W: Write> Sinks<'_, W> {
             }
             out.flush()
         };
-        write().with_context(|| format!("cannot write {}", path.display()))
+        write().with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(unusable)
     }
 }

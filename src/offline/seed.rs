@@ -6,7 +6,7 @@
 //! continues. The same files and arguments give the same state.
 
 use super::input;
-use super::player::{Player, PlayerSettings};
+use super::player::{Player, PlayerSettings, Skipped};
 use super::rejected::RejectedLines;
 use super::summary::{Summary, grouped};
 use crate::engine::decode::Partitioner;
@@ -18,7 +18,7 @@ use crate::store::load::ReadError;
 use crate::store::objects::Objects;
 use crate::store::seed::SeedNote;
 use crate::store::{Piece, ShardPosition, SnapshotHead, SnapshotStore, SnapshotWriter, StoredSnapshot, load, names};
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -44,8 +44,10 @@ pub struct Seed<'a> {
 /// The result of a seed, printed as a few lines.
 pub struct Seeded {
     summary: Summary,
-    /// Number of events at `until` or later.
-    skipped: u64,
+    /// Events at `until` or later.
+    skipped: Skipped,
+    /// What is unusual about the times of the lines.
+    warnings: Vec<String>,
     shards: u32,
     bytes: u64,
     storing: Duration,
@@ -78,7 +80,16 @@ impl Seed<'_> {
         let skipped = player
             .files(self.files, Some(self.until), |step| rejected.write_all(step.effects, step.records, &topics))?;
         player.finish(Some(self.until - 1), |_| Ok(()))?;
-        rejected.finish()?;
+        rejected.finish()?.check(player.counts.records, "lines").context("nothing is stored")?;
+        let mut warnings = player.leaps.warnings(&topics);
+        if let Some((file, line)) = skipped.first.filter(|_| player.counts.records == 0) {
+            warnings.push(format!(
+                "all {} events are at --until or later, the first at {}:{}: no customer is seeded",
+                grouped(skipped.lines),
+                topics[file],
+                line + 1
+            ));
+        }
         let played = start.elapsed();
         let (is_restored, removed) = match &before {
             Before::Nothing(removed) => (false, *removed),
@@ -89,9 +100,9 @@ impl Seed<'_> {
         };
         let bytes = self.store(writer, player.shards_mut(), is_restored)?;
         let shards: Vec<&Shard> = player.shards().iter().collect();
-        let summary = Summary::new(player.counts.clone(), &shards, Some(self.until - 1), played);
+        let summary = Summary::new("seeded", player.counts.clone(), &shards, Some(self.until - 1), played);
         let storing = start.elapsed() - played;
-        Ok(Seeded { summary, skipped, shards: self.partitions, bytes, storing, removed, is_restored })
+        Ok(Seeded { summary, skipped, warnings, shards: self.partitions, bytes, storing, removed, is_restored })
     }
 
     fn player_settings(&self) -> PlayerSettings {
@@ -278,6 +289,9 @@ fn remove_incomplete(writer: &mut SnapshotWriter<impl Objects>) -> anyhow::Resul
 
 impl fmt::Display for Seeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
         if self.removed > 0 {
             writeln!(f, "{} objects of an interrupted seed were removed first", self.removed)?;
         }
@@ -285,8 +299,8 @@ impl fmt::Display for Seeded {
             writeln!(f, "the previous seed is restored with the same state")?;
         }
         write!(f, "{}", self.summary)?;
-        if self.skipped > 0 {
-            writeln!(f, "  skipped {}: at --until or later", grouped(self.skipped))?;
+        if self.skipped.lines > 0 {
+            writeln!(f, "  skipped {}: at --until or later", grouped(self.skipped.lines))?;
         }
         let (shards, bytes, seconds) = (self.shards, grouped(self.bytes), self.storing.as_secs_f64());
         writeln!(f, "  stored {shards} shards, {bytes} bytes, in {seconds:.2} s")

@@ -12,6 +12,8 @@ use std::fmt;
 use std::time::Duration;
 
 pub struct Summary {
+    /// What was done with the events, such as `replayed`.
+    done: &'static str,
     counts: Counts,
     customers: usize,
     members: Vec<Members>,
@@ -29,9 +31,9 @@ struct Members {
 
 impl Summary {
     /// The summary of shards with the same rules; `until` is the time that they have reached.
-    pub fn new(counts: Counts, shards: &[&Shard], until: Option<Millis>, took: Duration) -> Self {
+    pub fn new(done: &'static str, counts: Counts, shards: &[&Shard], until: Option<Millis>, took: Duration) -> Self {
         let customers = shards.iter().map(|shard| shard.profiles().len()).sum();
-        Self { counts, customers, members: members(shards), until, took }
+        Self { done, counts, customers, members: members(shards), until, took }
     }
 }
 
@@ -69,7 +71,9 @@ impl fmt::Display for Summary {
         let counts = &self.counts;
         let seconds = self.took.as_secs_f64();
         let rate = (counts.records as f64 / seconds.max(0.001)) as u64;
-        writeln!(f, "{} events in {seconds:.2} s ({} per second)", grouped(counts.records), grouped(rate))?;
+        let (done, records, changes) = (self.done, grouped(counts.records), counts.changes.iter().sum());
+        let (rate, changes) = (grouped(rate), grouped(changes));
+        writeln!(f, "{done} {records} events in {seconds:.2} s ({rate} per second): {changes} changes")?;
         writeln!(f, "  accepted {}, {} of them late", grouped(counts.accepted), grouped(counts.late))?;
         let dropped = [
             ("duplicate", counts.duplicates),

@@ -7,7 +7,7 @@ use super::settings::RunSettings;
 use crate::engine::decode::{Partitioner, Source};
 use crate::engine::rule::Rules;
 use crate::engine::shard::{Bootstrap, Settings};
-use crate::kafka::{StartAt, input_partitions};
+use crate::kafka::{ReadAgain, StartAt, input_partitions};
 use anyhow::{Context, bail};
 use std::sync::Arc;
 
@@ -50,7 +50,11 @@ pub fn worker_config(settings: &RunSettings) -> anyhow::Result<WorkerConfig> {
     if kafka.inputs.is_empty() || kafka.inputs.len() > TOPICS_MAX {
         bail!("`inputs` of [kafka]: expected 1 to {TOPICS_MAX} topics, found {}", kafka.inputs.len());
     }
-    let partitions = input_partitions(kafka)?;
+    let read_again = match settings.snapshots.are_on() {
+        true => ReadAgain::FromSnapshots,
+        false => ReadAgain::FromTheBeginning,
+    };
+    let partitions = input_partitions(kafka, read_again)?;
     let source = Source::Kafka { partitioner: partitioner(&kafka.partitioner)?, partitions };
     Ok(WorkerConfig {
         group: kafka.group.clone(),

@@ -10,7 +10,8 @@ use super::owned_shard::OwnedShard;
 use crate::kafka::Moment;
 use crate::store::{Piece, SnapshotOutcome, SnapshotStore, StoredSnapshot};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// Customers captured in one slice: a fraction of a millisecond.
 const CUSTOMERS_PER_SLICE: usize = 1_024;
@@ -18,6 +19,40 @@ const CUSTOMERS_PER_SLICE: usize = 1_024;
 const EARLY_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// How long a stop waits for its snapshots.
 const STOP_WAIT: Duration = Duration::from_secs(60);
+
+/// Between two lines in the log about stored snapshots.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// What all workers of the process stored since the last line in the log.
+static STORED: Mutex<StoredSince> = Mutex::new(StoredSince::NOTHING);
+
+/// Sums of stored snapshots.
+#[derive(Clone, Debug, PartialEq)]
+struct StoredSince {
+    snapshots: u64,
+    rows: u64,
+    bytes: u64,
+    longest_ms: u64,
+    logged_at: Option<Instant>,
+}
+
+impl StoredSince {
+    const NOTHING: Self = Self { snapshots: 0, rows: 0, bytes: 0, longest_ms: 0, logged_at: None };
+
+    /// Adds a snapshot; the sums if they are to be logged now. A snapshot without changed customers is not worth a
+    /// line.
+    fn add(&mut self, now: Instant, stored: &StoredSnapshot) -> Option<Self> {
+        if stored.rows == 0 {
+            return None;
+        }
+        self.snapshots += 1;
+        self.rows += stored.rows;
+        self.bytes += stored.bytes;
+        self.longest_ms = self.longest_ms.max(stored.took_ms);
+        let is_due = self.logged_at.is_none_or(|at| now.duration_since(at) >= LOG_EVERY);
+        is_due.then(|| std::mem::replace(self, Self { logged_at: Some(now), ..Self::NOTHING }))
+    }
+}
 
 /// The snapshots of one worker.
 pub struct Snapshots {
@@ -194,10 +229,15 @@ impl Snapshots {
     /// Counts an outcome. The store has logged failures itself.
     fn count(&mut self, outcome: &SnapshotOutcome) {
         self.failed += u64::from(outcome.result.is_err());
-        if let Ok(StoredSnapshot { rows, bytes, took_ms, .. }) = outcome.result {
+        if let Ok(stored) = &outcome.result {
+            let StoredSnapshot { rows, bytes, took_ms, .. } = *stored;
             self.seconds.observe_ms(took_ms as i64);
             let SnapshotOutcome { shard, transaction, .. } = outcome;
-            tracing::info!(shard, transaction, rows, bytes, took_ms, "snapshot stored");
+            tracing::debug!(shard, transaction, rows, bytes, took_ms, "snapshot stored");
+            let mut all = STORED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if let Some(StoredSince { snapshots, rows, bytes, longest_ms, .. }) = all.add(Instant::now(), stored) {
+                tracing::info!(snapshots, rows, bytes, longest_ms, "snapshots stored since the last such line");
+            }
         }
     }
 }
@@ -207,5 +247,26 @@ fn end(owned: &mut OwnedShard, outcome: &SnapshotOutcome) {
     owned.end_snapshot(outcome.result.as_ref().ok().map(|stored| (outcome.transaction, stored.bytes)));
     if outcome.needs_full {
         owned.forget_stored();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_a_minute_sums_up_what_was_stored() {
+        let (mut all, start) = (StoredSince::NOTHING, Instant::now());
+        let mut add = |second: u64, rows, took_ms| {
+            let stored = StoredSnapshot { rows, bytes: 10 * rows, took_ms, ..StoredSnapshot::default() };
+            let line = all.add(start + Duration::from_secs(second), &stored);
+            line.map(|line| (line.snapshots, line.rows, line.bytes, line.longest_ms))
+        };
+        assert_eq!(add(0, 0, 5), None, "nothing changed");
+        assert_eq!(add(1, 7, 5), Some((1, 7, 70, 5)));
+        assert_eq!([add(2, 3, 9), add(2, 4, 1), add(60, 0, 50), add(60, 1, 1)], [None; 4]);
+        assert_eq!(add(61, 0, 1), None, "a line only when something is stored");
+        assert_eq!(add(61, 2, 1), Some((4, 10, 100, 9)));
+        assert_eq!(add(62, 2, 1), None);
     }
 }

@@ -96,8 +96,8 @@ impl TopicState {
     }
 }
 
-/// Inspects the input topics, each by itself and all together. Those that we are not allowed to see are left to
-/// [`missing_rights`].
+/// Inspects the input topics, each by itself and all together, except for their retention. Those that we are not
+/// allowed to see are left to [`missing_rights`].
 pub fn inspect_inputs(inputs: &[TopicState]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = inputs.iter().filter(|topic| !topic.is_hidden()).map(inspect_input).collect();
     if inputs.iter().all(TopicState::exists) && inputs.iter().any(|topic| topic.partitions() != inputs[0].partitions())
@@ -110,15 +110,6 @@ pub fn inspect_inputs(inputs: &[TopicState]) -> Vec<Finding> {
             counts.join(", ")
         );
         findings.push(Finding::new("inputs", Verdict::Error, message));
-    }
-    let short: Vec<String> = inputs.iter().filter_map(short_retention).collect();
-    if !short.is_empty() {
-        let message = format!(
-            "records expire: {}. After a restart Shoal reads the inputs again from where its journal begins, so they must be \
-             kept: set both to -1",
-            short.join(", ")
-        );
-        findings.push(Finding::new("retention", Verdict::Warning, message));
     }
     findings
 }
@@ -145,14 +136,6 @@ fn inspect_input(topic: &TopicState) -> Finding {
 
 fn undescribed(code: RDKafkaErrorCode) -> String {
     format!("the broker does not describe it: {code}. Check that all brokers are running")
-}
-
-fn short_retention(topic: &TopicState) -> Option<String> {
-    let shown = |key: &str| match topic.setting(key) {
-        "" | "-1" => None,
-        value => Some(format!("{} has {key} = {value}", topic.name())),
-    };
-    shown("retention.ms").or_else(|| shown("retention.bytes"))
 }
 
 /// Compares those of Shoal's own topics that exist with the settings they are created with. Without `shards` the

@@ -5,6 +5,7 @@ use super::inspect::{
     Finding, INPUT_RIGHTS, OWN_RIGHTS, TopicState, Verdict, inspect_inputs, inspect_own, inspect_replication,
     missing_rights, partitions_text,
 };
+use super::retention::{ReadAgain, inspect_retention};
 use super::sample::{self, Placement};
 use super::topics::{Admin, Creation, cannot_be_created};
 use crate::kafka::client::{Logging, config, init_transactions, make};
@@ -22,20 +23,26 @@ const BROKERS_TRIED: usize = 8;
 const ADDRESS_WAIT: Duration = Duration::from_secs(1);
 
 /// The findings, in the order of inspection. A failure that prevents further inspection is the last one.
-pub fn report(settings: &KafkaSettings, placements: &[Placement]) -> Vec<Finding> {
+pub fn report(settings: &KafkaSettings, read_again: ReadAgain, placements: &[Placement]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Err(failure) = inspect(settings, placements, &mut findings) {
+    if let Err(failure) = inspect(settings, read_again, placements, &mut findings) {
         findings.push(Finding::new("Kafka", Verdict::Error, failure.to_string()));
     }
     findings
 }
 
-fn inspect(settings: &KafkaSettings, placements: &[Placement], findings: &mut Vec<Finding>) -> Result<(), Failure> {
+fn inspect(
+    settings: &KafkaSettings,
+    read_again: ReadAgain,
+    placements: &[Placement],
+    findings: &mut Vec<Finding>,
+) -> Result<(), Failure> {
     let deadline = Instant::now() + REPORT_MAX;
     findings.push(addresses(&connect(settings, CONTACT_WAIT)?));
     let admin = Admin::new(settings, ANSWER_WAIT)?;
     let inputs = admin.inputs(settings)?;
     findings.extend(inspect_inputs(&inputs));
+    findings.extend(inspect_retention(&inputs, read_again));
     let own = admin.own(settings)?;
     let shards = inputs.iter().find(|topic| topic.exists()).map(TopicState::partitions);
     findings.extend(inspect_own(settings, &own, shards));

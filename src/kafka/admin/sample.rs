@@ -1,5 +1,7 @@
-//! Which partitioner the producers of a topic use. A sample of keys, the oldest and the latest of each partition, shows
+//! Which partitioner the producers of a topic use. A sample of keys, the oldest and the newest of each partition, shows
 //! where they were placed.
+//!
+//! The newest keys are judged by themselves too: after a producer was replaced, only they show what it does now.
 
 use super::inspect::{Finding, Verdict};
 use crate::kafka::client::{Logging, consumer_config, make, stop};
@@ -12,42 +14,93 @@ use std::time::{Duration, Instant};
 
 /// Records of each partition, from both ends: the keys of a producer that was replaced are among the oldest.
 const OLDEST: usize = 150;
-const LATEST: usize = 150;
+const NEWEST: usize = 150;
 const POLL: Duration = Duration::from_millis(100);
 
-/// A partitioner: its name in the settings, and the function from a key and the number of partitions to the partition.
+/// A partitioner: its name in the settings, the clients that use it, and the function from a key and the number of
+/// partitions to the partition.
 #[derive(Clone, Copy)]
 pub struct Placement {
     pub name: &'static str,
+    pub clients: &'static str,
     pub partition_of: fn(&[u8], u32) -> u32,
+}
+
+/// A partitioner that is recognised, but has no name in the settings.
+const FNV1A: Placement =
+    Placement { name: "fnv1a", clients: "the default of Sarama, `fnv1a_random` of librdkafka", partition_of: fnv1a };
+
+/// FNV-1a of 32 bits, without its sign, modulo the partitions.
+fn fnv1a(key: &[u8], partitions: u32) -> u32 {
+    let hash = key.iter().fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    hash.cast_signed().unsigned_abs() % partitions
+}
+
+/// A record of the sample.
+#[derive(Clone, Debug, PartialEq)]
+struct Sampled {
+    partition: u32,
+    offset: i64,
+    /// By placement, whether it chooses this partition; `None` without a key.
+    fits: Option<Vec<bool>>,
 }
 
 /// What a sample shows.
 #[derive(Debug, Default, PartialEq)]
 struct Sample {
-    keys: usize,
-    without_key: usize,
-    /// By placement, the number of keys in the partition that it chooses.
+    records: Vec<Sampled>,
+}
+
+/// What keys show: their number, and the number of those in the partition that each placement chooses.
+#[derive(Debug, Default, PartialEq)]
+struct Keys {
+    count: usize,
     fitting: Vec<usize>,
     /// Keys in a partition that no placement chooses.
     strange: usize,
 }
 
 impl Sample {
-    fn add(&mut self, placements: &[Placement], key: Option<&[u8]>, partition: u32, partitions: u32) {
-        let Some(key) = key else {
-            self.without_key += 1;
-            return;
+    fn add(&mut self, placements: &[Placement], key: Option<&[u8]>, (partition, offset): (u32, i64), partitions: u32) {
+        let fits = |key: &[u8]| -> Vec<bool> {
+            placements.iter().map(|placement| (placement.partition_of)(key, partitions) == partition).collect()
         };
-        self.keys += 1;
-        self.fitting.resize(placements.len(), 0);
-        let mut is_strange = true;
-        for (fitting, placement) in self.fitting.iter_mut().zip(placements) {
-            let fits = (placement.partition_of)(key, partitions) == partition;
-            *fitting += usize::from(fits);
-            is_strange &= !fits;
+        self.records.push(Sampled { partition, offset, fits: key.map(fits) });
+    }
+
+    fn without_key(&self) -> usize {
+        self.records.iter().filter(|record| record.fits.is_none()).count()
+    }
+
+    fn keys(&self) -> Keys {
+        Keys::of(self.records.iter())
+    }
+
+    /// The newer half of the keys of each partition.
+    fn newest_keys(&self) -> Keys {
+        let mut sorted: Vec<&Sampled> = self.records.iter().filter(|record| record.fits.is_some()).collect();
+        sorted.sort_unstable_by_key(|record| (record.partition, record.offset));
+        let partitions = sorted.chunk_by(|a, b| a.partition == b.partition);
+        Keys::of(partitions.flat_map(|records| &records[records.len() / 2..]).copied())
+    }
+}
+
+impl Keys {
+    fn of<'a>(records: impl Iterator<Item = &'a Sampled>) -> Self {
+        let mut keys = Self::default();
+        for fits in records.filter_map(|record| record.fits.as_ref()) {
+            keys.count += 1;
+            keys.fitting.resize(fits.len(), 0);
+            keys.fitting.iter_mut().zip(fits).for_each(|(fitting, fits)| *fitting += usize::from(*fits));
+            keys.strange += usize::from(!fits.contains(&true));
         }
-        self.strange += usize::from(is_strange);
+        keys
+    }
+
+    /// The placements that choose the partitions of all keys.
+    fn all_fit<'a>(&self, placements: &'a [Placement]) -> Vec<&'a Placement> {
+        let fitting = placements.iter().zip(&self.fitting);
+        fitting.filter(|(_, fitting)| **fitting == self.count).map(|(placement, _)| placement).collect()
     }
 }
 
@@ -67,16 +120,17 @@ pub fn partitioner(
     config.set("group.id", &settings.group).set("isolation.level", "read_uncommitted");
     config.set("queued.max.messages.kbytes", "4096").set("fetch.message.max.bytes", "65536");
     let consumer = make::<BaseConsumer<Logging>>(settings, &config, Logging, "the Kafka consumer")?;
+    let placements = &[placements, &[FNV1A]].concat();
     let mut sample = Sample::default();
-    // The oldest and the latest records of a short partition are the same.
+    // The oldest and the newest records of a short partition are the same.
     let mut next = vec![0; partitions as usize];
     let mut is_whole = true;
-    for (from, count) in [(Offset::Beginning, OLDEST), (Offset::OffsetTail(LATEST as i64), LATEST)] {
+    for (from, count) in [(Offset::Beginning, OLDEST), (Offset::OffsetTail(NEWEST as i64), NEWEST)] {
         is_whole &= read(&consumer, (topic, partitions), from, count, deadline, &mut |record| {
             let (partition, offset) = (record.partition() as u32, record.offset());
             if offset >= next[partition as usize] {
                 next[partition as usize] = offset + 1;
-                sample.add(placements, record.key(), partition, partitions);
+                sample.add(placements, record.key(), (partition, offset), partitions);
             }
         })?;
     }
@@ -126,50 +180,61 @@ fn read(
 }
 
 fn judge(sample: &Sample, placements: &[Placement], configured: &str) -> (Verdict, String) {
-    let keys = sample.keys;
-    if keys == 0 {
-        let none =
-            if sample.without_key > 0 { "no record of the sample has a key" } else { "the topic has no records" };
-        let verdict = if sample.without_key > 0 { Verdict::Warning } else { Verdict::Ok };
+    let (keys, without_key) = (sample.keys(), sample.without_key());
+    if keys.count == 0 {
+        let none = if without_key > 0 { "no record of the sample has a key" } else { "the topic has no records" };
+        let verdict = if without_key > 0 { Verdict::Warning } else { Verdict::Ok };
         return (verdict, format!("{none}; {configured} is configured"));
     }
-    let all_fit: Vec<&str> = placements
-        .iter()
-        .zip(&sample.fitting)
-        .filter(|(_, fitting)| **fitting == keys)
-        .map(|(placement, _)| placement.name)
-        .collect();
-    let without_key = match sample.without_key {
+    let without_key = match without_key {
         0 => String::new(),
         count => format!(" ({count} further records have no key and would be rejected)"),
     };
-    if all_fit.contains(&configured) {
-        return (
-            Verdict::Ok,
-            format!("{configured}: all {keys} keys of the sample are in the partitions that it chooses{without_key}"),
-        );
+    let all_fit = keys.all_fit(placements);
+    if all_fit.iter().any(|placement| placement.name == configured) {
+        let count = keys.count;
+        let message = format!("all {count} keys of the sample are in the partitions that it chooses{without_key}");
+        return (Verdict::Ok, format!("{configured}: {message}"));
     }
     let found = match all_fit.first() {
-        Some(fits) => format!("all {keys} keys of the sample are in the partitions that {fits} chooses"),
-        None => {
-            let fitting = placements.iter().zip(&sample.fitting);
-            let parts: Vec<String> =
-                fitting.map(|(placement, count)| format!("{count} fit {}", placement.name)).collect();
-            format!("mixed: of {keys} keys of the sample, {}, and {} fit neither", parts.join(", "), sample.strange)
+        Some(Placement { name, clients, .. }) => {
+            format!("all {} keys of the sample are in the partitions that {name} chooses ({clients})", keys.count)
         }
+        None => mixed(sample, &keys, placements),
     };
-    match (configured, all_fit.first()) {
-        ("any", _) => (Verdict::Ok, format!("any is configured, so it is not checked; {found}{without_key}")),
-        (_, Some(fits)) => {
-            let remedy = format!("but `partitioner` of [kafka] is {configured}. Set it to {fits:?}");
-            (Verdict::Error, format!("{found}, {remedy}{without_key}"))
-        }
-        (_, None) => {
-            let remedy = "All events of a customer must be in one partition. Write the topic again with one partitioner, or, if \
-                          another partitioner has placed them so, set `partitioner` of [kafka] to \"any\"";
-            (Verdict::Error, format!("{found}{without_key}. {remedy}"))
-        }
+    if configured == "any" {
+        return (Verdict::Ok, format!("any is configured, so it is not checked; {found}{without_key}"));
     }
+    let remedy = match all_fit.first() {
+        Some(Placement { name: "fnv1a", .. }) => format!(
+            "but `partitioner` of [kafka] is {configured}. Let the producers use it, or set `partitioner` to \"any\": then it \
+             is not checked"
+        ),
+        Some(Placement { name, .. }) => format!("but `partitioner` of [kafka] is {configured}. Set it to {name:?}"),
+        None => "All events of a customer must be in one partition. Let all producers use one partitioner (of librdkafka: \
+                 `partitioner=murmur2_random` for \"murmur2\", `consistent_random` for \"crc32\") and write the topic again, \
+                 or, if another partitioner has placed all keys, set `partitioner` of [kafka] to \"any\""
+            .to_owned(),
+    };
+    let joint = if all_fit.is_empty() { ". " } else { ", " };
+    (Verdict::Error, format!("{found}{without_key}{joint}{remedy}"))
+}
+
+/// What keys show that were placed by several partitioners. If the newest ones fit one, the producer was replaced.
+fn mixed(sample: &Sample, keys: &Keys, placements: &[Placement]) -> String {
+    let parts: Vec<String> = placements
+        .iter()
+        .zip(&keys.fitting)
+        .filter(|(_, count)| **count > 0)
+        .map(|(placement, count)| format!("{count} fit {} ({})", placement.name, placement.clients))
+        .collect();
+    let parts = if parts.is_empty() { "none fits a known one".to_owned() } else { parts.join(", ") };
+    let newest = sample.newest_keys();
+    let newest = match newest.all_fit(placements).first() {
+        Some(placement) => format!("; the newest {} all fit {}", newest.count, placement.name),
+        None => String::new(),
+    };
+    format!("mixed: of {} keys of the sample, {parts}, and {} fit neither{newest}", keys.count, keys.strange)
 }
 
 #[cfg(test)]
@@ -177,14 +242,19 @@ mod tests {
     use super::*;
 
     const PLACEMENTS: [Placement; 2] = [
-        Placement { name: "first", partition_of: |key, partitions| u32::from(key[0]) % partitions },
-        Placement { name: "last", partition_of: |key, partitions| u32::from(key[key.len() - 1]) % partitions },
+        Placement { name: "first", clients: "a", partition_of: |key, partitions| u32::from(key[0]) % partitions },
+        Placement {
+            name: "last",
+            clients: "b",
+            partition_of: |key, partitions| u32::from(key[key.len() - 1]) % partitions,
+        },
     ];
 
+    /// The records in their order.
     fn sample(records: &[(&[u8], u32)]) -> Sample {
         let mut sample = Sample::default();
-        for (key, partition) in records {
-            sample.add(&PLACEMENTS, Some(key), *partition, 10);
+        for (offset, (key, partition)) in (0..).zip(records) {
+            sample.add(&PLACEMENTS, Some(key), (*partition, offset), 10);
         }
         sample
     }
@@ -196,7 +266,7 @@ mod tests {
         let (verdict, message) = judge(&first, &PLACEMENTS, "last");
         assert_eq!(verdict, Verdict::Error);
         assert!(
-            message.contains("partitions that first chooses") && message.contains("Set it to \"first\""),
+            message.contains("partitions that first chooses (a)") && message.contains("Set it to \"first\""),
             "{message}"
         );
         assert_eq!(judge(&first, &PLACEMENTS, "any").0, Verdict::Ok);
@@ -209,17 +279,48 @@ mod tests {
             let (verdict, message) = judge(&mixed, &PLACEMENTS, configured);
             assert_eq!(verdict, Verdict::Error);
             assert!(
-                message.contains("of 3 keys of the sample, 1 fit first") && message.contains("1 fit neither"),
+                message.contains("of 3 keys of the sample, 1 fit first (a)") && message.contains("1 fit neither"),
                 "{message}"
             );
         }
     }
 
     #[test]
+    fn the_newest_keys_show_that_a_producer_was_replaced() {
+        // In both partitions, the older half was placed by the first byte, the newer one by the last.
+        let keys: Vec<(&[u8], u32)> = vec![
+            (&[1, 2], 1),
+            (&[2, 3], 2),
+            (&[1, 4], 1),
+            (&[2, 5], 2),
+            (&[3, 1], 1),
+            (&[4, 2], 2),
+            (&[5, 1], 1),
+            (&[6, 2], 2),
+        ];
+        let (verdict, message) = judge(&sample(&keys), &PLACEMENTS, "first");
+        assert_eq!(verdict, Verdict::Error);
+        assert!(
+            message.contains("4 fit first (a), 4 fit last (b), and 0 fit neither; the newest 4 all fit last"),
+            "{message}"
+        );
+        let (_, message) =
+            judge(&sample(&[(&[1, 2], 1), (&[3, 4], 4), (&[1, 2], 1), (&[3, 4], 4)]), &PLACEMENTS, "first");
+        assert!(!message.contains("the newest"), "always mixed: {message}");
+    }
+
+    /// The hashes of the authors' page, 811c9dc5, e40c292c and bf9cf968, as signed numbers without their sign.
+    #[test]
+    fn fnv_1a_is_known() {
+        let hashes = [&b""[..], b"a", b"foobar"].map(|key| fnv1a(key, u32::MAX));
+        assert_eq!(hashes, [0x7EE3_623B, 0x1BF3_D6D4, 0x4063_0698]);
+    }
+
+    #[test]
     fn a_topic_without_records_is_no_error() {
         assert_eq!(judge(&Sample::default(), &PLACEMENTS, "first").0, Verdict::Ok);
         let mut without = Sample::default();
-        without.add(&PLACEMENTS, None, 0, 10);
+        without.add(&PLACEMENTS, None, (0, 0), 10);
         assert_eq!(judge(&without, &PLACEMENTS, "first").0, Verdict::Warning);
     }
 }

@@ -6,6 +6,7 @@ use super::inspect::{
     Finding, GROUP_RIGHTS, INPUT_RIGHTS, OWN_RIGHTS, TopicState, inspect_inputs, inspect_own, inspect_replication,
     missing_rights, refuse, wanted,
 };
+use super::retention::{ReadAgain, inspect_retention};
 use crate::kafka::client::{Logging, REQUEST_WAIT, RETRY_INTERVAL, block_on, config, make, retry, stop};
 use crate::kafka::error_class::{classify_code, classify_request, not_allowed};
 use crate::kafka::raw::admin::{Description, describe_group, describe_topics};
@@ -21,16 +22,17 @@ use std::time::{Duration, Instant};
 ///
 /// # Errors
 /// If there is no contact, an input is missing or compacted, the numbers differ, or a right is missing.
-pub fn input_partitions(settings: &KafkaSettings) -> Result<u32, Failure> {
+pub fn input_partitions(settings: &KafkaSettings, read_again: ReadAgain) -> Result<u32, Failure> {
     connect(settings, REQUEST_WAIT)?;
-    retry(|| check_inputs(settings))
+    retry(|| check_inputs(settings, read_again))
 }
 
-fn check_inputs(settings: &KafkaSettings) -> Result<u32, Failure> {
+fn check_inputs(settings: &KafkaSettings, read_again: ReadAgain) -> Result<u32, Failure> {
     let admin = Admin::new(settings, REQUEST_WAIT)?;
     let inputs = admin.inputs(settings)?;
     let mut findings = admin.missing_input_rights(settings, &inputs)?;
     findings.extend(inspect_inputs(&inputs));
+    findings.extend(inspect_retention(&inputs, read_again));
     findings.extend(inspect_replication(inputs.iter()));
     refuse(findings)?;
     Ok(inputs[0].partitions())

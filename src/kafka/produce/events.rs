@@ -1,6 +1,6 @@
 //! Writes events into an input topic with the key, partitioner and timestamp that Shoal expects: `shoal produce`.
 
-use crate::kafka::admin::{Admin, PRODUCE_RIGHTS, connect, missing_rights, refuse};
+use crate::kafka::admin::{Admin, PRODUCE_RIGHTS, RETENTION_ADVICE, connect, missing_rights, refuse};
 use crate::kafka::client::{Logging, REQUEST_WAIT, config, make, stop};
 use crate::kafka::{Failure, KafkaSettings};
 use rdkafka::client::ClientContext;
@@ -92,7 +92,7 @@ impl EventProducer {
         if let Some(oldest) = self.oldest.filter(|&oldest| event.time < oldest) {
             return Err(Failure::Stop(format!(
                 "the topic {} keeps records for {} ms (retention.ms), so an event with the time {} would be deleted: it is {} \
-                 ms too old. Set retention.ms to -1",
+                 ms too old. Set retention.ms to -1: {RETENTION_ADVICE}",
                 self.topic,
                 self.retention,
                 event.time,

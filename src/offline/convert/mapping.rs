@@ -1,12 +1,12 @@
 //! The mapping file of `shoal convert`, which states what each column of an order export contains. It is read and
 //! checked once; after that no value is checked again.
 
-use super::encoding;
 use super::number::NumberFormat;
 use super::shipped;
 use crate::document::schema::{self, Schema};
 use crate::document::{Mistake, Mistakes, Origin, TextPosition};
 use crate::engine::currency;
+use crate::offline::encoding;
 use anyhow::Context;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::Deserialize;

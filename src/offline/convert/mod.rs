@@ -6,7 +6,6 @@
 
 pub mod columns;
 pub mod csv_reader;
-pub mod encoding;
 pub mod events;
 pub mod line;
 pub mod mapping;
@@ -16,11 +15,11 @@ pub mod shipped;
 pub mod summary;
 pub mod time;
 
+use super::encoding::{self, DecodedFile};
 use super::input::{self, BytesRead};
 use super::rejected::RejectedLines;
 use anyhow::{Context, bail};
 use csv_reader::{CsvError, CsvReader, Record};
-use encoding::DecodedFile;
 use events::EventWriter;
 use line::LineReader;
 use mapping::{Mapping, OrderLines};

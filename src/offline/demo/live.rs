@@ -3,6 +3,7 @@
 //! Everything works as on Kafka, including transactions and the journal. Only the clock is the demo's, so that a year
 //! passes in seconds.
 
+use super::super::unusable::Unusable;
 use crate::engine::decode::{Partitioner, Source};
 use crate::engine::effects::Counts;
 use crate::engine::event::Millis;
@@ -11,11 +12,23 @@ use crate::engine::shard::{Bootstrap, Settings, Shard};
 use crate::kafka::memory::{Cluster, MemoryBatch, MemoryLog};
 use crate::kafka::{Batch, Failure, Log, Own, Reader, StartAt, Topic};
 use crate::worker::{OwnedShard, Worker, WorkerConfig};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// Turns after which the worker must own its shard.
 const FIRST_TURNS_MAX: u32 = 16;
-const CHANGES: Topic = Topic::Own(Own::Changes);
+
+/// A record on the topic of rejected records.
+#[derive(Deserialize)]
+struct RejectedRecord {
+    reason: String,
+    error: String,
+    offset: u64,
+    /// Base64.
+    value: String,
+}
 
 pub struct Live {
     cluster: Cluster,
@@ -70,8 +83,31 @@ impl Live {
     }
 
     /// Calls `accept` with the values of the changes published since the last call.
-    pub fn consume(&mut self, mut accept: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        let mut reader = self.consumer.reader(CHANGES, 0, self.position)?;
+    pub fn consume(&mut self, accept: impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        self.position = self.read(Own::Changes, self.position, accept)?;
+        Ok(())
+    }
+
+    /// The events that were rejected.
+    pub fn unusable(&mut self) -> anyhow::Result<Unusable> {
+        let mut unusable = Unusable::default();
+        self.read(Own::Rejected, 0, |record| {
+            let RejectedRecord { reason, error, offset, value } = serde_json::from_slice(record)?;
+            let value = STANDARD.decode(value)?;
+            unusable.add(("event", offset + 1), &reason, &error, &value);
+            Ok(())
+        })?;
+        Ok(unusable)
+    }
+
+    /// Calls `accept` with the values of a topic from a position on; returns the next position.
+    fn read(
+        &mut self,
+        topic: Own,
+        from: i64,
+        mut accept: impl FnMut(&[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<i64> {
+        let mut reader = self.consumer.reader(Topic::Own(topic), 0, from)?;
         let end = reader.end();
         while reader.position() < end {
             self.batch.clear();
@@ -80,8 +116,7 @@ impl Live {
                 accept(self.batch.record(index).value.unwrap_or_default())?;
             }
         }
-        self.position = end;
-        Ok(())
+        Ok(end)
     }
 
     /// Finishes the last transaction.

@@ -12,6 +12,7 @@ pub mod shop;
 
 use super::describe::ChangeRecord;
 use super::summary::{Summary, grouped};
+use super::unusable::Unusable;
 use crate::engine::event::{DAY, Millis};
 use crate::engine::rule::{Rules, Target, TargetKind};
 use board::Board;
@@ -39,10 +40,26 @@ pub struct Demo {
     pub days_per_second: Option<f64>,
 }
 
+/// The result of a demo.
+pub struct Played {
+    pub summary: Summary,
+    /// Number of the shop's own events: without its orders, the visits around them say nothing.
+    real: u64,
+    unusable: Unusable,
+}
+
+impl Played {
+    /// # Errors
+    /// If the events of the shop could not be used with these rules.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.unusable.check(self.real, "events of the shop")
+    }
+}
+
 impl Demo {
     /// Plays the year, with a live panel if standard output is a terminal. Ends with the year, or when `stopped` is
     /// set.
-    pub fn run(&self, stopped: &AtomicBool) -> anyhow::Result<Summary> {
+    pub fn run(&self, stopped: &AtomicBool) -> anyhow::Result<Played> {
         let shop = Shop::open(self.seed)?;
         let mut show = Show::open(&shop, &self.rules)?;
         let start = Instant::now();
@@ -73,7 +90,9 @@ impl Demo {
         show.read_changes(&mut live)?;
         let now = shop.event(next.saturating_sub(1)).time;
         show.end(&shop, next, now)?;
-        Ok(Summary::new(live.counts(), &live.shards(), Some(now), start.elapsed()))
+        let unusable = live.unusable()?;
+        let summary = Summary::new("played", live.counts(), &live.shards(), Some(now), start.elapsed());
+        Ok(Played { summary, real: (shop.len() - shop.generated) as u64, unusable })
     }
 }
 

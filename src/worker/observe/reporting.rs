@@ -16,6 +16,7 @@ use crate::worker::owned_shard::OwnedShard;
 use crate::worker::transaction::publish::Published;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Between two reports.
 const INTERVAL_MS: u64 = 1_000;
@@ -132,7 +133,7 @@ impl Reporting {
         buffer: &InputBuffer<L::Batch>,
         now: Moment,
     ) {
-        self.done.tally.add(&owned.counters_mut().drain());
+        self.collect(owned);
         for (topic, input) in (0..).zip(self.writer.iter_mut().flat_map(|writer| &mut writer.inputs)) {
             let applied_at = owned.counters_mut().applied_at(topic);
             input.applied_at = applied_at.map_or(input.applied_at, |at| at.max(input.applied_at));
@@ -147,12 +148,22 @@ impl Reporting {
 
     /// Adds a revoked shard whose state is kept.
     pub fn add_kept(&mut self, report: &mut Report, owned: &mut OwnedShard, now: Millis) {
-        self.done.tally.add(&owned.counters_mut().drain());
+        self.collect(owned);
         let shard = ShardReport { since: now, ..ShardReport::in_phase(owned.phase()) };
         report.shards.insert(owned.number(), shard);
     }
 
-    /// Writes the report, with the counters.
+    /// Adds what a shard counted since the last report.
+    fn collect(&mut self, owned: &mut OwnedShard) {
+        let (tally, examples) = (owned.counters_mut().drain(), owned.counters_mut().take_examples());
+        if let Some(writer) = &self.writer {
+            let records = tally.records.iter().sum();
+            writer.status.rejects().add(Instant::now(), records, &tally.counts.rejected, examples);
+        }
+        self.done.tally.add(&tally);
+    }
+
+    /// Writes the report, with the counters, and logs the warnings that are due.
     pub fn write(&mut self, mut report: Report, facts: &Facts<'_>) {
         let Some(writer) = &mut self.writer else { return };
         if let Some(rules) = facts.rules.filter(|rules| writer.announced.as_ref() != Some(&rules.version)) {
@@ -163,6 +174,8 @@ impl Reporting {
         report.inputs.clone_from(&writer.inputs);
         report.done = self.done.clone();
         (report.torn_repaired, report.recoveries) = (self.torn_repaired, self.recoveries);
+        let inputs: Vec<&str> = writer.inputs.iter().map(|input| input.name.as_str()).collect();
+        writer.status.rejects().warn(Instant::now(), &inputs);
         writer.status.write(report);
     }
 }

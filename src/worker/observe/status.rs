@@ -4,6 +4,7 @@
 //! the worker and nothing is locked while records are applied. While a shard is recovered only its progress is written.
 //! Counters grow as long as the process lives; everything else is as it was when the report was written.
 
+use super::rejects::Rejects;
 use crate::engine::event::Millis;
 use crate::engine::rule::Rules;
 use crate::kafka::ClientReport;
@@ -18,7 +19,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The last report of one worker.
 #[derive(Debug, Default)]
-pub struct WorkerStatus(Mutex<StoredReport>);
+pub struct WorkerStatus {
+    stored: Mutex<StoredReport>,
+    /// What all workers of the process rejected.
+    rejects: Arc<Rejects>,
+}
 
 #[derive(Debug, Default)]
 struct StoredReport {
@@ -209,7 +214,14 @@ pub struct WorkProgress {
 impl WorkerStatus {
     /// The statuses of the workers of a process.
     pub fn for_workers(workers: u32) -> Vec<Arc<Self>> {
-        (0..workers.max(1)).map(|_| Arc::default()).collect()
+        let rejects: Arc<Rejects> = Arc::default();
+        let status = |_| Arc::new(Self { rejects: Arc::clone(&rejects), ..Self::default() });
+        (0..workers.max(1)).map(status).collect()
+    }
+
+    /// What all workers of the process rejected.
+    pub fn rejects(&self) -> &Rejects {
+        &self.rejects
     }
 
     /// A copy of the report.
@@ -246,7 +258,7 @@ impl WorkerStatus {
     }
 
     fn lock(&self) -> MutexGuard<'_, StoredReport> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.stored.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

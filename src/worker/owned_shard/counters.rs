@@ -3,9 +3,10 @@
 //! So nothing that is replayed muted, or lost with a failed transaction, is ever counted.
 
 use super::OwnedShard;
-use crate::engine::effects::{Cause, Counts, Effects};
+use crate::engine::effects::{Cause, Counts, Effects, Rejected};
 use crate::engine::event::Millis;
 use crate::engine::profile::HeldValue;
+use crate::worker::counters::rejected::RejectedExample;
 use crate::worker::counters::tally::Tally;
 use crate::worker::journal::StepPart;
 
@@ -18,6 +19,9 @@ pub struct ShardCounters {
     swept_changes: u64,
     open: Tally,
     committed: Tally,
+    /// A rejected record of each reason, of the open transaction and of what is committed.
+    open_examples: Vec<RejectedExample>,
+    examples: Vec<RejectedExample>,
     /// Arrival of the oldest record of the last step, and of the open transaction.
     oldest_of_step: Option<Millis>,
     oldest: Option<Millis>,
@@ -42,6 +46,13 @@ impl ShardCounters {
     pub fn add_effects(&mut self, effects: &Effects, grace: Millis) {
         self.open.add_effects(effects, grace);
         self.swept_changes += effects.changes.iter().filter(|change| change.cause == Cause::Rules).count() as u64;
+        for rejected in &effects.rejected {
+            if !self.open_examples.iter().any(|known| known.reason == rejected.reason) {
+                let Rejected { reason, topic, partition, offset, message, .. } = *rejected;
+                let message = effects.text(message).to_owned();
+                self.open_examples.push(RejectedExample { reason, topic, partition, offset, message });
+            }
+        }
     }
 
     /// Counts a step made at `now`, whose oldest record arrived at `oldest`.
@@ -80,8 +91,18 @@ impl ShardCounters {
         std::mem::take(&mut self.committed)
     }
 
+    /// A rejected record of each reason since the last call.
+    pub fn take_examples(&mut self) -> Vec<RejectedExample> {
+        std::mem::take(&mut self.examples)
+    }
+
     /// The open transaction is committed: its counters are added to the sums.
     pub fn settle(&mut self) {
+        for example in self.open_examples.drain(..) {
+            if !self.examples.iter().any(|known| known.reason == example.reason) {
+                self.examples.push(example);
+            }
+        }
         self.committed.add(&self.open);
         self.open = Tally::default();
     }
@@ -89,6 +110,7 @@ impl ShardCounters {
     /// Drops what the open transaction counted.
     fn clear_open(&mut self) {
         self.open = Tally::default();
+        self.open_examples.clear();
         (self.oldest_of_step, self.oldest) = (None, None);
     }
 }

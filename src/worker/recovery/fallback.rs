@@ -4,7 +4,7 @@
 //! stop it for a quiet topic with a short retention. Inputs that do not reach back to the snapshot in use are refused
 //! where their records are read.
 
-use crate::kafka::{Failure, Log, StartAt, Topic};
+use crate::kafka::{Failure, Log, RETENTION_ADVICE, StartAt, Topic};
 use crate::store::{ShardPosition, SnapshotStore};
 
 /// An input that begins after the position of a snapshot.
@@ -41,8 +41,9 @@ pub fn warn_of_gaps<L: Log>(log: &mut L, store: &mut dyn SnapshotStore, shard: u
                     needed,
                     older_snapshot = older.transaction,
                     newest_snapshot = loaded,
+                    advice = RETENTION_ADVICE,
                     "an input no longer reaches back to the older snapshot: if the newest one were damaged, only \
-                     `shoal rebuild` would help. Increase retention.ms of the topic"
+                     `shoal rebuild` would help"
                 );
             }
         }

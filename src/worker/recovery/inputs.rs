@@ -1,7 +1,7 @@
 //! A shard's inputs, read again from the offsets that the journal names: records of steps, and skipped records.
 
 use super::refusal::refuse;
-use crate::kafka::{Batch, Log, Reader, Topic};
+use crate::kafka::{Batch, Log, RETENTION_ADVICE, Reader, Topic};
 use crate::worker::input_buffer::InputBuffer;
 use crate::worker::journal::{JournalRecord, StepPart};
 use crate::worker::owned_shard::{EffectMode, OwnedShard};
@@ -96,7 +96,8 @@ fn open<L: Log>(
     if reader.first() > part.from {
         let message = format!(
             "the journal needs records from offset {} of input topic {} on, which now begins at {}: its retention is too \
-             short. Restore a newer snapshot, or rebuild the state from the records that are left with `shoal rebuild`",
+             short. Restore a newer snapshot, or rebuild the state from the records that are left with `shoal rebuild`; then \
+             {RETENTION_ADVICE}",
             part.from,
             owned.input_name(part.topic),
             reader.first()

@@ -2,9 +2,11 @@
 
 use super::client::{Admin, Answer};
 use serde_json::json;
+use shoal::engine::event::Reason;
 use shoal::worker::Phase;
 use shoal::worker::observe::status::{Report, ShardReport, WorkProgress};
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 fn report(has_joined: bool, shards: &[(u32, Phase)]) -> Report {
     let shard = |phase| ShardReport { since: 1_000, transaction: 5, ..ShardReport::in_phase(phase) };
@@ -36,7 +38,9 @@ fn a_process_starts_becomes_ready_and_leaves() {
     admin.status.write(report(true, &[(0, Phase::Running), (3, Phase::Running)]));
     assert_eq!(statuses(&admin), [200, 200, 200]);
     let ready = admin.get("/readyz");
-    assert_eq!(ready.json(), json!({ "status": "ok", "failing": [] }));
+    let nothing = json!({ "share": 0.0, "records": 0, "seconds": 300, "reasons": {} });
+    assert_eq!(ready.json(), json!({ "status": "ok", "failing": [], "rejected": nothing }));
+    assert_eq!(admin.get("/livez").json(), json!({ "status": "ok", "failing": [] }));
     assert_eq!(ready.header("content-type"), Some("application/json"));
     admin.status.write(report(true, &[(0, Phase::Running), (3, Phase::Recovering)]));
     assert_eq!(statuses(&admin), [200, 200, 503], "a started process stays started");
@@ -45,6 +49,20 @@ fn a_process_starts_becomes_ready_and_leaves() {
     admin.stop.store(true, Ordering::Relaxed);
     assert_eq!(statuses(&admin), [200, 200, 503]);
     assert_eq!(failing(&admin.get("/readyz")), json!([{ "what": "the process is stopping" }]));
+}
+
+#[test]
+fn the_share_of_rejected_records_is_told_and_changes_nothing() {
+    let admin = Admin::start(|_| {});
+    admin.status.write(report(true, &[(0, Phase::Running)]));
+    let mut rejected = [0; Reason::ALL.len()];
+    (rejected[Reason::Decode as usize], rejected[Reason::Partition as usize]) = (300, 1);
+    admin.status.rejects().add(Instant::now(), 903, &rejected, []);
+    let ready = admin.get("/readyz");
+    assert_eq!(ready.status, 200, "a process whose input is wrong works");
+    let expected =
+        json!({ "share": 0.3333, "records": 903, "seconds": 300, "reasons": { "decode": 300, "partition": 1 } });
+    assert_eq!(ready.json()["rejected"], expected);
 }
 
 #[test]

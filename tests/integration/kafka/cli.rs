@@ -34,9 +34,12 @@ fn a_run_publishes_what_replay_prints() {
                     census = \"cli.census\"\nalerts = \"cli.alerts\"\n";
     std::fs::write(folder.join("shoal.toml"), settings).unwrap();
 
-    let produced = run(shoal(folder, broker).args(["produce", "--topic", topic, topic]));
+    let arguments = ["produce", "--topic", topic, topic];
+    let produced = run(shoal(folder, broker).args(arguments).env("SHOAL__LOG__FORMAT", "auto"));
     let output = String::from_utf8_lossy(&produced.stderr).into_owned();
-    assert!(output.contains("6,266 events written to cli-events") && output.contains(" 0 lines skipped"), "{output}");
+    let messages: Vec<serde_json::Value> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let written = messages.iter().find(|line| line["message"] == "events written").expect("a line says so");
+    assert_eq!((&written["events"], &written["skipped"]), (&6_266.into(), &0.into()), "{output}");
 
     // The service's watermark stands a second before the latest event: no tick has advanced it.
     let until = ["--until", "2011-12-09T12:49:59Z"];
@@ -97,7 +100,46 @@ fn a_topic_that_would_lose_the_events_is_refused() {
     let output = String::from_utf8_lossy(&out.stderr).into_owned();
     assert_eq!(out.status.code(), Some(3));
     assert!(output.contains("retention.ms") && output.contains(topic), "{output}");
+    assert!(output.contains("keep each input for at least 7 days"), "{output}");
     let missing = shoal(folder, broker).args(["produce", "--topic", "cli-no-such-topic", topic]).output().unwrap();
     assert_eq!(missing.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("does not exist; create it first"));
+}
+
+/// What a person sees on a terminal, whatever the format of the service's log is.
+#[test]
+fn produce_speaks_text_on_a_terminal() {
+    let Some(broker) = support::broker() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (folder, topic) = (folder.path(), "cli-terminal");
+    broker.create_topic(topic, 1, &[("retention.ms", "-1")]);
+    let event = |customer: &str| format!("{{\"customer_id\":{customer:?},\"type\":\"view\",\"time\":1704448800000}}\n");
+    std::fs::write(folder.join("good"), event("anna") + "junk\n" + &event("ben")).unwrap();
+    std::fs::write(folder.join("bad"), "secret junk\nmore\n".to_owned() + &event("anna")).unwrap();
+    let on_terminal = |file: &str| {
+        let shoal = env!("CARGO_BIN_EXE_shoal");
+        let line = format!("{shoal} produce --brokers {} --topic {topic} {file}", broker.address);
+        let mut command = Command::new("script");
+        let out = command.args(["-qec", &line, "/dev/null"]).env("SHOAL__LOG__FORMAT", "json").current_dir(folder);
+        let out = out.stdin(Stdio::null()).output().unwrap();
+        (out.status.code(), String::from_utf8_lossy(&out.stdout).into_owned())
+    };
+    let (status, text) = on_terminal("good");
+    assert_eq!(status, Some(0), "{text}");
+    assert!(text.contains("2 events written to cli-terminal in ") && text.contains("1 lines skipped"), "{text}");
+    assert!(text.contains("good:2: key: expected") && !text.contains('{'), "{text}");
+    let (status, text) = on_terminal("bad");
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("shoal: less than half of the 3 lines could be used") && !text.contains('{'), "{text}");
+
+    // Elsewhere all messages are JSON lines, and none contains a value.
+    let mut command = shoal(folder, broker);
+    let out = command.args(["produce", "--topic", topic, "bad"]).env("SHOAL__LOG__FORMAT", "auto").output().unwrap();
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(1), "{text}");
+    assert!(text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{text}");
+    assert!(
+        text.contains("less than half") && text.contains("a line is skipped") && !text.contains("secret"),
+        "{text}"
+    );
 }

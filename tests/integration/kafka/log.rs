@@ -4,7 +4,7 @@ use super::bare::{PATIENCE, at, contents, joined, position, produced, settings, 
 use crate::support::{self, Produced};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use shoal::kafka::{
-    Batch, Failure, Header, KafkaBatch, Log, OutRecord, Own, Position, Reader, StartAt, Topic, Transaction,
+    Batch, Failure, Header, KafkaBatch, Log, OutRecord, Own, Position, ReadAgain, Reader, StartAt, Topic, Transaction,
     create_or_check_topics, input_partitions,
 };
 use std::time::{Duration, Instant};
@@ -200,10 +200,10 @@ fn topics_are_created_once_and_checked_afterwards() {
 
     broker.create_topic("log-topics-three", 3, &[]);
     settings.inputs.push("log-topics-three".into());
-    let message = input_partitions(&settings).unwrap_err().to_string();
+    let message = input_partitions(&settings, ReadAgain::FromSnapshots).unwrap_err().to_string();
     assert!(message.contains("log-topics-in has 2, log-topics-three has 3"), "{message}");
     settings.inputs[1] = "log-topics-none".into();
-    let message = input_partitions(&settings).unwrap_err().to_string();
+    let message = input_partitions(&settings, ReadAgain::FromSnapshots).unwrap_err().to_string();
     assert!(message.contains("log-topics-none: does not exist"), "{message}");
 }
 

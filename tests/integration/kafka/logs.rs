@@ -81,6 +81,14 @@ fn logs_contain_no_customer_ids() {
     };
     assert!(output("ERROR", "a record ends the process each time") && output("WARN", "a process died"), "{all:?}");
     assert!(output("INFO", "shard recovered"), "{all:?}");
+    let rejected: Vec<&Value> =
+        all.iter().filter(|line| line["message"].as_str().unwrap().starts_with("records are rejected")).collect();
+    assert!(rejected.iter().any(|line| line["reason"] == "decode"), "{all:?}");
+    for line in rejected {
+        let has_place = line["topic"] == "logs-events" && line["partition"].is_u64() && line["offset"].is_i64();
+        let is_told = line["count"].as_u64() > Some(0) && line["error"].as_str().is_some_and(|error| !error.is_empty());
+        assert!(line["level"] == "WARN" && has_place && is_told, "{line}");
+    }
     let recovered = all.iter().find(|line| line["message"] == "shard recovered").unwrap();
     assert!(recovered["shard"].is_u64() && recovered["transactions"].is_u64(), "fields stand at the top: {recovered}");
 }

@@ -135,7 +135,10 @@ fn lines_that_cannot_be_used_are_told_and_change_nothing() {
 
     let folder = tempfile::tempdir().unwrap();
     let rejected = folder.path().join("rejected.jsonl");
-    let out = replay(&["--rejected", rejected.to_str().unwrap(), "-"], dirty.as_bytes());
+    let arguments =
+        [&["replay", "--rules", RULES], &NOW[..], &["--rejected", rejected.to_str().unwrap(), "-"]].concat();
+    let out = shoal(&arguments, dirty.as_bytes());
+    assert_eq!(out.status.code(), Some(1), "more than half of the lines");
     assert_eq!(by_customer(&out.stdout), by_customer(&replay(&["-"], clean.as_bytes()).stdout));
     let output: Vec<Value> =
         lines(&std::fs::read(&rejected).unwrap()).into_iter().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -154,10 +154,13 @@ fn topics_that_cannot_be_used_are_refused() {
 fn inputs_that_expire_are_warned_of() {
     let Some(secure) = secure() else { return };
     let program = program(&secure.broker, "expiring", "");
-    secure.broker.create_topic(&program.topic("events"), 1, &[("retention.ms", "604800000")]);
+    secure.broker.create_topic(&program.topic("events"), 1, &[("retention.ms", "86400000")]);
     let (status, text) = end(program.check());
     assert_eq!(status, 0, "{text}");
-    assert_all_said(&text, &["warning  retention: records expire: expiring.events has retention.ms = 604800000"]);
+    assert_all_said(
+        &text,
+        &["warning  retention: expiring.events has retention.ms = 86400000", "keep each input for at least 7 days"],
+    );
 }
 
 #[test]
@@ -170,7 +173,7 @@ fn a_sample_of_keys_reveals_the_partitioner() {
             "murmur2",
             vec![crc32],
             3,
-            "all 60 keys of the sample are in the partitions that crc32 chooses, but `partitioner` of [kafka] is murmur2. Set it to \"crc32\"",
+            "that crc32 chooses (`consistent_random`, the default of librdkafka), but `partitioner` of [kafka] is murmur2. Set it to \"crc32\"",
         ),
         ("as-crc32", "crc32", vec![crc32], 0, "crc32: all 60 keys"),
         ("mixed-up", "murmur2", vec![murmur2, crc32], 3, "mixed: of 60 keys"),
@@ -184,6 +187,21 @@ fn a_sample_of_keys_reveals_the_partitioner() {
         assert_eq!(status, status_expected, "{text}");
         assert_all_said(&text, &[said]);
     }
+}
+
+/// The oldest records alone would show a producer that is gone.
+#[test]
+fn the_newest_keys_show_that_a_producer_was_replaced() {
+    let Some(secure) = secure() else { return };
+    let program = program(&secure.broker, "replaced", "");
+    let topic = program.topic("events");
+    secure.broker.create_topic(&topic, 5, KEEP);
+    for partitioner in [Partitioner::Murmur2, Partitioner::Crc32, Partitioner::Crc32] {
+        write_by(&secure.broker, &topic, 5, &[partitioner]);
+    }
+    let (status, text) = end(program.check());
+    assert_eq!(status, 3, "{text}");
+    assert_all_said(&text, &["mixed: of 180 keys", "all fit crc32", "`partitioner=murmur2_random`"]);
 }
 
 /// A listener that accepts connections and never answers.

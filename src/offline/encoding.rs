@@ -1,6 +1,7 @@
-//! Decodes an export to UTF-8. The encoding is the mapping's, or is detected from a byte order mark or the content.
+//! The encodings of input files: detected from a byte order mark or the content, and decoded to UTF-8.
 //!
-//! What cannot be decoded becomes U+FFFD, which no mapped column may contain: it is never dropped.
+//! Exports are decoded, in the mapping's encoding or the detected one. What cannot be decoded becomes U+FFFD, which no
+//! mapped column may contain: it is never dropped. JSON lines are UTF-8; [`utf16`] names files that are not.
 
 use encoding_rs::{CoderResult, Decoder, Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use std::io::{self, BufRead, Read};
@@ -64,17 +65,26 @@ impl DecodedFile {
 
 /// The encoding of a file without a byte order mark.
 fn detect(prefix: &[u8]) -> &'static Encoding {
-    let zeros_at = |parity: usize| prefix.iter().skip(parity).step_by(2).filter(|byte| **byte == 0).count();
-    let (even, odd) = (zeros_at(0), zeros_at(1));
-    // In UTF-16, most characters of an export have a zero byte.
-    if (even + odd) * 4 > prefix.len() {
-        return if odd > even { UTF_16LE } else { UTF_16BE };
+    if let Some(encoding) = utf16(prefix) {
+        return encoding;
     }
     match std::str::from_utf8(prefix) {
         // The prefix may end within a character.
         Err(error) if error.error_len().is_some() => WINDOWS_1252,
         _ => UTF_8,
     }
+}
+
+/// Whether a file that begins with these bytes is UTF-16: by its byte order mark, or because one of the two bytes of
+/// most characters is zero. Zero bytes in both places are no text, for example the end of a file that was cut off.
+pub fn utf16(prefix: &[u8]) -> Option<&'static Encoding> {
+    if let Some((encoding, _)) = Encoding::for_bom(prefix) {
+        return Some(encoding).filter(|encoding| *encoding != UTF_8);
+    }
+    let zeros_at = |parity: usize| prefix.iter().skip(parity).step_by(2).filter(|byte| **byte == 0).count();
+    let (even, odd) = (zeros_at(0), zeros_at(1));
+    let are_in_one_place = even.min(odd) * 8 < even.max(odd);
+    ((even + odd) * 4 > prefix.len() && are_in_one_place).then_some(if odd > even { UTF_16LE } else { UTF_16BE })
 }
 
 impl Read for DecodedFile {
@@ -147,9 +157,11 @@ mod tests {
             assert!(found == text, "{expected:?}: {:?}", &found[..40]);
             assert_eq!(encoding, expected);
         }
-        assert_eq!(decoded(&western, "windows-1252"), (text, None));
+        assert_eq!(decoded(&western, "windows-1252"), (text.clone(), None));
         assert_eq!(decoded(b"a\xff", "iso-8859-15").0, "aÿ");
         assert_eq!(decoded(b"", "auto"), (String::new(), None));
+        let cut_off = [text.as_bytes(), &vec![0; 3 * text.len()]].concat();
+        assert_eq!(decoded(&cut_off, "auto").1, None, "zero bytes at the end are not UTF-16");
         assert!(named("klingon").unwrap_err().contains("\"klingon\""));
     }
 }
