@@ -60,6 +60,12 @@ pub enum LogFormat {
     Json,
 }
 
+/// The tables and keys at the top of a settings file.
+pub fn sections() -> Vec<String> {
+    let shipped: toml::Table = SHIPPED.parse().expect("the shipped settings are TOML");
+    shipped.keys().cloned().collect()
+}
+
 impl Settings {
     /// Reads the file, if one is given, over the defaults, and the environment of the process over both. Relative paths
     /// in the file are relative to its folder, those in the environment to the working directory.
@@ -85,12 +91,26 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The rules file that a settings file names, whatever else is wrong with it.
+    pub fn rules_of(file: &Path) -> Option<PathBuf> {
+        if let Some(rules) = std::env::var_os("SHOAL__RULES") {
+            return Some(rules.into());
+        }
+        let text = std::fs::read_to_string(file).ok()?;
+        let (settings, _) = crate::document::schema::read("", &text, &Self::schema());
+        let rules = settings.into_iter().find(|setting| setting.key() == "rules")?;
+        Some(file.parent()?.join(rules.value.as_str()?))
+    }
+
+    fn schema() -> Schema {
+        Schema { example: SHIPPED.parse().expect("the shipped settings are TOML"), open: OPEN }
+    }
+
     fn from_layers(
         file: Option<layers::File<'_>>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Mistakes> {
-        let example = SHIPPED.parse().expect("the shipped settings are TOML");
-        layers::load(&Schema { example, open: OPEN }, file, environment, Self::validate)
+        layers::load(&Self::schema(), file, environment, Self::validate)
     }
 
     /// Values that have the right type and still cannot be used.
@@ -107,6 +127,9 @@ impl Settings {
         let message = format!("expected \"murmur2\", \"crc32\" or \"any\", found {partitioner:?}");
         expect(partitioners.contains(&partitioner.as_str()), "kafka.partitioner", message);
         expect(!kafka.inputs.is_empty(), "kafka.inputs", "expected at least one topic".into());
+        for (key, message) in kafka.topic_mistakes() {
+            expect(false, key, message);
+        }
         for (key, name) in
             [("kafka.brokers", &kafka.brokers), ("kafka.group", &kafka.group), ("kafka.instance", &kafka.instance)]
         {
@@ -154,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_group_protocol_and_silent_topics_are_configured() {
-        let file = "[kafka]\ngroup_protocol = \"consumer\"\n[kafka.hold_time_when_silent]\nvisits = \"30s\"\n";
+        let file = "[kafka]\ninputs = [\"visits\"]\ngroup_protocol = \"consumer\"\n[kafka.hold_time_when_silent]\nvisits = \"30s\"\n";
         let settings = Settings::from_layers(Some(("shoal.toml", file)), []).unwrap();
         assert_eq!(settings.kafka.group_protocol, GroupProtocol::Consumer);
         assert_eq!(settings.kafka.hold_time_when_silent["visits"], DurationSetting(30_000));
@@ -163,6 +186,29 @@ mod tests {
         assert!(
             message.starts_with("shoal.toml:2:10: `kafka.hold_time_when_silent.visits`: expected a duration"),
             "{message}"
+        );
+    }
+
+    #[test]
+    fn a_topic_has_one_role() {
+        let file = "[kafka]\ninputs = [\"orders\", \"views\", \"orders\", \"shoal.changes\"]\ngroup_protocol = \"none\"\n\
+                    [kafka.topics]\nrejected = \"shoal.journal\"\n[kafka.hold_time_when_silent]\nvisits = \"30s\"\n\
+                    [snapshots]\nkeep = 1\n";
+        let message = Settings::from_layers(Some(("shoal.toml", file)), []).unwrap_err().to_string();
+        let expected = [
+            "shoal.toml:3:18: `kafka.group_protocol`: unknown variant `none`, expected `classic` or `consumer`",
+            "shoal.toml:2:10: `kafka.inputs`: expected each topic once, found \"orders\" again",
+            "shoal.toml:2:10: `kafka.inputs`: expected topics with events, found \"shoal.changes\", which Shoal writes itself (`kafka.topics.changes`)",
+            "shoal.toml:5:12: `kafka.topics.rejected`: expected a topic of its own, found \"shoal.journal\", which `kafka.topics.journal` has",
+            "shoal.toml:7:10: `kafka.hold_time_when_silent`: expected topics of `kafka.inputs`, found \"visits\"",
+            "shoal.toml:9:8: `snapshots.keep`: expected at least 2, so that one is left if another is damaged",
+        ];
+        assert_eq!(message.lines().collect::<Vec<_>>(), expected);
+        let environment = [("SHOAL__KAFKA__INPUTS".to_owned(), "a,b,a".to_owned())];
+        let message = Settings::from_layers(None, environment).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "environment variable SHOAL__KAFKA__INPUTS: `kafka.inputs`: expected each topic once, found \"a\" again"
         );
     }
 

@@ -35,7 +35,14 @@ pub fn load<T: DeserializeOwned>(
             None => {}
         }
     }
-    mistakes.extend(settings.iter().filter_map(|setting| unreadable::<T>(schema, setting)));
+    // What cannot be read keeps its default, so that the rest is checked nevertheless.
+    settings.retain(|setting| match unreadable::<T>(schema, setting) {
+        Some(mistake) => {
+            mistakes.push(mistake);
+            false
+        }
+        None => true,
+    });
     let mut merged = schema.example.clone();
     for setting in &settings {
         put(&mut merged, &setting.path, setting.value.clone());
@@ -64,7 +71,9 @@ pub fn load<T: DeserializeOwned>(
 
 /// The mistake of an invalid value, in the layer that set it.
 fn mistake_of((key, message): InvalidSetting, settings: &[Setting], file: &str) -> Mistake {
+    let is_in_table = |setting: &&Setting| setting.key().strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
     let set = settings.iter().rfind(|setting| setting.key() == key);
+    let set = set.or_else(|| settings.iter().find(is_in_table));
     let origin = set.map_or_else(|| start_of(file), |setting| setting.origin.clone());
     Mistake { origin, message: format!("`{key}`: {message}"), hint: None }
 }
@@ -249,6 +258,17 @@ mod tests {
             assert!(message.lines().any(|line| line == expected), "{expected}\nis not in\n{message}");
         }
         assert_eq!(message.lines().count(), 10, "{message}");
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_does_not_hide_one_that_cannot_be_used() {
+        let message = shop("[door]\nwidth = 10\nmaterial = \"steel\"\n", &[]).unwrap_err();
+        let lines: Vec<&str> = message.lines().collect();
+        let expected = [
+            "shop.toml:3:12: `door.material`: unknown variant `steel`, expected `wood` or `glass`",
+            "shop.toml:2:9: `door.width`: expected at least 60",
+        ];
+        assert_eq!(lines, expected);
     }
 
     #[test]

@@ -14,15 +14,31 @@ pub fn read(path: &Path) -> anyhow::Result<Arc<Rules>> {
     read_following(path, None)
 }
 
+/// Reads and checks the file, and warns of what is valid and hardly meant.
+pub fn review(path: &Path) -> anyhow::Result<(Result<Arc<Rules>, Mistakes>, Mistakes)> {
+    let file = path.display().to_string();
+    match text(path) {
+        Ok(text) => {
+            let (read, warnings) = rule::review_file(&text);
+            Ok((read.map_err(|mistakes| mistakes.in_file(&file)), warnings.in_file(&file)))
+        }
+        Err(error) => Ok((Err(error.downcast::<Mistakes>()?), Mistakes::default())),
+    }
+}
+
 /// Reads and checks a file that follows others, if `previous` is what they declared.
 pub fn read_following(path: &Path, previous: Option<&EventSettings>) -> anyhow::Result<Arc<Rules>> {
+    let text = text(path)?;
+    Ok(rule::read_following(&text, previous).map_err(|mistakes| mistakes.in_file(&path.display().to_string()))?)
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read rules {}", path.display()))?;
-    let file = path.display().to_string();
-    let text = String::from_utf8(bytes).map_err(|error| {
+    Ok(String::from_utf8(bytes).map_err(|error| {
         let message = format!("expected UTF-8, found another byte at {}", error.utf8_error().valid_up_to());
-        Mistakes(vec![Mistake { origin: Origin::File(file.clone(), TextPosition::START), message, hint: None }])
-    })?;
-    Ok(rule::read_following(&text, previous).map_err(|mistakes| mistakes.in_file(&file))?)
+        let origin = Origin::File(path.display().to_string(), TextPosition::START);
+        Mistakes(vec![Mistake { origin, message, hint: None }])
+    })?)
 }
 
 /// Checks rules that are compiled in; `file` is the name for mistakes.

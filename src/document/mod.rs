@@ -17,7 +17,7 @@ pub mod schema;
 pub use mistake::{Mistake, MistakeCollector, Mistakes, Origin, TextPosition};
 
 use toml::Spanned;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 /// Parses TOML; what is not TOML is added to the mistakes, and the rest is still returned.
 pub fn parse<'t>(text: &'t str, mistakes: &mut MistakeCollector<'_>) -> Spanned<DeTable<'t>> {
@@ -27,4 +27,16 @@ pub fn parse<'t>(text: &'t str, mistakes: &mut MistakeCollector<'_>) -> Spanned<
         mistakes.add(offset, format!("not valid TOML: {}", error.message().replace('\n', ", ")), None);
     }
     root
+}
+
+/// Where the value of a key begins, if the text has the key.
+pub fn position_of(text: &str, path: &[&str]) -> Option<TextPosition> {
+    let (root, _) = DeTable::parse_recoverable(text);
+    let (key, tables) = path.split_last()?;
+    let mut table = root.get_ref();
+    for name in tables {
+        let Some(DeValue::Table(inner)) = table.get(*name).map(Spanned::get_ref) else { return None };
+        table = inner;
+    }
+    Some(TextPosition::of(text, table.get(*key)?.span().start))
 }

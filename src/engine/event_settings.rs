@@ -46,6 +46,13 @@ pub struct Currency {
     pub rates: Vec<(String, Decimal)>,
 }
 
+impl Currency {
+    /// Whether amounts of this currency are accepted.
+    pub fn knows(&self, code: &str) -> bool {
+        code == self.base || self.rates.iter().any(|(known, _)| known == code)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attribute {
     pub name: String,

@@ -39,6 +39,40 @@ pub struct KafkaSettings {
 }
 
 impl KafkaSettings {
+    /// Topics that are named twice or in two roles: key and message of each mistake.
+    pub fn topic_mistakes(&self) -> Vec<(&'static str, String)> {
+        let mut mistakes = Vec::new();
+        for (index, input) in self.inputs.iter().enumerate() {
+            if input.is_empty() {
+                mistakes.push(("kafka.inputs", "expected the names of topics, found an empty text".into()));
+            } else if self.inputs[..index].contains(input) {
+                mistakes.push(("kafka.inputs", format!("expected each topic once, found {input:?} again")));
+            }
+            if let Some((key, _)) = self.topics.named().into_iter().find(|(_, own)| own == input) {
+                let message =
+                    format!("expected topics with events, found {input:?}, which Shoal writes itself (`{key}`)");
+                mistakes.push(("kafka.inputs", message));
+            }
+        }
+        let (own, defaults) = (self.topics.named(), OwnTopics::default());
+        for (index, (key, name)) in own.iter().enumerate() {
+            if name.is_empty() {
+                mistakes.push((*key, "expected the name of a topic, found an empty text".into()));
+            } else if let Some((other, _)) = own[..index].iter().find(|(_, known)| known == name) {
+                // The mistake is that of the name that was written.
+                let is_default = defaults.named()[index].1 == *name;
+                let (key, other) = if is_default { (other, key) } else { (key, other) };
+                let message = format!("expected a topic of its own, found {name:?}, which `{other}` has");
+                mistakes.push((*key, message));
+            }
+        }
+        for topic in self.hold_time_when_silent.keys().filter(|topic| !self.inputs.contains(topic)) {
+            let message = format!("expected topics of `kafka.inputs`, found {topic:?}");
+            mistakes.push(("kafka.hold_time_when_silent", message));
+        }
+        mistakes
+    }
+
     /// The SASL mechanism, if one is configured; librdkafka has two names for the setting.
     pub fn mechanism(&self) -> Option<&str> {
         ["sasl.mechanism", "sasl.mechanisms"].iter().find_map(|key| self.client.get(*key)).map(String::as_str)
@@ -139,6 +173,19 @@ impl Default for OwnTopics {
 }
 
 impl OwnTopics {
+    /// All names with their keys in the settings.
+    fn named(&self) -> [(&'static str, &str); 7] {
+        [
+            ("kafka.topics.changes", &self.changes),
+            ("kafka.topics.membership", &self.membership),
+            ("kafka.topics.rejected", &self.rejected),
+            ("kafka.topics.journal", &self.journal),
+            ("kafka.topics.control", &self.control),
+            ("kafka.topics.census", &self.census),
+            ("kafka.topics.alerts", &self.alerts),
+        ]
+    }
+
     pub fn name(&self, topic: Own) -> &str {
         match topic {
             Own::Changes => &self.changes,

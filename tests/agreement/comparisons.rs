@@ -300,7 +300,19 @@ impl Writer<'_> {
         let (one, other) = (self.random.pick(&values), self.random.pick(&values));
         let operator = self.operator();
         let pattern = self.random.pick(&["%o%", "D_", "_sterreich", "go_d", "%", "s%s", "___", "%t_"]);
-        match self.random.below(9) {
+        let escaped = self.random.pick(&[
+            "go!_d' ESCAPE '!",
+            "go!_%' ESCAPE '!",
+            "%!!' ESCAPE '!",
+            "gooold' ESCAPE 'o",
+            "%%_D%E' ESCAPE '%",
+            "D!E' ESCAPE '!",
+            "Ös%' ESCAPE 'Ö",
+            "_oo%' ESCAPE 'o",
+        ]);
+        match self.random.below(11) {
+            9 => format!("{text} LIKE '{escaped}'"),
+            10 => format!("{text} NOT LIKE '{escaped}'"),
             0 => format!("{text} {operator} '{one}'"),
             1 => format!("{text} IN ('{one}', '{other}')"),
             2 | 7 => format!("{text} NOT IN ('{one}', '{other}')"),

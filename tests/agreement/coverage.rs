@@ -28,7 +28,7 @@ const CAUSES: &str = "event time late rules erase opt_out forgotten bootstrap";
 const REASONS: &str = "too_large decode key partition type schema time time_unit time_future amount currency";
 const DROPS: &str = "duplicate duplicate_order erased opted_out";
 /// Counted in rules, whether or not they decided something.
-const CONNECTIVES: &str = "AND OR NOT IS exit min_dwell include bucket segment audience";
+const CONNECTIVES: &str = "AND OR NOT IS COALESCE-of-conditions conditions-= conditions-<> ESCAPE exit min_dwell include bucket segment audience";
 /// Counted in comparisons that a change lists.
 const OPERATORS: &str = "= <> < <= > >= BETWEEN IN LIKE IS-NULL IS-TRUE IS-FALSE bare NOT-BETWEEN NOT-IN NOT-LIKE \
     IS-NOT-NULL IS-NOT-TRUE IS-NOT-FALSE + - * / COALESCE";
@@ -149,7 +149,11 @@ impl Coverage {
 
     fn connectives(&mut self, condition: &Condition) {
         match condition {
-            Condition::Comparison(_) => {}
+            Condition::Comparison(comparison) => {
+                if comparison.text.contains(" ESCAPE ") {
+                    self.once("in rules ESCAPE");
+                }
+            }
             Condition::And(left, right) | Condition::Or(left, right) => {
                 self.once(if matches!(condition, Condition::And(..)) { "in rules AND" } else { "in rules OR" });
                 self.connectives(left);
@@ -163,6 +167,16 @@ impl Coverage {
                 self.once("in rules IS");
                 self.connectives(of);
             }
+            Condition::Coalesce(operands) => {
+                self.once("in rules COALESCE-of-conditions");
+                operands.iter().for_each(|operand| self.connectives(operand));
+            }
+            Condition::Same { negated, left, right } => {
+                self.once(if *negated { "in rules conditions-<>" } else { "in rules conditions-=" });
+                self.connectives(left);
+                self.connectives(right);
+            }
+            Condition::Constant(_) => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! Random rules files that pass the check of the engine.
 
+use crate::model::expression::{Condition, Test};
 use crate::model::value::{DAY, HOUR, MINUTE};
 use crate::random::Random;
 
@@ -238,14 +239,55 @@ impl Writer<'_> {
         if depth == 0 || self.random.chance(35) {
             return self.comparison();
         }
-        match self.random.below(10) {
+        match self.random.below(12) {
             0..=3 => format!("{} AND {}", self.part(depth), self.part(depth)),
             4..=6 => format!("{} OR {}", self.part(depth), self.part(depth)),
             7 => format!("NOT {}", self.part(depth)),
+            8 => self.compared_conditions(depth),
+            9 => self.coalesced_conditions(depth),
             _ => {
                 let is = self.is_what();
                 format!("({}) {is}", self.condition(depth - 1))
             }
+        }
+    }
+
+    /// `=` or `<>` of two conditions, or of a condition and a boolean.
+    fn compared_conditions(&mut self, depth: usize) -> String {
+        let operator = self.random.pick(&["=", "<>", "!="]);
+        let boolean = self.random.pick(&["vip", "cart_open", "TRUE", "FALSE", "COALESCE(vip, FALSE)"]);
+        match self.random.below(4) {
+            0 => format!("{boolean} {operator} ({})", self.no_scalar(depth)),
+            1 => format!("({}) {operator} {boolean}", self.no_scalar(depth)),
+            _ => format!("({}) {operator} ({})", self.no_scalar(depth), self.no_scalar(depth)),
+        }
+    }
+
+    /// COALESCE with at least one condition. The first operand is often NULL.
+    fn coalesced_conditions(&mut self, depth: usize) -> String {
+        let first = match self.random.below(4) {
+            0 => "vip".to_string(),
+            1 => format!("{} > 0", self.random.pick(&["recency_days", "age", "cart_value", "last_order_value"])),
+            _ => self.no_scalar(depth),
+        };
+        let last = self.random.pick(&["TRUE", "FALSE", "FALSE", "vip", "NULL"]);
+        let second = self.no_scalar(depth);
+        match self.random.below(3) {
+            0 => format!("COALESCE({first}, {second})"),
+            1 => format!("COALESCE({first}, {second}, {last})"),
+            _ => format!("COALESCE({second}, {last})"),
+        }
+    }
+
+    /// A condition that is none of the values by its form: one comparison of values cannot have both features of the
+    /// customer and other targets.
+    fn no_scalar(&mut self, depth: usize) -> String {
+        let condition = self.condition(depth - 1);
+        match Condition::parse(&condition) {
+            Condition::Comparison(comparison) if matches!(comparison.test, Test::Bare) => {
+                format!("{condition} IS TRUE")
+            }
+            _ => condition,
         }
     }
 

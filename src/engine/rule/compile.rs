@@ -2,6 +2,7 @@
 //! evaluates.
 
 use super::check::DeclaredTarget;
+use super::check::place::Place;
 use super::compiled::comparison::Comparison;
 use super::compiled::condition::Condition;
 use super::compiled::own_counts::OwnCounts;
@@ -20,6 +21,10 @@ pub struct CheckedTarget {
     pub offset: usize,
     /// Those of its segments in order; of an audience `when` and `exit`.
     pub conditions: Vec<Option<Condition>>,
+    /// Where the conditions are, in the same order; none for one that has a mistake.
+    pub places: Vec<Option<Place>>,
+    /// Where its segments begin in the file.
+    pub segment_offsets: Vec<usize>,
     pub dwell_in: Millis,
     pub dwell_out: Millis,
     pub ladder: Vec<u16>,

@@ -73,6 +73,14 @@ impl DeadlineSearch<'_> {
             Condition::Or(any) => self.joined(any, Truth::True, Truth::or),
             Condition::Not(of) => self.truth(of).map(|truth| !truth),
             Condition::Is { of, test, negated } => self.truth(of).map(|truth| test.truth(truth, *negated)),
+            Condition::Coalesce(of) => {
+                let given = of.iter().map(|one| self.truth(one)).find(|truth| *truth != Some(Truth::Null));
+                given.unwrap_or(Some(Truth::Null))
+            }
+            Condition::Equal { left, right, negated } => match (self.truth(left), self.truth(right)) {
+                (Some(Truth::Null), _) | (_, Some(Truth::Null)) => Some(Truth::Null),
+                (left, right) => left.zip(right).map(|(left, right)| left.equals(right, *negated)),
+            },
             Condition::Constant(truth) => Some(*truth),
         }
     }
@@ -100,21 +108,29 @@ impl DeadlineSearch<'_> {
                 }
                 comparison.next_flip(self.customer, self.now, self.truths.get(*index))
             }
-            Condition::And(all) => self.operands(all, Truth::False),
-            Condition::Or(any) => self.operands(any, Truth::True),
+            Condition::And(all) => self.operands(all.iter(), Truth::False),
+            Condition::Or(any) => self.operands(any.iter(), Truth::True),
+            Condition::Equal { left, right, .. } => self.operands([&**left, &**right].into_iter(), Truth::Null),
             Condition::Not(of) | Condition::Is { of, .. } => self.condition(of),
+            Condition::Coalesce(of) => {
+                // The operands after the first that is certainly not null do not count.
+                let last = of.iter().position(|one| matches!(self.truth(one), Some(Truth::True | Truth::False)));
+                let counting = &of[..last.map_or(of.len(), |last| last + 1)];
+                counting.iter().map(|one| self.condition(one)).min().unwrap_or(NEVER)
+            }
         }
     }
 
-    /// While one operand decides AND or OR, the flips of the others do not count; while none does, those of all count.
-    fn operands(&self, operands: &[Condition], decides: Truth) -> Millis {
+    /// While one operand decides AND, OR or `=`, the flips of the others do not count; while none does, those of all
+    /// count.
+    fn operands<'c>(&self, operands: impl Iterator<Item = &'c Condition> + Clone, decides: Truth) -> Millis {
         let mut decided_until = None;
-        for operand in operands.iter().filter(|operand| self.truth(operand) == Some(decides)) {
+        for operand in operands.clone().filter(|operand| self.truth(operand) == Some(decides)) {
             decided_until = decided_until.max(Some(self.condition(operand)));
             if decided_until == Some(NEVER) {
                 break;
             }
         }
-        decided_until.unwrap_or_else(|| operands.iter().map(|operand| self.condition(operand)).min().unwrap_or(NEVER))
+        decided_until.unwrap_or_else(|| operands.map(|operand| self.condition(operand)).min().unwrap_or(NEVER))
     }
 }

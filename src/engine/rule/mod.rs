@@ -19,12 +19,32 @@ mod deadline;
 
 mod explain;
 
+mod review;
+
 pub mod alert;
 
 pub mod columns;
 
 #[cfg(test)]
 mod tests;
+
+/// The tables and keys at the top of a rules file.
+pub const SECTIONS: [&str; 14] = [
+    "include",
+    "revision",
+    "time",
+    "currency",
+    "ids",
+    "attributes",
+    "properties",
+    "events",
+    "count",
+    "dedup",
+    "segmentation",
+    "audience",
+    "alert",
+    "limits",
+];
 
 pub use crate::engine::feature::Value;
 pub use alert::Alert;
@@ -34,7 +54,7 @@ pub use compiled::truth::{Truth, Truths};
 pub use compiled::values::Decision;
 pub use explain::forecast::ForecastScratch;
 pub use explain::reasons::TargetChange;
-pub use file::{read, read_features, read_following};
+pub use file::{read, read_features, read_following, review_file};
 
 use crate::engine::event::{Event, EventType, Millis};
 use crate::engine::event_settings::EventSettings;

@@ -97,8 +97,8 @@ impl<'a> View<'a> {
             }
             Test::Like { negated, pattern } => {
                 let Value::Text(text) = self.scalar(left)? else { panic!("LIKE is for texts: {}", comparison.text) };
-                let (text, pattern): (Vec<char>, Vec<char>) = (text.chars().collect(), pattern.chars().collect());
-                Some(like(&text, &pattern) != *negated)
+                let text: Vec<char> = text.chars().collect();
+                Some(like(&text, pattern) != *negated)
             }
             Test::Is { negated, what: Is::Null } => Some(self.scalar(left).is_none() != *negated),
             Test::Is { negated, what } => Some(is(boolean(self.scalar(left)), *what) != *negated),
@@ -113,6 +113,12 @@ impl<'a> View<'a> {
             Condition::Or(left, right) => or(self.condition(left), self.condition(right)),
             Condition::Not(of) => self.condition(of).map(|truth| !truth),
             Condition::Is { negated, what, of } => Some(is(self.condition(of), *what) != *negated),
+            Condition::Coalesce(operands) => operands.iter().find_map(|operand| self.condition(operand)),
+            Condition::Same { negated, left, right } => {
+                let (left, right) = (self.condition(left)?, self.condition(right)?);
+                Some((left == right) != *negated)
+            }
+            Condition::Constant(truth) => *truth,
         }
     }
 

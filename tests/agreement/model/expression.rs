@@ -42,7 +42,7 @@ pub enum Test {
     },
     Like {
         negated: bool,
-        pattern: String,
+        pattern: Vec<Pattern>,
     },
     Is {
         negated: bool,
@@ -50,6 +50,16 @@ pub enum Test {
     },
     /// A boolean by itself.
     Bare,
+}
+
+/// A part of the pattern of LIKE.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pattern {
+    /// `%`
+    Anything,
+    /// `_`
+    OneCharacter,
+    Character(char),
 }
 
 /// The smallest part of a rule that is true, false or NULL; `because` lists these.
@@ -66,7 +76,21 @@ pub enum Condition {
     And(Box<Condition>, Box<Condition>),
     Or(Box<Condition>, Box<Condition>),
     Not(Box<Condition>),
-    Is { negated: bool, what: Is, of: Box<Condition> },
+    Is {
+        negated: bool,
+        what: Is,
+        of: Box<Condition>,
+    },
+    /// The first operand that is not NULL.
+    Coalesce(Vec<Condition>),
+    /// `=`, or `<>` if it is negated.
+    Same {
+        negated: bool,
+        left: Box<Condition>,
+        right: Box<Condition>,
+    },
+    /// `TRUE`, `FALSE` or `NULL`.
+    Constant(Option<bool>),
 }
 
 impl Condition {
@@ -78,10 +102,12 @@ impl Condition {
     pub fn comparisons(&self) -> Vec<&Comparison> {
         match self {
             Condition::Comparison(comparison) => vec![comparison.as_ref()],
-            Condition::And(left, right) | Condition::Or(left, right) => {
+            Condition::And(left, right) | Condition::Or(left, right) | Condition::Same { left, right, .. } => {
                 [left.comparisons(), right.comparisons()].concat()
             }
             Condition::Not(of) | Condition::Is { of, .. } => of.comparisons(),
+            Condition::Coalesce(operands) => operands.iter().flat_map(Condition::comparisons).collect(),
+            Condition::Constant(_) => Vec::new(),
         }
     }
 }
@@ -141,6 +167,20 @@ fn condition(expr: &Expr) -> Condition {
         Expr::IsNotTrue(of) => is(expr, of, true, Is::True),
         Expr::IsFalse(of) => is(expr, of, false, Is::False),
         Expr::IsNotFalse(of) => is(expr, of, true, Is::False),
+        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } if !is_scalar(left) || !is_scalar(right) => {
+            Condition::Same { negated: false, left: Box::new(condition(left)), right: Box::new(condition(right)) }
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::NotEq, right } if !is_scalar(left) || !is_scalar(right) => {
+            Condition::Same { negated: true, left: Box::new(condition(left)), right: Box::new(condition(right)) }
+        }
+        Expr::Function(function) if !is_scalar(expr) => {
+            Condition::Coalesce(arguments(function).into_iter().map(condition).collect())
+        }
+        Expr::Value(value) => match &value.value {
+            ast::Value::Null => Condition::Constant(None),
+            ast::Value::Boolean(boolean) => Condition::Constant(Some(*boolean)),
+            other => panic!("no condition: {other}"),
+        },
         _ => Condition::Comparison(Box::new(comparison(expr))),
     }
 }
@@ -158,7 +198,9 @@ fn is(whole: &Expr, of: &Expr, negated: bool, what: Is) -> Condition {
 fn is_scalar(expr: &Expr) -> bool {
     match expr {
         Expr::Nested(inner) => is_scalar(inner),
-        Expr::Identifier(_) | Expr::Function(_) | Expr::Value(_) => true,
+        Expr::Identifier(_) | Expr::Value(_) => true,
+        // COALESCE is a condition as soon as one of its operands is.
+        Expr::Function(function) => arguments(function).into_iter().all(is_scalar),
         Expr::UnaryOp { op, .. } => *op != UnaryOperator::Not,
         Expr::BinaryOp { op, .. } => arithmetic(op).is_some(),
         _ => false,
@@ -185,13 +227,39 @@ fn comparison(expr: &Expr) -> Comparison {
         Expr::InList { expr, list, negated } => {
             (scalar(expr), Test::In { negated: *negated, list: list.iter().map(scalar).collect() })
         }
-        Expr::Like { negated, expr, pattern, .. } => match scalar(pattern) {
-            Scalar::Literal(Value::Text(pattern)) => (scalar(expr), Test::Like { negated: *negated, pattern }),
-            other => panic!("a pattern is a text: {other:?}"),
-        },
+        Expr::Like { negated, expr, pattern, escape_char, .. } => {
+            let escape = escape_char.as_ref().map(|escape| text(escape).chars().next().expect("one character"));
+            (scalar(expr), Test::Like { negated: *negated, pattern: parts(&text(pattern), escape) })
+        }
         boolean => (scalar(boolean), Test::Bare),
     };
     Comparison { text: expr.to_string(), left, test }
+}
+
+fn text(expr: &Expr) -> String {
+    match scalar(expr) {
+        Scalar::Literal(Value::Text(text)) => text,
+        other => panic!("no text: {other:?}"),
+    }
+}
+
+/// A pattern taken apart: the character after the escape character stands for itself.
+fn parts(pattern: &str, escape: Option<char>) -> Vec<Pattern> {
+    let mut parts = Vec::new();
+    let mut is_escaped = false;
+    for letter in pattern.chars() {
+        if !is_escaped && escape == Some(letter) {
+            is_escaped = true;
+            continue;
+        }
+        parts.push(match letter {
+            '%' if !is_escaped => Pattern::Anything,
+            '_' if !is_escaped => Pattern::OneCharacter,
+            letter => Pattern::Character(letter),
+        });
+        is_escaped = false;
+    }
+    parts
 }
 
 fn scalar(expr: &Expr) -> Scalar {
@@ -237,8 +305,7 @@ fn literal(value: &ast::Value) -> Scalar {
 }
 
 fn call(function: &ast::Function) -> Scalar {
-    let FunctionArguments::List(list) = &function.args else { panic!("a function has arguments: {function}") };
-    let arguments: Vec<Scalar> = list.args.iter().map(argument).collect();
+    let arguments: Vec<Scalar> = arguments(function).into_iter().map(scalar).collect();
     let name = function.name.to_string().to_lowercase();
     match (name.as_str(), arguments.as_slice()) {
         ("coalesce", _) => Scalar::Coalesce(arguments),
@@ -248,9 +315,14 @@ fn call(function: &ast::Function) -> Scalar {
     }
 }
 
-fn argument(argument: &FunctionArg) -> Scalar {
+fn arguments(function: &ast::Function) -> Vec<&Expr> {
+    let FunctionArguments::List(list) = &function.args else { panic!("a function has arguments: {function}") };
+    list.args.iter().map(argument).collect()
+}
+
+fn argument(argument: &FunctionArg) -> &Expr {
     match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => scalar(expr),
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => expr,
         other => panic!("no argument: {other}"),
     }
 }

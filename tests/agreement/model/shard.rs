@@ -297,10 +297,11 @@ impl Model {
     fn fire(&mut self, id: &str, until: i64) {
         loop {
             let customer = &self.customers[id];
-            if until <= customer.looked_until {
+            let bootstrap = self.publish_from.map(|from| from.at).filter(|at| !customer.published && *at <= until);
+            // Time may change a value at the very moment from which changes are published: it is still to begin then.
+            if until <= customer.looked_until && bootstrap.is_none() {
                 return;
             }
-            let bootstrap = self.publish_from.map(|from| from.at).filter(|at| !customer.published && *at <= until);
             let Some((instant, values)) = customer.first_change_by_time(&self.rules, bootstrap.unwrap_or(until)) else {
                 let Some(at) = bootstrap else { break };
                 self.bootstrap(id, at);

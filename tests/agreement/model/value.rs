@@ -1,6 +1,7 @@
 //! Values and how they compare (F1, F2): integers and money exactly, durations of one unit by their milliseconds,
 //! everything else in doubles. `None` stands for NULL.
 
+use super::expression::Pattern;
 use super::{moment, money};
 use rust_decimal::Decimal;
 use std::cmp::Ordering;
@@ -91,11 +92,11 @@ pub fn compare(left: &Value, right: &Value) -> Option<Ordering> {
 }
 
 /// LIKE: `%` any characters, `_` exactly one, everything else itself.
-pub fn like(text: &[char], pattern: &[char]) -> bool {
+pub fn like(text: &[char], pattern: &[Pattern]) -> bool {
     match pattern.split_first() {
         None => text.is_empty(),
-        Some(('%', rest)) => (0..=text.len()).any(|skipped| like(&text[skipped..], rest)),
-        Some(('_', rest)) => !text.is_empty() && like(&text[1..], rest),
-        Some((plain, rest)) => text.first() == Some(plain) && like(&text[1..], rest),
+        Some((Pattern::Anything, rest)) => (0..=text.len()).any(|skipped| like(&text[skipped..], rest)),
+        Some((Pattern::OneCharacter, rest)) => !text.is_empty() && like(&text[1..], rest),
+        Some((Pattern::Character(one), rest)) => text.first() == Some(one) && like(&text[1..], rest),
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::rule::compiled::predicate::{Comparator, Predicate};
 use crate::engine::rule::compiled::range::Range;
 use crate::engine::rule::compiled::scalar::Scalar;
 use crate::engine::rule::compiled::truth::IsTest;
-use sqlparser::ast::{BinaryOperator, Expr};
+use sqlparser::ast::{BinaryOperator, Expr, Value, ValueWithSpan};
 
 impl Checker<'_, '_> {
     /// A comparison: the one with the same text, or a new one.
@@ -50,7 +50,8 @@ impl Checker<'_, '_> {
         match expression {
             Expr::BinaryOp { left, op, right } => self.compare(left, op, right, expression),
             Expr::Between { expr, negated, low, high } => {
-                let (of, low_term, high_term) = (self.term(expr), self.term(low), self.term(high));
+                let of = self.term(expr);
+                let (low_term, high_term) = (self.term_beside(low, of.as_ref()), self.term_beside(high, of.as_ref()));
                 let (of, low_term, high_term) = (of?, low_term?, high_term?);
                 self.comparable(&of, expr, &low_term, low)?;
                 self.comparable(&of, expr, &high_term, high)?;
@@ -62,10 +63,12 @@ impl Checker<'_, '_> {
                 })
             }
             Expr::InList { expr, list, negated } => self.in_list(expr, list, *negated),
-            Expr::Like { negated, any: false, expr, pattern, escape_char: None } => self.like(expr, pattern, *negated),
-            Expr::Like { .. } | Expr::ILike { .. } => {
-                let message = format!("expected LIKE with one pattern and nothing else, found `{expression}`");
-                self.refuse(expression, message, Some("LIKE is case-sensitive and has no escape character".into()))
+            Expr::Like { negated, any: false, expr, pattern, escape_char } => {
+                self.like(expr, pattern, escape_char.as_deref(), *negated)
+            }
+            Expr::Like { .. } => {
+                let message = format!("expected LIKE with one pattern, found `{expression}`");
+                self.refuse(expression, message, Some("join several LIKE with OR".into()))
             }
             Expr::IsUnknown(_) | Expr::IsNotUnknown(_) => {
                 let message = format!("expected IS [NOT] NULL, TRUE or FALSE, found `{expression}`");
@@ -106,7 +109,17 @@ impl Checker<'_, '_> {
                 return self.refuse(whole, message, Some(hint));
             }
         };
-        let (left_term, right_term) = (self.term(left), self.term(right));
+        let (left_term, right_term) = match self.is_unknown_name(left) {
+            true => {
+                let right_term = self.term(right);
+                (self.term_beside(left, right_term.as_ref()), right_term)
+            }
+            false => {
+                let left_term = self.term(left);
+                let right_term = self.term_beside(right, left_term.as_ref());
+                (left_term, right_term)
+            }
+        };
         let (left_term, right_term) = (left_term?, right_term?);
         self.comparable(&left_term, left, &right_term, right)?;
         if matches!(operator, Comparator::Equal | Comparator::Unequal) {
@@ -118,7 +131,7 @@ impl Checker<'_, '_> {
 
     fn in_list(&mut self, of: &Expr, list: &[Expr], negated: bool) -> Option<Predicate> {
         let term = self.term(of);
-        let terms: Vec<_> = list.iter().map(|one| self.term(one)).collect();
+        let terms: Vec<_> = list.iter().map(|one| self.term_beside(one, term.as_ref())).collect();
         let (term, terms) = (term?, terms.into_iter().collect::<Option<Vec<_>>>()?);
         if list.is_empty() || list.len() > LIST_MAX {
             let message = format!("expected 1 to {LIST_MAX} values in IN, found {}", list.len());
@@ -136,19 +149,44 @@ impl Checker<'_, '_> {
         })
     }
 
-    fn like(&mut self, of: &Expr, pattern: &Expr, negated: bool) -> Option<Predicate> {
-        let (term, pattern_term) = (self.term(of), self.term(pattern));
+    fn like(&mut self, of: &Expr, pattern: &Expr, escape: Option<&Expr>, negated: bool) -> Option<Predicate> {
+        let term = self.term(of);
+        let pattern_term = self.term_beside(pattern, term.as_ref());
+        let escape = escape.map(|escape| self.escape(escape));
         let (term, pattern_term) = (term?, pattern_term?);
+        let escape = match escape {
+            Some(escape) => Some(escape?),
+            None => None,
+        };
         self.expect(&term, of, ValueType::Text, "text before LIKE")?;
         let pattern = match pattern_term.scalar {
-            Scalar::Text(text) => Some(Pattern::new(&text)),
             Scalar::Null => None,
+            Scalar::Text(text) => match Pattern::new(&text, escape) {
+                Some(pattern) => Some(pattern),
+                None => {
+                    let message =
+                        format!("expected a character after the escape character, found the end of `{pattern}`");
+                    return self.refuse(pattern, message, Some("write the escape character twice for itself".into()));
+                }
+            },
             _ => {
                 let message = format!("expected a pattern in single quotes after LIKE, found `{pattern}`");
                 return self.refuse(pattern, message, None);
             }
         };
         Some(Predicate::Like { of: term.scalar, pattern, negated })
+    }
+
+    /// The escape character of LIKE.
+    fn escape(&mut self, expression: &Expr) -> Option<char> {
+        if let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) = expression {
+            let mut letters = text.chars();
+            if let (Some(letter), None) = (letters.next(), letters.next()) {
+                return Some(letter);
+            }
+        }
+        let message = format!("expected one character in single quotes after ESCAPE, found `{expression}`");
+        self.refuse(expression, message, None)
     }
 
     /// The two sides must be of one type.

@@ -51,6 +51,11 @@ fn column(name: &str, event_settings: &EventSettings) -> Option<(EventColumn, Va
 }
 
 impl Checker<'_, '_> {
+    /// Whether a name in lower case is a column of the event or a declared property.
+    pub fn is_event_column(&self, name: &str) -> bool {
+        column(name, self.event_settings).is_some()
+    }
+
     /// A name without parentheses in a condition on an event.
     pub fn event_column(&mut self, name: &Ident, expression: &Expr) -> Option<Term> {
         let lower = name.value.to_lowercase();

@@ -1,6 +1,6 @@
 //! Functions of the rule language and their arguments.
 
-use super::shape::arguments;
+use super::shape::{arguments, is_condition};
 use super::term::{Term, ValueType, example, feature_term, later};
 use super::{Checker, Scope};
 use crate::document::nearest::{nearest, nearest_or_all};
@@ -51,6 +51,11 @@ impl Checker<'_, '_> {
     }
 
     fn coalesce(&mut self, arguments: &[&Expr], expression: &Expr) -> Option<Term> {
+        if is_condition(expression) {
+            let message = format!("expected a value, found the condition `{expression}`");
+            let hint = "COALESCE of conditions is a condition: an operand of AND, OR, NOT, IS, COALESCE, = and <> only";
+            return self.refuse(expression, message, Some(hint.into()));
+        }
         let terms: Vec<_> = arguments.iter().map(|argument| self.term(argument)).collect();
         let terms = terms.into_iter().collect::<Option<Vec<_>>>()?;
         if terms.is_empty() {

@@ -6,6 +6,10 @@
 
 pub mod sql;
 
+pub mod place;
+
+mod foreign;
+
 mod shape;
 
 mod comparison;
@@ -25,7 +29,9 @@ use super::compiled::truth::Truth;
 use crate::document::MistakeCollector;
 use crate::engine::event_settings::EventSettings;
 pub use event_column::is_column;
-use shape::{is_deeper, is_scalar, is_test, operands};
+use shape::{
+    coalesced, is_bare_condition, is_coalesce_of_conditions, is_condition, is_deeper, is_scalar, is_test, operands,
+};
 use sql::SqlText;
 use sqlparser::ast::{BinaryOperator, Expr, Spanned, UnaryOperator, Value, ValueWithSpan};
 
@@ -92,6 +98,14 @@ impl Checker<'_, '_> {
                 Some(Condition::Constant((*value).into()))
             }
             Expr::Value(ValueWithSpan { value: Value::Null, .. }) => Some(Condition::Constant(Truth::Null)),
+            Expr::Function(function) if is_coalesce_of_conditions(function) => {
+                Some(Condition::Coalesce(self.all(coalesced(function).unwrap_or_default())?))
+            }
+            Expr::BinaryOp { left, op: op @ (BinaryOperator::Eq | BinaryOperator::NotEq), right }
+                if is_condition(left) || is_condition(right) =>
+            {
+                self.equal(left, op, right, expression)
+            }
             _ => match is_test(expression) {
                 Some((of, test, negated)) if !is_scalar(of) => {
                     Some(Condition::Is { of: Box::new(self.connective(of)?), test, negated })
@@ -103,8 +117,27 @@ impl Checker<'_, '_> {
 
     /// The operands of a chain of one connective. All of them are checked, also after a mistake.
     fn chain(&mut self, expression: &Expr) -> Option<Vec<Condition>> {
-        let conditions: Vec<_> = operands(expression).into_iter().map(|operand| self.connective(operand)).collect();
+        self.all(operands(expression))
+    }
+
+    fn all(&mut self, operands: Vec<&Expr>) -> Option<Vec<Condition>> {
+        let conditions: Vec<_> = operands.into_iter().map(|operand| self.connective(operand)).collect();
         conditions.into_iter().collect()
+    }
+
+    /// `=` or `<>` with a condition on at least one side.
+    fn equal(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr, whole: &Expr) -> Option<Condition> {
+        if let Some(bare) = [left, right].into_iter().find(|side| is_bare_condition(side)) {
+            let message =
+                format!("expected parentheses around a condition that is compared with `{op}`, found `{bare}`");
+            let in_parentheses =
+                |side: &Expr| if is_bare_condition(side) { format!("({side})") } else { side.to_string() };
+            let hint = format!("write `{} {op} {}`", in_parentheses(left), in_parentheses(right));
+            return self.refuse(whole, message, Some(hint));
+        }
+        let (left, right) = (self.connective(left), self.connective(right));
+        let negated = *op == BinaryOperator::NotEq;
+        Some(Condition::Equal { left: Box::new(left?), right: Box::new(right?), negated })
     }
 
     /// The offset in the file where an expression begins.
@@ -112,8 +145,11 @@ impl Checker<'_, '_> {
         self.sql.offset(expression.span().start)
     }
 
+    /// Adds a mistake about an expression, unless something in it is no SQL of this language, which is known already.
     fn refuse<T>(&mut self, expression: &Expr, message: String, hint: Option<String>) -> Option<T> {
-        self.mistakes.add(self.offset(expression), message, hint);
+        if !self.sql.has_foreign(expression.span()) {
+            self.mistakes.add(self.offset(expression), message, hint);
+        }
         None
     }
 }

@@ -1,7 +1,9 @@
 //! Questions about a parsed expression that its form alone answers, before any name in it is looked up.
 
 use crate::engine::rule::compiled::truth::IsTest;
-use sqlparser::ast::{BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator};
+use sqlparser::ast::{
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart, UnaryOperator,
+};
 
 /// The operand of an IS, what it asks for, and whether it is negated.
 pub fn is_test(expression: &Expr) -> Option<(&Expr, IsTest, bool)> {
@@ -16,11 +18,13 @@ pub fn is_test(expression: &Expr) -> Option<(&Expr, IsTest, bool)> {
     }
 }
 
-/// Whether an expression is a value by its form: a name, a function, a literal or arithmetic.
+/// Whether an expression is a value by its form: a name, a function, a literal or arithmetic. COALESCE is one unless
+/// one of its arguments is a condition.
 pub fn is_scalar(expression: &Expr) -> bool {
     match expression {
         Expr::Nested(of) => is_scalar(of),
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Function(_) | Expr::Value(_) => true,
+        Expr::Function(function) => !is_coalesce_of_conditions(function),
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => true,
         Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, .. } => true,
         Expr::BinaryOp { op, .. } => matches!(
             op,
@@ -28,6 +32,48 @@ pub fn is_scalar(expression: &Expr) -> bool {
         ),
         _ => false,
     }
+}
+
+/// The arguments of a call of COALESCE.
+pub fn coalesced(function: &Function) -> Option<Vec<&Expr>> {
+    let [ObjectNamePart::Identifier(name)] = &function.name.0[..] else { return None };
+    let is_coalesce = name.quote_style.is_none() && name.value.eq_ignore_ascii_case("coalesce");
+    if is_coalesce { arguments(function) } else { None }
+}
+
+/// Whether an argument of this COALESCE is a condition: then it is one itself.
+pub fn is_coalesce_of_conditions(function: &Function) -> bool {
+    coalesced(function).is_some_and(|arguments| arguments.into_iter().any(is_condition))
+}
+
+/// Whether an expression is a condition by its form: a comparison, a connective or a test.
+pub fn is_condition(expression: &Expr) -> bool {
+    match expression {
+        Expr::Nested(of) => is_condition(of),
+        Expr::BinaryOp { op, .. } => matches!(
+            op,
+            BinaryOperator::And
+                | BinaryOperator::Or
+                | BinaryOperator::Eq
+                | BinaryOperator::NotEq
+                | BinaryOperator::Lt
+                | BinaryOperator::LtEq
+                | BinaryOperator::Gt
+                | BinaryOperator::GtEq
+        ),
+        Expr::UnaryOp { op: UnaryOperator::Not, .. }
+        | Expr::Between { .. }
+        | Expr::InList { .. }
+        | Expr::Like { .. } => true,
+        Expr::Function(function) => is_coalesce_of_conditions(function),
+        _ => is_test(expression).is_some(),
+    }
+}
+
+/// Whether an operand of `=` or `<>` is a condition that stands alone without parentheses. Databases do not agree on
+/// what `a > 1 = b` means, and most refuse it.
+pub fn is_bare_condition(expression: &Expr) -> bool {
+    is_condition(expression) && !matches!(expression, Expr::Nested(_) | Expr::Function(_))
 }
 
 /// The operands of a chain of ANDs or of ORs from left to right. The parser nests chains to the left, as deep as they
@@ -60,7 +106,9 @@ pub fn is_deeper(expression: &Expr, limit: usize) -> bool {
         Expr::Nested(of) | Expr::UnaryOp { expr: of, .. } => deeper(of),
         Expr::Between { expr, low, high, .. } => deeper(expr) || deeper(low) || deeper(high),
         Expr::InList { expr, list, .. } => deeper(expr) || list.iter().any(deeper),
-        Expr::Like { expr, pattern, .. } => deeper(expr) || deeper(pattern),
+        Expr::Like { expr, pattern, escape_char, .. } => {
+            deeper(expr) || deeper(pattern) || escape_char.as_deref().is_some_and(deeper)
+        }
         Expr::Function(function) => arguments(function).into_iter().flatten().any(deeper),
         _ => is_test(expression).is_some_and(|(of, _, _)| deeper(of)),
     }

@@ -1,10 +1,12 @@
 //! SQL inside TOML: parses an expression and maps its parts to offsets in the file.
 
+use super::foreign::{self, Foreign};
 use crate::document::MistakeCollector;
 use sqlparser::ast::Expr;
 use sqlparser::dialect::GenericDialect;
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Location, Token, Tokenizer};
+use sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
 
 /// Bytes of one condition at most.
 pub const LENGTH_MAX: usize = 8_192;
@@ -14,6 +16,8 @@ pub struct SqlText<'t> {
     sql: &'t str,
     /// Offset in the file of each character of the SQL, and of its end.
     offsets: Vec<usize>,
+    /// Where it has SQL that the rule language does not have: offsets of the first and the last token in the file.
+    foreign: Vec<(usize, usize, Foreign)>,
 }
 
 impl<'t> SqlText<'t> {
@@ -23,7 +27,24 @@ impl<'t> SqlText<'t> {
         let is_exact = offsets.len() == sql.chars().count() + 1;
         // Should the two ever disagree, the start of the string is near enough.
         let offsets = if is_exact { offsets } else { vec![span.start; sql.chars().count() + 1] };
-        Self { sql, offsets }
+        let mut text = Self { sql, offsets, foreign: Vec::new() };
+        if sql.len() <= LENGTH_MAX
+            && let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location()
+        {
+            let place = |found: Foreign| {
+                let (first, last) = (tokens[found.first].span.start, tokens[found.last].span.start);
+                (text.offset(first), text.offset(last), found)
+            };
+            text.foreign = foreign::find(&tokens, sql).into_iter().map(place).collect();
+        }
+        text
+    }
+
+    /// Whether a part of it has SQL that the rule language does not have.
+    pub fn has_foreign(&self, span: Span) -> bool {
+        let (start, end) = (self.offset(span.start), self.offset(span.end));
+        let is_placed = span.start.line > 0;
+        self.foreign.iter().any(|(first, last, _)| !is_placed || (*first <= end && start <= *last))
     }
 
     /// The offset in the file of a location in the SQL.
@@ -59,9 +80,15 @@ impl<'t> SqlText<'t> {
                 return None;
             }
         };
+        for (offset, _, found) in &self.foreign {
+            mistakes.add(*offset, &*found.message, Some(found.hint.clone()));
+        }
+        // What does not parse because of such SQL has been told.
+        let is_told = !self.foreign.is_empty();
         let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
         let expression = match parser.parse_expr() {
             Ok(expression) => expression,
+            Err(_) if is_told => return None,
             Err(error) => {
                 self.report(&error, mistakes);
                 return None;
@@ -69,8 +96,16 @@ impl<'t> SqlText<'t> {
         };
         let next = parser.peek_token();
         if next.token != Token::EOF {
-            let message = format!("expected the end of the condition, found `{}`", next.token);
-            mistakes.add(self.offset(next.span.start), message, None);
+            if !is_told {
+                let message = format!("expected the end of the condition, found `{}`", next.token);
+                let hint = match &next.token {
+                    Token::Word(word) if word.keyword == Keyword::NoKeyword => {
+                        Some("conditions are joined with AND and OR; text is written in single quotes".into())
+                    }
+                    _ => None,
+                };
+                mistakes.add(self.offset(next.span.start), message, hint);
+            }
             return None;
         }
         Some(expression)

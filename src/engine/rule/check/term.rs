@@ -1,5 +1,6 @@
 //! From parsed SQL to scalars with their types: literals, features with their windows, attributes, arithmetic.
 
+use super::shape::is_condition;
 use super::{Checker, Scope};
 use crate::document::nearest::{did_you_mean, nearest, nearest_name};
 use crate::engine::event::EventType;
@@ -70,7 +71,14 @@ impl Checker<'_, '_> {
             Expr::UnaryOp { op: UnaryOperator::Plus, expr } => {
                 Some(Term { scalar: self.number(expr)?, value_type: ValueType::Number })
             }
-            Expr::BinaryOp { left, op, right } => self.arithmetic(left, op, right, expression),
+            Expr::BinaryOp { left, op, right } if !is_condition(expression) => {
+                self.arithmetic(left, op, right, expression)
+            }
+            _ if is_condition(expression) => {
+                let message = format!("expected a value, found the condition `{expression}`");
+                let hint = "conditions are operands of AND, OR, NOT, IS, COALESCE, = and <> only";
+                self.refuse(expression, message, Some(hint.into()))
+            }
             _ => {
                 let message = format!("expected a feature, a literal or arithmetic, found `{expression}`");
                 self.refuse(expression, message, None)
@@ -132,11 +140,11 @@ impl Checker<'_, '_> {
     fn name(&mut self, name: &Ident, expression: &Expr) -> Option<Term> {
         if name.quote_style.is_some() {
             let message = format!("expected the name of a feature, found `{name}` in quotes");
-            return self.refuse(
-                expression,
-                message,
-                Some(format!("text is written in single quotes: '{}'", name.value)),
-            );
+            let hint = match self.is_known(&name.value.to_lowercase()) {
+                true => format!("names are written without quotes: {}", name.value),
+                false => in_single_quotes(&name.value),
+            };
+            return self.refuse(expression, message, Some(hint));
         }
         if self.scope == Scope::Event {
             return self.event_column(name, expression);
@@ -172,6 +180,48 @@ impl Checker<'_, '_> {
             ),
         };
         self.refuse(expression, message, hint)
+    }
+
+    /// Whether a name in lower case is one that the condition can have, such as that of a feature.
+    fn is_known(&self, name: &str) -> bool {
+        if self.scope == Scope::Event {
+            return self.is_event_column(name);
+        }
+        self.attribute(name).is_some() || !matches!(find::find(name), Found::Unknown)
+    }
+
+    /// A scalar beside another one. Names that are not known beside a text are most likely a text without quotes.
+    pub fn term_beside(&mut self, expression: &Expr, other: Option<&Term>) -> Option<Term> {
+        if !other.is_some_and(|other| other.value_type == ValueType::Text) || !self.are_unknown_names(expression) {
+            return self.term(expression);
+        }
+        let written = expression.to_string().replace(' ', "");
+        let (expected, nearest) = match self.scope {
+            Scope::Customer => ("a feature or a declared attribute", self.nearest_feature(&written.to_lowercase())),
+            Scope::Event => ("a column of the event or a declared property", None),
+        };
+        let message = format!("expected a text, {expected}, found `{written}`");
+        let quotes = in_single_quotes(&written);
+        let hint = match nearest {
+            Some(nearest) => format!("{nearest} {quotes}"),
+            None => quotes,
+        };
+        self.refuse(expression, message, Some(hint))
+    }
+
+    /// Whether an expression is a name that is not known, or several with `-` or `/` between them.
+    fn are_unknown_names(&self, expression: &Expr) -> bool {
+        match expression {
+            Expr::BinaryOp { left, op: BinaryOperator::Minus | BinaryOperator::Divide, right } => {
+                self.are_unknown_names(left) && self.are_unknown_names(right)
+            }
+            other => self.is_unknown_name(other),
+        }
+    }
+
+    /// Whether an expression is a name that is not known.
+    pub fn is_unknown_name(&self, expression: &Expr) -> bool {
+        matches!(expression, Expr::Identifier(name) if name.quote_style.is_none() && !self.is_known(&name.value.to_lowercase()))
     }
 
     fn attribute(&self, name: &str) -> Option<Term> {
@@ -212,6 +262,10 @@ impl Checker<'_, '_> {
         }
         nearest(written, names.map(|feature| feature.name).chain(attributes))
     }
+}
+
+fn in_single_quotes(text: &str) -> String {
+    format!("text is written in single quotes: '{}'", text.replace('\'', "''"))
 }
 
 pub fn feature_term(feature: &'static Feature, arguments: Arguments) -> Term {

@@ -1,4 +1,4 @@
-//! Conditions: AND, OR, NOT and IS over the truths of comparisons.
+//! Conditions: AND, OR, NOT, IS, COALESCE, `=` and `<>` over the truths of comparisons.
 
 use super::truth::{IsTest, Truth, Truths};
 
@@ -14,6 +14,14 @@ pub enum Condition {
     Is {
         of: Box<Condition>,
         test: IsTest,
+        negated: bool,
+    },
+    /// The first truth that is not null.
+    Coalesce(Vec<Condition>),
+    /// `=` or, negated, `<>`.
+    Equal {
+        left: Box<Condition>,
+        right: Box<Condition>,
         negated: bool,
     },
 }
@@ -45,6 +53,11 @@ impl Condition {
             }
             Self::Not(of) => !of.truth(truths),
             Self::Is { of, test, negated } => test.truth(of.truth(truths), *negated),
+            Self::Coalesce(of) => {
+                let mut given = of.iter().map(|one| one.truth(truths));
+                given.find(|truth| *truth != Truth::Null).unwrap_or(Truth::Null)
+            }
+            Self::Equal { left, right, negated } => left.truth(truths).equals(right.truth(truths), *negated),
         }
     }
 
@@ -63,8 +76,12 @@ impl Condition {
                     indexes.push(*index);
                 }
             }
-            Self::And(all) | Self::Or(all) => all.iter().for_each(|one| one.collect(indexes)),
+            Self::And(all) | Self::Or(all) | Self::Coalesce(all) => all.iter().for_each(|one| one.collect(indexes)),
             Self::Not(of) | Self::Is { of, .. } => of.collect(indexes),
+            Self::Equal { left, right, .. } => {
+                left.collect(indexes);
+                right.collect(indexes);
+            }
         }
     }
 }

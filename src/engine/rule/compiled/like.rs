@@ -1,41 +1,76 @@
 //! LIKE patterns (R1): `%` matches any text, `_` one Unicode character, any other character itself.
 //!
-//! Patterns are case-sensitive and have no escape character.
+//! Patterns are case-sensitive. There is no escape character unless ESCAPE names one; the character that follows it
+//! matches itself.
 
 /// A pattern, matched without allocation.
 #[derive(Clone, Debug)]
-pub struct Pattern(Box<str>);
+pub struct Pattern {
+    text: Box<str>,
+    escape: Option<char>,
+}
+
+/// What the beginning of a pattern matches.
+enum Part {
+    Any,
+    One,
+    This(char),
+}
 
 impl Pattern {
-    pub fn new(pattern: &str) -> Self {
-        Self(pattern.into())
+    /// `None` if the pattern ends with the escape character, which then escapes nothing.
+    pub fn new(text: &str, escape: Option<char>) -> Option<Self> {
+        let mut letters = text.chars();
+        while let Some(letter) = letters.next() {
+            if Some(letter) == escape {
+                letters.next()?;
+            }
+        }
+        Some(Self { text: text.into(), escape })
+    }
+
+    /// The first part of a pattern, and the pattern after it.
+    fn split<'p>(&self, pattern: &'p str) -> Option<(Part, &'p str)> {
+        let mut letters = pattern.chars();
+        let part = match letters.next()? {
+            letter if Some(letter) == self.escape => Part::This(letters.next()?),
+            '%' => Part::Any,
+            '_' => Part::One,
+            letter => Part::This(letter),
+        };
+        Some((part, letters.as_str()))
     }
 
     /// On a mismatch the latest `%` matches one more character. At most length times length steps.
     pub fn matches(&self, text: &str) -> bool {
-        let (mut pattern, mut text) = (&*self.0, text);
+        let (mut pattern, mut text) = (&*self.text, text);
         // Where to go back to: the pattern after the latest `%`, and the text from where that `%` ends so far.
         let mut retry: Option<(&str, &str)> = None;
         loop {
-            if let Some(rest) = pattern.strip_prefix('%') {
-                pattern = rest;
-                retry = Some((rest, text));
+            let (part, after) = self.split(pattern).unzip();
+            let mut letters = text.chars();
+            let matches = match (part, letters.next()) {
+                (Some(Part::Any), _) => {
+                    pattern = after.unwrap_or_default();
+                    retry = Some((pattern, text));
+                    continue;
+                }
+                (None, None) => return true,
+                (Some(Part::One), Some(_)) => true,
+                (Some(Part::This(expected)), Some(found)) => expected == found,
+                _ => false,
+            };
+            if matches {
+                (pattern, text) = (after.unwrap_or_default(), letters.as_str());
                 continue;
             }
-            match (pattern.chars().next(), text.chars().next()) {
-                (None, None) => return true,
-                (Some(expected), Some(found)) if expected == '_' || expected == found => {
-                    pattern = &pattern[expected.len_utf8()..];
-                    text = &text[found.len_utf8()..];
-                }
-                _ => {
-                    let Some((after, taken)) = retry else { return false };
-                    let Some(one_more) = taken.chars().next() else { return false };
-                    text = &taken[one_more.len_utf8()..];
-                    pattern = after;
-                    retry = Some((after, text));
-                }
+            let Some((again, taken)) = retry else { return false };
+            let mut letters = taken.chars();
+            if letters.next().is_none() {
+                return false;
             }
+            (pattern, text) = (again, letters.as_str());
+            retry = Some((again, text));
         }
     }
 }
@@ -55,6 +90,10 @@ mod tests {
         }
     }
 
+    fn matches(pattern: &str, escape: Option<char>, text: &str) -> bool {
+        Pattern::new(pattern, escape).expect(pattern).matches(text)
+    }
+
     #[test]
     fn matches_as_sql_says() {
         for (pattern, text, expected) in [
@@ -72,7 +111,7 @@ mod tests {
             ("50\\%", "50\\%", true),
             ("50\\%", "50%", false),
         ] {
-            assert_eq!(Pattern::new(pattern).matches(text), expected, "{text:?} LIKE {pattern:?}");
+            assert_eq!(matches(pattern, None, text), expected, "{text:?} LIKE {pattern:?}");
         }
     }
 
@@ -86,10 +125,35 @@ mod tests {
                 let characters: Vec<_> = text.chars().collect();
                 let expected = naive(&pattern, &characters);
                 let pattern: String = pattern.iter().collect();
-                assert_eq!(Pattern::new(&pattern).matches(text), expected, "{text:?} LIKE {pattern:?}");
+                assert_eq!(matches(&pattern, None, text), expected, "{text:?} LIKE {pattern:?}");
                 checked += 1;
             }
         }
         assert_eq!(checked, 25_000);
+    }
+    #[test]
+    fn the_character_after_an_escape_is_itself() {
+        for (pattern, escape, text, expected) in [
+            ("50!%", '!', "50%", true),
+            ("50!%", '!', "50!", false),
+            ("50!%", '!', "505", false),
+            ("50!%%", '!', "50% off", true),
+            ("a!_b", '!', "a_b", true),
+            ("a!_b", '!', "axb", false),
+            ("a!!b", '!', "a!b", true),
+            ("a!bc", '!', "abc", true),
+            ("%!%!%", '!', "100%%", true),
+            ("%!%!%", '!', "100%", false),
+            ("a%%b", '%', "a%b", true),
+            ("a%%b", '%', "axb", false),
+            ("__", '_', "_", true),
+            ("ö_öö", 'ö', "_ö", true),
+            ("_öö", 'ö', "xö", true),
+        ] {
+            assert_eq!(matches(pattern, Some(escape), text), expected, "{text:?} LIKE {pattern:?} ESCAPE {escape:?}");
+        }
+        for (pattern, is_one) in [("50!", false), ("50!!", true), ("!", false), ("!!!", false), ("", true)] {
+            assert_eq!(Pattern::new(pattern, Some('!')).is_some(), is_one, "{pattern:?}");
+        }
     }
 }

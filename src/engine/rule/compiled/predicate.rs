@@ -48,7 +48,7 @@ pub enum Comparator {
 }
 
 impl Comparator {
-    fn accepts(self, order: Ordering) -> bool {
+    pub fn accepts(self, order: Ordering) -> bool {
         match self {
             Self::Equal => order.is_eq(),
             Self::Unequal => order.is_ne(),

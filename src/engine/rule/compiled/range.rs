@@ -84,15 +84,21 @@ fn literal(scalar: &Scalar) -> Option<Operand<'static>> {
     }
 }
 
+/// From a feature's whole number, and the decimals of the currency, to the value that is compared; `None` for a feature
+/// that is no whole number.
+pub fn operand_of(call: &Call) -> Option<fn(i64, u32) -> Operand<'static>> {
+    match (call.feature.read, call.unit) {
+        (Read::Whole(_), Unit::Count) => Some(|number, _| Operand::Integer(number)),
+        (Read::Whole(_), Unit::Money) => Some(Operand::Money),
+        (Read::Since(_), Unit::Days) => Some(|millis, _| Operand::Double(millis as f64 / 86_400_000.0)),
+        (Read::Since(_), Unit::Minutes) => Some(|millis, _| Operand::Double(millis as f64 / 60_000.0)),
+        _ => None,
+    }
+}
+
 /// The first whole number of a feature not below the literal, and the last one not above it.
-fn ends(call: &Call, literal: &Operand<'_>) -> Option<(i64, i64)> {
-    let operand: fn(i64, u32) -> Operand<'static> = match (call.feature.read, call.unit) {
-        (Read::Whole(_), Unit::Count) => |number, _| Operand::Integer(number),
-        (Read::Whole(_), Unit::Money) => Operand::Money,
-        (Read::Since(_), Unit::Days) => |millis, _| Operand::Double(millis as f64 / 86_400_000.0),
-        (Read::Since(_), Unit::Minutes) => |millis, _| Operand::Double(millis as f64 / 60_000.0),
-        _ => return None,
-    };
+pub fn ends(call: &Call, literal: &Operand<'_>) -> Option<(i64, i64)> {
+    let operand = operand_of(call)?;
     let order = |number: i64| operand(number, call.arguments.decimals).order(literal);
     let first = first_where(|number| order(number) != Some(Ordering::Less));
     let above = first_where(|number| order(number) == Some(Ordering::Greater));

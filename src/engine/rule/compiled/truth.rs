@@ -32,6 +32,14 @@ impl Truth {
             _ => Self::Null,
         }
     }
+
+    /// `=` of two conditions, or `<>`: null if one of them is.
+    pub fn equals(self, other: Self, negated: bool) -> Self {
+        match (self, other) {
+            (Self::Null, _) | (_, Self::Null) => Self::Null,
+            _ => ((self == other) != negated).into(),
+        }
+    }
 }
 
 impl Not for Truth {

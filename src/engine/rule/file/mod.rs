@@ -18,6 +18,7 @@ mod features;
 pub use features::read_features;
 
 use super::Rules;
+use super::check::place::Place;
 use super::check::sql::SqlText;
 use super::check::{Checker, DeclaredTarget, Scope};
 use super::compile::{self, CheckedTarget};
@@ -26,6 +27,7 @@ use super::compiled::condition::Condition;
 use super::compiled::own_counts::OwnCounts;
 use super::compiled::scalar::Scalar;
 use super::compiled::truth::Truth;
+use super::review;
 use crate::document::table::{Item, Section, found, list, text};
 use crate::document::{self, MistakeCollector, Mistakes};
 use crate::engine::event_settings::EventSettings;
@@ -46,16 +48,31 @@ pub fn read(file: &str) -> Result<Arc<Rules>, Mistakes> {
 /// Reads a rules.toml that follows another: attributes and event types that both declare keep their indexes in
 /// customers' state ([`EventSettings::follow`]).
 pub fn read_following(file: &str, previous: Option<&EventSettings>) -> Result<Arc<Rules>, Mistakes> {
+    read_with(file, previous, None)
+}
+
+/// Reads a rules.toml, and warns of what is valid and hardly meant.
+pub fn review_file(file: &str) -> (Result<Arc<Rules>, Mistakes>, Mistakes) {
+    let mut warnings = MistakeCollector::new(file);
+    let read = read_with(file, None, Some(&mut warnings));
+    (read, warnings.finish())
+}
+
+fn read_with(
+    file: &str,
+    previous: Option<&EventSettings>,
+    warnings: Option<&mut MistakeCollector<'_>>,
+) -> Result<Arc<Rules>, Mistakes> {
     let mut mistakes = MistakeCollector::new(file);
     if file.len() > FILE_MAX {
         mistakes.add(0, format!("expected a file of at most {FILE_MAX} bytes, found {}", file.len()), None);
         return Err(mistakes.finish());
     }
-    let root = document::parse(file, &mut mistakes);
+    let document = document::parse(file, &mut mistakes);
     if !mistakes.is_empty() {
         return Err(mistakes.finish());
     }
-    let mut root = Section::new("the file", root.get_ref(), 0);
+    let mut root = Section::new("the file", document.get_ref(), 0);
     let mut event_settings = event_settings::read(&mut root, &mut mistakes);
     counts::properties(&mut root, &mut event_settings, &mut mistakes);
     let counts = counts::read(&mut root, file, &mut event_settings, &mut mistakes);
@@ -76,6 +93,10 @@ pub fn read_following(file: &str, previous: Option<&EventSettings>) -> Result<Ar
     let checked: Vec<_> = targets.iter().map(|target| reader.target(target, &mut mistakes)).collect();
     let include = include.map(|item| reader.include(item, &mut mistakes)).unwrap_or_default();
     compile::refuse_cycles(&checked, &comparisons, &mut mistakes);
+    if let Some(warnings) = warnings {
+        review::conditions(&checked, &declared, &comparisons, warnings);
+        review::unused_declarations(document.get_ref(), warnings);
+    }
     if !mistakes.is_empty() {
         return Err(mistakes.finish());
     }
@@ -95,32 +116,46 @@ struct ConditionReader<'a> {
 impl ConditionReader<'_> {
     /// Checks one target's conditions. A condition with a mistake becomes a constant; the file is refused anyway.
     fn target(&mut self, written: &WrittenTarget<'_>, mistakes: &mut MistakeCollector<'_>) -> CheckedTarget {
-        let conditions = match &written.conditions {
+        let conditions: Vec<(Option<Condition>, Option<Place>)> = match &written.conditions {
             WrittenConditions::Segments(segments) => {
-                let conditions =
-                    segments.iter().map(|segment| segment.when.as_ref().map(|when| self.condition(when, mistakes)));
-                conditions.collect()
+                segments.iter().map(|segment| self.optional(segment.when.as_ref(), mistakes)).collect()
             }
             WrittenConditions::Audience { when, exit } => {
-                let when = when.as_ref().map(|when| self.condition(when, mistakes));
-                vec![when, exit.as_ref().map(|exit| self.condition(exit, mistakes))]
+                let when = self.optional(when.as_ref(), mistakes);
+                vec![when, self.optional(exit.as_ref(), mistakes)]
             }
+        };
+        let (conditions, places) = conditions.into_iter().unzip();
+        let segment_offsets = match &written.conditions {
+            WrittenConditions::Segments(segments) => segments.iter().map(|segment| segment.offset).collect(),
+            WrittenConditions::Audience { .. } => Vec::new(),
         };
         CheckedTarget {
             declared: written.declared(),
             offset: written.offset,
             conditions,
+            places,
+            segment_offsets,
             dwell_in: written.dwell_in,
             dwell_out: written.dwell_out,
             ladder: written.ladder.clone(),
         }
     }
 
-    fn condition(&mut self, item: &WrittenSql<'_>, mistakes: &mut MistakeCollector<'_>) -> Condition {
+    /// A condition, if there is one, and its place, if it has no mistake.
+    fn optional(
+        &mut self,
+        item: Option<&WrittenSql<'_>>,
+        mistakes: &mut MistakeCollector<'_>,
+    ) -> (Option<Condition>, Option<Place>) {
+        let Some(item) = item else { return (None, None) };
         let sql = SqlText::new(item.text, self.file, item.span.clone());
-        let refused = Condition::Constant(Truth::Null);
+        let refused = (Some(Condition::Constant(Truth::Null)), None);
         let Some(expression) = sql.parse(mistakes) else { return refused };
-        self.checker(&sql, mistakes).condition(&expression).unwrap_or(refused)
+        match self.checker(&sql, mistakes).condition(&expression) {
+            Some(condition) => (Some(condition), Some(Place::of(&expression, &sql))),
+            None => refused,
+        }
     }
 
     fn checker<'b, 't>(&'b mut self, sql: &'b SqlText<'b>, mistakes: &'b mut MistakeCollector<'t>) -> Checker<'b, 't> {

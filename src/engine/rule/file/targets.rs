@@ -37,6 +37,8 @@ pub enum WrittenConditions<'d> {
 
 pub struct WrittenSegment<'d> {
     pub name: &'d str,
+    /// Where its name begins in the file.
+    pub offset: usize,
     pub when: Option<WrittenSql<'d>>,
 }
 
@@ -154,6 +156,10 @@ fn segments<'d>(item: &'d Item<'d>, mistakes: &mut MistakeCollector<'_>) -> Vec<
             if section.get("name").is_none() {
                 mistakes.add(offset, "expected `name` in a segment, found none", None);
             }
+            // The rest of it is checked nevertheless.
+            let when = sql(&mut section, "when", mistakes);
+            section.finish(mistakes);
+            segments.push(WrittenSegment { name: "", offset, when });
             continue;
         };
         identifier::check(name, name_place, "a segment", mistakes);
@@ -171,7 +177,7 @@ fn segments<'d>(item: &'d Item<'d>, mistakes: &mut MistakeCollector<'_>) -> Vec<
             mistakes.add(offset, message, Some("only the last segment has no condition".into()));
         }
         section.finish(mistakes);
-        segments.push(WrittenSegment { name, when });
+        segments.push(WrittenSegment { name, offset: name_place, when });
     }
     segments
 }
@@ -189,12 +195,15 @@ fn ladder(item: &Item<'_>, segments: &[WrittenSegment<'_>], mistakes: &mut Mista
             }
             None => {
                 let message = format!("expected one of the segments in `ladder`, found {}", found(item));
-                mistakes.add(item.span().start, message, nearest(name, segments.iter().map(|segment| segment.name)));
+                let known = segments.iter().map(|segment| segment.name).filter(|known| !known.is_empty());
+                mistakes.add(item.span().start, message, nearest(name, known));
             }
         }
     }
     let missing: Vec<&str> =
         (0..).zip(segments).filter(|(index, _)| !ladder.contains(index)).map(|(_, segment)| segment.name).collect();
+    // A segment without a name has been reported.
+    let missing: Vec<&str> = missing.into_iter().filter(|name| !name.is_empty()).collect();
     if !missing.is_empty() {
         let message =
             format!("expected all segments in `ladder`, from the lowest to the highest, found no {}", one_of(missing));

@@ -61,6 +61,19 @@ fn connectives_follow_sqls_truth_tables() {
         for (right, right_truth) in written {
             check(&[(&format!("{left} AND {right}"), left_truth.and(right_truth))], prepare, 0);
             check(&[(&format!("{left} OR {right}"), left_truth.or(right_truth))], prepare, 0);
+            let first = if left_truth == Null { right_truth } else { left_truth };
+            let equal = match (left_truth, right_truth) {
+                (Null, _) | (_, Null) => Null,
+                (left, right) => (left == right).into(),
+            };
+            for (left, right) in [
+                (format!("(NOT NOT {left})"), format!("({right})")),
+                (format!("({left})"), format!("(NOT NOT {right})")),
+            ] {
+                check(&[(&format!("COALESCE({left}, {right})"), first)], prepare, 0);
+                check(&[(&format!("{left} = {right}"), equal), (&format!("{left} <> {right}"), !equal)], prepare, 0);
+                check(&[(&format!("COALESCE({left} = {right}, {left}, TRUE) IS NULL"), False)], prepare, 0);
+            }
         }
     }
     assert_eq!([True.and(Null), False.and(Null), True.or(Null), False.or(Null)], [Null, False, True, Null]);
@@ -187,6 +200,10 @@ fn text_compares_by_bytes() {
             ("plan > country", True),
             ("vip = TRUE", True),
             ("vip > FALSE", True),
+            ("country LIKE 'D!E' ESCAPE '!'", True),
+            ("country LIKE 'D!_' ESCAPE '!'", False),
+            ("country NOT LIKE 'D!%' ESCAPE '!'", True),
+            ("country LIKE NULL ESCAPE '!'", Null),
             ("vip", True),
             ("NOT vip", False),
         ],

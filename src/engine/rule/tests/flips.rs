@@ -131,8 +131,11 @@ fn lasting(random: &mut Random) -> String {
 fn random_file(random: &mut Random) -> String {
     let condition = |random: &mut Random| {
         let first = lasting(random);
-        match random.below(4) {
+        match random.below(7) {
             0 => first,
+            4 => format!("({first}) = (NOT {})", lasting(random)),
+            5 => format!("COALESCE({first}, NOT {}, {})", lasting(random), lasting(random)),
+            6 => format!("(NOT {first}) <> COALESCE(NOT {}, NULL)", lasting(random)),
             1 => format!("{first} AND {}", lasting(random)),
             2 => format!("NOT ({first} OR {})", lasting(random)),
             _ => format!("({first}) IS NOT TRUE"),

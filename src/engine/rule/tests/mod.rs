@@ -5,6 +5,7 @@ mod explain;
 mod flips;
 mod mistakes;
 mod random;
+mod warnings;
 
 use super::{Rules, read};
 use crate::engine::event::{AttributeValue, Event, EventType, Millis};
