@@ -6,10 +6,14 @@
 
 mod change_group;
 mod check;
+mod check_file;
+mod completions;
 mod confirm;
 mod convert;
 mod demo;
 mod health;
+mod help;
+mod man;
 mod produce;
 mod rebuild;
 mod replay;
@@ -62,11 +66,17 @@ enum Command {
     Snapshot(snapshot::SnapshotArguments),
     Rebuild(rebuild::RebuildArguments),
     ChangeGroup(change_group::ChangeGroupArguments),
+    Completions(completions::CompletionsArguments),
+    Man(man::ManArguments),
 }
 
 /// Runs the command and returns the exit status of the process.
 pub fn run() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = match help::parse() {
+        Ok(arguments) => arguments,
+        Err(message) => return help::print(&message),
+    };
+    let result = match arguments.command {
         Command::Demo(command) => command.run(),
         Command::Replay(command) => command.run(),
         Command::Convert(command) => command.run(),
@@ -78,6 +88,8 @@ pub fn run() -> ExitCode {
         Command::Snapshot(command) => command.run(),
         Command::Rebuild(command) => command.run(),
         Command::ChangeGroup(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -24,8 +24,9 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal convert --mapping shopify --dry-run orders_export.csv
-  shoal convert --mapping config/mappings/online-retail.toml online-retail.csv.gz > orders.jsonl
-  zcat orders-*.csv.gz | shoal convert --mapping mine.toml - | shoal replay --rules config/rules.toml -
+  shoal convert --mapping online-retail online-retail.csv.gz > orders.jsonl
+  zcat orders-*.csv.gz | shoal convert --mapping shop.toml - \\
+    | shoal replay --rules config/rules.toml -
 
 Mappings known by name: european-excel, magento, online-retail, shopify, woocommerce. Every key of a mapping is in
 config/mappings/reference.toml.")]

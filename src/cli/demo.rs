@@ -22,8 +22,8 @@ use std::sync::atomic::AtomicBool;
 #[command(after_help = "Examples:
   shoal demo
   shoal demo --speed 40
-  shoal demo --rules mine.toml        # your own segments; config/demo/rules.toml is a start
-  shoal demo --speed max | tail       # plain lines, as fast as it goes")]
+  shoal demo --rules mine.toml    # a copy of config/demo/rules.toml is a start
+  shoal demo --speed max | tail   # plain lines, as fast as it goes")]
 pub struct DemoArguments {
     /// Days of the shop per second, from 7 to 1,000, or `max`
     #[arg(long, value_name = "DAYS", default_value = "14", value_parser = speed)]

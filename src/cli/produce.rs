@@ -29,9 +29,9 @@ const DEMO_SEED: u64 = 1;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal produce --brokers localhost:9092 --topic events events.jsonl.zst
-  shoal convert --mapping config/mappings/online-retail.toml online-retail.csv.gz \\
+  shoal convert --mapping online-retail online-retail.csv.gz \\
     | shoal produce --config shoal.toml --topic events -
-  shoal produce --demo --brokers localhost:9092 --topic events      # for about an hour, in real time")]
+  shoal produce --demo --brokers localhost:9092 --topic events   # for an hour")]
 pub struct ProduceArguments {
     /// The topic to write to
     #[arg(long, value_name = "NAME")]

@@ -22,10 +22,12 @@ use std::path::PathBuf;
 /// status is 1, and the reasons and the likely cause are reported.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  shoal replay --rules config/rules.toml orders.jsonl.zst browsing.jsonl.gz > changes.jsonl
-  shoal convert --mapping config/mappings/online-retail.toml online-retail.csv.gz \\
-    | shoal replay --rules config/demo/rules.toml --until 2012-12-31T00:00:00Z --membership members.jsonl -
-  shoal replay --rules config/rules.toml --rejected bad.jsonl events.jsonl | head")]
+  shoal replay --rules config/rules.toml \\
+    orders.jsonl.zst browsing.jsonl.gz > changes.jsonl
+  shoal convert --mapping online-retail online-retail.csv.gz \\
+    | shoal replay --rules config/demo/rules.toml \\
+      --until 2012-12-31T00:00:00Z --membership members.jsonl -
+  shoal replay --rules rules.toml --rejected bad.jsonl events.jsonl | head")]
 pub struct ReplayArguments {
     /// The rules file
     #[arg(long, value_name = "FILE")]

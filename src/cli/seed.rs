@@ -17,9 +17,11 @@ use std::path::PathBuf;
 /// [kafka], which must be the moment of --until. docs/seeding.md describes all steps.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  shoal seed --rules rules.toml --partitions 8 --until 2026-11-01T00:00:00Z --snapshot snapshots history.jsonl.zst
-  shoal seed --rules rules.toml --partitions 8 --until 2026-11-01T00:00:00Z --bootstrap changes \\
-    --snapshot s3://bucket/shoal --store aws_endpoint=https://s3.shop.example orders.jsonl.gz browsing.jsonl.gz")]
+  shoal seed --rules rules.toml --partitions 8 --until 2026-11-01T00:00:00Z \\
+    --snapshot snapshots history.jsonl.zst
+  shoal seed --rules rules.toml --partitions 8 --until 2026-11-01T00:00:00Z \\
+    --bootstrap changes --snapshot s3://bucket/shoal \\
+    --store aws_endpoint=https://s3.shop.example orders.jsonl.gz")]
 pub struct SeedArguments {
     /// The rules file that the service will be started with
     #[arg(long, value_name = "FILE")]

@@ -19,10 +19,13 @@ use std::sync::Arc;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal snapshot list --snapshot snapshots
-  shoal snapshot verify --snapshot s3://bucket/shoal --store aws_endpoint=https://s3.shop.example
+  shoal snapshot verify --snapshot s3://bucket/shoal \\
+    --store aws_endpoint=https://s3.shop.example
   shoal snapshot export --snapshot snapshots --rules rules.toml --out tables
-  shoal snapshot export --snapshot snapshots --features 'orders, orders_90d, recency_days' --out tables
-  duckdb -c \"SELECT value, count(*) FROM 'tables/memberships.parquet' WHERE segmentation = 'lifecycle' GROUP BY 1\"")]
+  shoal snapshot export --snapshot snapshots --out tables \\
+    --features 'orders, orders_90d, recency_days'
+  duckdb -c \"SELECT value, count(*) FROM 'tables/memberships.parquet' \\
+    WHERE segmentation = 'lifecycle' GROUP BY 1\"")]
 pub struct SnapshotArguments {
     #[command(subcommand)]
     verb: Verb,

@@ -18,6 +18,12 @@ pub const REFERENCE: &str = include_str!("../../../config/mappings/reference.tom
 
 const REFERENCE_HINT: &str = "see config/mappings/reference.toml";
 
+/// The tables at the top of a mapping.
+pub fn sections() -> Vec<String> {
+    let reference: toml::Table = REFERENCE.parse().expect("the reference is TOML");
+    reference.keys().cloned().collect()
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Mapping {

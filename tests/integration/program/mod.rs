@@ -5,6 +5,7 @@ mod convert;
 mod convert_files;
 mod convert_money;
 mod convert_shops;
+mod help;
 mod input;
 mod replay;
 mod seed;
