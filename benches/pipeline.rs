@@ -209,6 +209,7 @@ fn settings(broker: &Broker, folder: &Path, repeat: usize) -> RunSettings {
         rules,
         group: "test".into(),
         force_rules: false,
+        take_over: false,
     }
 }
 

@@ -32,6 +32,7 @@ use clap::{Parser, Subcommand};
 use std::io;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -126,10 +127,12 @@ fn start_log(settings: &LogSettings) -> LogCounts {
     };
     LOGS_JSON.store(is_json, Ordering::Relaxed);
     let counts = LogCounts::default();
+    // A member of the group that failed is dropped and replaced, which we log; the library adds an error for each.
+    let told = Targets::new().with_default(level).with_target("rdkafka::consumer::base_consumer", LevelFilter::OFF);
     let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr);
     match is_json {
-        true => log.json().flatten_event(true).finish().with(counts.clone()).init(),
-        false => log.with_ansi(is_terminal).finish().with(counts.clone()).init(),
+        true => log.json().flatten_event(true).finish().with(counts.clone()).with(told).init(),
+        false => log.with_ansi(is_terminal).finish().with(counts.clone()).with(told).init(),
     }
     counts
 }

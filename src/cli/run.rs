@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// Runs the service: events from Kafka in, every change of segment out, exactly once
 ///
 /// Shoal's own topics are created if they are missing. After a stop or a crash the service continues where the last
-/// transaction ended. The first SIGTERM or SIGINT finishes the open transaction; a second one ends the process at once.
+/// transaction ended. The first SIGTERM, SIGINT or SIGHUP finishes the open transaction; a second one ends the process
+/// at once. Brokers that do not answer are waited for.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal run --config /etc/shoal/shoal.toml
@@ -28,6 +29,10 @@ pub struct RunArguments {
     #[arg(long)]
     force: bool,
 
+    /// Do not wait for another process that is in the group under the same `instance`: take its shards at once
+    #[arg(long, conflicts_with = "dry_run")]
+    take_over: bool,
+
     /// Read the real inputs and print the changes; write nothing to Kafka
     #[arg(long, conflicts_with = "force")]
     dry_run: bool,
@@ -36,7 +41,7 @@ pub struct RunArguments {
 impl RunArguments {
     pub fn run(self) -> anyhow::Result<()> {
         let audience = if self.dry_run { Audience::People } else { Audience::Service };
-        let Service { settings, admin, logs, stop } = self.service.begin(self.force, audience)?;
+        let Service { settings, admin, logs, stop } = self.service.begin(self.force, self.take_over, audience)?;
         if self.dry_run {
             eprint!("{}", dry_run(&settings, &stop, io::stdout())?);
             return Ok(());

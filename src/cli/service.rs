@@ -40,7 +40,7 @@ pub struct ServiceArguments {
 impl ServiceArguments {
     /// Reads settings and rules, starts the log, and installs the signal handlers. Mistakes in settings and rules are
     /// reported before anything is started.
-    pub fn begin(&self, force_rules: bool, audience: Audience) -> anyhow::Result<Service> {
+    pub fn begin(&self, force_rules: bool, take_over: bool, audience: Audience) -> anyhow::Result<Service> {
         let settings = Settings::load(self.config.as_deref())?;
         rules::read(&settings.rules)?;
         let logs = match audience {
@@ -49,7 +49,7 @@ impl ServiceArguments {
         };
         let stop = worker::stop_on_signal().context("cannot listen for signals")?;
         let Settings { kafka, worker, snapshots, alerts, traces, admin, rules, .. } = settings;
-        let settings = RunSettings { kafka, worker, snapshots, traces, alerts, rules, force_rules };
+        let settings = RunSettings { kafka, worker, snapshots, traces, alerts, rules, force_rules, take_over };
         Ok(Service { settings, admin, logs, stop })
     }
 }

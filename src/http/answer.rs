@@ -62,7 +62,11 @@ impl AdminState {
         self.view
             .statuses
             .iter()
-            .map(|status| ObservedWorker { age: status.written().map(|at| at.elapsed()), report: status.report() })
+            .map(|status| ObservedWorker {
+                age: status.written().map(|at| at.elapsed()),
+                report: status.report(),
+                waits_for: status.waits_for(),
+            })
             .collect()
     }
 

@@ -1,10 +1,11 @@
 //! Three verdicts on the process, from the reports of its workers: started, alive, ready.
 //!
-//! Pure functions of the reports and their age. A verdict names what fails, so that an operator knows where to look,
-//! and contains nothing that requires a token.
+//! Pure functions of the reports and their age. A verdict names what fails and why, so that an operator knows where to
+//! look. It needs no token: it contains names of topics and the client's errors, but no addresses and nothing of
+//! events.
 
 use crate::worker::observe::rejects::{RecentRejects, SHARE_OF};
-use crate::worker::observe::status::{DifferentRules, Report, RulesName, WhyDifferent, WorkProgress};
+use crate::worker::observe::status::{DifferentRules, Report, RulesName, Unanswered, WhyDifferent, WorkProgress};
 use crate::worker::{Phase, rfc3339_text};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub struct ObservedWorker {
     pub report: Report,
     /// Time since the report; `None` if the worker has not reported yet.
     pub age: Option<Duration>,
+    /// What the start waits for, before the first report.
+    pub waits_for: Option<String>,
 }
 
 /// The answer to a health request.
@@ -110,6 +113,9 @@ pub struct Failing {
     pub since: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// Why, as far as it is known: the error of the last attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The progress of a recovery.
@@ -135,7 +141,7 @@ impl Verdict {
 
 impl Failing {
     fn of_process(what: &'static str) -> Self {
-        Self { what, worker: None, shard: None, phase: None, since: None, progress: None }
+        Self { what, worker: None, shard: None, phase: None, since: None, progress: None, reason: None }
     }
 
     fn of_worker(what: &'static str, worker: usize) -> Self {
@@ -157,6 +163,8 @@ pub fn ready(workers: &[ObservedWorker], is_stopping: bool) -> Verdict {
     for (number, seen) in workers.iter().enumerate() {
         failing.extend(not_joined(number, seen));
         failing.extend(stuck(number, seen));
+        failing.extend(in_trouble(number, &seen.report));
+        failing.extend(unanswered(number, &seen.report));
         failing.extend(not_live(number, &seen.report));
     }
     let rules = workers.iter().find_map(|seen| seen.report.different_rules.as_ref()).map(RulesWarning::from);
@@ -173,13 +181,47 @@ pub fn alive(workers: &[ObservedWorker], is_stopping: bool) -> Verdict {
 fn not_joined(number: usize, seen: &ObservedWorker) -> Option<Failing> {
     match seen.age {
         None => {
-            Some(Failing::of_worker("the worker has not started: it connects to Kafka and checks its topics", number))
+            let what = "the worker has not started: it connects to Kafka and checks its topics";
+            let reason = seen.waits_for.as_deref().map(without_addresses);
+            Some(Failing { reason, ..Failing::of_worker(what, number) })
         }
-        Some(_) if !seen.report.has_joined => {
-            Some(Failing::of_worker("the worker has not joined the group yet", number))
+        Some(_) if !seen.report.has_joined || seen.report.client.waits_for.is_some() => {
+            let what = match seen.report.has_joined {
+                false => "the worker has not joined the group yet",
+                true => "the worker is no member of the group and joins it again",
+            };
+            let reason = seen.report.client.waits_for.as_deref().map(without_addresses);
+            Some(Failing { reason, ..Failing::of_worker(what, number) })
         }
         Some(_) => None,
     }
+}
+
+/// A transaction or a recovery that has failed and is tried again.
+fn in_trouble(number: usize, report: &Report) -> Option<Failing> {
+    let trouble = report.trouble.as_ref()?;
+    let what = "a transaction or a recovery has failed and is tried again";
+    let (since, reason) = (Some(moment(trouble.since)), Some(without_addresses(&trouble.message)));
+    Some(Failing { since, reason, ..Failing::of_worker(what, number) })
+}
+
+/// Time does not pass for the customers of a shard whose broker does not answer.
+fn unanswered(number: usize, report: &Report) -> Option<Failing> {
+    let Unanswered { shard, topic, milliseconds } = report.unanswered.as_ref()?;
+    let since = Some(moment(report.at.saturating_sub_unsigned(*milliseconds)));
+    let reason = Some(format!("no fetch of {topic}[{shard}] was answered for {} s", milliseconds / 1_000));
+    let what = "the broker of an input partition has not answered for 60 s";
+    Some(Failing { shard: Some(*shard), since, reason, ..Failing::of_worker(what, number) })
+}
+
+/// An error of the client without the words that contain an address.
+fn without_addresses(message: &str) -> String {
+    let has_port = |word: &str| {
+        let ports = word.match_indices(':').map(|(at, _)| &word[at + 1..]);
+        ports.into_iter().any(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+    };
+    let words = message.split_whitespace().map(|word| if has_port(word) { "…" } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn stuck(number: usize, seen: &ObservedWorker) -> Option<Failing> {
@@ -221,14 +263,15 @@ pub fn moment(milliseconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::observe::status::ShardReport;
+    use crate::worker::observe::status::{ShardReport, Trouble};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn seen(age: Option<Duration>, shards: &[(u32, Phase)]) -> ObservedWorker {
         let shard = |phase| ShardReport { since: 5_000, ..ShardReport::in_phase(phase) };
         let shards = shards.iter().map(|&(number, phase)| (number, shard(phase))).collect();
-        ObservedWorker { report: Report { shards, at: 7_000, has_joined: true, ..Report::default() }, age }
+        let report = Report { shards, at: 7_000, has_joined: true, ..Report::default() };
+        ObservedWorker { report, age, waits_for: None }
     }
 
     #[test]
@@ -251,6 +294,27 @@ mod tests {
         let mut outside = standby();
         outside.report.has_joined = false;
         assert!(!ready(&[outside], false).is_ok(), "it has not joined");
+    }
+
+    #[test]
+    fn a_process_that_waits_for_kafka_is_not_ready_and_says_why_without_an_address() {
+        let reasons = |seen: ObservedWorker| -> Vec<(&'static str, Option<String>)> {
+            ready(&[seen], false).failing.into_iter().map(|failing| (failing.what, failing.reason)).collect()
+        };
+        let mut waiting = seen(None, &[]);
+        waiting.waits_for = Some("127.0.0.1:9092: Connect failed: Connection refused".into());
+        let [(what, reason)]: [_; 1] = reasons(waiting).try_into().unwrap();
+        assert!(what.starts_with("the worker has not started"), "{what}");
+        assert_eq!(reason.as_deref(), Some("… Connect failed: Connection refused"));
+        let mut failing = seen(Some(SECOND), &[(0, Phase::Running)]);
+        failing.report.trouble = Some(Trouble { since: 5_000, message: "a commit: Local: Timed out".into() });
+        failing.report.unanswered = Some(Unanswered { shard: 0, topic: "events".into(), milliseconds: 61_000 });
+        let [trouble, unanswered]: [_; 2] = reasons(failing).try_into().unwrap();
+        assert_eq!(trouble.1.as_deref(), Some("a commit: Local: Timed out"));
+        assert_eq!(unanswered.1.as_deref(), Some("no fetch of events[0] was answered for 61 s"));
+        let mut outside = seen(Some(SECOND), &[]);
+        outside.report.client.waits_for = Some("its name is taken".into());
+        assert_eq!(reasons(outside)[0].1.as_deref(), Some("its name is taken"));
     }
 
     #[test]

@@ -1,23 +1,28 @@
 //! The class of each error of the client: retried below the trait `Log`, the shards are rebuilt, or the worker stops.
 //!
+//! A broker that restarts answers anything for a moment, so one answer never stops a worker where it could be that of
+//! such a broker.
+//!
 //! * *Everywhere.* Brokers or connections unavailable, time-outs, leaders and coordinators that move or load: the
-//!   client retries by itself. A wrong password or a certificate that is not trusted: the client retries, logged at
-//!   `warn`, since credentials may be changing. A missing right: stop.
-//! * *Fetch.* An offset out of range, a topic that was deleted or created again, more partitions: stop. A batch that
-//!   cannot be read: stop, since the client would skip it.
-//! * *Group.* Another process of the same `instance`: stop. Under the classic protocol it is the one that is fenced
-//!   twice in a minute, since once may be this process itself; under the protocol `consumer` it is the newer one, if
-//!   the conflict lasts. An earlier run of this process under the protocol `consumer`: retry until its session has
-//!   expired. A protocol, assignor or session time-out that the broker does not support: stop. Fenced, unknown or late
-//!   otherwise: the client joins again, and shards are lost and assigned again.
+//!   client retries by itself. A topic or partition that is not found is retried, too: [`super::admin::Existence`]
+//!   alone decides that a topic is gone, after several looks over half a minute. A wrong password or a certificate that
+//!   is not trusted: the client retries, logged at `warn`, since credentials may be changing. A missing right: stop.
+//! * *Fetch.* An offset out of range, a topic that was created again, more partitions: stop. A batch that cannot be
+//!   read: stop, since the client would skip it.
+//! * *Group.* Another process of the same `instance`: stop, if it is seen in the group. A member may also fence itself,
+//!   when a request to join was received twice. Under the protocol `consumer` an earlier run of this process keeps the
+//!   name until its session has expired: retry. A protocol, assignor or session time-out that the broker does not
+//!   support: stop, unless this member was accepted before. Any other fatal error, fenced, unknown or late: the member
+//!   joins again, and shards are lost and assigned again.
 //! * *Transaction.* A member epoch that changed in between (protocol `consumer`): abort, and retry with the new epoch.
-//!   A record that is too large or that the broker refuses, an own topic that was deleted: stop. Anything else (fenced,
-//!   broken connection, too slow, no answer): rebuild, since only the journal shows how the transaction ended.
+//!   A record that is too large or that the broker refuses: stop. Anything else (fenced, broken connection, too slow,
+//!   no answer): rebuild, since only the journal shows how the transaction ended.
 //! * *Recovery.* A request without a good answer: rebuild, which the worker repeats until the broker answers.
 
 use super::Failure;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
+use std::fmt::Display;
 
 type Code = RDKafkaErrorCode;
 
@@ -43,9 +48,11 @@ pub fn classify_fetch(code: Code, message: String) -> Result<(), Failure> {
     }
 }
 
-/// Classifies an error of the member of the group. `Ok`: librdkafka goes on by itself.
-pub fn classify_group(code: Code, message: String) -> Result<(), Failure> {
+/// Classifies an error of the member of the group. `Ok`: librdkafka goes on by itself, or a new member joins.
+/// `has_joined`: the group has accepted this member before, so that the broker supports what it needs.
+pub fn classify_group(code: Code, message: String, has_joined: bool) -> Result<(), Failure> {
     match code {
+        _ if has_joined => classify(code, message),
         Code::UnsupportedVersion | Code::UnsupportedFeature => Err(Failure::Stop(format!(
             "{message}. `group_protocol = \"consumer\"` needs Kafka 4.0 or later; with an older broker use \"classic\""
         ))),
@@ -55,9 +62,6 @@ pub fn classify_group(code: Code, message: String) -> Result<(), Failure> {
         Code::InvalidSessionTimeout => Err(Failure::Stop(format!(
             "{message}. `session_timeout_ms` of [kafka] must be within group.min.session.timeout.ms and \
              group.max.session.timeout.ms of the broker"
-        ))),
-        Code::GroupMaxSizeReached => Err(Failure::Stop(format!(
-            "{message}. The group has as many members as the broker allows (group.max.size)"
         ))),
         Code::InconsistentGroupProtocol => Err(Failure::Stop(format!(
             "{message}. Another member of the group uses another assignor or group protocol; every member must use the \
@@ -104,10 +108,11 @@ pub fn classify_transaction(code: Code, message: String) -> Failure {
     }
 }
 
-/// Another process has the name of this one.
-pub fn duplicate_instance(message: &str) -> Failure {
+/// Another process has the name of this one; `seen` is its member in the group.
+pub fn duplicate_instance(message: &str, seen: &impl Display) -> Failure {
     Failure::Stop(format!(
-        "{message}. Another process runs under the same `instance`: give each process an `instance` of its own"
+        "{message}. Another process runs under the same `instance`, seen in the group: {seen}. Give each process an \
+         `instance` of its own"
     ))
 }
 
@@ -145,12 +150,6 @@ fn classify(code: Code, message: String) -> Result<(), Failure> {
         Code::GroupAuthorizationFailed => "the consumer group",
         Code::TransactionalIdAuthorizationFailed => "the transactional id",
         Code::ClusterAuthorizationFailed => "the cluster",
-        code if is_unknown_topic(code) => {
-            return Err(Failure::Stop(format!(
-                "{message}. The topic does not exist any more, or has fewer partitions"
-            )));
-        }
-        Code::Fatal => return Err(Failure::Stop(message)),
         _ => {
             tracing::debug!(target: "kafka", error = message, "the client retries after an error");
             return Ok(());
@@ -169,12 +168,19 @@ mod tests {
     fn temporary_errors_are_retried_and_lasting_ones_stop_with_what_to_do() {
         for code in [Code::BrokerTransportFailure, Code::AllBrokersDown, Code::OperationTimedOut] {
             assert_eq!(classify_fetch(code, "away".into()), Ok(()));
-            assert_eq!(classify_group(code, "away".into()), Ok(()));
+            assert_eq!(classify_group(code, "away".into(), false), Ok(()));
             assert_eq!(classify_transaction(code, "away".into()), Failure::Rebuild("away".into()));
         }
         for code in [Code::CoordinatorLoadInProgress, Code::NotCoordinator, Code::UnknownMemberId] {
-            assert_eq!(classify_group(code, "moved".into()), Ok(()));
+            assert_eq!(classify_group(code, "moved".into(), false), Ok(()));
         }
+        for code in [Code::UnknownTopicOrPartition, Code::UnknownPartition, Code::UnknownTopic, Code::Fatal] {
+            assert_eq!(classify_fetch(code, "gone".into()), Ok(()));
+            assert_eq!(classify_group(code, "gone".into(), false), Ok(()));
+            assert_eq!(classify_transaction(code, "gone".into()), Failure::Rebuild("gone".into()));
+            assert_eq!(classify_code("it".into())(code), Failure::Rebuild(format!("it: {code}")));
+        }
+        assert_eq!(classify_group(Code::UnsupportedVersion, "a broker of the other version".into(), true), Ok(()));
         for code in [Code::Fenced, Code::ProducerFenced, Code::InvalidProducerEpoch, Code::IllegalGeneration] {
             assert!(matches!(classify_transaction(code, "fenced".into()), Failure::Rebuild(_)), "{code:?}");
         }
@@ -185,8 +191,12 @@ mod tests {
         stop(classify_fetch(Code::AutoOffsetReset, "it".into()).unwrap_err(), "retention");
         stop(classify_fetch(Code::BadCompression, "it".into()).unwrap_err(), "skipped");
         stop(classify_fetch(Code::TopicAuthorizationFailed, "it".into()).unwrap_err(), "right on the topic");
-        stop(classify_group(Code::GroupAuthorizationFailed, "it".into()).unwrap_err(), "right on the consumer group");
-        stop(duplicate_instance("it"), "same `instance`");
+        stop(
+            classify_group(Code::GroupAuthorizationFailed, "it".into(), true).unwrap_err(),
+            "right on the consumer group",
+        );
+        stop(classify_group(Code::UnsupportedVersion, "it".into(), false).unwrap_err(), "Kafka 4.0");
+        stop(duplicate_instance("it", &"shoal-0"), "same `instance`");
         stop(classify_transaction(Code::TransactionalIdAuthorizationFailed, "it".into()), "transactional id");
         stop(classify_transaction(Code::MessageSizeTooLarge, "it".into()), "max.message.bytes");
     }

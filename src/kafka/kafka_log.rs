@@ -46,7 +46,7 @@ pub struct KafkaLog {
 }
 
 impl KafkaLog {
-    /// Joins the group as worker number `worker` of this process.
+    /// Joins the group as worker number `worker` of this process. A `Rebuild` means that the brokers did not answer.
     pub fn join(settings: &KafkaSettings, worker: usize) -> Result<Self, Failure> {
         retry(|| Self::try_join(settings, worker))
     }
@@ -61,8 +61,8 @@ impl KafkaLog {
         let inbox = Arc::new(Inbox::default());
         Ok(Self {
             transactional_id: format!("{}-{member}", settings.group),
-            fetcher: Fetcher::new(settings, clock, &inbox)?,
-            member: GroupMember::join(settings, &member, &inbox)?,
+            fetcher: Fetcher::new(settings, partitions, clock, &inbox)?,
+            member: GroupMember::join(settings, &member, &client, &inbox)?,
             publisher: None,
             failures: Default::default(),
             survey: Survey::spawn(settings, partitions, &client, &inbox)?,
@@ -80,7 +80,7 @@ impl KafkaLog {
         let publisher = self.publisher.as_mut().ok_or_else(|| Failure::Rebuild("there is no producer".into()))?;
         let deadline = Instant::now() + EPOCH_WAIT;
         loop {
-            let proof = self.member.proof()?;
+            let proof = Arc::new(self.member.proof()?);
             match publisher.publish(transaction, &self.settings.inputs, &proof) {
                 Ok(()) => return Ok(()),
                 Err(Refusal::Failed(failure)) => return Err(failure),
@@ -120,6 +120,7 @@ impl Log for KafkaLog {
 
     fn poll(&mut self, wait: Duration) -> Result<GroupEvent, Failure> {
         self.fetcher.stop_idle();
+        self.fetcher.give_memory_back();
         if !self.inbox.has_event() {
             self.inbox.wait(wait, GATHER);
         }
@@ -200,6 +201,9 @@ impl Log for KafkaLog {
         let names: Vec<&str> = self.settings.inputs.iter().map(String::as_str).collect();
         let descriptions = describe_topics(self.client.client(), &names, REQUEST_WAIT);
         let descriptions = descriptions.map_err(classify_code("Kafka does not describe the input topics".into()))?;
+        if let Some((topic, code)) = descriptions.iter().find_map(|topic| Some((topic, topic.error?))) {
+            return Err(classify_code(format!("Kafka does not describe the input topic {}", topic.name))(code));
+        }
         let is_known = descriptions.iter().all(|topic| !topic.id.is_empty());
         Ok(descriptions.into_iter().map(|topic| topic.id).filter(|_| is_known).collect())
     }
@@ -235,6 +239,7 @@ impl Log for KafkaLog {
     fn client_report(&self) -> ClientReport {
         ClientReport {
             has_joined: self.member.has_joined(),
+            waits_for: self.member.waits_for(),
             transaction_failures: self.failures,
             ..self.fetcher.client_report()
         }

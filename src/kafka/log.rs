@@ -130,7 +130,8 @@ pub enum StartAt {
 /// What is known of a partition that is being fetched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartitionStatus {
-    /// The partition was read up to its end, as of the last fetch.
+    /// The partition was read up to its end, as of the last fetch. That counts until its leader changes, the connection
+    /// breaks or a fetch fails: then another fetch must be answered first (T7).
     pub is_at_end: bool,
     /// When, in monotonic milliseconds, the broker last answered a fetch of the partition, with records or without. Of
     /// inputs only; `None` if it has not answered since the start.
@@ -193,6 +194,8 @@ pub const TRANSACTION_STEPS: [&str; 7] = ["begin", "write", "offsets", "commit",
 pub struct ClientReport {
     /// The group has accepted this worker as a member since it started, with shards for it or without.
     pub has_joined: bool,
+    /// Why the group does not accept this worker at the moment.
+    pub waits_for: Option<String>,
     /// Brokers that the client is connected to.
     pub brokers_up: u64,
     /// Seconds from a request to its answer, median and 99th percentile, of the slowest broker in the last half second.

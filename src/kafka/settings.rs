@@ -32,6 +32,8 @@ pub struct KafkaSettings {
     pub session_timeout_ms: u32,
     /// How long a fetch waits on the broker for a record.
     pub fetch_wait_ms: u32,
+    /// Megabytes that a worker may use for records that it has fetched and not yet applied, of all its inputs.
+    pub fetch_buffer_mb: u32,
     /// A file with the token of the SASL mechanism OAUTHBEARER, read again before each token expires; empty: none.
     pub oauth_token_file: String,
     /// Further settings of every Kafka client, by their librdkafka names; most concern security.
@@ -151,6 +153,7 @@ impl Default for KafkaSettings {
             hold_time_when_silent: BTreeMap::new(),
             session_timeout_ms: 45_000,
             fetch_wait_ms: 100,
+            fetch_buffer_mb: 128,
             oauth_token_file: String::new(),
             client: BTreeMap::new(),
         }

@@ -37,4 +37,6 @@ pub struct RunSettings {
     pub rules: PathBuf,
     /// The rules come into force even if they were replaced by others before.
     pub force_rules: bool,
+    /// Another process of the same `instance` is not waited for: its shards are taken over at once.
+    pub take_over: bool,
 }

@@ -1,4 +1,5 @@
-//! One broker process (KRaft, broker and controller in one) with a data folder of its own on free ports.
+//! One broker process (KRaft, broker and controller in one) with a data folder of its own on free ports: alone, or a
+//! node of a cluster (see `cluster`).
 
 use super::wait::within;
 use rdkafka::config::ClientConfig;
@@ -45,8 +46,11 @@ impl Default for BrokerOptions {
 
 /// A running broker. Dropping it kills the process and removes its data.
 pub struct Broker {
-    /// `host:port`, for `bootstrap.servers`.
+    /// `host:port`, for `bootstrap.servers`; of a node of a cluster those of all nodes.
     pub address: String,
+    /// Replicas of the topics that tests create.
+    pub replicas: i32,
+    node: Node,
     /// Names and addresses of the further listeners.
     listeners: Vec<(&'static str, String)>,
     /// A shell that waits for this process: when its input ends, it kills the broker and removes the folder. That
@@ -56,11 +60,36 @@ pub struct Broker {
     folder: PathBuf,
 }
 
+/// A node among those of its cluster.
+#[derive(Clone)]
+pub struct Node {
+    pub index: usize,
+    /// Ports for clients and for controllers, by node.
+    pub ports: Vec<[u16; 2]>,
+}
+
+impl Node {
+    /// The nodes of a cluster of this size.
+    pub fn all(count: usize) -> Result<Vec<Self>, String> {
+        let ports = free_ports(2 * count).map_err(context("free port"))?;
+        let ports: Vec<[u16; 2]> = ports.chunks(2).map(|pair| [pair[0], pair[1]]).collect();
+        Ok((0..count).map(|index| Self { index, ports: ports.clone() }).collect())
+    }
+
+    fn id(&self) -> i32 {
+        self.index as i32 + 1
+    }
+
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[self.index][0])
+    }
+}
+
 impl Broker {
     pub fn start(jars: &str, options: &BrokerOptions) -> Result<Self, String> {
         let mut failures = String::new();
         for _ in 0..ATTEMPTS_MAX {
-            let broker = Self::spawn(jars, options)?;
+            let broker = Self::spawn(jars, options, Node::all(1)?.remove(0))?;
             match broker.wait_until_ready() {
                 Ok(()) => return Ok(broker),
                 Err(failure) => failures.push_str(&failure),
@@ -69,14 +98,15 @@ impl Broker {
         Err(format!("Kafka did not start in {ATTEMPTS_MAX} attempts:\n{failures}"))
     }
 
-    fn spawn(jars: &str, options: &BrokerOptions) -> Result<Self, String> {
+    /// Starts the process of a node, and does not wait for it.
+    pub fn spawn(jars: &str, options: &BrokerOptions, node: Node) -> Result<Self, String> {
         let folder =
             tempfile::Builder::new().prefix("shoal-kafka-").tempdir().map_err(context("temporary folder"))?.keep();
-        let ports = free_ports(2 + options.listeners.len()).map_err(context("free port"))?;
-        let listeners = options.listeners.iter().zip(&ports[2..]);
+        let ports = free_ports(options.listeners.len()).map_err(context("free port"))?;
+        let listeners = options.listeners.iter().zip(&ports);
         let listeners: Vec<_> = listeners.map(|((name, _), port)| (*name, format!("127.0.0.1:{port}"))).collect();
         let properties = folder.join("server.properties");
-        let text = server_properties(&folder, &ports, options);
+        let text = server_properties(&folder, &node, &ports, options);
         fs::write(&properties, text).map_err(context("server.properties"))?;
         let guard = Command::new("sh")
             .arg("-c")
@@ -94,27 +124,30 @@ impl Broker {
             .stderr(Stdio::null())
             .spawn()
             .map_err(context("sh"))?;
-        Ok(Self { address: format!("127.0.0.1:{}", ports[0]), listeners, guard, folder })
+        let addresses = node.ports.iter().map(|[port, _]| format!("127.0.0.1:{port}"));
+        let (address, replicas) = (addresses.collect::<Vec<_>>().join(","), node.ports.len() as i32);
+        Ok(Self { address, replicas, node, listeners, guard, folder })
     }
 
-    /// Asks for metadata until a broker answers.
-    fn wait_until_ready(&self) -> Result<(), String> {
+    /// Asks it for metadata until it answers and is a broker of its cluster.
+    pub fn wait_until_ready(&self) -> Result<(), String> {
         let client: BaseProducer = ClientConfig::new()
-            .set("bootstrap.servers", &self.address)
+            .set("bootstrap.servers", self.node.address())
             .set("reconnect.backoff.max.ms", "200")
             .set("log_level", "0")
             .create()
             .map_err(context("client"))?;
         let started = within(START_MAX, || {
             let metadata = client.client().fetch_metadata(None, Duration::from_millis(500));
-            let is_ready = metadata.is_ok_and(|metadata| !metadata.brokers().is_empty());
+            let id = self.node.id();
+            let is_ready = metadata.is_ok_and(|metadata| metadata.brokers().iter().any(|broker| broker.id() == id));
             let has_ended = self.folder.join("ended").exists();
             (is_ready || has_ended).then_some(is_ready)
         });
         match started {
             Some(true) => Ok(()),
             Some(false) => Err(format!("the broker ended:\n{}", self.log())),
-            None => Err(format!("no answer from {} within {START_MAX:?}:\n{}", self.address, self.log())),
+            None => Err(format!("no answer from {} within {START_MAX:?}:\n{}", self.node.address(), self.log())),
         }
     }
 
@@ -126,22 +159,36 @@ impl Broker {
 
     /// kill -9; the data and the ports stay for [`Broker::restart`].
     pub fn crash(&self) -> Result<(), String> {
+        self.end_by("-9")
+    }
+
+    /// Ends it in an orderly way, as an upgrade does: the others lead its partitions before it is gone.
+    pub fn shut_down(&self) -> Result<(), String> {
+        self.end_by("-TERM")
+    }
+
+    fn end_by(&self, signal: &str) -> Result<(), String> {
         let ended = self.folder.join("ended");
         let died = within(START_MAX, || {
             if let Ok(id) = fs::read_to_string(self.folder.join("pid")) {
-                let _ = Command::new("kill").args(["-9", id.trim()]).stderr(Stdio::null()).status();
+                let _ = Command::new("kill").args([signal, id.trim()]).stderr(Stdio::null()).status();
             }
             ended.exists().then_some(())
         });
-        died.ok_or_else(|| format!("the broker does not die within {START_MAX:?}"))
+        died.ok_or_else(|| format!("the broker does not end within {START_MAX:?}"))
     }
 
     /// Starts it again after [`Broker::crash`], on the same data and ports, and waits until it answers.
     pub fn restart(&mut self) -> Result<(), String> {
+        self.begin_restart()?;
+        self.wait_until_ready()
+    }
+
+    /// Starts it again, and does not wait for it.
+    pub fn begin_restart(&mut self) -> Result<(), String> {
         fs::remove_file(self.folder.join("ended")).map_err(context("the broker has not ended"))?;
         let input = self.guard.stdin.as_mut().expect("open until dropped");
-        input.write_all(b"start\n").map_err(context("guard"))?;
-        self.wait_until_ready()
+        input.write_all(b"start\n").map_err(context("guard"))
     }
 
     /// Sends the broker's process a signal: `STOP` makes it hang with its connections open, `CONT` continues it.
@@ -197,9 +244,14 @@ fn scram_arguments((user, password): &(String, String)) -> [String; 4] {
     ["--add-scram".into(), mechanism_256, "--add-scram".into(), mechanism_512]
 }
 
-fn server_properties(folder: &Path, ports: &[u16], options: &BrokerOptions) -> String {
-    let (port, controller_port) = (ports[0], ports[1]);
-    let further = options.listeners.iter().zip(&ports[2..]);
+/// `ports` are those of the further listeners.
+fn server_properties(folder: &Path, node: &Node, ports: &[u16], options: &BrokerOptions) -> String {
+    let [port, controller_port] = node.ports[node.index];
+    let voters = node.ports.iter().zip(1..).map(|([_, port], id)| format!("{id}@127.0.0.1:{port}"));
+    let (id, voters, replicas) = (node.id(), voters.collect::<Vec<_>>().join(","), node.ports.len());
+    // With three nodes one may be missing, and nothing that was acknowledged is lost with it.
+    let in_sync = replicas.div_ceil(2);
+    let further = options.listeners.iter().zip(ports);
     let (mut addresses, mut advertised) = (String::new(), String::new());
     for ((name, _), port) in further {
         let proxied = options.proxied.iter().find(|(known, _)| known == name).map_or(port, |(_, port)| port);
@@ -210,20 +262,20 @@ fn server_properties(folder: &Path, ports: &[u16], options: &BrokerOptions) -> S
     let data = folder.join("data");
     format!(
         "process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
+node.id={id}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{addresses}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={}
 auto.create.topics.enable=false
-default.replication.factor=1
-min.insync.replicas=1
-offsets.topic.replication.factor=1
+default.replication.factor={replicas}
+min.insync.replicas={in_sync}
+offsets.topic.replication.factor={replicas}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={in_sync}
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
@@ -250,6 +302,6 @@ pub fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
     bound.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
-fn context<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> String {
+pub fn context<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> String {
     move |error| format!("broker harness, {what}: {error}")
 }

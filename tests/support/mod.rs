@@ -1,4 +1,4 @@
-//! A real Apache Kafka for tests and benches: one process, started from its Maven artifacts.
+//! A real Apache Kafka for tests and benches: one process, or a cluster of some, started from its Maven artifacts.
 //!
 //! Used with `#[path = "../support/mod.rs"] mod support;`. A test asks for the broker that all tests of its program
 //! share:
@@ -15,6 +15,7 @@
 pub mod acls;
 mod broker;
 pub mod certificates;
+mod cluster;
 pub mod events;
 pub mod golden;
 pub mod http;
@@ -31,6 +32,7 @@ pub mod views;
 pub mod wait;
 
 pub use broker::{Broker, BrokerOptions, free_ports};
+pub use cluster::Cluster;
 pub use topics::{Produced, Received, block_on, own_topics, prefix_own_topics, send};
 
 use std::io::Write;
@@ -53,6 +55,17 @@ pub fn broker() -> Option<&'static Broker> {
 pub fn start(options: &BrokerOptions) -> Option<Broker> {
     match jars::resolve() {
         Ok(jars) => Some(Broker::start(&jars, options).unwrap_or_else(|error| panic!("{error}"))),
+        Err(reason) => {
+            must_not_be_on_ci(&reason);
+            None
+        }
+    }
+}
+
+/// A cluster of the caller's own, stopped when dropped. `None` if the machine cannot run one.
+pub fn start_cluster(brokers: usize, options: &BrokerOptions) -> Option<Cluster> {
+    match jars::resolve() {
+        Ok(jars) => Some(Cluster::start(&jars, brokers, options).unwrap_or_else(|error| panic!("{error}"))),
         Err(reason) => {
             must_not_be_on_ci(&reason);
             None

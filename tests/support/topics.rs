@@ -69,11 +69,19 @@ pub struct Received {
 impl Broker {
     /// Creates a topic; `settings` are pairs such as `("cleanup.policy", "compact")`.
     pub fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(self.replicas));
+        self.create(settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value)));
+    }
+
+    /// Creates a topic with one partition, which only this broker of a cluster has.
+    pub fn create_topic_on(&self, name: &str, broker: i32) {
+        let replicas: &[&[i32]] = &[&[broker]];
+        self.create(NewTopic::new(name, 1, TopicReplication::Variable(replicas)).set("retention.ms", "-1"));
+    }
+
+    fn create(&self, topic: NewTopic<'_>) {
+        let (name, partitions) = (topic.name, topic.num_partitions);
         let admin: AdminClient<DefaultClientContext> = self.client().create().expect("admin client");
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-        for (key, value) in settings {
-            topic = topic.set(key, value);
-        }
         let answers = block_on(admin.create_topics([&topic], &AdminOptions::new())).expect("create topics");
         for answer in answers {
             answer.unwrap_or_else(|(topic, error)| panic!("topic {topic} is not made: {error}"));

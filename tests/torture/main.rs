@@ -4,8 +4,8 @@
 //!
 //! In reading order: `options`, `run` (what a run needs), `trial` (a whole run), `load` and `inputs` (events),
 //! `service` and `fleet` (processes), `support::proxy` (the network), `store` (of snapshots), `trap`, `phase`, `tally`
-//! and `storm` (kills and faults), `commands` (`shoal seed` and `shoal rebuild`), `check` (the checker, a program of
-//! its own), `doubt` (the checker can fail).
+//! and `storm` (kills and faults), `commands` (`shoal seed` and `shoal rebuild`), `rolling` (restarts of brokers),
+//! `check` (the checker, a program of its own), `doubt` (the checker can fail).
 
 mod check;
 mod commands;
@@ -15,6 +15,7 @@ mod inputs;
 mod load;
 mod options;
 mod phase;
+mod rolling;
 mod run;
 mod service;
 mod store;
@@ -58,6 +59,7 @@ fn run_tests(mut options: Options) -> ExitCode {
     // The longest first.
     let mut trials = vec![
         on_own_broker("nothing_is_lost_repeated_or_reordered", trial::run),
+        rolling_restart(&options),
         on_own_broker("a_seed_and_a_rebuild_are_killed_and_run_again", commands::run),
     ];
     trials.extend(doubt::CASES.iter().map(|case| {
@@ -68,6 +70,16 @@ fn run_tests(mut options: Options) -> ExitCode {
         Trial::ignorable_test(format!("the_checker_finds_{}", case.name), check)
     }));
     libtest_mimic::run(&options.runner, trials).exit_code()
+}
+
+fn rolling_restart(options: &Arc<Options>) -> Trial {
+    let options = Arc::clone(options);
+    Trial::ignorable_test("no_service_ends_in_a_rolling_restart_of_three_brokers", move || {
+        match rolling::run(&options) {
+            Some(done) => done.map(|()| Completion::Completed).map_err(Failed::from),
+            None => Ok(Completion::ignored_with(NO_BROKER)),
+        }
+    })
 }
 
 fn with_own_broker(options: &Options, test: OnOwnBroker) -> Result<Completion, Failed> {

@@ -14,12 +14,15 @@ Starts a Kafka broker, a proxy in front of it and several `shoal run`, and write
 killed between any two steps of a transaction, a snapshot, a merge, a recovery and a revocation, stopped for longer than \
 the session time-out, and join and leave. The broker is killed, connections are delayed, throttled, frozen, swallowed and \
 reset, the store of snapshots fails and its snapshots are damaged. At the end a separate program (`torture check`) reads \
-the topics read-committed, compares them with an independent run (`shoal replay`), and reads the snapshots.";
+the topics read-committed, compares them with an independent run (`shoal replay`), and reads the snapshots.
+
+A second run has three brokers, which are restarted one after the other: no service may end.";
 
 const EXAMPLES: &str = "Examples:
   cargo test --test torture
   cargo test --test torture -- --kills 100 --seed 7 --processes 3
   cargo test --test torture -- nothing_is --kills 300 --in-each 10 --store s3     # for half an hour
+  cargo test --test torture -- no_service_ends --restarts 40
   cargo test --test torture -- --keep some-folder     # settings, logs and expected changes stay there
   cargo test --test torture -- check --help           # the checker alone";
 
@@ -30,6 +33,9 @@ pub struct Options {
     /// Number of kills (kill -9)
     #[arg(long, value_name = "N", default_value_t = 25)]
     pub kills: u32,
+    /// Number of restarts of brokers in the rolling restart, by turns in order and by signal 9
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub restarts: u32,
     /// Determines events, kills and faults, but not their timing [default: derived from the commit]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,

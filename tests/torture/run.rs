@@ -26,6 +26,8 @@ pub struct Run<'a> {
     pub load: LoadOptions,
     pub folder: PathBuf,
     temporary: TempDir,
+    /// What the services connect to; `None`: the proxy.
+    brokers: Option<String>,
 }
 
 /// A broker with a listener behind the proxy; `None` if the machine cannot run one.
@@ -70,7 +72,12 @@ impl<'a> Run<'a> {
             broker.create_topic(topic, options.partitions as i32, &settings);
         }
         fs::write(folder.join("rules.toml"), load.rules()).map_err(context("rules.toml"))?;
-        Ok(Self { options, group, load, folder, temporary })
+        Ok(Self { options, group, load, folder, temporary, brokers: None })
+    }
+
+    /// The services connect to these brokers, past the proxy.
+    pub fn on(self, brokers: &str) -> Self {
+        Self { brokers: Some(brokers.to_owned()), ..self }
     }
 
     /// Runs `act` with this many services, none of which is started; an error includes the ends of their logs.
@@ -112,10 +119,10 @@ impl<'a> Run<'a> {
             other => format!("group_protocol = {other:?}\n"),
         };
         let settings = format!(
-            "rules = \"rules.toml\"\n[kafka]\nbrokers = \"127.0.0.1:{}\"\ngroup = {:?}\ninstance = {name:?}\n\
+            "rules = \"rules.toml\"\n[kafka]\nbrokers = {:?}\ngroup = {:?}\ninstance = {name:?}\n\
              inputs = {:?}\n{protocol}session_timeout_ms = {}\nfetch_wait_ms = 20\n[kafka.topics]\n{topics}\
              [kafka.client]\n\"client.id\" = {name:?}\n[worker]\nworkers = {workers}\n[admin]\naddress = \"127.0.0.1:0\"\n[log]\nformat = \"text\"\nlevel = \"trace\"\n{}",
-            proxy.port,
+            self.brokers.clone().unwrap_or_else(|| format!("127.0.0.1:{}", proxy.port)),
             self.group,
             self.load.topics,
             SESSION_TIMEOUT.as_millis(),

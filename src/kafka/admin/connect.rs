@@ -11,11 +11,15 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::{Metadata, MetadataBroker};
 use rdkafka::types::RDKafkaErrorCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// How long one request waits before the events are polled.
 const REQUEST_WAIT: Duration = Duration::from_millis(250);
+/// A start that has no contact after this time says why, and again after each interval.
+const FIRST_WORD: Duration = Duration::from_secs(2);
+const WORD_INTERVAL: Duration = Duration::from_secs(30);
 /// How long the other brokers of the list have to answer after one reported a lasting cause.
 const OTHER_BROKERS_WAIT: Duration = Duration::from_millis(1_500);
 
@@ -31,6 +35,42 @@ pub struct Broker {
 /// # Errors
 /// If no broker answers, with the true cause and what to do about it.
 pub fn connect(settings: &KafkaSettings, patience: Duration) -> Result<Vec<Broker>, Failure> {
+    connect_while(settings, |waited, _| waited <= patience).map_err(|failure| Failure::Stop(failure.to_string()))
+}
+
+/// As [`connect`], but without an answer it is a `Rebuild`: a service tries again.
+pub fn connect_again(settings: &KafkaSettings, patience: Duration) -> Result<(), Failure> {
+    connect_while(settings, |waited, _| waited <= patience).map(drop)
+}
+
+/// Tries until a broker answers, for a service: a cluster that is down comes back. Returns `Ok` if `stop` is set.
+/// `tell` is given the reason while there is no answer.
+///
+/// # Errors
+/// If the cause is lasting, such as a wrong password.
+pub fn wait_for_contact(
+    settings: &KafkaSettings,
+    stop: &AtomicBool,
+    mut tell: impl FnMut(&str),
+) -> Result<(), Failure> {
+    let mut next = FIRST_WORD;
+    let connected = connect_while(settings, |waited, reason| {
+        if waited >= next {
+            let (brokers, seconds) = (&settings.brokers, waited.as_secs());
+            tracing::warn!(target: "kafka", brokers, seconds, reason, "no contact with Kafka yet; retrying");
+            tell(reason);
+            next = waited + WORD_INTERVAL;
+        }
+        !stop.load(Ordering::Relaxed)
+    });
+    if stop.load(Ordering::Relaxed) { Ok(()) } else { connected.map(drop) }
+}
+
+/// Tries while `goes_on` says so, given how long it has been tried and why there is no contact.
+fn connect_while(
+    settings: &KafkaSettings,
+    mut goes_on: impl FnMut(Duration, &str) -> bool,
+) -> Result<Vec<Broker>, Failure> {
     let client =
         make::<BaseConsumer<CauseContext>>(settings, &config(settings), CauseContext::default(), "the Kafka client")?;
     let begun = Instant::now();
@@ -46,9 +86,12 @@ pub fn connect(settings: &KafkaSettings, patience: Duration) -> Result<Vec<Broke
         if reported.cause.as_ref().is_some_and(|cause| cause.is_lasting) {
             known_since.get_or_insert_with(Instant::now);
         }
-        if begun.elapsed() > patience || known_since.is_some_and(|since| since.elapsed() > OTHER_BROKERS_WAIT) {
-            let message = explain(settings, &reported);
-            return Err(Failure::Stop(format!("no contact with {}: {message}", settings.brokers)));
+        let is_known = known_since.is_some_and(|since| since.elapsed() > OTHER_BROKERS_WAIT);
+        let message = explain(settings, &reported);
+        drop(reported);
+        if is_known || !goes_on(begun.elapsed(), &message) {
+            let message = format!("no contact with {}: {message}", settings.brokers);
+            return Err(if is_known { Failure::Stop(message) } else { Failure::Rebuild(message) });
         }
     }
 }

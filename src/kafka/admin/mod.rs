@@ -1,7 +1,8 @@
-//! What must hold before anything runs: contact with the brokers, topics, rights; and the report of all of it for
-//! `shoal check --connect`.
+//! What must hold before anything runs: contact with the brokers, topics, rights; the report of all of it for
+//! `shoal check --connect`; and whether the topics still exist while it runs.
 
 mod connect;
+mod existence;
 mod inspect;
 mod members;
 mod report;
@@ -9,9 +10,10 @@ mod retention;
 mod sample;
 mod topics;
 
-pub use connect::connect;
+pub use connect::{connect, wait_for_contact};
+pub use existence::Existence;
 pub use inspect::{Finding, PRODUCE_RIGHTS, Verdict, missing_rights, refuse};
-pub use members::wait_until_alone;
+pub use members::{wait_until_alone, wait_until_free};
 pub use report::report;
 pub use retention::{RETENTION_ADVICE, ReadAgain};
 pub use sample::Placement;

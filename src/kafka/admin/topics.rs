@@ -1,13 +1,13 @@
 //! Topics before anything runs: the inputs are inspected; Shoal's own topics are created if they are missing, and
 //! inspected if they exist.
 
-use super::connect::connect;
+use super::connect::connect_again;
 use super::inspect::{
     Finding, GROUP_RIGHTS, INPUT_RIGHTS, OWN_RIGHTS, TopicState, inspect_inputs, inspect_own, inspect_replication,
     missing_rights, refuse, wanted,
 };
 use super::retention::{ReadAgain, inspect_retention};
-use crate::kafka::client::{Logging, REQUEST_WAIT, RETRY_INTERVAL, block_on, config, make, retry, stop};
+use crate::kafka::client::{Logging, REQUEST_WAIT, RETRY_INTERVAL, block_on, config, make, retry};
 use crate::kafka::error_class::{classify_code, classify_request, not_allowed};
 use crate::kafka::raw::admin::{Description, describe_group, describe_topics};
 use crate::kafka::{Failure, KafkaSettings, Own};
@@ -18,18 +18,31 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How long an input that was there before may be missing at a start.
+const MISSING_MIN: Duration = Duration::from_secs(25);
+
 /// The number of partitions of the inputs, which is the number of shards.
 ///
 /// # Errors
 /// If there is no contact, an input is missing or compacted, the numbers differ, or a right is missing.
 pub fn input_partitions(settings: &KafkaSettings, read_again: ReadAgain) -> Result<u32, Failure> {
-    connect(settings, REQUEST_WAIT)?;
-    retry(|| check_inputs(settings, read_again))
+    connect_again(settings, REQUEST_WAIT)?;
+    let looks_end = Instant::now() + MISSING_MIN;
+    retry(|| check_inputs(settings, read_again, looks_end))
 }
 
-fn check_inputs(settings: &KafkaSettings, read_again: ReadAgain) -> Result<u32, Failure> {
+/// Until `looks_end` a missing input is looked for again if there are topics of an earlier start: then it was there,
+/// and the broker may only have started.
+fn check_inputs(settings: &KafkaSettings, read_again: ReadAgain, looks_end: Instant) -> Result<u32, Failure> {
     let admin = Admin::new(settings, REQUEST_WAIT)?;
     let inputs = admin.inputs(settings)?;
+    refuse_half_known(&inputs)?;
+    if let Some(missing) = inputs.iter().find(|topic| topic.is_missing()).filter(|_| Instant::now() < looks_end)
+        && admin.own(settings)?.iter().any(|(_, own)| own.exists())
+    {
+        let name = missing.name();
+        return Err(Failure::Rebuild(format!("the input topic {name} is missing, and Shoal's own topics are not")));
+    }
     let mut findings = admin.missing_input_rights(settings, &inputs)?;
     findings.extend(inspect_inputs(&inputs));
     findings.extend(inspect_retention(&inputs, read_again));
@@ -50,12 +63,24 @@ pub fn create_or_check_topics(settings: &KafkaSettings, shards: u32) -> Result<(
     retry(|| create_or_inspect(settings, shards))
 }
 
+/// A broker that has just started may describe a topic by an error that passes.
+fn refuse_half_known(topics: &[TopicState]) -> Result<(), Failure> {
+    let odd = topics.iter().find(|topic| !topic.exists() && !topic.is_missing() && !topic.is_hidden());
+    odd.map_or(Ok(()), |topic| {
+        let code = topic.description.error.map_or_else(String::new, |code| code.to_string());
+        Err(Failure::Rebuild(format!("the broker does not describe the topic {}: {code}", topic.name())))
+    })
+}
+
 fn create_or_inspect(settings: &KafkaSettings, shards: u32) -> Result<(), Failure> {
     let admin = Admin::new(settings, REQUEST_WAIT)?;
     for (own, topic) in admin.own(settings)? {
         if topic.is_missing() {
             let created = admin.create(settings, own, own.partitions(shards), Creation::Create)?;
-            created.map_err(|code| Failure::Stop(cannot_be_created(topic.name(), code)))?;
+            created.map_err(|code| {
+                let message = cannot_be_created(topic.name(), code);
+                if may_pass(code) { Failure::Rebuild(message) } else { Failure::Stop(message) }
+            })?;
         }
     }
     for own in Own::ALL {
@@ -81,6 +106,23 @@ pub fn cannot_be_created(name: &str, code: RDKafkaErrorCode) -> String {
             format!("the topic {name} is missing and cannot be created: {code}; see `replication_factor` of [kafka]")
         }
     }
+}
+
+/// Whether the creation of a topic may succeed a moment later: the controller moves.
+fn may_pass(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{
+        BrokerNotAvailable, CoordinatorNotAvailable, NetworkException, NotController, RequestTimedOut,
+        ThrottlingQuotaExceeded,
+    };
+    matches!(
+        code,
+        BrokerNotAvailable
+            | CoordinatorNotAvailable
+            | NetworkException
+            | NotController
+            | RequestTimedOut
+            | ThrottlingQuotaExceeded
+    )
 }
 
 /// Whether a topic is created, or its creation only validated.
@@ -151,7 +193,7 @@ impl Admin {
                 Ok(resource.entries.into_iter().map(|entry| (entry.name, entry.value.unwrap_or_default())).collect())
             }
             Err(RDKafkaErrorCode::TopicAuthorizationFailed) => Ok(HashMap::new()),
-            Err(code) => Err(stop("the settings of a topic")(code)),
+            Err(code) => Err(classify_code("the settings of a topic".into())(code)),
         };
         answers.into_iter().map(entries).collect()
     }
@@ -164,18 +206,34 @@ impl Admin {
         partitions: u32,
         creation: Creation,
     ) -> Result<Result<(), RDKafkaErrorCode>, Failure> {
-        let name = settings.topics.name(own);
         let wanted = wanted(settings, own);
-        let mut topic = NewTopic::new(name, partitions as i32, TopicReplication::Fixed(settings.replication_factor));
-        for (key, value) in &wanted {
+        let name = settings.topics.name(own);
+        let answer = self.request_creation(name, (partitions, settings.replication_factor), &wanted, creation)?;
+        Ok(match answer {
+            // Another process has created it meanwhile.
+            Err(RDKafkaErrorCode::TopicAlreadyExists) => Ok(()),
+            answer => answer,
+        })
+    }
+
+    /// Requests the creation of a topic.
+    pub fn request_creation(
+        &self,
+        name: &str,
+        (partitions, replicas): (u32, i32),
+        settings: &[(&'static str, String)],
+        creation: Creation,
+    ) -> Result<Result<(), RDKafkaErrorCode>, Failure> {
+        let mut topic = NewTopic::new(name, partitions as i32, TopicReplication::Fixed(replicas));
+        for (key, value) in settings {
             topic = topic.set(key, value);
         }
         let options = self.options().validate_only(creation == Creation::Validate);
         let answers = block_on(self.client.create_topics([&topic], &options));
-        let answers = answers.map_err(stop(format!("Kafka does not answer the request to create the topic {name}")))?;
+        let what = format!("Kafka does not answer the request to create the topic {name}");
+        let answers = answers.map_err(classify_request(what))?;
         Ok(match answers.into_iter().next() {
-            // Another process has created it meanwhile.
-            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
+            None | Some(Ok(_)) => Ok(()),
             Some(Err((_, code))) => Err(code),
         })
     }
@@ -188,7 +246,8 @@ impl Admin {
             !topic.partitions().is_empty() && topic.partitions().iter().all(|partition| partition.leader() >= 0)
         };
         loop {
-            let metadata = self.client.inner().fetch_metadata(Some(name), self.wait).map_err(stop(&what))?;
+            let metadata =
+                self.client.inner().fetch_metadata(Some(name), self.wait).map_err(classify_request(what.clone()))?;
             // Rights are inspected afterwards.
             let is_hidden = |topic: &MetadataTopic| {
                 topic.error().map(RDKafkaErrorCode::from) == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
@@ -197,13 +256,18 @@ impl Admin {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(Failure::Stop(format!(
+                return Err(Failure::Rebuild(format!(
                     "the topic {name} has partitions without a leader after {:?}. Check that all brokers are running",
                     self.wait
                 )));
             }
             std::thread::sleep(RETRY_INTERVAL);
         }
+    }
+
+    /// The identifier of the cluster; `None` if no broker answers.
+    pub fn cluster_id(&self) -> Option<String> {
+        self.client.inner().fetch_cluster_id(self.wait)
     }
 
     fn options(&self) -> AdminOptions {

@@ -5,11 +5,13 @@
 //! each queue: it stops fetching a partition while its queue is full.
 
 use super::batch::KafkaBatch;
+use super::limits::BufferLimits;
 use super::metadata::find_leaders;
 use super::watch::{Answers, Watch, WatchContext};
 use crate::kafka::client::{REQUEST_WAIT, consumer_config, make, stop};
 use crate::kafka::error_class::{classify_fetch, classify_request};
 use crate::kafka::inbox::Inbox;
+use crate::kafka::raw::memory;
 use crate::kafka::raw::queue::{PrivateQueue, QueueEvent};
 use crate::kafka::settings::OwnTopics;
 use crate::kafka::{Batch, ClientReport, Failure, InputOffset, KafkaSettings, Own, PartitionStatus, Position, Topic};
@@ -20,21 +22,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Number of messages in a partition's queue below which librdkafka fetches more.
-const QUEUED_MESSAGES_MIN: &str = "20000";
-/// Size in KiB of a partition's queue above which librdkafka fetches no more.
-const QUEUED_KBYTES_MAX: &str = "16384";
+/// Assumed of a partition's records until some were read.
+const RECORD_BYTES: u64 = 1 << 10;
+/// After so many bytes, at the end of all inputs, memory is given back to the system.
+const GIVE_BACK_BYTES: u64 = 64 << 20;
+const GIVE_BACK_INTERVAL: Duration = Duration::from_secs(60);
 /// Fetches that wait longer would be answered too rarely for time to pass: see `watch`.
 const FETCH_WAIT_MS_MAX: u32 = 250;
+/// What a fetch has shown counts for this long without another answer: a fetch that is not answered has failed. As for
+/// ticks, which are held back after the same time (`worker/tick.rs`).
+const UNANSWERED_MAX_MS: u64 = 2_000;
 /// How long the first answer of a started partition may take, before the partition can be started from another offset.
 const FIRST_ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// One started partition.
 struct Started {
     queue: PrivateQueue<WatchContext>,
+    /// Mean size of the records that were read last, and how many bytes a batch of them may have.
+    record_bytes: u64,
+    bytes_max: u64,
     /// Past the last message read, and past markers if the queue reported an end there.
     next: i64,
     is_at_end: bool,
+    /// As of the last read: nothing has broken since the last answer.
+    is_unbroken: bool,
+    /// When something last came of the queue.
+    shown_at: u64,
     /// As of the last read.
     last_answer: Option<u64>,
     answers: Arc<Answers>,
@@ -46,6 +59,18 @@ struct Started {
 }
 
 impl Started {
+    /// How many records may be read into a batch that has some already: as many as fit, by the size of the last ones.
+    fn room(&self, records_max: usize, records: usize) -> usize {
+        let fitting = usize::try_from(self.bytes_max / self.record_bytes).unwrap_or(usize::MAX);
+        records_max.min(fitting.saturating_sub(records).max(1))
+    }
+
+    /// Whether what the last fetch has shown still counts at this monotonic millisecond.
+    fn still_counts(&self, now: u64) -> bool {
+        let shown_at = self.last_answer.map_or(self.shown_at, |answer| answer.max(self.shown_at));
+        self.is_unbroken && now.saturating_sub(shown_at) <= UNANSWERED_MAX_MS
+    }
+
     /// Appends messages to the batch and applies the queue's events. Returns the number of messages, and an error if
     /// there was one.
     fn drain(
@@ -61,6 +86,8 @@ impl Started {
         });
         self.has_answered |= count > 0 || end.is_some() || failed.is_some();
         if count > 0 {
+            let bytes = batch.messages.bytes_of_last(count);
+            self.record_bytes = (bytes / count as u64).max(1);
             self.next = batch.messages.offset(batch.len() - 1) + 1;
             // librdkafka reports an end only after a later fetch was empty; what it knows already is requested here.
             self.is_at_end = self.queue.known_end().is_some_and(|known| self.next >= known);
@@ -85,11 +112,15 @@ pub struct Fetcher {
     own: OwnTopics,
     inbox: Arc<Inbox>,
     clock: Instant,
+    limits: BufferLimits,
+    /// Bytes read since memory was given back, and when that was.
+    read_bytes: u64,
+    gave_back: Instant,
 }
 
 impl Fetcher {
-    /// `clock` is where monotonic time starts.
-    pub fn new(settings: &KafkaSettings, clock: Instant, inbox: &Arc<Inbox>) -> Result<Self, Failure> {
+    /// `clock` is where monotonic time starts. Of `partitions` of each input this worker may get all.
+    pub fn new(settings: &KafkaSettings, partitions: u32, clock: Instant, inbox: &Arc<Inbox>) -> Result<Self, Failure> {
         if settings.fetch_wait_ms > FETCH_WAIT_MS_MAX {
             return Err(Failure::Stop(format!(
                 "`fetch_wait_ms` of [kafka]: expected at most {FETCH_WAIT_MS_MAX}, found {}: time passes only while fetches \
@@ -97,12 +128,16 @@ impl Fetcher {
                 settings.fetch_wait_ms
             )));
         }
+        let all_partitions = u64::from(partitions) * settings.inputs.len() as u64;
+        let limits = BufferLimits::of(u64::from(settings.fetch_buffer_mb) << 20, all_partitions);
         let mut config = consumer_config(settings);
         config
             // librdkafka needs a group even where it is not joined.
             .set("group.id", &settings.group)
-            .set("queued.min.messages", QUEUED_MESSAGES_MIN)
-            .set("queued.max.messages.kbytes", QUEUED_KBYTES_MAX)
+            .set("queued.min.messages", limits.queued_messages.to_string())
+            .set("queued.max.messages.kbytes", (limits.queued_bytes >> 10).to_string())
+            .set("fetch.message.max.bytes", limits.fetch_bytes.to_string())
+            .set("fetch.max.bytes", limits.answer_bytes.to_string())
             .set("statistics.interval.ms", WatchContext::INTERVAL_MS.to_string());
         let watching = WatchContext::new(clock);
         let consumer: Arc<BaseConsumer<WatchContext>> = make(settings, &config, watching, "the Kafka consumer")?;
@@ -115,6 +150,9 @@ impl Fetcher {
             own: settings.topics.clone(),
             inbox: Arc::clone(inbox),
             clock,
+            limits,
+            read_bytes: 0,
+            gave_back: clock,
         };
         let inputs = (0..settings.inputs.len() as u16).map(Topic::Input);
         inputs.chain([Topic::Own(Own::Control)]).try_for_each(|topic| fetcher.find_leaders(topic))?;
@@ -155,8 +193,12 @@ impl Fetcher {
             let inbox = Some(Arc::clone(&self.inbox));
             let started = Started {
                 queue: PrivateQueue::new(&self.consumer, &name, partition, inbox),
+                record_bytes: RECORD_BYTES,
+                bytes_max: self.limits.taken_bytes,
                 next: offset,
                 is_at_end: false,
+                is_unbroken: true,
+                shown_at: 0,
                 last_answer: None,
                 answers: self.consumer.context().watch(&name, partition),
                 has_answered: false,
@@ -183,6 +225,15 @@ impl Fetcher {
             started.is_idle |= matches!(topic, Topic::Input(_)) && shards.contains(shard);
         }
         self.stop_idle();
+    }
+
+    /// Gives memory back after a backlog: what the client has buffered meanwhile is not needed again soon.
+    pub fn give_memory_back(&mut self) {
+        let is_due = self.read_bytes >= GIVE_BACK_BYTES && self.gave_back.elapsed() >= GIVE_BACK_INTERVAL;
+        if is_due && self.started.values().all(|started| started.is_at_end) {
+            memory::give_back();
+            (self.read_bytes, self.gave_back) = (0, Instant::now());
+        }
     }
 
     /// Takes the idle partitions that have answered away from the consumer; the others stay until they have.
@@ -247,9 +298,13 @@ impl Fetcher {
         };
         // Before the records are read: if they reach the end, they include all that the broker had at that moment.
         let answered = started.answers.latest();
+        started.is_unbroken = started.answers.is_unbroken();
         let (mut count, mut failed) = (0, None);
         if !started.queue.is_empty() {
-            (count, failed) = started.drain(Duration::ZERO, records_max, batch);
+            let room = started.room(records_max, batch.len());
+            (count, failed) = started.drain(Duration::ZERO, room, batch);
+            self.read_bytes += count as u64 * started.record_bytes;
+            started.shown_at = self.clock.elapsed().as_millis() as u64;
         }
         started.last_answer = if started.is_at_end || count == 0 {
             answered
@@ -266,8 +321,9 @@ impl Fetcher {
     /// The status of a partition, without whether its topic is silent.
     pub fn partition_status(&self, topic: Topic, partition: u32) -> PartitionStatus {
         let started = self.started.get(&(topic, partition));
+        let now = self.clock.elapsed().as_millis() as u64;
         started.map_or_else(PartitionStatus::default, |started| PartitionStatus {
-            is_at_end: started.is_at_end && !started.is_idle,
+            is_at_end: started.is_at_end && !started.is_idle && started.still_counts(now),
             last_answer: started.last_answer,
             is_silent: false,
         })

@@ -12,13 +12,13 @@
 //! broker refuses.
 
 use super::membership::{GroupConsumer, GroupContext, Membership};
-use crate::kafka::client::{consumer_config, make, stop};
+use crate::kafka::client::{Logging, Process, consumer_config, make, member_rack, members_seen, stop};
 use crate::kafka::error_class;
 use crate::kafka::inbox::Inbox;
 use crate::kafka::raw::admin::has_generation;
 use crate::kafka::{Failure, GroupEvent, GroupProtocol, KafkaSettings};
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{Consumer, ConsumerGroupMetadata, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata, RebalanceProtocol};
 use rdkafka::types::RDKafkaErrorCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -31,8 +31,10 @@ const NAME_WAIT: Duration = Duration::from_secs(75);
 /// From a member's first epoch until the assignment that came with it has been reported.
 const ASSIGNMENT_WAIT: Duration = Duration::from_secs(1);
 const JOIN_INTERVAL: Duration = Duration::from_secs(1);
-/// A member that is fenced twice within this time shares its name with another process.
-const DUPLICATE_WAIT: Duration = Duration::from_secs(60);
+/// How long the group is asked who has taken one's own name: it does not say while it changes.
+const OTHER_WAIT: Duration = Duration::from_secs(10);
+const OTHER_REQUEST_WAIT: Duration = Duration::from_secs(3);
+const OTHER_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A worker's membership in the group.
 pub struct GroupMember {
@@ -41,10 +43,22 @@ pub struct GroupMember {
 }
 
 impl GroupMember {
-    pub fn join(settings: &KafkaSettings, member: &str, inbox: &Arc<Inbox>) -> Result<Self, Failure> {
+    pub fn join(
+        settings: &KafkaSettings,
+        member: &str,
+        client: &Arc<BaseConsumer<Logging>>,
+        inbox: &Arc<Inbox>,
+    ) -> Result<Self, Failure> {
         let membership = Arc::new(Membership::new(&settings.inputs, inbox));
-        let control =
-            Control { settings: settings.clone(), member: member.to_owned(), membership: Arc::clone(&membership) };
+        let rack = member_rack();
+        let control = Control {
+            settings: settings.clone(),
+            member: member.to_owned(),
+            config: member_config(settings, member, &rack),
+            rack,
+            client: Arc::clone(client),
+            membership: Arc::clone(&membership),
+        };
         // Joins here the first time, so that wrong settings are reported at once.
         let consumer = control.join()?;
         let thread = std::thread::Builder::new().name("kafka-control".into()).spawn(move || control.run(consumer));
@@ -84,6 +98,11 @@ impl GroupMember {
     pub fn release(&self, shards: &[u32]) {
         self.membership.release(shards);
     }
+
+    /// Why the group has not accepted this member, or not again; `None` if it has, or if that is not known.
+    pub fn waits_for(&self) -> Option<String> {
+        self.membership.state().waits_for.clone()
+    }
 }
 
 impl Drop for GroupMember {
@@ -100,6 +119,11 @@ impl Drop for GroupMember {
 struct Control {
     settings: KafkaSettings,
     member: String,
+    config: ClientConfig,
+    /// Of all members that this one has been: a member of this name with another one belongs to another process.
+    rack: String,
+    /// Asks the group for its members.
+    client: Arc<BaseConsumer<Logging>>,
     membership: Arc<Membership>,
 }
 
@@ -110,14 +134,16 @@ enum End {
     NameTaken(String),
     /// The name belongs to a member that joined later.
     Fenced(String),
+    /// The client cannot go on; a new one can.
+    Broken(String),
     Failed(Failure),
 }
 
 impl Control {
     fn join(&self) -> Result<Arc<GroupConsumer>, Failure> {
-        let config = member_config(&self.settings, &self.member);
         let context = GroupContext(Arc::clone(&self.membership));
-        let consumer: Arc<GroupConsumer> = make(&self.settings, &config, context, "the Kafka consumer of the group")?;
+        let consumer: Arc<GroupConsumer> =
+            make(&self.settings, &self.config, context, "the Kafka consumer of the group")?;
         let topics: Vec<&str> = self.settings.inputs.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(stop("subscribing to the inputs"))?;
         *self.membership.consumer() = Some(Arc::clone(&consumer));
@@ -125,9 +151,7 @@ impl Control {
     }
 
     fn run(self, mut consumer: Arc<GroupConsumer>) {
-        let member = &self.member;
         let mut taken_since: Option<Instant> = None;
-        let mut fenced_at: Option<Instant> = None;
         let failure = loop {
             let joined = Instant::now();
             let end = self.serve(&consumer);
@@ -140,37 +164,34 @@ impl Control {
                     if joined.elapsed() > NAME_WAIT {
                         taken_since = None;
                     }
-                    if taken_since.is_none() {
-                        tracing::info!(
-                            target: "kafka",
-                            member,
-                            seconds_max = NAME_WAIT.as_secs(),
-                            "an earlier member of this name is still in the group; waiting until its session expires"
-                        );
+                    if let Some(stop) = self.wait_for_name(&message, &mut taken_since) {
+                        break stop;
                     }
-                    if taken_since.get_or_insert(joined).elapsed() > NAME_WAIT {
-                        break error_class::duplicate_instance(&message);
-                    }
-                    std::thread::park_timeout(JOIN_INTERVAL);
                 }
-                // After a broker has failed, a request to join may have been received twice: then this member fenced
-                // itself.
                 End::Fenced(message) => {
-                    let before = fenced_at.replace(Instant::now());
-                    if before.is_some_and(|before| before.elapsed() < DUPLICATE_WAIT) {
-                        break error_class::duplicate_instance(&message);
+                    if let Some(other) = self.other_process() {
+                        break error_class::duplicate_instance(&message, &other);
                     }
-                    let shards = self.membership.lose_all();
+                    // After a broker has failed, a request to join may have been received twice: then this member
+                    // fenced itself.
+                    let shards = self.lose_shards();
                     tracing::warn!(
                         target: "kafka",
                         ?shards,
                         error = message,
-                        "another member took this member's name; its shards are lost, and it joins again. If that happens \
-                         again within a minute, two processes have the same `instance`, and this one stops"
+                        "this member's name was taken, and no other process has it: its shards are lost, and it joins again"
                     );
-                    if !shards.is_empty() {
-                        self.membership.inbox.push(Ok(GroupEvent::Revoked { shards, lost: true }));
-                    }
+                }
+                End::Broken(message) => {
+                    self.membership.state().waits_for = Some(message.clone());
+                    let shards = self.lose_shards();
+                    tracing::warn!(
+                        target: "kafka",
+                        ?shards,
+                        error = message,
+                        "the member of the group failed: its shards are lost, and it joins again"
+                    );
+                    std::thread::park_timeout(JOIN_INTERVAL);
                 }
             }
             consumer = match self.join() {
@@ -186,23 +207,74 @@ impl Control {
     fn serve(&self, consumer: &GroupConsumer) -> End {
         while !self.membership.state().is_leaving {
             let Some(Err(error)) = consumer.poll(CONTROL_POLL) else { continue };
+            let fatal = consumer.client().fatal_error();
+            let is_fatal = fatal.is_some();
             let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-            let (code, message) = consumer.client().fatal_error().unwrap_or_else(|| (code, error.to_string()));
+            let (code, message) = fatal.unwrap_or_else(|| (code, error.to_string()));
             let message = format!("member {} of the group: {message}", self.member);
             match code {
                 RDKafkaErrorCode::UnreleasedInstanceId => return End::NameTaken(message),
                 RDKafkaErrorCode::FencedInstanceId => return End::Fenced(message),
                 _ => {}
             }
-            if let Err(failure) = error_class::classify_group(code, message) {
-                return End::Failed(failure);
+            let has_joined = self.membership.state().has_joined;
+            match error_class::classify_group(code, message.clone(), has_joined) {
+                Err(failure) => return End::Failed(failure),
+                Ok(()) if is_fatal => return End::Broken(message),
+                Ok(()) => {}
             }
         }
         End::Leaving
     }
+
+    /// Waits before the next attempt to join under a name that is taken (protocol `consumer`). Returns a failure if the
+    /// broker has seen another member under it for so long that no session lasts: it belongs to another process.
+    fn wait_for_name(&self, message: &str, since: &mut Option<Instant>) -> Option<Failure> {
+        let begun = *since.get_or_insert_with(|| {
+            tracing::info!(
+                target: "kafka",
+                member = self.member,
+                seconds_max = NAME_WAIT.as_secs(),
+                "an earlier member of this name is still in the group; waiting until its session expires"
+            );
+            self.membership.state().waits_for =
+                Some("an earlier member of this name is in the group until its session expires".into());
+            Instant::now()
+        });
+        if begun.elapsed() > NAME_WAIT {
+            return Some(error_class::duplicate_instance(message, &"a member that does not go"));
+        }
+        std::thread::park_timeout(JOIN_INTERVAL);
+        None
+    }
+
+    /// The other process whose member has this member's name; `None` if there is none, or if the group does not say.
+    fn other_process(&self) -> Option<String> {
+        let deadline = Instant::now() + OTHER_WAIT;
+        while Instant::now() < deadline && !self.membership.state().is_leaving {
+            if let Ok(seen) = members_seen(&self.client, &self.settings.group, OTHER_REQUEST_WAIT) {
+                let holder = seen.into_iter().find(|member| member.name == self.member)?;
+                if let Some(rack) = holder.rack {
+                    let other = Process::of(&rack).filter(|_| rack != self.rack);
+                    return other.map(|process| process.to_string());
+                }
+            }
+            std::thread::park_timeout(OTHER_INTERVAL);
+        }
+        None
+    }
+
+    /// There is no member any more: reports the shards that it had as lost.
+    fn lose_shards(&self) -> Vec<u32> {
+        let shards = self.membership.lose_all();
+        if !shards.is_empty() {
+            self.membership.inbox.push(Ok(GroupEvent::Revoked { shards: shards.clone(), lost: true }));
+        }
+        shards
+    }
 }
 
-fn member_config(settings: &KafkaSettings, member: &str) -> ClientConfig {
+fn member_config(settings: &KafkaSettings, member: &str, rack: &str) -> ClientConfig {
     let mut config = consumer_config(settings);
     config.set("group.id", &settings.group).set("group.instance.id", member);
     match settings.group_protocol {
@@ -210,6 +282,7 @@ fn member_config(settings: &KafkaSettings, member: &str) -> ClientConfig {
         // next heartbeat, so a takeover waits for that too.
         GroupProtocol::Classic => config
             .set("partition.assignment.strategy", "range")
+            .set("client.rack", rack)
             .set("session.timeout.ms", settings.session_timeout_ms.to_string())
             .set("heartbeat.interval.ms", (settings.session_timeout_ms / 10).min(1_000).to_string()),
         // Session time-out and heartbeats are the broker's, and librdkafka refuses them here.

@@ -13,7 +13,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -51,15 +51,28 @@ pub struct State {
     pub has_joined: bool,
     /// When the consumer was first seen to have an epoch.
     pub epoch_since: Option<Instant>,
+    /// Why there is no membership at the moment.
+    pub waits_for: Option<String>,
 }
 
 impl ClientContext for GroupContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        Logging.log(level, facility, message);
+        match facility {
+            "FATAL" => tracing::debug!(target: "kafka", "{facility} {message}"),
+            _ => Logging.log(level, facility, message),
+        }
     }
 
+    /// A fatal error ends this member, and the control thread logs what it does about that.
     fn error(&self, error: KafkaError, reason: &str) {
-        Logging.error(error, reason);
+        match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId | RDKafkaErrorCode::UnreleasedInstanceId,
+            ) => {
+                tracing::debug!(target: "kafka", error = reason, "a fatal error of a member")
+            }
+            _ => Logging.error(error, reason),
+        }
     }
 }
 
@@ -162,7 +175,8 @@ impl Membership {
             self.inbox.push(Ok(GroupEvent::Assigned(whole)));
         }
         // Set after the event, so that a reader of this flag also finds the event.
-        self.state().has_joined = true;
+        let mut state = self.state();
+        (state.has_joined, state.waits_for) = (true, None);
     }
 
     /// Reports the shards that are revoked and waits until the worker has released them.

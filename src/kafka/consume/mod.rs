@@ -6,6 +6,7 @@
 mod batch;
 mod fetch;
 mod group;
+mod limits;
 mod membership;
 mod metadata;
 mod readable;

@@ -1,12 +1,12 @@
-//! Requests about the inputs at regular intervals: is a topic silent, has it got more partitions, was it deleted?
+//! Requests about the topics at regular intervals: is an input silent, has it got more partitions, was one deleted?
 //!
 //! A topic is *silent* if it has had no record for as long as `hold_time_when_silent` says. A source that has stopped
 //! sending must not look like customers who have stopped coming. One worker reads only some of the partitions, so a
 //! thread requests once a second, for all partitions, the first record of that time. The thread may wait for the
 //! answer.
 
+use crate::kafka::admin::Existence;
 use crate::kafka::client::{Logging, stop};
-use crate::kafka::error_class::{grown_topic, is_unknown_topic};
 use crate::kafka::inbox::Inbox;
 use crate::kafka::{Failure, KafkaSettings};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -19,11 +19,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const ANSWER_WAIT: Duration = Duration::from_secs(3);
-/// The number of partitions is requested once in this number of rounds.
-const PARTITION_ROUNDS: u32 = 5;
-/// A topic that is missing this often in succession was deleted: a broker that has just started may not know all
-/// topics.
-const MISSING_MAX: u32 = 2;
+/// The topics are looked at once in this number of rounds, and in each while one of them is not found.
+const EXISTENCE_ROUNDS: u32 = 5;
 
 /// What is known of the inputs, and the thread that sends the requests.
 pub struct Survey {
@@ -60,6 +57,7 @@ impl Survey {
             stopped: Arc::clone(&stopped),
             client: Arc::clone(client),
             inbox: Arc::clone(inbox),
+            existence: Existence::new(settings, partitions),
         };
         let thread = std::thread::Builder::new().name("kafka-survey".into()).spawn(move || surveyor.run());
         let thread = thread.map_err(stop("the surveying thread cannot be started"))?;
@@ -77,24 +75,24 @@ struct Surveyor {
     stopped: Arc<AtomicBool>,
     client: Arc<BaseConsumer<Logging>>,
     inbox: Arc<Inbox>,
+    existence: Existence,
 }
 
 impl Surveyor {
     /// While the broker does not answer, nothing changes.
-    fn run(self) {
-        let mut missed = vec![0; self.topics.len()];
+    fn run(mut self) {
         for round in 0.. {
-            for (topic, missed) in self.topics.iter().zip(&mut missed) {
+            for topic in self.topics.iter() {
                 if self.stopped.load(Ordering::Acquire) {
                     return;
                 }
                 topic.check_silence(&self.client);
-                if round % PARTITION_ROUNDS == 0
-                    && let Some(failure) = topic.check_partitions(&self.client, missed)
-                {
-                    self.inbox.push(Err(failure));
-                    return;
-                }
+            }
+            if (round % EXISTENCE_ROUNDS == 0 || self.existence.is_in_doubt())
+                && let Some(failure) = self.existence.look(&self.client)
+            {
+                self.inbox.push(Err(failure));
+                return;
             }
             std::thread::park_timeout(INTERVAL);
         }
@@ -136,23 +134,6 @@ impl SurveyedTopic {
         let elements = answer.elements();
         elements.iter().try_for_each(|found| found.error())?;
         Ok(elements.iter().any(|found| matches!(found.offset(), Offset::Offset(_))))
-    }
-
-    fn check_partitions(&self, client: &BaseConsumer<Logging>, missed: &mut u32) -> Option<Failure> {
-        let metadata = client.fetch_metadata(Some(&self.name), ANSWER_WAIT).ok()?;
-        let found = metadata.topics().iter().find(|topic| topic.name() == self.name)?;
-        let partitions = found.partitions().len() as u32;
-        if partitions > self.partitions {
-            return Some(grown_topic(&self.name, self.partitions, partitions));
-        }
-        let is_missing = found.error().is_some_and(|error| is_unknown_topic(error.into()));
-        *missed = if is_missing { *missed + 1 } else { 0 };
-        (*missed >= MISSING_MAX).then(|| {
-            Failure::Stop(format!(
-                "the input topic {} does not exist any more. Check whether it was deleted by mistake",
-                self.name
-            ))
-        })
     }
 }
 

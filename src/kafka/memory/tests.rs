@@ -304,7 +304,10 @@ fn a_leader_that_is_away_shows_no_end() {
     cluster.set_away(0, 0, true);
     cluster.append(0, 0, Some(1), None, Some(b"another"));
     assert_eq!(log.read(input, 0, 9, &mut batch), Ok(0));
-    assert!(is_at_end(&log), "as far as the last fetch has shown");
+    assert!(!is_at_end(&log), "what a fetch has shown counts until one fails");
+    cluster.set_away(0, 0, false);
+    assert_eq!(log.read(input, 0, 9, &mut batch), Ok(1));
+    assert!(is_at_end(&log));
 }
 
 #[test]

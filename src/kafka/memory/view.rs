@@ -45,6 +45,8 @@ struct Started {
     /// The end as of the last fetch, and the time of that fetch.
     end: i64,
     answered: Option<u64>,
+    /// A fetch has failed since then: the end is no longer known.
+    has_failed: bool,
     /// When the next fetch will be answered.
     next_fetch: i64,
 }
@@ -93,17 +95,20 @@ impl<S: Scheduler> MemoryLog<S> {
         let is_cut = shared.clients[self.client].is_cut;
         let mut is_new = false;
         for (&topic_partition, started) in &mut self.started {
-            if only.is_some_and(|only| only != topic_partition)
-                || is_cut
-                || clock < started.next_fetch
-                || !shared.answers(topic_partition)
-            {
+            if only.is_some_and(|only| only != topic_partition) {
+                continue;
+            }
+            if is_cut || !shared.answers(topic_partition) {
+                started.has_failed = true;
+                continue;
+            }
+            if clock < started.next_fetch {
                 continue;
             }
             let end = shared.stable_end(topic_partition);
             is_new |= end > started.end;
             started.end = end;
-            started.answered = Some(now);
+            (started.answered, started.has_failed) = (Some(now), false);
             started.next_fetch = clock + shared.faults.fetch_delay();
         }
         is_new
@@ -215,8 +220,10 @@ impl<S: Scheduler> Log for MemoryLog<S> {
 
     fn partition_status(&self, topic: Topic, partition: u32) -> PartitionStatus {
         let started = self.started.get(&(topic, partition));
+        let is_at_end =
+            |started: &Started| started.answered.is_some() && !started.has_failed && started.position >= started.end;
         PartitionStatus {
-            is_at_end: started.is_some_and(|started| started.answered.is_some() && started.position >= started.end),
+            is_at_end: started.is_some_and(is_at_end),
             last_answer: started.and_then(|started| started.answered),
             is_silent: matches!(topic, Topic::Input(input) if self.cluster.lock().silent.contains(&input)),
         }

@@ -1,6 +1,7 @@
 //! Writing to Kafka: a worker's transactions, events into input topics, and single records of Shoal's own topics.
 
 mod events;
+mod offsets;
 mod single;
 mod transaction;
 

@@ -8,6 +8,7 @@
 use crate::fault_injection;
 use crate::kafka::client::{Logging, REQUEST_WAIT, config, init_transactions, make};
 use crate::kafka::error_class::{classify_transaction, not_allowed};
+use crate::kafka::produce::offsets::OffsetSender;
 use crate::kafka::raw::producer::{self as raw, RawRecord};
 use crate::kafka::{Failure, InputOffset, KafkaSettings, OutRecord, Own, Transaction};
 use rdkafka::client::ClientContext;
@@ -29,6 +30,8 @@ const GOOD_END_MAX: Duration = Duration::from_secs(5);
 const EVENTS_SERVED: usize = 8;
 /// Enough for an answer that the client already has.
 const CAUSE_WAIT: Duration = Duration::from_millis(500);
+/// How long the offsets may take; no longer than the transaction may.
+const OFFSETS_WAIT: Duration = Duration::from_millis(TRANSACTION_TIMEOUT_MS as u64);
 /// A flush checks after this time whether it can still succeed.
 const FLUSH_SLICE: Duration = Duration::from_millis(50);
 /// Below the session time-out of the group, so that a lost worker's transaction has ended when its shards move.
@@ -59,6 +62,7 @@ pub enum Step {
 
 /// A producer that is registered at the transaction coordinator.
 pub struct Publisher {
+    offsets: OffsetSender,
     producer: Arc<BaseProducer<Deliveries>>,
     topics: [CString; Own::ALL.len()],
     transactional_id: String,
@@ -122,7 +126,8 @@ impl Publisher {
             CString::new(settings.topics.name(topic)).expect("topic names are checked when topics are made")
         });
         let transactional_id = transactional_id.to_owned();
-        Ok(Self { producer, topics, transactional_id, step: Cell::new(Step::Begin) })
+        let offsets = OffsetSender::start(&producer)?;
+        Ok(Self { offsets, producer, topics, transactional_id, step: Cell::new(Step::Begin) })
     }
 
     /// The step at which the last transaction ended.
@@ -134,7 +139,7 @@ impl Publisher {
         &mut self,
         transaction: &Transaction<'_>,
         inputs: &[String],
-        group: &ConsumerGroupMetadata,
+        group: &Arc<ConsumerGroupMetadata>,
     ) -> Result<(), Refusal> {
         // What was reported between transactions does not concern this one.
         self.serve();
@@ -168,7 +173,7 @@ impl Publisher {
         &self,
         transaction: &Transaction<'_>,
         inputs: &[String],
-        group: &ConsumerGroupMetadata,
+        group: &Arc<ConsumerGroupMetadata>,
     ) -> Result<(), Refusal> {
         self.step.set(Step::Begin);
         self.producer.begin_transaction().map_err(failed("a transaction cannot be begun"))?;
@@ -177,12 +182,12 @@ impl Publisher {
         fault_injection::crash_point("transaction/begun");
         transaction.records.iter().try_for_each(|record| self.produce(record, transaction)).map_err(Refusal::Failed)?;
         fault_injection::crash_point("transaction/produced");
-        let offsets = offset_list(&transaction.offsets, inputs).map_err(Refusal::Failed)?;
+        let offsets = Arc::new(offset_list(&transaction.offsets, inputs).map_err(Refusal::Failed)?);
         self.flush().map_err(|failure| Refusal::Failed(self.cause(failure, &offsets, group)))?;
         tracing::trace!(target: "shoal::transaction", "written");
         fault_injection::crash_point("transaction/written");
         self.step.set(Step::Offsets);
-        let sent = self.producer.send_offsets_to_transaction(&offsets, group, REQUEST_WAIT);
+        let sent = self.offsets.send(&offsets, group, OFFSETS_WAIT).map_err(Refusal::Failed)?;
         sent.map_err(|error| self.refused_offsets(&error))?;
         tracing::trace!(target: "shoal::transaction", "offsets sent");
         fault_injection::crash_point("transaction/offsets-sent");
@@ -196,13 +201,18 @@ impl Publisher {
     }
 
     /// Why records were not written. Often they are only reported as purged, and the next step returns the cause.
-    fn cause(&self, failure: Failure, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> Failure {
+    fn cause(
+        &self,
+        failure: Failure,
+        offsets: &Arc<TopicPartitionList>,
+        group: &Arc<ConsumerGroupMetadata>,
+    ) -> Failure {
         let Failure::Rebuild(message) = failure else { return failure };
-        match self.producer.send_offsets_to_transaction(offsets, group, CAUSE_WAIT) {
-            Err(error) => self
+        match self.offsets.send(offsets, group, CAUSE_WAIT) {
+            Ok(Err(error)) => self
                 .refused_right(&error, "Write on one of its own topics")
                 .unwrap_or_else(|| failure_of(&format!("{message}; the next step"), &error)),
-            Ok(()) => Failure::Rebuild(message),
+            Ok(Ok(())) | Err(_) => Failure::Rebuild(message),
         }
     }
 

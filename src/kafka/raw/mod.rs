@@ -5,7 +5,9 @@
 //! * `producer`: `rd_kafka_flush` and `rd_kafka_commit_transaction`, because the crate's versions take at least 100 ms,
 //!   and `rd_kafka_producev` without an allocation per header.
 //! * `admin`: requests that the crate does not have at all.
+//! * `memory`: gives back to the system what the client has freed.
 
 pub mod admin;
+pub mod memory;
 pub mod producer;
 pub mod queue;

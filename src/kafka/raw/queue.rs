@@ -205,6 +205,13 @@ impl Messages {
         }
     }
 
+    /// Bytes of keys and values of the last `count` messages.
+    pub fn bytes_of_last(&self, count: usize) -> u64 {
+        let last = &self.list[self.list.len().saturating_sub(count).max(self.head)..];
+        // SAFETY: as in `get`.
+        last.iter().map(|&message| unsafe { (*message).len + (*message).key_len } as u64).sum()
+    }
+
     pub fn offset(&self, index: usize) -> i64 {
         // SAFETY: as in `get`.
         unsafe { (*self.list[self.head + index]).offset }

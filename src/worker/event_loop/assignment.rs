@@ -103,7 +103,8 @@ impl<L: Log> Worker<L> {
             // Nothing was published and nothing is lost, so it is tried until the broker answers.
             Err(Aborted::Failed(Failure::Rebuild(message))) => {
                 tracing::warn!(shard = next, error = message, "recovery failed and is tried again");
-                self.retries.pause_after_recovery(self.log.now().monotonic);
+                self.retries.pause_after_recovery(&message, self.log.now());
+                self.reporting.report_soon();
             }
             Err(Aborted::Failed(stop)) => return Err(stop),
         }
@@ -156,6 +157,7 @@ impl<L: Log> Worker<L> {
                 Some(PoisonRecordGuard::begin(number, &self.process, owned.transaction(), owned.positions(), store));
             self.reporting.torn_repaired += repaired;
         }
+        self.retries.recovered();
         self.reporting.recoveries += 1;
         self.reporting.report_soon();
         if number == 0 {

@@ -35,6 +35,8 @@ use std::time::Duration;
 
 /// The longest wait of a poll, so that signals are noticed.
 const POLL_WAIT_MS: u64 = 100;
+/// Outputs of all shards after which a transaction ends: the client copies them, with some hundred bytes for each.
+const OUTPUT_BYTES_MAX: usize = 16 << 20;
 /// The longest wait while the snapshot store has no room.
 const STORE_WAIT_MS: u64 = 5;
 
@@ -186,7 +188,12 @@ impl<L: Log> Worker<L> {
             owned.tick(moment);
         }
         owned.report_census();
-        if owned.is_full() { self.commit() } else { Ok(()) }
+        if owned.is_full() || self.output_bytes() >= OUTPUT_BYTES_MAX { self.commit() } else { Ok(()) }
+    }
+
+    /// Bytes of the outputs of the open transactions.
+    fn output_bytes(&self) -> usize {
+        self.shards().map(|owned| owned.outbox().bytes()).sum()
     }
 
     /// Applies the next records of a shard that a poison record may be among, and commits them.
@@ -336,13 +343,13 @@ impl<L: Log> Worker<L> {
     /// Rebuilds all shards with something uncommitted, if that is what a failure asks for.
     ///
     /// # Errors
-    /// If the failure asks to stop, or rebuilding does not help.
+    /// If the failure asks to stop.
     fn rebuild_after(&mut self, done: Result<(), Failure>) -> Result<(), Failure> {
         let message = match done {
             Err(Failure::Rebuild(message)) => message,
             done => return done,
         };
-        let attempt = self.retries.begin_rebuild(&message)?;
+        let attempt = self.retries.begin_rebuild(&message, self.log.now().wall);
         let uncommitted = self.shards.owned().filter(|owned| owned.has_work());
         let shards: Vec<u32> = uncommitted.map(OwnedShard::number).collect();
         tracing::warn!(
@@ -371,6 +378,7 @@ impl<L: Log> Worker<L> {
             rules: self.control.topic.newest_rules(),
             different_rules,
             snapshots: self.snapshots.as_ref().map(Snapshots::counts),
+            trouble: self.retries.trouble().cloned(),
             alerts: self.alerts.reports(),
             webhook: self.alerts.webhook_counts(),
         };

@@ -1,14 +1,15 @@
 //! When a worker commits, and when it tries again after a failure.
 
-use crate::kafka::Failure;
+use crate::engine::event::Millis;
+use crate::kafka::Moment;
+use crate::worker::observe::status::Trouble;
 
 /// Between two transactions without outputs, which only commit how far the inputs were read.
 const PROGRESS_INTERVAL_MS: u64 = 1_000;
-/// Rebuilds in a row, without a committed transaction in between, after which the worker gives up.
-const REBUILDS_MAX: u32 = 10;
-/// Each further rebuild waits this much longer: a worker that lost its shards learns that with a heartbeat, and a
-/// broker that went away needs a moment to come back.
+/// Each further rebuild waits this much longer, up to a bound: a worker that lost its shards learns that with a
+/// heartbeat, and a broker that went away needs a moment to come back.
 const REBUILD_PAUSE_MS: u64 = 100;
+const REBUILD_PAUSE_MS_MAX: u64 = 5_000;
 /// Pause after a recovery that failed for a reason that may pass.
 const RETRY_MS: u64 = 500;
 
@@ -67,6 +68,8 @@ pub struct Retries {
     rebuilds: u32,
     /// Monotonic milliseconds before which no recovery is tried.
     retry_at: u64,
+    /// What failed since the last success.
+    trouble: Option<Trouble>,
 }
 
 impl Retries {
@@ -77,32 +80,41 @@ impl Retries {
     /// A transaction was committed.
     pub fn succeeded(&mut self) {
         self.rebuilds = 0;
+        self.trouble = None;
     }
 
-    /// Shards have to be rebuilt; how often in a row.
-    ///
-    /// # Errors
-    /// If that was done too often.
-    pub fn begin_rebuild(&mut self, message: &str) -> Result<u32, Failure> {
-        self.rebuilds += 1;
-        if self.rebuilds > REBUILDS_MAX {
-            return Err(Failure::Stop(format!(
-                "the shards were rebuilt {REBUILDS_MAX} times in a row without a committed transaction in between; the last \
-                 failure: {message}"
-            )));
-        }
-        Ok(self.rebuilds)
+    /// A shard was recovered. Transactions are tried again, and until one succeeds rebuilds are counted.
+    pub fn recovered(&mut self) {
+        self.trouble = None;
+    }
+
+    /// What failed since the last success.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    fn note(&mut self, message: &str, now: Millis) {
+        let since = self.trouble.as_ref().map_or(now, |trouble| trouble.since);
+        self.trouble = Some(Trouble { since, message: message.to_owned() });
+    }
+
+    /// Shards have to be rebuilt; how often in a row. There is no bound: brokers may be away for longer than any.
+    pub fn begin_rebuild(&mut self, message: &str, now: Millis) -> u32 {
+        self.note(message, now);
+        self.rebuilds = self.rebuilds.saturating_add(1);
+        self.rebuilds
     }
 
     /// The next recovery waits, longer after each rebuild, with a new producer.
     pub fn pause_after_rebuild(&mut self, now: u64) {
         self.is_fenced = false;
-        self.retry_at = now + u64::from(self.rebuilds - 1) * REBUILD_PAUSE_MS;
+        self.retry_at = now + (u64::from(self.rebuilds - 1) * REBUILD_PAUSE_MS).min(REBUILD_PAUSE_MS_MAX);
     }
 
     /// A recovery failed for a reason that may pass: it is tried again later, with a new producer.
-    pub fn pause_after_recovery(&mut self, now: u64) {
+    pub fn pause_after_recovery(&mut self, message: &str, now: Moment) {
+        self.note(message, now.wall);
         self.is_fenced = false;
-        self.retry_at = now + RETRY_MS;
+        self.retry_at = now.monotonic + RETRY_MS;
     }
 }

@@ -1,7 +1,8 @@
 //! What a worker reports: its own counters, and a [`Report`] that it writes once a second from what its parts counted.
 
 use super::status::{
-    AlertReport, DifferentRules, InputReport, Lag, Report, ShardReport, StateReport, WorkDone, WorkerStatus,
+    AlertReport, DifferentRules, InputReport, Lag, Report, ShardReport, StateReport, Trouble, Unanswered, WorkDone,
+    WorkerStatus,
 };
 use crate::engine::event::{DAY, HOUR, Millis};
 use crate::engine::profile::HeldValue;
@@ -20,6 +21,8 @@ use std::time::Instant;
 
 /// Between two reports.
 const INTERVAL_MS: u64 = 1_000;
+/// A broker that has not answered a fetch for this long is reported, and logged once.
+const UNANSWERED_MS_MAX: u64 = 60_000;
 
 /// The counters of a worker, and where they are reported.
 #[derive(Default)]
@@ -43,6 +46,11 @@ struct StatusWriter {
     due: u64,
     /// The group has assigned shards, or none, and those are among the shards.
     has_joined: bool,
+    /// The monotonic millisecond of the last answer to a fetch of each input partition that runs, or of the first
+    /// report of it.
+    answered: BTreeMap<(u32, u16), u64>,
+    /// That a broker does not answer has been logged.
+    is_logged: bool,
 }
 
 /// What a report has from other parts of the worker.
@@ -53,6 +61,8 @@ pub struct Facts<'a> {
     pub different_rules: Option<DifferentRules>,
     /// Seconds of stored snapshots, and the number of failed ones; `None` without snapshots.
     pub snapshots: Option<(Histogram, u64)>,
+    /// What failed last and is tried again.
+    pub trouble: Option<Trouble>,
     pub alerts: BTreeMap<String, AlertReport>,
     pub webhook: Option<[u64; 3]>,
 }
@@ -70,7 +80,15 @@ impl Reporting {
         let input =
             |(name, retention_ms): (&String, _)| InputReport { name: name.clone(), applied_at: now, retention_ms };
         let inputs = inputs.iter().zip(retention_ms).map(input).collect();
-        self.writer = Some(StatusWriter { status, inputs, announced: None, due: 0, has_joined: false });
+        self.writer = Some(StatusWriter {
+            status,
+            inputs,
+            announced: None,
+            due: 0,
+            has_joined: false,
+            answered: BTreeMap::new(),
+            is_logged: false,
+        });
     }
 
     pub fn status(&self) -> Option<&WorkerStatus> {
@@ -117,6 +135,7 @@ impl Reporting {
             money_decimals: facts.rules.map_or(2, |rules| rules.event_settings.currency.decimals),
             snapshots: facts.snapshots.clone(),
             client,
+            trouble: facts.trouble.clone(),
             alerts: facts.alerts.clone(),
             webhook: facts.webhook,
             at: now.wall,
@@ -139,6 +158,9 @@ impl Reporting {
             input.applied_at = applied_at.map_or(input.applied_at, |at| at.max(input.applied_at));
         }
         let mut shard = shard_report(owned, now.wall);
+        if let Some(writer) = &mut self.writer {
+            writer.note_answers(log, owned, now.monotonic);
+        }
         if owned.is_running() {
             shard.lag = lag(log, owned, buffer, now);
             owned.shard().into_iter().for_each(|shard| add_members(shard, &mut report.members));
@@ -171,12 +193,48 @@ impl Reporting {
             writer.announced = Some(rules.version.clone());
         }
         report.has_joined = writer.has_joined;
+        report.unanswered = writer.longest_unanswered(&report.shards);
         report.inputs.clone_from(&writer.inputs);
         report.done = self.done.clone();
         (report.torn_repaired, report.recoveries) = (self.torn_repaired, self.recoveries);
         let inputs: Vec<&str> = writer.inputs.iter().map(|input| input.name.as_str()).collect();
         writer.status.rejects().warn(Instant::now(), &inputs);
         writer.status.write(report);
+    }
+}
+
+impl StatusWriter {
+    fn note_answers<L: Log>(&mut self, log: &L, owned: &OwnedShard, now: u64) {
+        let number = owned.number();
+        for topic in 0..owned.positions().len() as u16 {
+            let status = log.partition_status(Topic::Input(topic), number);
+            match status.last_answer.filter(|_| owned.is_running()) {
+                Some(answer) => _ = self.answered.insert((number, topic), answer),
+                None if owned.is_running() => _ = self.answered.entry((number, topic)).or_insert(now),
+                None => _ = self.answered.remove(&(number, topic)),
+            }
+        }
+    }
+
+    /// The partition of one of these shards whose last answer is the oldest, if it is too old.
+    fn longest_unanswered(&mut self, shards: &BTreeMap<u32, ShardReport>) -> Option<Unanswered> {
+        self.answered.retain(|(shard, _), _| shards.contains_key(shard));
+        let now = self.due.saturating_sub(INTERVAL_MS);
+        let (&(shard, topic), &answer) = self.answered.iter().min_by_key(|(_, answer)| **answer)?;
+        let milliseconds = now.saturating_sub(answer);
+        let topic = self.inputs.get(usize::from(topic)).map_or_else(String::new, |input| input.name.clone());
+        let is_long = milliseconds >= UNANSWERED_MS_MAX;
+        if is_long && !self.is_logged {
+            let seconds = milliseconds / 1_000;
+            tracing::warn!(
+                topic,
+                shard,
+                seconds,
+                "the broker of an input partition does not answer; time is held back"
+            );
+        }
+        self.is_logged = is_long;
+        is_long.then_some(Unanswered { shard, topic, milliseconds })
     }
 }
 

@@ -29,6 +29,8 @@ pub struct WorkerStatus {
 struct StoredReport {
     report: Report,
     at: Option<Instant>,
+    /// What a start waits for, before the first report.
+    waits_for: Option<String>,
 }
 
 /// A worker's report.
@@ -56,6 +58,10 @@ pub struct Report {
     /// Seconds of stored snapshots, and the number of failed ones; `None` without snapshots.
     pub snapshots: Option<(Histogram, u64)>,
     pub client: ClientReport,
+    /// What failed last and is tried again; `None` once it has succeeded.
+    pub trouble: Option<Trouble>,
+    /// The input partition whose broker has not answered a fetch for the longest time, if one has not for long.
+    pub unanswered: Option<Unanswered>,
     /// The alerts of the rules, decided by the owner of shard 0.
     pub alerts: BTreeMap<String, AlertReport>,
     /// Requests to the webhook that were delivered, failed for good, or were dropped because too many were waiting;
@@ -95,6 +101,23 @@ impl RulesName {
     pub fn of(rules: &Rules) -> Self {
         Self { version: rules.version.clone(), revision: rules.revision }
     }
+}
+
+/// A transaction or a recovery that failed and is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The wall clock at the first failure.
+    pub since: Millis,
+    /// The last failure.
+    pub message: String,
+}
+
+/// An input partition whose broker does not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    pub shard: u32,
+    pub topic: String,
+    pub milliseconds: u64,
 }
 
 /// An input topic.
@@ -229,6 +252,16 @@ impl WorkerStatus {
         self.lock().report.clone()
     }
 
+    /// Sets what the start waits for. The first report ends that.
+    pub fn set_waits_for(&self, reason: Option<String>) {
+        self.lock().waits_for = reason;
+    }
+
+    /// What the start waits for.
+    pub fn waits_for(&self) -> Option<String> {
+        self.lock().waits_for.clone()
+    }
+
     /// When the worker last wrote; `None` before the first report.
     pub fn written(&self) -> Option<Instant> {
         self.lock().at
@@ -241,7 +274,7 @@ impl WorkerStatus {
             let before = written.report.shards.get(number).filter(|before| before.phase == shard.phase);
             shard.since = before.map_or(shard.since, |before| before.since);
         }
-        *written = StoredReport { report, at: Some(Instant::now()) };
+        *written = StoredReport { report, at: Some(Instant::now()), waits_for: None };
     }
 
     /// Writes the progress of a shard's recovery.

@@ -2,6 +2,7 @@
 //! missing or too large.
 
 use super::bare::{at, joined, position, produced, settings, take, take_all, to, until};
+use crate::support::wait::wait_for;
 use crate::support::{self, Broker, BrokerOptions, Produced};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
@@ -21,7 +22,8 @@ fn unanswered(log: &mut KafkaLog, partition: u32) -> Option<u64> {
 
 /// The error in which polling or reading ends.
 fn failure(log: &mut KafkaLog) -> Failure {
-    until("a failure", || {
+    // That a topic is gone is known after half a minute.
+    wait_for("a failure", Duration::from_secs(120), || {
         let polled = log.poll(Duration::from_millis(20)).err();
         polled.or_else(|| log.read(INPUT, 0, 10, &mut Default::default()).err())
     })
@@ -55,12 +57,63 @@ fn a_partition_of_a_hanging_broker_has_not_answered() {
             log.partition_status(INPUT, 0).last_answer.is_some_and(|answered| answered <= stopped),
             "nothing was answered after {stopped}"
         );
-        assert!(log.partition_status(INPUT, 0).is_at_end, "as far as the last fetch showed");
+        assert!(!log.partition_status(INPUT, 0).is_at_end, "a fetch without an answer has failed");
         broker.signal("CONT");
         until("an answer", || unanswered(&mut log, 0).filter(|&age| age < 1_500));
+        until("the end, shown anew", || {
+            take(&mut log, INPUT, 0);
+            log.partition_status(INPUT, 0).is_at_end.then_some(())
+        });
     }
     broker.produce(&settings.inputs[0], [produced(0, "after")]);
     until("a record", || take(&mut log, INPUT, 0).pop());
+}
+
+/// The leader of one topic is killed: what was known of its end no longer counts, so that no record of the other topic,
+/// which goes on, is taken for the next one (T7).
+#[test]
+fn the_end_of_a_topic_is_unknown_from_the_death_of_its_broker_to_the_first_answer_after_it() {
+    let Some(mut cluster) = support::start_cluster(2, &BrokerOptions { heap: "192m", ..BrokerOptions::default() })
+    else {
+        return;
+    };
+    let (a, b) = (Topic::Input(0), Topic::Input(1));
+    let mut settings = settings(cluster.any(), "overtaken", &[]);
+    for (name, broker) in [("overtaken-a", 2), ("overtaken-b", 1)] {
+        cluster.any().create_topic_on(name, broker);
+        settings.inputs.push(name.into());
+    }
+    let mut log = KafkaLog::join(&settings, 0).unwrap();
+    log.start(&[position(0, 0, 0), position(1, 0, 0)]).unwrap();
+    let turn = |log: &mut KafkaLog| {
+        let _ = log.poll(Duration::from_millis(20));
+        let read: Vec<_> = [a, b].into_iter().flat_map(|topic| take(log, topic, 0)).map(|seen| seen.3).collect();
+        (read, log.partition_status(a, 0).is_at_end, log.partition_status(b, 0).is_at_end)
+    };
+    until("the ends of both", || Some(turn(&mut log)).filter(|(_, a, b)| *a && *b));
+    for round in 0..2 {
+        cluster.brokers[1].crash().unwrap();
+        let died = log.now().monotonic;
+        until("the client knows that the connection has broken", || Some(turn(&mut log)).filter(|(_, a, _)| !a));
+        let known = log.now().monotonic - died;
+        assert!(known < 2_000, "round {round}: after {known} ms");
+        // A record of topic `a` may have been there before it, for all that can be known.
+        cluster.any().produce("overtaken-b", [produced(0, "of b")]);
+        until("the record of b", || {
+            let (read, a_at_end, _) = turn(&mut log);
+            assert!(!a_at_end, "round {round}");
+            read.first().cloned()
+        });
+        until("the end of b alone", || Some(turn(&mut log)).filter(|(_, a, b)| !a && *b));
+        cluster.brokers[1].restart().unwrap();
+        cluster.any().produce("overtaken-a", [produced(0, "of a")]);
+        until("the record of a, before its end is known", || {
+            let (read, a_at_end, _) = turn(&mut log);
+            assert!(!read.is_empty() || !a_at_end, "round {round}");
+            read.first().cloned()
+        });
+        until("the ends of both", || Some(turn(&mut log)).filter(|(_, a, b)| *a && *b));
+    }
 }
 
 #[test]

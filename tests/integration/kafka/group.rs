@@ -3,7 +3,6 @@
 
 use super::bare::{at, group_event, joined, position, produced, settings, take, to, until};
 use crate::support::{self, Broker};
-use rdkafka::config::FromClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use shoal::kafka::{Failure, GroupEvent, GroupProtocol, KafkaLog, KafkaSettings, Log, Own, Topic, Transaction};
 use std::collections::BTreeSet;
@@ -65,11 +64,17 @@ fn a_member_that_is_fenced_joins_again_and_of_twins_one_stops() {
     let settings = group_settings(broker, "group-fenced", BOTH[0], &["a"]);
     let mut first = Member::join(&settings, 0);
     until_shared(std::slice::from_mut(&mut first), &[2]);
-    // Another member of the same name joins and leaves, as after a repeated request to join.
-    let visitor = BaseConsumer::<rdkafka::consumer::DefaultConsumerContext>::from_config(
-        broker.client().set("group.id", &settings.group).set("group.instance.id", format!("{}-0", settings.instance)),
-    );
-    let visitor = visitor.unwrap();
+    // A member of the same process joins under the same name, as after a request to join that was received twice.
+    let asks: BaseConsumer = broker.client().create().unwrap();
+    let rack = until("a member that says whose it is", || {
+        let list = asks.fetch_group_list(Some(&settings.group), Duration::from_secs(30)).ok()?;
+        let metadata = String::from_utf8_lossy(list.groups().first()?.members().first()?.metadata()?).into_owned();
+        metadata.rfind("shoal-process@").map(|at| metadata[at..].to_owned())
+    });
+    let mut config = broker.client();
+    config.set("group.id", &settings.group).set("group.instance.id", format!("{}-0", settings.instance));
+    let visitor: BaseConsumer =
+        config.set("client.rack", rack).set("partition.assignment.strategy", "range").create().unwrap();
     visitor.subscribe(&[settings.inputs[0].as_str()]).unwrap();
     until("shards that are lost", || {
         let _ = visitor.poll(Duration::from_millis(20));

@@ -21,5 +21,6 @@ mod refusals;
 mod rules;
 mod seed;
 mod service;
+mod starts;
 mod takeover;
 mod traces;

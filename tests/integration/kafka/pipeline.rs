@@ -37,6 +37,7 @@ pub fn settings(broker: &Broker, folder: &Path, test: &str, partitions: i32) -> 
         alerts: AlertSettings::default(),
         rules,
         force_rules: false,
+        take_over: false,
     }
 }
 

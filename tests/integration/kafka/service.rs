@@ -29,8 +29,25 @@ impl Service {
         variables: &[(&str, &str)],
     ) -> Self {
         let log = folder.join(format!("{instance}.log"));
+        Self::start_logging(&log, settings, (instance, changes_per_minute), variables, &[])
+    }
+
+    /// The same with arguments, and with its log in this file.
+    pub fn start_logging(
+        log: &Path,
+        settings: &RunSettings,
+        (instance, changes_per_minute): (&str, u64),
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Self {
+        let log = log.to_owned();
         let mut command = Self::command(settings, instance, changes_per_minute);
-        command.arg("run").envs(variables.iter().copied()).stdin(Stdio::null()).stderr(File::create(&log).unwrap());
+        command
+            .arg("run")
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stderr(File::create(&log).unwrap());
         Self { child: command.spawn().expect("the program starts"), log }
     }
 
@@ -118,6 +135,16 @@ impl Service {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// The address of its admin server, once it is logged.
+    pub fn admin(&self) -> String {
+        let address = || {
+            let log = self.log();
+            let (_, address) = log.split_once("url=http://")?;
+            Some(address.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect())
+        };
+        within(PATIENCE, address).unwrap_or_else(|| panic!("no address in {}", self.log()))
+    }
+
     pub fn wait_until_logged(&self, message: &str) {
         let logged = within(PATIENCE, || self.log().contains(message).then_some(()));
         logged.unwrap_or_else(|| panic!("the log does not contain {message:?}:\n{}", self.log()));
@@ -129,8 +156,12 @@ impl Service {
         self.log()
     }
 
-    pub fn stop(mut self) {
-        assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
+    pub fn stop(self) {
+        self.stop_by("-TERM");
+    }
+
+    pub fn stop_by(mut self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
         assert!(self.child.wait().unwrap().success(), "{}", self.log());
     }
 }

@@ -125,6 +125,37 @@ fn a_topic_that_is_months_behind_is_waited_for_and_crashes_do_not_matter() {
     assert!(journal.iter().any(|record| has_merged(record.value.as_ref().unwrap())), "steps over all three topics");
 }
 
+/// What was known of a topic's end no longer counts when its leader is away: a record of another topic does not
+/// overtake those that come to light later (T7).
+#[test]
+fn no_record_overtakes_those_of_a_topic_whose_leader_went_away_at_its_end() {
+    let partition = |line: &Line| line.partition(SHARDS);
+    let cluster = cluster();
+    let ann = |n: i64| Line {
+        time: OPENING + n * MINUTE,
+        key: Some(b"ann".to_vec()),
+        value: Some(format!(r#"{{"type":"view","time":{}}}"#, OPENING + n * MINUTE).into_bytes()),
+    };
+    let arrive =
+        |topic: u16, n: i64| append(&cluster, &Arriving { topic, arrival: OPENING + n * MINUTE, line: ann(n) });
+    arrive(0, 0);
+    let mut working = worker(&cluster, 2, 4_096);
+    cluster.set_clock(OPENING + 1);
+    run_to_end(&mut working).unwrap();
+    for round in 0..3 {
+        let applied = working.counts().records;
+        cluster.set_away(0, partition(&ann(0)), true);
+        cluster.set_clock(OPENING + (10 * round + 3) * MINUTE);
+        arrive(0, 10 * round + 1);
+        arrive(1, 10 * round + 2);
+        (0..20).for_each(|_| working.turn().unwrap());
+        assert_eq!(working.counts().records, applied, "round {round}: the record of the second topic must wait");
+        cluster.set_away(0, partition(&ann(0)), false);
+        run_to_end(&mut working).unwrap();
+        assert_eq!((working.counts().records, working.counts().late), (applied + 2, 0), "round {round}: in order");
+    }
+}
+
 /// One customer who browsed three times in topic 0; the audience `browsing` ends a week later.
 fn browsed() -> (Cluster, Worker<MemoryLog>) {
     let cluster = cluster();

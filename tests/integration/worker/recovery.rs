@@ -119,7 +119,7 @@ fn crashes_and_indefinite_transactions_change_nothing() {
                     drop(working);
                     working = worker(&cluster, 1 + random.below(300) as usize);
                 }
-                // One failure at a time: a worker gives up after ten failed transactions in a row.
+                // One failure at a time: a worker waits longer after each in a row.
                 kind @ 1..4 if cluster.transactions() > broken_at => {
                     broken_at = cluster.transactions();
                     cluster.break_publish(ID, if kind == 1 { Break::Lost } else { Break::AnswerLost });
