@@ -25,6 +25,7 @@ fn shipped_files_are_valid() {
     assert_eq!((status, errors.as_str()), (0, ""));
     assert!(out.contains("config/shoal.toml: settings are valid"), "{out}");
     assert!(out.contains("config/rules.toml: rules are valid") && out.contains("lifecycle"), "{out}");
+    assert!(out.contains(", 2 counts (big_basket, long_view)"), "{out}");
     assert!(out.contains("config/demo/rules.toml: rules are valid"), "{out}");
     for mapping in ["online-retail", "reference"] {
         let file = format!("config/mappings/{mapping}.toml");
