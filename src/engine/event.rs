@@ -54,18 +54,21 @@ impl EventType {
     /// The first declared type; the n-th is `DECLARED + n`, n below [`EventType::DECLARED_MAX`].
     pub const DECLARED: Self = Self(16);
     pub const DECLARED_MAX: usize = 32;
+    /// Behind the declared types, whose numbers are stored with their counts.
+    pub const AMEND: Self = Self(48);
     /// One more than the largest value that an event can have.
-    pub const COUNT: usize = 48;
+    pub const COUNT: usize = 49;
     /// The first count of one's own (B8); no event has such a type. The n-th is `OWN_COUNT + n`, n below
     /// [`EventType::OWN_COUNTS_MAX`].
     pub const OWN_COUNT: Self = Self(128);
     pub const OWN_COUNTS_MAX: usize = 32;
 
     /// The built-in types by their names in events.
-    pub const BUILT_IN: [(&'static str, Self); 15] = [
+    pub const BUILT_IN: [(&'static str, Self); 16] = [
         ("purchase", Self::PURCHASE),
         ("refund", Self::REFUND),
         ("cancel", Self::CANCEL),
+        ("amend", Self::AMEND),
         ("view", Self::VIEW),
         ("search", Self::SEARCH),
         ("cart_add", Self::CART_ADD),
@@ -91,7 +94,23 @@ impl EventType {
 
     /// The index in the list of declared types, if it is one.
     pub fn declared_index(self) -> Option<usize> {
-        self.index().checked_sub(Self::DECLARED.index())
+        self.index().checked_sub(Self::DECLARED.index()).filter(|index| *index < Self::DECLARED_MAX)
+    }
+
+    /// The name of a built-in type in events.
+    pub fn built_in_name(self) -> &'static str {
+        let known = Self::BUILT_IN.iter().find(|(_, built_in)| *built_in == self);
+        known.expect("a type is built in or declared").0
+    }
+
+    /// Whether events of this type change orders (O2-O9).
+    pub fn is_about_orders(self) -> bool {
+        matches!(self, Self::PURCHASE) || self.is_about_known_orders()
+    }
+
+    /// Whether events of this type change orders that exist: refunds, cancellations and amendments.
+    pub fn is_about_known_orders(self) -> bool {
+        matches!(self, Self::REFUND | Self::CANCEL | Self::AMEND)
     }
 
     pub fn own_count(index: u8) -> Self {
@@ -120,6 +139,8 @@ pub struct Event<'a> {
     pub order_id: Option<Text<'a>>,
     /// Minor units of the base currency (O1).
     pub amount: Option<i64>,
+    /// Whether `amount` was in another currency than the base (O4).
+    pub foreign: bool,
     /// Minor units of the base currency; purchases only.
     pub discount: Option<i64>,
     /// Minor units of the base currency.
@@ -150,6 +171,7 @@ impl Event<'static> {
             event_id: None,
             order_id: None,
             amount: None,
+            foreign: false,
             discount: None,
             cart_total: None,
             cost: None,

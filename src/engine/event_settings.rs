@@ -137,7 +137,7 @@ impl EventSettings {
     /// Whether events of this type are counted per hour (B1, B7).
     pub fn is_counted(&self, event_type: EventType) -> bool {
         self.is_browsing(event_type)
-            || event_type >= EventType::DECLARED
+            || event_type >= EventType::DECLARED && event_type != EventType::AMEND
             || matches!(event_type, EventType::OPEN | EventType::CLICK | EventType::EXPOSURE)
     }
 
@@ -242,7 +242,7 @@ impl EventSettings {
         }
         match event_type.declared_index() {
             Some(n) => &self.events[n].name,
-            None => EventType::BUILT_IN[event_type.index()].0,
+            None => event_type.built_in_name(),
         }
     }
 }
@@ -258,7 +258,7 @@ impl Default for EventSettings {
             events: Vec::new(),
             properties: Vec::new(),
             counts: Vec::new(),
-            dedup_horizon_hours: (DAY / HOUR) as u32,
+            dedup_horizon_hours: (4 * DAY / HOUR) as u32,
             dedup_max_ids: 4_000_000,
             max_customers: 50_000_000,
         }

@@ -276,12 +276,13 @@ fn events(counts: &Counts, out: &mut Families) {
         out.count("shoal_rejected_total", &[("reason", name)], counts.rejected[reason as usize]);
     }
     out.count("shoal_customers_forgotten_total", &[], counts.forgotten);
-    let Overflow { orders, waiting, refunds, excess_refunds, hours, categories, cart } = counts.overflow;
+    let Overflow { orders, waiting, refunds, excess_refunds, return_ids, hours, categories, cart } = counts.overflow;
     let bounds = [
         ("orders", orders),
         ("waiting", waiting),
         ("refunds", refunds),
         ("excess_refunds", excess_refunds),
+        ("return_ids", return_ids),
         ("hours", hours),
         ("categories", categories),
         ("cart", cart),

@@ -112,6 +112,7 @@ fn describe_event(trigger: &Trigger, change: &ChangeRecord) -> String {
         }
         "refund" => "a refund".into(),
         "cancel" => "a cancelled order".into(),
+        "amend" => "an amended order".into(),
         "view" => "a page view".into(),
         "search" => "a search".into(),
         "cart_add" => "an item added to the cart".into(),
@@ -180,6 +181,8 @@ impl<'a> Feature<'a> {
             }
             "cart_value" => some(value, |value| format!("a cart of {value}")),
             "revenue" => some(value, |value| format!("revenue of {value}{window}")),
+            "revenue_in" => some(value, |value| format!("revenue of {value} in {argument}{}", in_days())),
+            "largest_order" => some(value, |value| format!("a largest order of {value}{window}")),
             "refunded" => some(value, |value| format!("{value} refunded{window}")),
             "avg_order_value" => some(value, |value| format!("an average order of {value}{window}")),
             "last_order_value" => some(value, |value| format!("a last order of {value}")),

@@ -57,7 +57,9 @@ fn schema(random: &mut Random, head: &str, customer: &str) -> Vec<u8> {
     let fields = match random.below(22) {
         0 => r#""type":"purchase""#.to_string(),
         1 => r#""type":"purchase","amount":null"#.into(),
-        2 => r#""type":"cancel""#.into(),
+        2 => random
+            .pick(&[r#""type":"cancel""#, r#""type":"amend","amount":1"#, r#""type":"amend","order_id":"o1""#])
+            .into(),
         3 => r#""type":"refund""#.into(),
         4 => r#""type":"view","event_id":"""#.into(),
         5 => format!(r#""type":"view","event_id":"{long}""#),

@@ -207,6 +207,8 @@ fn add(restored: &mut Restored, image: &CustomerImage<'_>, texts: &BTreeMap<Text
         builder.push_category_hour(CategoryHour { category: text(restored, views.category), ..*views });
     }
     image.cart().for_each(|event| builder.push_cart_event(event));
+    image.amendments().for_each(|time| builder.push_amendment(time));
+    image.return_ids().iter().for_each(|id| builder.push_return_id(*id));
     builder.set_hours(image.hours());
     restored.add(image.number, image.id(), &builder);
 }

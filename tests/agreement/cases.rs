@@ -245,7 +245,7 @@ fn money_is_rounded_half_away_from_zero_in_the_base_currency() {
 #[test]
 fn each_reason_of_rejection() {
     let long = "x".repeat(70_000);
-    let cases: [(&str, &str); 13] = [
+    let cases: [(&str, &str); 15] = [
         (&long, "too_large"),
         (r#""type":"view","a":{"b":1,"b":1}"#, "decode"),
         (r#""type":"view","a":"\ud800""#, "decode"),
@@ -253,6 +253,8 @@ fn each_reason_of_rejection() {
         (r#""type":"purchase""#, "schema"),
         (r#""type":"view","event_id":"""#, "schema"),
         (r#""type":"cancel""#, "schema"),
+        (r#""type":"amend","order_id":"o""#, "schema"),
+        (r#""type":"amend","amount":1"#, "schema"),
         (r#""type":"purchase","amount":"1.0000001""#, "amount"),
         (r#""type":"purchase","amount":"-1","currency":"XXX""#, "amount"),
         (r#""type":"purchase","amount":"1","currency":"XXX""#, "currency"),

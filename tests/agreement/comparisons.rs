@@ -162,13 +162,19 @@ impl Writer<'_> {
 
     fn money(&mut self) -> String {
         let window = self.lengths.window(self.random);
-        match self.random.below(9) {
+        match self.random.below(13) {
             0 | 1 => "revenue".into(),
             2 | 3 => format!("revenue_{window}"),
             4 => "refunded".into(),
             5 => format!("refunded_{window}"),
             6 => "last_order_value".into(),
             7 => "cart_value".into(),
+            8 => "largest_order".into(),
+            9 | 10 => format!("largest_order_{window}"),
+            11 => {
+                let days = self.lengths.window_days(self.random);
+                format!("revenue_in('{}', {days})", self.random.pick(&CATEGORIES))
+            }
             _ => self.average(),
         }
     }
@@ -200,6 +206,7 @@ impl Writer<'_> {
             "purchase",
             "refund",
             "cancel",
+            "amend",
             "view",
             "search",
             "cart_add",

@@ -19,7 +19,8 @@ const OCCURRENCES: f64 = 50.0;
 const DEVIATIONS: f64 = 4.0;
 
 /// All but T7, which belongs to logs and files: a shard receives its records merged.
-const RULES: &str = "T1 T2 T3 T4 T5 T6 T8 E1 E2 E3 E4 O1 O2 O3 O4 O5 O6 O7 O8 B1 B2 B3 B4 B5 B6 B7 B8 F1 F2 F3 \
+const RULES: &str = "T1 T2 T3 T4 T5 T6 T8 E1 E2 E3 E3-returns E4 O1 O2 O3 O4 O4-dust O5 O6 O7 O8 O9 O9-twice \
+    B1 B2 B3 B4 B5 B6 B7 B8 F1 F2 F3 \
     R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 R11 R12";
 /// What happened to a customer while a dwell held a value back. `late`: a late event changed nothing. `passed-late`: so
 /// it did, and the watermark was past the end of the dwell already. `tick`: a tick passed the end of the dwell.
@@ -33,7 +34,8 @@ const CONNECTIVES: &str = "AND OR NOT IS COALESCE-of-conditions conditions-= con
 const OPERATORS: &str = "= <> < <= > >= BETWEEN IN LIKE IS-NULL IS-TRUE IS-FALSE bare NOT-BETWEEN NOT-IN NOT-LIKE \
     IS-NOT-NULL IS-NOT-TRUE IS-NOT-FALSE + - * / COALESCE";
 const FEATURES: &str = "orders orders_w orders_placed orders_placed_w orders_returned orders_returned_w discounted_orders \
-    discounted_orders_w last_order_value revenue revenue_w avg_order_value avg_order_value_w refunded refunded_w \
+    discounted_orders_w last_order_value largest_order largest_order_w revenue revenue_w revenue_in avg_order_value \
+    avg_order_value_w refunded refunded_w \
     recency_days inactive_days since days_since tenure_days gap_days overdue_ratio views searches cart_adds cart_removes \
     checkouts sessions opens clicks exposures events cart_open cart_idle_minutes cart_value orders_in views_in orders_via \
     events_own since_own segment audience top_category top_channel country plan age vip";
@@ -105,7 +107,7 @@ impl Coverage {
             }
             println!("{line}");
         }
-        let bounds = ["E3 max_ids", "O6 bound", "B5 bound", "B6 late", "B8 anew", "R7 opt_in"];
+        let bounds = ["E3 max_ids", "E3 returns bound", "O6 bound", "B5 bound", "B6 late", "B8 anew", "R7 opt_in"];
         println!("bounds: {}", bounds.map(|name| format!("{name} {}", self.of(&format!("rule {name}")))).join(", "));
         let late = self.of("rule T5");
         println!("events: {}, at a boundary {}, late {late}", self.events, self.at_boundary);

@@ -1,6 +1,6 @@
 //! The fields of valid events: every type, every notation of a time or an amount.
 
-use crate::generate::{Moment, Stream};
+use crate::generate::{Moment, Purchase, Stream};
 use crate::model::moment;
 use crate::model::value::{DAY, MINUTE};
 use crate::rules_text::{CATEGORIES, CHANNELS, COUNTRIES, DECLARED, PLANS};
@@ -33,9 +33,10 @@ impl Stream {
         match self.random.below(100) {
             0..=23 => "purchase",
             24..=31 => "refund",
-            32..=35 => "cancel",
-            36..=45 => "view",
-            46..=50 => "search",
+            32..=34 => "cancel",
+            35..=38 => "amend",
+            39..=46 => "view",
+            47..=50 => "search",
             51..=58 => "cart_add",
             59..=62 => "cart_remove",
             63..=66 => "checkout",
@@ -53,7 +54,7 @@ impl Stream {
     /// A type that affects the same features: orders, the cart, browsing.
     pub fn similar(&mut self, kind: &'static str) -> &'static str {
         match kind {
-            "purchase" | "refund" | "cancel" => self.random.pick(&["purchase", "refund", "cancel"]),
+            "purchase" | "refund" | "cancel" | "amend" => self.random.pick(&["purchase", "refund", "cancel", "amend"]),
             "cart_add" | "cart_remove" => self.random.pick(&["cart_add", "cart_remove", "checkout", "purchase"]),
             "view" | "search" | "checkout" | "app_screen" => {
                 self.random.pick(&["view", "search", "app_screen", "cart_add"])
@@ -65,7 +66,15 @@ impl Stream {
     pub fn fields(&mut self, customer: &str, time: i64, kind: &str) -> Vec<(&'static str, String)> {
         let mut fields = self.head(customer, time);
         fields.push(("type", text(kind)));
-        if let Some(id) = self.event_id() {
+        let is_nearly_whole =
+            kind == "refund" && self.random.chance(60) && self.nearly_whole_refund(&mut fields, customer);
+        if is_nearly_whole {
+            // It has all its fields.
+        } else if ["refund", "cancel", "amend"].contains(&kind) && self.random.chance(70) {
+            let (order_id, event_id) = self.return_ids(customer);
+            fields.push(("order_id", text(&order_id)));
+            fields.push(("event_id", text(&event_id)));
+        } else if let Some(id) = self.event_id() {
             fields.push(("event_id", text(&id)));
         }
         if self.random.chance(25) {
@@ -73,9 +82,15 @@ impl Stream {
             fields.push(("channel", text(channel)));
         }
         match kind {
-            "purchase" => self.purchase(&mut fields),
+            "purchase" => self.purchase(&mut fields, customer),
+            "refund" if is_nearly_whole => {}
             "refund" => self.refund(&mut fields),
-            "cancel" => fields.push(("order_id", self.order_id())),
+            "cancel" => self.order_id_once(&mut fields),
+            "amend" => {
+                self.order_id_once(&mut fields);
+                fields.push(("amount", self.amount()));
+                self.currency(&mut fields);
+            }
             "view" => self.categories(&mut fields),
             "cart_add" | "cart_remove" => self.cart(&mut fields),
             "profile" => self.profile(&mut fields, customer, time),
@@ -145,6 +160,24 @@ impl Stream {
         text(&format!("o{}", self.random.between(1, 6)))
     }
 
+    fn order_id_once(&mut self, fields: &mut Vec<(&'static str, String)>) {
+        if fields.iter().all(|(name, _)| *name != "order_id") {
+            fields.push(("order_id", self.order_id()));
+        }
+    }
+
+    /// Order and event ids of a refund, cancellation or amendment: new ones, or those of an earlier one.
+    fn return_ids(&mut self, customer: &str) -> (String, String) {
+        let known: Vec<_> = self.returns.iter().filter(|known| known.0 == customer).cloned().collect();
+        if !known.is_empty() && self.random.chance(25) {
+            let (_, order_id, event_id) = self.random.pick(&known);
+            return (order_id, event_id);
+        }
+        let ids = (format!("o{}", self.random.between(1, 6)), format!("r{}", self.returns.len()));
+        self.returns.push((customer.into(), ids.0.clone(), ids.1.clone()));
+        ids
+    }
+
     fn amount(&mut self) -> String {
         let amounts = [
             "0",
@@ -168,7 +201,7 @@ impl Stream {
     }
 
     fn positive_amount(&mut self) -> String {
-        let amounts = ["1", "\"9.99\"", "10", "\"100.00\"", "0.001", "5e1"];
+        let amounts = ["1", "\"9.99\"", "9.98", "9.95", "10", "\"100.00\"", "99.97", "0.001", "5e1"];
         self.random.pick(&amounts).into()
     }
 
@@ -179,12 +212,21 @@ impl Stream {
         }
     }
 
-    fn purchase(&mut self, fields: &mut Vec<(&'static str, String)>) {
-        fields.push(("amount", self.amount()));
+    fn purchase(&mut self, fields: &mut Vec<(&'static str, String)>, customer: &str) {
+        let amount = self.amount();
         self.currency(fields);
         if self.random.chance(75) {
-            fields.push(("order_id", self.order_id()));
+            let order_id = self.order_id();
+            let cents = (amount.trim_matches('"').parse::<f64>().expect("an amount") * 100.0).round() as i64;
+            let currency = fields.iter().find(|(name, _)| *name == "currency").map(|(_, code)| code.clone());
+            let is_new = self.purchases.iter().all(|known| known.customer != customer || known.order_id != order_id);
+            if is_new && cents >= 100 {
+                let (customer, order_id) = (customer.into(), order_id.clone());
+                self.purchases.push(Purchase { customer, order_id, cents, currency });
+            }
+            fields.push(("order_id", order_id));
         }
+        fields.push(("amount", amount));
         if self.random.chance(40) {
             let discount = self.random.pick(&["0", "\"0.000001\"", "5", "\"2.50\""]);
             fields.push(("discount", discount.into()));
@@ -193,14 +235,29 @@ impl Stream {
     }
 
     fn refund(&mut self, fields: &mut Vec<(&'static str, String)>) {
-        let loose = self.random.chance(25);
+        let has_order = fields.iter().any(|(name, _)| *name == "order_id");
+        let loose = !has_order && self.random.chance(60);
         if !loose {
-            fields.push(("order_id", self.order_id()));
+            self.order_id_once(fields);
         }
         if loose || self.random.chance(60) {
             fields.push(("amount", self.positive_amount()));
             self.currency(fields);
         }
+    }
+
+    /// A refund of all but a few hundredths of an order; whether there is one.
+    fn nearly_whole_refund(&mut self, fields: &mut Vec<(&'static str, String)>, customer: &str) -> bool {
+        let known: Vec<_> = self.purchases.iter().filter(|known| known.customer == customer).cloned().collect();
+        if known.is_empty() {
+            return false;
+        }
+        let order = self.random.pick(&known);
+        let cents = order.cents - self.random.between(0, 7);
+        fields.push(("order_id", order.order_id));
+        fields.push(("amount", format!("{}.{:02}", cents / 100, cents % 100)));
+        fields.extend(order.currency.map(|code| ("currency", code)));
+        true
     }
 
     fn categories(&mut self, fields: &mut Vec<(&'static str, String)>) {

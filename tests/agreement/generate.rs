@@ -45,6 +45,8 @@ pub fn scenario(seed: u64) -> (Scenario, Placed) {
         rhythms: rhythms(&Rules::parse(&rules)),
         moments: Vec::new(),
         event_ids: Vec::new(),
+        returns: Vec::new(),
+        purchases: Vec::new(),
         inputs: Vec::new(),
         placed: Placed::default(),
         random,
@@ -119,6 +121,16 @@ pub struct Moment {
     pub kind: &'static str,
 }
 
+/// An order that refunds can give back almost wholly.
+#[derive(Clone)]
+pub struct Purchase {
+    pub customer: String,
+    pub order_id: String,
+    /// Hundredths of its currency.
+    pub cents: i64,
+    pub currency: Option<String>,
+}
+
 pub struct Stream {
     pub random: Random,
     lengths: Lengths,
@@ -139,6 +151,10 @@ pub struct Stream {
     /// Moments from which windows and other lengths are measured: times of events and attributes.
     pub moments: Vec<Moment>,
     pub event_ids: Vec<String>,
+    /// Refunds, cancellations and amendments with ids: customer, order and event.
+    pub returns: Vec<(String, String, String)>,
+    /// Orders with ids.
+    pub purchases: Vec<Purchase>,
     inputs: Vec<Input>,
     placed: Placed,
 }
@@ -355,9 +371,13 @@ impl Stream {
         self.inputs.push(Input::Tick(self.now));
     }
 
-    /// Views of many categories in many hours, or refunds without their orders, which reach small bounds.
+    /// Events that reach small bounds: views of many categories in many hours, refunds without their orders, or refunds of
+    /// one order with an id each.
     fn burst(&mut self) {
         let customer = self.random.pick(&self.customers);
+        if self.random.chance(30) {
+            return self.burst_of_returns(&customer);
+        }
         let refunds = self.random.chance(50);
         for n in 0..20 {
             self.cursor += HOUR / 2;
@@ -378,6 +398,28 @@ impl Stream {
                 fields.push(("items", format!("[{}]", categories.join(","))));
             }
             self.record(&customer, time, object(fields).into_bytes());
+        }
+    }
+
+    fn burst_of_returns(&mut self, customer: &str) {
+        let order_id = format!("o{}", self.random.between(1, 6));
+        for n in 0..self.random.between(66, 72) {
+            self.cursor += MINUTE;
+            let time = self.cursor;
+            self.placed.events += 1;
+            let mut fields = self.head(customer, time);
+            fields.push(("order_id", text(&order_id)));
+            if n == 0 {
+                fields.push(("type", text("purchase")));
+                fields.push(("amount", "100".into()));
+            } else {
+                let event_id = format!("r{}", self.returns.len());
+                self.returns.push((customer.into(), order_id.clone(), event_id.clone()));
+                fields.push(("type", text("refund")));
+                fields.push(("event_id", text(&event_id)));
+                fields.push(("amount", "1".into()));
+            }
+            self.record(customer, time, object(fields).into_bytes());
         }
     }
 }

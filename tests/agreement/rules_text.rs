@@ -72,7 +72,7 @@ pub fn header(random: &mut Random) -> Header {
     let (grace_text, grace) = random.pick(&[("0s", 0), ("1s", 1_000), ("1s", 1_000), ("1h", HOUR)]);
     let (future_text, max_future) = random.pick(&[("5m", 300_000), ("1s", 1_000)]);
     let base = random.pick(&["EUR", "EUR", "JPY", "KWD"]);
-    let horizon = random.pick(&["1h", "2h", "24h"]);
+    let horizon = random.pick(&["1h", "2h", "24h", "96h"]);
     let ids = if random.chance(15) { format!("max_ids = {}\n", random.between(1, 4)) } else { String::new() };
     let limits =
         if random.chance(8) { format!("[limits]\nmax_customers = {}\n", random.between(1, 3)) } else { String::new() };
@@ -154,6 +154,9 @@ impl Writer<'_> {
             "country",
             "gap_days",
             "last_order_value",
+            "largest_order",
+            "largest_order_90d",
+            "revenue_in('shoes', 90)",
             "orders",
             "orders_in('shoes', 90)",
             "recency_days",

@@ -168,7 +168,8 @@ fn event(random: &mut Random, customer: &Customer, time: i64, number: u64) -> St
         30..50 => of(time, "view", r#","category":"shoes""#),
         50..70 => of(time, "cart_add", &format!(r#","cart_total":"{}""#, 1 + random.below(90))),
         70..76 => of(time, "cart_remove", r#","cart_total":"0""#),
-        76..84 => of(time, "cancel", &format!(r#","order_id":"o-{}""#, random.below(number) + 1)),
+        76..82 => of(time, "cancel", &format!(r#","order_id":"o-{}""#, random.below(number) + 1)),
+        82..84 => of(time, "amend", &format!(r#","order_id":"o-{}","amount":9"#, random.below(number) + 1)),
         84..88 => of(time, "refund", r#","amount":"5""#),
         88..92 => {
             // An event id that was used before, with other fields.

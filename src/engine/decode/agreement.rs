@@ -175,6 +175,7 @@ fn record_text() -> impl Strategy<Value = Vec<u8>> {
         r#""refund""#,
         r#""refund""#,
         r#""cancel""#,
+        r#""amend""#,
         r#""view""#,
         r#""cart_add""#,
         r#""cart_remove""#,

@@ -101,6 +101,7 @@ impl Decoder {
             event_id: parts.event_id,
             order_id: parts.order_id,
             amount: money.amount,
+            foreign: money.foreign,
             discount: money.discount,
             cart_total: money.cart_total,
             cost: money.cost,
@@ -140,19 +141,22 @@ impl Decoder {
             ..Parts::default()
         };
         match event_type {
-            EventType::PURCHASE | EventType::REFUND => {
+            EventType::PURCHASE | EventType::REFUND | EventType::AMEND => {
                 parts.order_id = fields.text(Field::OrderId)?;
                 parts.amount = fields.decimal(Field::Amount)?;
                 parts.currency = fields.currency()?;
-                let purchase = event_type == EventType::PURCHASE;
-                if parts.amount.is_absent() && (purchase || parts.order_id.is_none()) {
+                let is_optional = event_type == EventType::REFUND && parts.order_id.is_some();
+                if parts.amount.is_absent() && !is_optional {
                     return Err(schema_rejection(
                         "amount",
                         "a decimal (optional in a refund with `order_id`)",
                         "nothing",
                     ));
                 }
-                if purchase {
+                if event_type == EventType::AMEND && parts.order_id.is_none() {
+                    return Err(schema_rejection("order_id", "the order to amend", "nothing"));
+                }
+                if event_type == EventType::PURCHASE {
                     parts.discount = fields.decimal(Field::Discount)?;
                     parts.categories = fields.categories()?;
                 }
@@ -199,7 +203,9 @@ impl Decoder {
         let cost = parse_amount("cost", fields, parts.cost)?;
         let base = self.rates.base();
         let rate = if parts.currency.is_absent() { base } else { self.rate(fields, parts.currency)? };
+        let is_foreign = || !parts.currency.is_absent() && !self.rates.is_base(&parts.currency.text(fields.text));
         Ok(Money {
+            foreign: amount.is_some() && is_foreign(),
             amount: minor_units("amount", amount, rate)?,
             discount: minor_units("discount", discount, rate)?,
             cart_total: minor_units("cart_total", cart_total, base)?,
@@ -251,6 +257,8 @@ struct Parts<'a> {
 /// The amounts of an event in minor units of the base currency.
 struct Money {
     amount: Option<i64>,
+    /// Whether the amount was in another currency than the base.
+    foreign: bool,
     discount: Option<i64>,
     cart_total: Option<i64>,
     cost: Option<i64>,

@@ -151,6 +151,11 @@ impl Rates {
         self.base_rate
     }
 
+    /// Whether a code that has a rate is that of the base currency.
+    pub fn is_base(&self, code: &str) -> bool {
+        code.eq_ignore_ascii_case(&self.base)
+    }
+
     /// The rate of a currency by its code; `None` if it is unknown.
     pub fn rate(&self, code: &str) -> Option<Rate> {
         if code == self.base {

@@ -163,7 +163,7 @@ fn customer_id(record: &Record<'_>, source: &Source, fields: &Fields) -> Judged<
 
 fn event_type(event_settings: &EventSettings, fields: &Fields) -> Judged<EventType> {
     let Some(Tree::Text(name)) = fields.get("type") else { return Err(Reason::Type) };
-    let all = (0..EventType::DECLARED.0 - 1).map(EventType);
+    let all = EventType::BUILT_IN.into_iter().map(|(_, event_type)| event_type);
     let all = all.chain((0..event_settings.events.len()).map(EventType::declared));
     all.into_iter().find(|event_type| event_settings.type_name(*event_type) == name).ok_or(Reason::Type)
 }
@@ -181,15 +181,16 @@ fn shape(
         Some(text @ Tree::Text(_)) => _ = short_text(text)?,
         _ => return Err(Reason::Schema),
     }
-    let order_id = is(&[EventType::PURCHASE, EventType::REFUND, EventType::CANCEL]).then(|| fields.text("order_id"));
+    let order_id = is(&[EventType::PURCHASE, EventType::REFUND, EventType::CANCEL, EventType::AMEND])
+        .then(|| fields.text("order_id"));
     let order_id = order_id.transpose()?.flatten();
-    if event_type == EventType::CANCEL && order_id.is_none() {
+    if is(&[EventType::CANCEL, EventType::AMEND]) && order_id.is_none() {
         return Err(Reason::Schema);
     }
-    if is(&[EventType::PURCHASE, EventType::REFUND]) {
+    if is(&[EventType::PURCHASE, EventType::REFUND, EventType::AMEND]) {
         let amount = fields.decimal("amount")?;
         fields.text("currency")?;
-        if amount.is_none() && (order_id.is_none() || event_type == EventType::PURCHASE) {
+        if amount.is_none() && (order_id.is_none() || event_type != EventType::REFUND) {
             return Err(Reason::Schema);
         }
     }
@@ -208,6 +209,7 @@ fn shape(
         event_id: fields.text("event_id")?,
         order_id,
         amount: None,
+        foreign: false,
         discount: None,
         cart_total: None,
         cost: None,
@@ -291,7 +293,7 @@ fn money(event_settings: &EventSettings, event: Event<'static>, fields: &Fields)
     let is = |types: &[EventType]| types.contains(&event.event_type);
     let read =
         |used: bool, name| if used { fields.decimal(name)?.map(|text| amount(&text)).transpose() } else { Ok(None) };
-    let sold = is(&[EventType::PURCHASE, EventType::REFUND]);
+    let sold = is(&[EventType::PURCHASE, EventType::REFUND, EventType::AMEND]);
     let paid = read(sold, "amount")?;
     if is(&[EventType::REFUND]) && paid == Some(Decimal::ZERO) {
         return Err(Reason::Amount);
@@ -318,6 +320,11 @@ fn money(event_settings: &EventSettings, event: Event<'static>, fields: &Fields)
     };
     Ok(Event {
         amount: minor(paid, rate)?,
+        foreign: sold
+            && paid.is_some()
+            && fields
+                .text("currency")
+                .is_ok_and(|code| code.is_some_and(|code| code != event_settings.currency.base.as_str())),
         discount: minor(discount, rate)?,
         cart_total: minor(cart_total, Decimal::ONE)?,
         cost: minor(cost, Decimal::ONE)?,

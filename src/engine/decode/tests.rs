@@ -260,6 +260,9 @@ fn schema() {
     check_fields("refund", "", Reason::Schema);
     assert!(decode(&event_text("refund", r#","order_id":"o""#)).is_ok());
     check_fields("cancel", "", Reason::Schema);
+    check_fields("amend", r#","amount":1"#, Reason::Schema);
+    check_fields("amend", r#","order_id":"o""#, Reason::Schema);
+    assert!(decode(&event_text("amend", r#","amount":0,"order_id":"o""#)).is_ok());
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl Unit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AffectedBy {
     Nothing,
-    /// Purchases, refunds and cancellations.
+    /// Purchases, refunds, cancellations and amendments.
     Orders,
     /// The type in the arguments.
     ItsType,
@@ -233,20 +233,20 @@ impl Call {
 
     /// The event types that can change the value, as one bit each.
     pub fn affected_by(&self, event_settings: &EventSettings) -> u64 {
-        let types = (0..EventType::DECLARED.index() + event_settings.events.len()).map(|index| EventType(index as u8));
+        let declared = (0..event_settings.events.len()).map(EventType::declared);
+        let types = EventType::BUILT_IN.iter().map(|(_, built_in)| *built_in).chain(declared);
         types.filter(|event_type| self.is_affected_by(*event_type, event_settings)).fold(0, |bits, t| bits | 1 << t.0)
     }
 
     fn is_affected_by(&self, event_type: EventType, event_settings: &EventSettings) -> bool {
-        const ORDERS: [EventType; 3] = [EventType::PURCHASE, EventType::REFUND, EventType::CANCEL];
         match self.feature.affected_by {
             AffectedBy::Nothing | AffectedBy::Targets => false,
-            AffectedBy::Orders => ORDERS.contains(&event_type),
+            AffectedBy::Orders => event_type.is_about_orders(),
             AffectedBy::ItsType => event_settings.counted_from(self.arguments.event_type) == Some(event_type),
             AffectedBy::Browsing => event_settings.is_browsing(event_type),
             AffectedBy::Activity => event_settings.is_activity(event_type),
             AffectedBy::Cart => {
-                ORDERS.contains(&event_type) || (EventType::CART_ADD..=EventType::CHECKOUT).contains(&event_type)
+                event_type.is_about_orders() || (EventType::CART_ADD..=EventType::CHECKOUT).contains(&event_type)
             }
             AffectedBy::Profile => event_type == EventType::PROFILE,
             AffectedBy::Any => true,

@@ -1,4 +1,4 @@
-//! Features of orders and money (O1-O8): windows read the stored orders, lifetime values add the totals of folded ones.
+//! Features of orders and money (O1-O9): windows read the stored orders, lifetime values add the totals of folded ones.
 
 use super::{Arguments, Value};
 use crate::engine::event::{DAY, Millis, NEVER, REMEMBERED};
@@ -71,13 +71,11 @@ pub fn fewer_discounted(arguments: &Arguments, customer: &Customer<'_>, now: Mil
 }
 
 pub fn in_category(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<i64> {
-    let orders = counting(customer, arguments.after(now));
-    Some(orders.filter(|order| customer.has_category(order, &arguments.text)).count() as i64)
+    Some(in_the_category(arguments, customer, arguments.after(now)).count() as i64)
 }
 
 pub fn fewer_in_category(arguments: &Arguments, customer: &Customer<'_>, now: Millis, n: u64) -> Millis {
-    let orders = counting(customer, arguments.after(now));
-    nth_leaves(arguments, orders.filter(|order| customer.has_category(order, &arguments.text)), n)
+    nth_leaves(arguments, in_the_category(arguments, customer, arguments.after(now)), n)
 }
 
 pub fn via_channel(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<i64> {
@@ -94,6 +92,37 @@ pub fn last_value(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<i
     let totals = customer.totals();
     let remembered = counting(customer, Millis::MIN).next().map(|order| order.net());
     remembered.or((totals.last != NONE).then_some(totals.last_value))
+}
+
+pub fn largest(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<i64> {
+    let totals = customer.totals();
+    let folded = (arguments.window.is_none() && totals.counting > 0).then_some(totals.largest);
+    counting(customer, arguments.after(now)).map(Order::net).max().max(folded)
+}
+
+/// When the latest of the largest orders in the window leaves it: until then others that leave change nothing.
+pub fn largest_leaves(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Millis {
+    let largest = counting(customer, arguments.after(now)).map(|order| (order.net(), order.time()));
+    largest.max().map_or(NEVER, |(_, time)| arguments.leaves(time))
+}
+
+pub fn revenue_in_category(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<i64> {
+    Some(in_the_category(arguments, customer, arguments.after(now)).map(Order::net).sum())
+}
+
+/// When the oldest order of the category in the window leaves it.
+pub fn order_in_category_leaves(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Millis {
+    let oldest = in_the_category(arguments, customer, arguments.after(now)).last();
+    oldest.map_or(NEVER, |order| arguments.leaves(order.time()))
+}
+
+/// The orders after `after` that count and have the category in the arguments, latest first.
+fn in_the_category<'a>(
+    arguments: &Arguments,
+    customer: &Customer<'a>,
+    after: Millis,
+) -> impl Iterator<Item = &'a Order> {
+    counting(customer, after).filter(|order| customer.has_category(order, &arguments.text))
 }
 
 pub fn revenue(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<i64> {
@@ -174,21 +203,21 @@ pub fn overdue<'a>(_: &'a Arguments, customer: &Customer<'a>, now: Millis) -> Va
 }
 
 pub fn top_category<'a>(_: &'a Arguments, customer: &Customer<'a>, now: Millis) -> Value<'a> {
-    let orders = counting(customer, now - REMEMBERED).enumerate();
-    top(orders.flat_map(|(rank, order)| customer.categories(order).map(move |category| (category, rank))).collect())
+    let orders = counting(customer, now - REMEMBERED);
+    top(orders.flat_map(|order| customer.categories(order).map(|category| (category, order.time()))).collect())
 }
 
 pub fn top_channel<'a>(_: &'a Arguments, customer: &Customer<'a>, now: Millis) -> Value<'a> {
-    let orders = counting(customer, now - REMEMBERED).enumerate();
-    top(orders.filter_map(|(rank, order)| customer.channel(order).map(|channel| (channel, rank))).collect())
+    let orders = counting(customer, now - REMEMBERED);
+    top(orders.filter_map(|order| customer.channel(order).map(|channel| (channel, order.time()))).collect())
 }
 
-/// The text of most orders; of several, the one of the latest order, then the one with the smallest bytes. Each text
-/// comes with the rank of its order, 0 being the latest.
-fn top(mut texts: Vec<(&str, usize)>) -> Value<'_> {
+/// The text of most orders; of several, the one with the latest time of such an order, then the one with the smallest
+/// bytes. Each text comes with the time of its order.
+fn top(mut texts: Vec<(&str, Millis)>) -> Value<'_> {
     texts.sort_unstable();
     let runs = texts.chunk_by(|one, other| one.0 == other.0);
-    let best = runs.min_by_key(|run| (Reverse(run.len()), run[0].1, run[0].0));
+    let best = runs.min_by_key(|run| (Reverse(run.len()), Reverse(run[run.len() - 1].1), run[0].0));
     best.map_or(Value::Null, |run| Value::Text(run[0].0))
 }
 

@@ -4,7 +4,7 @@
 
 use super::{AffectedBy, Feature, Parameters, Read, Steps, Unit, browsing, orders, person};
 
-/// A feature of orders, which only purchases, refunds and cancellations change.
+/// A feature of orders, which only purchases, refunds, cancellations and amendments change.
 const fn of_orders(name: &'static str, unit: Unit, read: Read, steps: Steps, description: &'static str) -> Feature {
     Feature {
         name,
@@ -70,6 +70,13 @@ pub static FEATURES: &[Feature] = &[
             "Net amount of the latest order that counts; NULL if there is none.",
         )
     },
+    of_orders(
+        "largest_order",
+        Unit::Money,
+        Read::Whole(orders::largest),
+        Steps::At(orders::largest_leaves),
+        "Largest net amount of an order that counts; NULL if there is none.",
+    ),
     of_orders(
         "revenue",
         Unit::Money,
@@ -239,6 +246,17 @@ pub static FEATURES: &[Feature] = &[
         )
     },
     Feature {
+        parameters: Parameters::TextAndDays,
+        ..of_orders(
+            "revenue_in",
+            Unit::Money,
+            Read::Whole(orders::revenue_in_category),
+            Steps::At(orders::order_in_category_leaves),
+            "Sum of the net amounts of the orders that count and have the category, in the last n days. An order of several \
+             categories is whole in each.",
+        )
+    },
+    Feature {
         name: "segment",
         parameters: Parameters::Segmentation,
         unit: Unit::Text,
@@ -272,8 +290,8 @@ pub static FEATURES: &[Feature] = &[
             Unit::Text,
             Read::Value(orders::top_category),
             Steps::At(orders::remembered_order_leaves),
-            "The category of most orders in the last 400 days; of several, that of the latest order, then the one with the \
-             smallest bytes; NULL if there is none.",
+            "The category of most orders in the last 400 days; of several, the one with the latest time of such an order, then \
+             the one with the smallest bytes; NULL if there is none.",
         )
     },
     Feature {
@@ -283,8 +301,8 @@ pub static FEATURES: &[Feature] = &[
             Unit::Text,
             Read::Value(orders::top_channel),
             Steps::At(orders::remembered_order_leaves),
-            "The channel of most orders in the last 400 days; of several, that of the latest order, then the one with the \
-             smallest bytes; NULL if there is none.",
+            "The channel of most orders in the last 400 days; of several, the one with the latest time of such an order, then \
+             the one with the smallest bytes; NULL if there is none.",
         )
     },
     Feature {

@@ -147,7 +147,7 @@ pub(super) fn latest(blocks: &Blocks, handle: BlockHandle, event_type: EventType
 }
 
 /// Types whose latest event is recorded; the index is in the lowest bits of the word.
-const LATEST_TYPES: [EventType; 3] = [EventType::REFUND, EventType::CANCEL, EventType::PROFILE];
+const LATEST_TYPES: [EventType; 4] = [EventType::REFUND, EventType::CANCEL, EventType::PROFILE, EventType::AMEND];
 
 fn latest_index(event_type: EventType) -> Option<u64> {
     LATEST_TYPES.iter().position(|of| *of == event_type).map(|index| index as u64)

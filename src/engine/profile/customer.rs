@@ -89,7 +89,7 @@ impl<'a> Customer<'a> {
     pub fn latest(&self, event_type: EventType) -> Option<Millis> {
         match event_type {
             EventType::PURCHASE => self.orders().last().map(Order::time),
-            EventType::REFUND | EventType::CANCEL | EventType::PROFILE => {
+            EventType::REFUND | EventType::CANCEL | EventType::AMEND | EventType::PROFILE => {
                 attributes::latest(&self.profiles?.blocks, self.row.block, event_type)
             }
             _ => self.hours_after(event_type, Millis::MIN).next().map(|(newest, _)| newest),

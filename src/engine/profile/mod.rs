@@ -1,4 +1,4 @@
-//! The state of all customers of one shard, and how each event changes it (O1-O8, B1-B7).
+//! The state of all customers of one shard, and how each event changes it (O1-O9, B1-B7).
 //!
 //! [`Profiles`] finds, creates and removes customers and applies events; [`Customer`] is the view that features read.
 //! Nothing here knows rules or outputs, or advances a customer's clock: that is up to the shard.
@@ -9,13 +9,15 @@
 //! |---|---|
 //! | row | 128 |
 //! | index slot | 8, at 0.53 to 0.8 full |
-//! | block header | 16 |
+//! | block header | 16, with a part marked rare 24 |
 //! | id over 16 bytes | its length, to the next 8 |
 //! | held value, per segmentation or audience | 8 |
 //! | order | 32 |
 //! | refund | 16 |
-//! | totals of folded orders and of refunds, once | 64 |
-//! | waiting refund or cancellation | 24 |
+//! | totals of folded orders and of refunds, once | 72 |
+//! | waiting refund, cancellation or amendment | 32 |
+//! | amended order, rare | 8 |
+//! | id of a refund, cancellation or amendment of an order, rare | 8 |
 //! | hour with events | 4 |
 //! | type in an hour, up to four events of a built-in type | 3 |
 //! | type in an hour, other | 6, and once 1 |
@@ -23,7 +25,7 @@
 //! | category in an hour | 16 |
 //! | cart | 8 per event that can matter and is not the newest `cart_add` of its hour, 8 for the latest total |
 //! | attribute | 16 |
-//! | latest refund, cancellation, profile event | 8 |
+//! | latest refund, cancellation, amendment, profile event | 8 |
 //! | end of the block | to the next 16, over 256 the next 32, over 512 the next 64, … |
 
 mod activity;
@@ -46,7 +48,7 @@ pub use attributes::{AttributeParts, InternedValue, StoredValue};
 pub use cart::CartEvent;
 pub use customer::Customer;
 pub use held_value::HeldValue;
-pub use orders::{Order, OrderParts, Refund, Totals, Waiting};
+pub use orders::{Order, OrderAction, OrderParts, Refund, ReturnId, Totals, Waiting};
 pub use row::{NONE, Row, RowNumber};
 pub use snapshot::{CustomerBuilder, CustomerImage, CustomerImages};
 pub use storage::{TextReference, split_set};
@@ -60,12 +62,14 @@ use storage::{Blocks, Index, Section, Slab, Texts, memory};
 pub struct Overflow {
     /// Orders folded into the totals because 4,096 later ones are stored (O3).
     pub orders: u32,
-    /// Waiting refunds and cancellations dropped in favour of later ones (O6).
+    /// Waiting refunds, cancellations and amendments dropped in favour of later ones (O6).
     pub waiting: u32,
     /// Refunds that are no longer stored because there are 4,096 later ones (O8).
     pub refunds: u32,
     /// Refunds of more than was left of the order (O5).
     pub excess_refunds: u32,
+    /// Ids of refunds, cancellations and amendments dropped in favour of later ones (E3).
+    pub return_ids: u32,
     /// Hours of a type beyond 2,048 (B1).
     pub hours: u32,
     /// Pairs of hour and category beyond 64 (B5).
@@ -112,6 +116,7 @@ impl Overflow {
         self.waiting += other.waiting;
         self.refunds += other.refunds;
         self.excess_refunds += other.excess_refunds;
+        self.return_ids += other.return_ids;
         self.hours += other.hours;
         self.categories += other.categories;
         self.cart += other.cart;

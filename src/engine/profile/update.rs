@@ -55,6 +55,16 @@ impl Profiles {
         event.event_type == EventType::PURCHASE && orders::is_remembered(self.row(row), &self.blocks, order_id, at)
     }
 
+    /// Whether the event is a refund, cancellation or amendment of an order, and its id is that of an earlier one which
+    /// is remembered as of `at` (E3).
+    pub fn is_duplicate_return(&self, row: RowNumber, event: &Event<'_>, at: Millis) -> bool {
+        let (Some(order_id), Some(event_id)) = (event.order_id.as_deref(), event.event_id.as_deref()) else {
+            return false;
+        };
+        event.event_type.is_about_known_orders()
+            && orders::is_return_remembered(self.row(row), &self.blocks, order_id, event_id, at)
+    }
+
     /// Applies an accepted event as of `at`, the later of the clock and its time. Changes neither the clock nor held
     /// values.
     pub fn update(
@@ -80,7 +90,7 @@ impl Profiles {
         } else if let Some(change) = cart {
             overflow.cart = change.write(blocks, &mut row.block);
             cart::refresh(row, blocks);
-        } else if matches!(event_type, EventType::PURCHASE | EventType::REFUND | EventType::CANCEL) {
+        } else if event_type.is_about_orders() {
             OrderChange { row, blocks, texts, at, overflow: &mut overflow }.apply(event);
         }
         attributes::record_latest(blocks, &mut row.block, event_type, event.time);

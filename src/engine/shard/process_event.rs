@@ -62,9 +62,14 @@ fn drop_verdict(shard: &mut Shard, incoming: &IncomingEvent<'_>, row: Option<Row
     {
         return Some(Verdict::Duplicate);
     }
-    let is_duplicate_order = event.event_type == EventType::PURCHASE
-        && customers.profiles.is_duplicate_order(row, event, event.time.max(clock));
-    is_duplicate_order.then_some(Verdict::DuplicateOrder)
+    if !event.event_type.is_about_orders() {
+        return None;
+    }
+    let at = event.time.max(clock);
+    if customers.profiles.is_duplicate_return(row, event, at) {
+        return Some(Verdict::Duplicate);
+    }
+    customers.profiles.is_duplicate_order(row, event, at).then_some(Verdict::DuplicateOrder)
 }
 
 /// Applies an event that is not dropped, and evaluates its customer. Returns the customer's row if there is one

@@ -42,7 +42,10 @@ pub(super) const METRICS: &[Metric] = &[
     counter(
         "shoal_bound_reached_total",
         "",
-        &[label("bound", "`orders`, `waiting`, `refunds`, `excess_refunds`, `hours`, `categories`, `cart`")],
+        &[label(
+            "bound",
+            "`orders`, `waiting`, `refunds`, `excess_refunds`, `return_ids`, `hours`, `categories`, `cart`",
+        )],
         "How often data of a customer exceeded its bound (docs/semantics.md), or a refund exceeded the remaining amount.",
         "An unusual rate: a test customer or a loop in a producer.",
     ),

@@ -14,7 +14,6 @@ use std::sync::Arc;
 const SINCE: &str = "shoal.since";
 
 /// A field that came with a format: a column, or a field of the entries of a list or struct column.
-#[allow(dead_code)] // The first column of format 3 follows.
 pub fn since(format: u32, field: Field) -> Field {
     field.with_metadata([(SINCE.to_owned(), format.to_string())])
 }

@@ -13,10 +13,11 @@ const TEXT_BYTES_MAX: usize = 128;
 const ID_BYTES_MAX: usize = 256;
 const CATEGORIES_MAX: usize = 8;
 
-pub const BUILT_IN: [&str; 15] = [
+pub const BUILT_IN: [&str; 16] = [
     "purchase",
     "refund",
     "cancel",
+    "amend",
     "view",
     "search",
     "cart_add",
@@ -56,6 +57,8 @@ pub struct Event {
     pub order_id: Option<String>,
     /// Minor units of the base currency.
     pub amount: Option<i64>,
+    /// Whether `amount` was in another currency than the base.
+    pub foreign: bool,
     pub discount: Option<i64>,
     pub cart_total: Option<i64>,
     pub cost: Option<i64>,
@@ -128,7 +131,7 @@ fn schema(object: &Json, kind: &str, customer: String, rules: &Rules) -> Checked
     let browsing = ["view", "search", "cart_add", "cart_remove", "checkout"].contains(&kind)
         || declared == Some(&DeclaredKind::Browsing);
     let activity = browsing || kind == "purchase" || kind == "click" || declared == Some(&DeclaredKind::Activity);
-    let buys = kind == "purchase" || kind == "refund";
+    let buys = ["purchase", "refund", "amend"].contains(&kind);
     let orders = buys || kind == "cancel";
     let carts = kind.starts_with("cart_") && declared.is_none();
     let with_categories = kind == "purchase" || kind == "view" || carts;
@@ -155,8 +158,8 @@ fn schema(object: &Json, kind: &str, customer: String, rules: &Rules) -> Checked
     if kind == "exposure" {
         decimal_text(object, "cost")?;
     }
-    let amount_missing = amount.is_none() && (kind == "purchase" || (kind == "refund" && order_id.is_none()));
-    if amount_missing || (kind == "cancel" && order_id.is_none()) {
+    let amount_missing = amount.is_none() && buys && (kind != "refund" || order_id.is_none());
+    if amount_missing || ((kind == "cancel" || kind == "amend") && order_id.is_none()) {
         return Err("schema");
     }
     let categories = if with_categories { categories(object)? } else { Vec::new() };
@@ -170,6 +173,7 @@ fn schema(object: &Json, kind: &str, customer: String, rules: &Rules) -> Checked
         event_id,
         order_id,
         amount: None,
+        foreign: false,
         discount: None,
         cart_total: None,
         cost: None,
@@ -267,7 +271,7 @@ fn time(field: &Json) -> Checked<i64> {
 /// E1 `amount`, `currency`, and `amount` again. The currency is that of `amount` and `discount`.
 fn money_fields(object: &Json, event: &mut Event, rules: &Rules) -> Checked<()> {
     let kind = event.kind.as_str();
-    let buys = kind == "purchase" || kind == "refund";
+    let buys = ["purchase", "refund", "amend"].contains(&kind);
     let field = |name: &str, meant: bool, positive: bool| -> Checked<Option<Decimal>> {
         match if meant { decimal_text(object, name)? } else { None } {
             Some(text) => money::decimal(&text, positive).map(Some).ok_or("amount"),
@@ -278,7 +282,9 @@ fn money_fields(object: &Json, event: &mut Event, rules: &Rules) -> Checked<()> 
     let discount = field("discount", kind == "purchase", false)?;
     let cart_total = field("cart_total", kind == "cart_add" || kind == "cart_remove", false)?;
     let cost = field("cost", kind == "exposure", false)?;
-    let rate = match if buys { text(object, "currency")? } else { None } {
+    let code = if buys { text(object, "currency")? } else { None };
+    event.foreign = amount.is_some() && code.as_ref().is_some_and(|code| *code != rules.base);
+    let rate = match code {
         Some(code) => rules.rate(&code).ok_or("currency")?,
         None => Rate::ONE,
     };

@@ -8,8 +8,12 @@ use super::feature::REMEMBERED;
 use super::value::{HOUR, MINUTE, Value};
 use std::collections::BTreeMap;
 
-/// Refunds and cancellations that wait for their order, per customer (O6).
+/// Refunds, cancellations and amendments that wait for their order, per customer (O6).
 const WAITING_MAX: usize = 16;
+/// Ids of refunds, cancellations and amendments that are known besides the horizon, per customer (E3).
+const RETURN_IDS_MAX: usize = 64;
+/// Minor units that rounding may leave of an order in another currency (O4).
+const DUST: i64 = 5;
 /// Pairs of hour and category per customer (B5).
 const PAIRS_MAX: usize = 64;
 /// A pause longer than this starts a session (B2).
@@ -29,7 +33,12 @@ pub struct Order {
     pub id: Option<String>,
     pub time: i64,
     pub arrival: usize,
-    pub amount: i64,
+    /// The amount of the purchase.
+    pub purchased: i64,
+    /// Amendments in the order in which they came: time and amount.
+    pub amendments: Vec<(i64, i64)>,
+    /// Whether anything of it was in another currency than the base.
+    pub foreign: bool,
     pub given_back: i64,
     pub refunds: usize,
     pub cancelled: bool,
@@ -39,13 +48,25 @@ pub struct Order {
 }
 
 impl Order {
-    pub fn net(&self) -> i64 {
-        self.amount - self.given_back
+    /// O9: what it was worth before refunds.
+    fn worth(&self) -> i64 {
+        let mut worth = (i64::MIN, self.purchased);
+        for amendment in &self.amendments {
+            if amendment.0 >= worth.0 {
+                worth = *amendment;
+            }
+        }
+        worth.1
     }
 
-    /// O4.
+    pub fn net(&self) -> i64 {
+        (self.worth() - self.given_back).max(0)
+    }
+
+    /// O4: unless it is cancelled, or refunds have brought it to nothing or to dust.
     pub fn counts(&self) -> bool {
-        !self.cancelled && (self.amount == 0 || self.net() > 0)
+        let is_used_up = self.given_back > 0 && self.net() <= if self.foreign { DUST } else { 0 };
+        !self.cancelled && !is_used_up
     }
 }
 
@@ -70,6 +91,10 @@ pub struct Facts {
     loose: Vec<(i64, i64)>,
     hours: Vec<Hour>,
     category_hours: Vec<Hour>,
+    /// O6, in the order in which they came.
+    waiting: Vec<Accepted>,
+    /// E3: order and event ids, in the order in which they came.
+    return_ids: Vec<(String, String)>,
     attributes: Vec<(String, i64, AttributeValue)>,
     /// How often each numbered rule decided something.
     pub seen: BTreeMap<&'static str, u64>,
@@ -82,13 +107,13 @@ impl Facts {
 
     pub fn of(events: Vec<Accepted>, decimals: u32) -> Facts {
         let mut facts = Facts { decimals, ..Facts::default() };
-        let mut waiting: Vec<(usize, Accepted)> = Vec::new();
         let mut latest_browsing = None;
         for (arrival, accepted) in events.iter().enumerate() {
             let event = &accepted.event;
+            facts.forget(accepted.at);
             match event.kind.as_str() {
-                "purchase" => facts.purchase(arrival, accepted, &mut waiting),
-                "refund" | "cancel" => facts.refund(arrival, accepted, &mut waiting),
+                "purchase" => facts.purchase(arrival, accepted),
+                "refund" | "cancel" | "amend" => facts.return_or_amend(accepted),
                 "profile" => facts.profile(event),
                 kind => add(&mut facts.hours, kind, event.time),
             }
@@ -115,11 +140,15 @@ impl Facts {
     fn note_totals(&mut self, now: i64) {
         let orders = self.orders.iter();
         let old = orders.clone().filter(|order| now - order.time > REMEMBERED).count();
-        let uncounted = orders.filter(|order| !order.counts()).count();
+        let uncounted = orders.clone().filter(|order| !order.counts()).count();
+        let dust = orders.clone().filter(|order| !order.cancelled && !order.counts() && order.net() > 0).count();
+        let overridden = orders.filter(|order| order.amendments.len() > 1).count();
         let shared = self.hours.iter().filter(|hour| hour.count > 1).count();
         for (rule, count) in [
             ("O3", old),
             ("O4", uncounted),
+            ("O4-dust", dust),
+            ("O9-twice", overridden),
             ("O7", self.loose.len()),
             ("O8", self.given_back.len()),
             ("B1", shared),
@@ -138,13 +167,38 @@ impl Facts {
         self.orders.iter().position(|order| order.id.as_deref() == Some(id) && at - order.time <= REMEMBERED)
     }
 
-    fn purchase(&mut self, arrival: usize, accepted: &Accepted, waiting: &mut Vec<(usize, Accepted)>) {
+    /// Whether a refund, cancellation or amendment has the ids of an earlier one that is still known (E3).
+    pub fn is_known_return(&self, order_id: &str, event_id: &str, at: i64) -> bool {
+        let is_it = |(order, id): &(String, String)| order == order_id && id == event_id;
+        self.return_ids.iter().any(is_it) && self.is_kept(order_id, event_id, at)
+    }
+
+    /// Whether the order is remembered, or the event with these ids waits for it.
+    fn is_kept(&self, order_id: &str, event_id: &str, at: i64) -> bool {
+        let waits = self.waiting.iter().any(|one| {
+            one.event.order_id.as_deref() == Some(order_id)
+                && one.event.event_id.as_deref() == Some(event_id)
+                && at - one.event.time <= REMEMBERED
+        });
+        waits || self.is_known_order(order_id, at)
+    }
+
+    /// Forgets what is no longer waited for (O6), and ids that nothing keeps (E3).
+    fn forget(&mut self, at: i64) {
+        self.waiting.retain(|one| at - one.event.time <= REMEMBERED);
+        let ids = std::mem::take(&mut self.return_ids);
+        self.return_ids = ids.into_iter().filter(|(order, id)| self.is_kept(order, id, at)).collect();
+    }
+
+    fn purchase(&mut self, arrival: usize, accepted: &Accepted) {
         let event = accepted.event.clone();
         self.orders.push(Order {
             id: event.order_id,
             time: event.time,
             arrival,
-            amount: event.amount.expect("a purchase has an amount"),
+            purchased: event.amount.expect("a purchase has an amount"),
+            amendments: Vec::new(),
+            foreign: event.foreign,
             given_back: 0,
             refunds: 0,
             cancelled: false,
@@ -157,21 +211,17 @@ impl Facts {
         if accepted.at - event.time > REMEMBERED {
             return;
         }
-        waiting.sort_by_key(|(arrival, _)| *arrival);
-        let (mine, others) = waiting.drain(..).partition(|(_, other)| {
-            self.orders[order].id.is_some()
-                && other.event.order_id == self.orders[order].id
-                && accepted.at - other.event.time <= REMEMBERED
-        });
-        *waiting = others;
-        let mine: Vec<(usize, Accepted)> = mine;
-        for (_, refund) in mine {
+        let waiting = std::mem::take(&mut self.waiting);
+        let is_mine = |one: &Accepted| one.event.order_id.is_some() && one.event.order_id == self.orders[order].id;
+        let (mine, others): (Vec<Accepted>, Vec<Accepted>) = waiting.into_iter().partition(is_mine);
+        self.waiting = others;
+        for one in mine {
             self.note("O6");
-            self.give_back(order, &refund.event);
+            self.change(order, &one.event);
         }
     }
 
-    fn refund(&mut self, arrival: usize, accepted: &Accepted, waiting: &mut Vec<(usize, Accepted)>) {
+    fn return_or_amend(&mut self, accepted: &Accepted) {
         let event = &accepted.event;
         let Some(id) = &event.order_id else {
             let amount = event.amount.expect("a refund without order has an amount");
@@ -179,14 +229,40 @@ impl Facts {
             self.given_back.push((event.time, amount));
             return;
         };
-        if let Some(order) = self.remembered(id, accepted.at) {
-            return self.give_back(order, event);
+        match self.remembered(id, accepted.at) {
+            Some(order) => self.change(order, event),
+            None => self.wait(accepted),
         }
-        waiting.push((arrival, accepted.clone()));
-        if waiting.len() > WAITING_MAX {
-            waiting.sort_by_key(|(arrival, other)| (other.event.time, *arrival));
-            waiting.remove(0);
+        if let Some(event_id) = &event.event_id {
+            self.return_ids.push((id.clone(), event_id.clone()));
+        }
+        // One that is too old to wait, or gave way at once, keeps no id.
+        self.forget(accepted.at);
+        if self.return_ids.len() > RETURN_IDS_MAX {
+            self.return_ids.remove(0);
+            self.note("E3 returns bound");
+        }
+    }
+
+    fn wait(&mut self, accepted: &Accepted) {
+        self.waiting.push(accepted.clone());
+        self.waiting.retain(|one| accepted.at - one.event.time <= REMEMBERED);
+        if self.waiting.len() > WAITING_MAX {
+            let oldest = self.waiting.iter().map(|one| one.event.time).min().expect("seventeen wait");
+            let first = self.waiting.iter().position(|one| one.event.time == oldest).expect("it waits");
+            self.waiting.remove(first);
             self.note("O6 bound");
+        }
+    }
+
+    fn change(&mut self, order: usize, event: &Event) {
+        self.orders[order].foreign |= event.foreign;
+        if event.kind == "amend" {
+            self.note("O9");
+            let amount = event.amount.expect("an amendment has an amount");
+            self.orders[order].amendments.push((event.time, amount));
+        } else {
+            self.give_back(order, event);
         }
     }
 
@@ -243,6 +319,11 @@ impl Facts {
 
     pub fn counting(&self, window: Option<i64>, now: i64) -> Vec<&Order> {
         self.placed(window, now).into_iter().filter(|order| order.counts()).collect()
+    }
+
+    /// The largest net amount of an order.
+    pub fn largest(&self, window: Option<i64>, now: i64) -> Option<i64> {
+        self.counting(window, now).iter().map(|order| order.net()).max()
     }
 
     pub fn latest_order(&self, now: i64) -> Option<&Order> {

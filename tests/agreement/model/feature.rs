@@ -34,6 +34,7 @@ pub enum Feature {
     OrdersReturned(Window),
     DiscountedOrders(Window),
     LastOrderValue,
+    LargestOrder(Window),
     Revenue(Window),
     AvgOrderValue(Window),
     Refunded(Window),
@@ -52,6 +53,7 @@ pub enum Feature {
     OrdersIn(String, i64),
     ViewsIn(String, i64),
     OrdersVia(String, i64),
+    RevenueIn(String, i64),
     Bucket(String, u64),
     TopCategory,
     TopChannel,
@@ -69,6 +71,7 @@ impl Feature {
             ("orders_placed", _) => Feature::OrdersPlaced(window),
             ("orders_returned", _) => Feature::OrdersReturned(window),
             ("discounted_orders", _) => Feature::DiscountedOrders(window),
+            ("largest_order", _) => Feature::LargestOrder(window),
             ("revenue", _) => Feature::Revenue(window),
             ("avg_order_value", _) => Feature::AvgOrderValue(window),
             ("refunded", _) => Feature::Refunded(window),
@@ -101,6 +104,7 @@ impl Feature {
                 "orders_in" => Feature::OrdersIn(of.clone(), n * DAY),
                 "views_in" => Feature::ViewsIn(of.clone(), n * DAY),
                 "orders_via" => Feature::OrdersVia(of.clone(), n * DAY),
+                "revenue_in" => Feature::RevenueIn(of.clone(), n * DAY),
                 "bucket" => Feature::Bucket(of.clone(), *n as u64),
                 other => panic!("no function: {other}"),
             },
@@ -116,6 +120,7 @@ impl Feature {
             Feature::OrdersPlaced(window) => windowed("orders_placed", window),
             Feature::OrdersReturned(window) => windowed("orders_returned", window),
             Feature::DiscountedOrders(window) => windowed("discounted_orders", window),
+            Feature::LargestOrder(window) => windowed("largest_order", window),
             Feature::Revenue(window) => windowed("revenue", window),
             Feature::AvgOrderValue(window) => windowed("avg_order_value", window),
             Feature::Refunded(window) => windowed("refunded", window),
@@ -137,6 +142,7 @@ impl Feature {
             Feature::OrdersIn(..) => "orders_in".into(),
             Feature::ViewsIn(..) => "views_in".into(),
             Feature::OrdersVia(..) => "orders_via".into(),
+            Feature::RevenueIn(..) => "revenue_in".into(),
             Feature::Bucket(..) => "bucket".into(),
             Feature::TopCategory => "top_category".into(),
             Feature::TopChannel => "top_channel".into(),
@@ -152,13 +158,15 @@ impl Feature {
             | Feature::OrdersPlaced(window)
             | Feature::OrdersReturned(window)
             | Feature::DiscountedOrders(window)
+            | Feature::LargestOrder(window)
             | Feature::Revenue(window)
             | Feature::AvgOrderValue(window)
             | Feature::Refunded(window) => *window,
             Feature::Count(_, window)
             | Feature::OrdersIn(_, window)
             | Feature::ViewsIn(_, window)
-            | Feature::OrdersVia(_, window) => Some(*window),
+            | Feature::OrdersVia(_, window)
+            | Feature::RevenueIn(_, window) => Some(*window),
             Feature::Since(_) | Feature::TopCategory | Feature::TopChannel => Some(REMEMBERED),
             Feature::CartOpen | Feature::CartIdleMinutes | Feature::CartValue => Some(CART_LASTS),
             _ => None,
@@ -185,6 +193,12 @@ impl Feature {
                     .filter(|order| order.channel.as_ref() == Some(channel))
                     .count(),
             ),
+            Feature::LargestOrder(window) => Some(facts.money(facts.largest(*window, now)?)),
+            Feature::RevenueIn(category, window) => {
+                let orders = facts.counting(Some(*window), now);
+                let of_it = orders.iter().filter(|order| order.categories.contains(category));
+                Some(facts.money(of_it.map(|order| order.net()).sum()))
+            }
             Feature::LastOrderValue => Some(facts.money(facts.latest_order(now)?.net())),
             Feature::Revenue(window) => Some(facts.money(facts.revenue(*window, now))),
             Feature::AvgOrderValue(window) => average(facts, *window, now),
@@ -257,7 +271,8 @@ fn overdue_ratio(facts: &Facts, now: i64) -> Option<Value> {
     (span != 0).then(|| Value::Double((recency * gaps) as f64 / span as f64))
 }
 
-/// The name with the most orders; of several, the one with the latest order, then the one with the smallest bytes.
+/// The name with the most orders; of several, the one with the latest time of such an order, then the one with the
+/// smallest bytes.
 fn top(facts: &Facts, now: i64, names: impl Fn(&Order) -> Vec<String>) -> Option<Value> {
     let orders = facts.counting(Some(REMEMBERED), now);
     let mut all: Vec<String> = orders.iter().flat_map(|order| names(order)).collect();
@@ -265,7 +280,7 @@ fn top(facts: &Facts, now: i64, names: impl Fn(&Order) -> Vec<String>) -> Option
     all.dedup();
     let rank = |name: &String| {
         let with_it: Vec<_> = orders.iter().filter(|order| names(order).contains(name)).collect();
-        (with_it.len(), with_it.iter().map(|order| (order.time, order.arrival)).max())
+        (with_it.len(), with_it.iter().map(|order| order.time).max())
     };
     // Of equal maxima `max_by_key` returns the last, so the smallest bytes go to the end.
     all.into_iter().rev().max_by_key(rank).map(Value::Text)

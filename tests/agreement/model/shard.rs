@@ -229,8 +229,15 @@ impl Model {
             return Some("duplicate");
         }
         let customer = self.customers.get(&event.customer)?;
-        let order_id = event.order_id.as_ref().filter(|_| event.kind == "purchase")?;
-        customer.facts.is_known_order(order_id, customer.clock.max(event.time)).then_some("duplicate_order")
+        let (order_id, at) = (event.order_id.as_ref()?, customer.clock.max(event.time));
+        if event.kind == "purchase" {
+            return customer.facts.is_known_order(order_id, at).then_some("duplicate_order");
+        }
+        let is_known = customer.facts.is_known_return(order_id, event.event_id.as_ref()?, at);
+        if is_known {
+            self.note("E3-returns");
+        }
+        is_known.then_some("duplicate")
     }
 
     fn opt_in_of_unknown(&mut self, event: &Event) {

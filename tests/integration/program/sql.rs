@@ -30,6 +30,8 @@ segments = [
 ]
 [audience.cart_abandoner]
 when = "cart_open AND cart_idle_minutes >= 30"
+[audience.shoes]
+when = "revenue_in('shoes', 365) > 100 AND largest_order_90d > 10"
 "#;
 
 /// Runs the page's blocks in one session. The last ones search for differences and must return no row; the printed
@@ -50,7 +52,7 @@ for block in blocks:
             sys.exit(1)
 print("compared", compared)
 tell = "SELECT count(*), sum(orders), count(revenue) FILTER (revenue < 0), sum(views_7d), sum(sessions_30d), " \
-       "count(*) FILTER (cart_open), count(cart_value), count(gap_days) FROM features"
+       "count(*) FILTER (cart_open), count(cart_value), count(gap_days), count(DISTINCT largest_order) FROM features"
 print("features", *database.execute(tell).fetchone())
 tell = "SELECT count(DISTINCT lifecycle), count(*) FILTER (cart_abandoner = 'in') FROM segments"
 print("segments", *database.execute(tell).fetchone())
@@ -67,7 +69,8 @@ fn content(random: &mut Random, orders: &mut i64) -> String {
             if !random.one_in(12) {
                 *orders += 1;
             }
-            format!(r#""purchase","order_id":"o-{orders}","amount":"{amount:.3}"{currency}"#)
+            let category = ["", r#","category":"shoes""#, r#","category":"hats""#][random.below(3) as usize];
+            format!(r#""purchase","order_id":"o-{orders}","amount":"{amount:.3}"{currency}{category}"#)
         }
         22..26 => r#""purchase","amount":0"#.to_owned(),
         26..52 => r#""view""#.to_owned(),
@@ -76,9 +79,11 @@ fn content(random: &mut Random, orders: &mut i64) -> String {
         68..72 => r#""cart_add""#.to_owned(),
         72..76 => format!(r#""cart_remove","cart_total":{}"#, random.below(3)),
         76..80 => r#""checkout""#.to_owned(),
-        80..83 => format!(r#""cancel","order_id":"o-{known}""#),
-        83..86 => format!(r#""refund","order_id":"o-{known}""#),
-        86..93 => format!(r#""refund","order_id":"o-{known}","amount":"{}.25""#, random.below(9)),
+        80..82 => format!(r#""cancel","order_id":"o-{known}""#),
+        82..84 => format!(r#""refund","order_id":"o-{known}""#),
+        84..86 => format!(r#""amend","order_id":"o-{known}","amount":"{}.3""#, random.below(9)),
+        86..88 => format!(r#""amend","order_id":"o-{known}","amount":{},"currency":"GBP""#, random.below(4)),
+        88..93 => format!(r#""refund","order_id":"o-{known}","amount":"{}.25""#, random.below(9)),
         93..96 => format!(r#""refund","amount":"{}.5","currency":"GBP""#, random.below(30)),
         96..98 => r#""click""#.to_owned(),
         _ => r#""open""#.to_owned(),
@@ -139,7 +144,10 @@ fn the_page_computes_what_is_exported_with_rates() {
     let wrong = [
         ("is_within(newest, 7)", "is_within(newest, 6)"),
         ("latest + 30 * 60000", "latest + 29 * 60000"),
-        ("greatest(0, purchase.amount", "greatest(1, purchase.amount"),
+        ("greatest(worth - given, 0)::", "greatest(worth - given, 1)::"),
+        ("AND change.ms >= amended_ms", "AND false"),
+        ("THEN 0.05 ELSE 0", "THEN 5 ELSE 0"),
+        ("max(net) FILTER (is_within(ms, 90))", "max(net) FILTER (is_within(ms, 80))"),
         ("total_before = 0", "total_before = 1"),
         ("recency_days <= 180", "recency_days <= 170"),
         ("days(count(*) - 1)", "days(count(*))"),

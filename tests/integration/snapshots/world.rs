@@ -23,6 +23,8 @@ clock = "events"
 [dedup]
 horizon = "72h"
 max_ids = 900
+[currency]
+rates = { USD = "0.9" }
 [attributes]
 country = "text"
 age = "number"
@@ -144,10 +146,14 @@ impl World {
                 category(random),
                 random.pick(&["web", "shop", "phone"]),
             ),
-            30..36 => format!(r#""type":"refund","order_id":"{}","amount":"3.10""#, order(random)),
+            30..34 => format!(r#""type":"refund","order_id":"{}","amount":"3.10""#, order(random)),
+            34..36 => format!(r#""type":"refund","order_id":"{}","amount":"3.10","currency":"USD""#, order(random)),
             36..38 => r#""type":"refund","amount":"1""#.to_owned(),
-            38..41 => format!(r#""type":"cancel","order_id":"{}""#, order(random)),
-            41..65 => format!(r#""type":"view","category":"{}""#, category(random)),
+            38..40 => format!(r#""type":"cancel","order_id":"{}""#, order(random)),
+            40..43 => {
+                format!(r#""type":"amend","order_id":"{}","amount":{}"#, order(random), random.below(90))
+            }
+            43..65 => format!(r#""type":"view","category":"{}""#, category(random)),
             65..75 => format!(r#""type":"cart_add","cart_total":"{}""#, random.below(3) * 20),
             75..79 => format!(r#""type":"cart_remove","cart_total":"{}""#, random.below(2) * 10),
             79..83 => r#""type":"wishlist_add""#.to_owned(),

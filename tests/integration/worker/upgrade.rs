@@ -86,9 +86,10 @@ fn golden_journals_are_replayed() {
     assert!(again.counts().records > 0);
     let found: Vec<u64> = again.shards().map(|owned| owned.shard().unwrap().fingerprint()).collect();
     let objects = golden::objects(&golden::folder(PRESENT));
-    assert_eq!(found, memory::fingerprints(&golden, &objects));
+    // From older snapshots less is known than from the journal.
     if is_of_present_format(&objects) {
         assert_eq!(found, golden.fingerprints);
+        assert_eq!(found, memory::fingerprints(&golden, &objects));
     }
 }
 

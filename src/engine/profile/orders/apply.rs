@@ -1,9 +1,10 @@
-//! How purchases, refunds and cancellations change a customer (O2-O8).
+//! How purchases, refunds, cancellations and amendments change a customer (O2-O9).
 //!
 //! The row's lifetime totals follow each change. The orders are searched only when the earliest or latest order that
-//! counted ceases to count.
+//! counted ceases to count. [`super::forget`] has what is forgotten with an order, and at the bounds.
 
-use super::order::{Order, REMEMBERED_MAX, Refund, Totals, Waiting, id_hash};
+use super::order::{Order, REMEMBERED_MAX, Refund, Totals, id_hash};
+use super::returns::{OrderAction, ReturnId, Waiting};
 use crate::engine::event::{Event, EventType, Millis, REMEMBERED};
 use crate::engine::profile::row::{NONE, Row};
 use crate::engine::profile::storage::{Blocks, Section, Texts};
@@ -26,27 +27,39 @@ pub fn is_remembered(row: &Row, blocks: &Blocks, order_id: &str, at: Millis) -> 
     orders.iter().any(|order| order.id() == id && at - order.time() <= REMEMBERED)
 }
 
+/// Whether a refund, cancellation or amendment with these ids is known as of `at`: its order is remembered, or it waits
+/// (E3).
+pub fn is_return_remembered(row: &Row, blocks: &Blocks, order_id: &str, event_id: &str, at: Millis) -> bool {
+    let ids: &[ReturnId] = blocks.records(row.block, Section::ReturnIds);
+    if ids.is_empty() {
+        return false;
+    }
+    let id = ReturnId::new(id_hash(order_id), event_id);
+    let waiting: &[Waiting] = blocks.records(row.block, Section::Waiting);
+    let waits = || waiting.iter().any(|known| known.id() == id.event() && at - known.time <= REMEMBERED);
+    ids.contains(&id) && (is_remembered(row, blocks, order_id, at) || waits())
+}
+
 impl OrderChange<'_> {
-    /// Applies a purchase, refund or cancellation.
+    /// Applies a purchase, refund, cancellation or amendment.
     pub fn apply(&mut self, event: &Event<'_>) {
         self.fold_old();
         let last_order = self.row.last_order;
         match event.event_type {
             EventType::PURCHASE => self.purchase(event),
             EventType::REFUND if event.order_id.is_none() => self.unlinked_refund(event),
-            EventType::REFUND => self.return_order(event, event.amount.unwrap_or(Waiting::ALL)),
-            _ => self.return_order(event, Waiting::CANCEL),
+            _ => self.change_order(event),
         }
         if self.row.last_order != last_order {
             cart::refresh(self.row, self.blocks);
         }
     }
 
-    fn orders(&self) -> &[Order] {
+    pub(super) fn orders(&self) -> &[Order] {
         self.blocks.records(self.row.block, Section::Orders)
     }
 
-    fn totals(&mut self) -> &mut Totals {
+    pub(super) fn totals(&mut self) -> &mut Totals {
         if self.blocks.count(self.row.block, Section::Totals) == 0 {
             self.blocks.splice(&mut self.row.block, Section::Totals, 0, 0, 1);
             self.blocks.records_mut(self.row.block, Section::Totals)[0] = Totals::EMPTY;
@@ -54,39 +67,18 @@ impl OrderChange<'_> {
         &mut self.blocks.records_mut(self.row.block, Section::Totals)[0]
     }
 
-    /// Folds the orders that are more than 400 days old into the totals.
-    fn fold_old(&mut self) {
-        let at = self.at;
-        let old = self.orders().iter().take_while(|order| at - order.time() > REMEMBERED).count();
-        self.fold(old);
-    }
-
-    /// Folds the `count` oldest orders into the totals.
-    fn fold(&mut self, count: usize) {
-        if count == 0 {
-            return;
-        }
-        for index in 0..count {
-            let order = self.orders()[index];
-            self.totals().fold(&order);
-            self.texts.release(order.categories());
-            self.texts.release(order.channel());
-        }
-        self.blocks.splice(&mut self.row.block, Section::Orders, 0, count, 0);
-    }
-
     fn purchase(&mut self, event: &Event<'_>) {
         self.row.placed += 1;
         if self.at - event.time > REMEMBERED {
             let order = Order::new(event, 0, 0);
-            self.add_to_row(&order);
+            self.add_counting(&order);
             self.totals().fold(&order);
             return;
         }
         let categories = self.texts.intern_set(event.categories.iter());
         let channel = event.channel.as_deref().map_or(0, |channel| self.texts.intern(channel));
         let order = Order::new(event, categories, channel);
-        self.add_to_row(&order);
+        self.add_counting(&order);
         let index = self.orders().iter().rposition(|known| known.time() <= event.time).map_or(0, |index| index + 1);
         self.blocks.splice(&mut self.row.block, Section::Orders, index, 0, 1);
         self.blocks.records_mut(self.row.block, Section::Orders)[index] = order;
@@ -99,8 +91,8 @@ impl OrderChange<'_> {
         }
     }
 
-    /// Adds a new order to the row's totals.
-    fn add_to_row(&mut self, order: &Order) {
+    /// Adds an order that counts to the row's totals.
+    fn add_counting(&mut self, order: &Order) {
         let (row, time) = (&mut *self.row, order.time());
         row.orders += 1;
         row.revenue += order.net();
@@ -118,36 +110,33 @@ impl OrderChange<'_> {
             let Some(first) = waiting.iter().position(|known| known.order == order) else { return };
             let found = waiting[first];
             self.blocks.splice(&mut self.row.block, Section::Waiting, first, 1, 0);
-            self.return_stored(index, &found);
+            self.change_stored(index, &found);
         }
     }
 
-    /// Removes what has waited for more than 400 days.
-    fn remove_old_waiting(&mut self) {
-        let at = self.at;
-        let waiting = |blocks: &Blocks, row: &Row| {
-            let waiting: &[Waiting] = blocks.records(row.block, Section::Waiting);
-            waiting.iter().position(|known| at - known.time > REMEMBERED)
-        };
-        while let Some(index) = waiting(self.blocks, self.row) {
-            self.blocks.splice(&mut self.row.block, Section::Waiting, index, 1, 0);
-        }
-    }
-
-    /// Applies a refund or cancellation of an order if the order is stored; otherwise it waits.
-    fn return_order(&mut self, event: &Event<'_>, amount: i64) {
+    /// Applies a refund, cancellation or amendment of an order if the order is stored; otherwise it waits. Its id is
+    /// remembered with the order or with what waits.
+    fn change_order(&mut self, event: &Event<'_>) {
         let order = event.order_id.as_deref().map_or(0, id_hash);
-        let returned = Waiting { order, time: event.time, amount };
-        match self.orders().iter().rposition(|known| known.id() == order) {
-            Some(index) => self.return_stored(index, &returned),
-            None => self.add_waiting(returned),
+        let id = event.event_id.as_deref().map(|id| ReturnId::new(order, id));
+        let event_part = id.map_or(0, ReturnId::event);
+        let change = Waiting::new(order, event.time, OrderAction::of(event), event.foreign, event_part);
+        let is_kept = match self.orders().iter().rposition(|known| known.id() == order) {
+            Some(index) => {
+                self.change_stored(index, &change);
+                true
+            }
+            None => self.add_waiting(change),
+        };
+        if let (Some(id), true) = (id, is_kept) {
+            self.remember_return(id);
         }
     }
 
-    /// Stores a refund or cancellation until its order arrives. At the bound the oldest one is dropped.
-    fn add_waiting(&mut self, returned: Waiting) {
-        if self.at - returned.time > REMEMBERED {
-            return;
+    /// Stores an action until its order arrives. At the bound the oldest one is dropped. Returns whether it is stored.
+    fn add_waiting(&mut self, added: Waiting) -> bool {
+        if self.at - added.time > REMEMBERED {
+            return false;
         }
         self.remove_old_waiting();
         let waiting: &[Waiting] = self.blocks.records(self.row.block, Section::Waiting);
@@ -156,40 +145,68 @@ impl OrderChange<'_> {
             self.overflow.waiting += 1;
             let (oldest, time) =
                 (0..count).map(|index| (index, waiting[index].time)).min_by_key(|known| known.1).expect("16");
-            if returned.time < time {
-                return;
+            if added.time < time {
+                return false;
             }
-            self.blocks.splice(&mut self.row.block, Section::Waiting, oldest, 1, 0);
+            self.remove_waiting(oldest);
         }
         let end = self.blocks.count(self.row.block, Section::Waiting);
         self.blocks.splice(&mut self.row.block, Section::Waiting, end, 0, 1);
-        self.blocks.records_mut(self.row.block, Section::Waiting)[end] = returned;
+        self.blocks.records_mut(self.row.block, Section::Waiting)[end] = added;
+        true
     }
 
-    /// Applies a refund or cancellation to the stored order at `index`.
-    fn return_stored(&mut self, index: usize, returned: &Waiting) {
-        let order = &mut self.blocks.records_mut::<Order>(self.row.block, Section::Orders)[index];
-        let before = *order;
+    /// Applies a refund, cancellation or amendment to the stored order at `index`.
+    fn change_stored(&mut self, index: usize, change: &Waiting) {
+        let before = self.orders()[index];
         let mut given = 0;
-        match returned.amount {
-            Waiting::CANCEL => order.cancel(),
-            Waiting::ALL => given = order.refund(None),
-            amount => {
-                given = order.refund(Some(amount));
-                self.overflow.excess_refunds += u32::from(given < amount && !before.cancelled());
+        if let OrderAction::Amend(amount) = change.action() {
+            self.amend(index, change.time, amount);
+        }
+        let order = &mut self.blocks.records_mut::<Order>(self.row.block, Section::Orders)[index];
+        if change.foreign() {
+            order.mark_foreign();
+        }
+        match change.action() {
+            OrderAction::Cancel => order.cancel(),
+            OrderAction::Refund(amount) => {
+                given = order.refund(amount);
+                let is_excess = amount.is_some_and(|amount| given < amount) && !before.cancelled();
+                self.overflow.excess_refunds += u32::from(is_excess);
             }
+            OrderAction::Amend(_) => {}
         }
         let after = *order;
+        self.count_change(&before, &after);
+        self.store_refund(Refund::new(change.time, given, false));
+    }
+
+    /// Sets what a stored order was worth, unless a later amendment has set it (O9); of amendments at the same time the
+    /// last to arrive holds.
+    fn amend(&mut self, index: usize, time: Millis, amount: i64) {
+        let place = self.orders()[..index].iter().filter(|order| order.amended()).count();
+        if self.orders()[index].amended() {
+            if self.blocks.section(self.row.block, Section::Amendments)[place] as Millis > time {
+                return;
+            }
+        } else {
+            self.blocks.splice(&mut self.row.block, Section::Amendments, place, 0, 1);
+        }
+        self.blocks.section_mut(self.row.block, Section::Amendments)[place] = time as u64;
+        self.blocks.records_mut::<Order>(self.row.block, Section::Orders)[index].amend(amount);
+    }
+
+    /// Updates the row's totals after an order changed.
+    fn count_change(&mut self, before: &Order, after: &Order) {
         if before.counts() {
             self.row.revenue -= before.net();
-            if after.counts() {
-                self.row.revenue += after.net();
-            } else {
-                self.row.orders -= 1;
-                self.find_first_and_last(before.time());
-            }
+            self.row.orders -= 1;
         }
-        self.store_refund(Refund::new(returned.time, given, false));
+        if after.counts() {
+            self.add_counting(after);
+        } else if before.counts() {
+            self.find_first_and_last(before.time());
+        }
     }
 
     fn unlinked_refund(&mut self, event: &Event<'_>) {

@@ -1,5 +1,5 @@
-//! The stored records of orders (O3-O8): an order, a refund, a refund or cancellation that waits for its order, and the
-//! totals of orders that are no longer stored one by one.
+//! The stored records of orders (O3-O9): an order, a refund, and the totals of orders that are no longer stored one by
+//! one.
 
 use crate::engine::event::{Event, Millis};
 use crate::engine::profile::row::NONE;
@@ -15,9 +15,9 @@ pub const REMEMBERED_MAX: usize = 4_096;
 pub struct Order {
     /// Hash of the order id (51 bits), 0 without one; lower part of the channel (13 bits).
     id: u64,
-    /// Time (42 bits), flags (3), upper part of the channel (15).
+    /// Time (42 bits), flags (5), upper part of the channel (15).
     time: u64,
-    /// Minor units as ordered (50 bits), lower part of the categories (14).
+    /// Minor units as ordered or amended (50 bits), lower part of the categories (14).
     amount: u64,
     /// Minor units refunded (50 bits), upper part of the categories (14).
     given: u64,
@@ -26,9 +26,14 @@ pub struct Order {
 const CANCELLED: u64 = 1 << 15;
 const RETURNED: u64 = 1 << 16;
 const DISCOUNTED: u64 = 1 << 17;
-const TIME_SHIFT: u32 = 18;
+const FOREIGN: u64 = 1 << 18;
+const AMENDED: u64 = 1 << 19;
+const TIME_SHIFT: u32 = 20;
 const ID_SHIFT: u32 = 13;
 const AMOUNT_SHIFT: u32 = 14;
+
+/// Minor units that may be left of a foreign order by rounding once something of it was given back (O4).
+const DUST: i64 = 5;
 
 /// The lowest `count` bits.
 const fn low(word: u64, count: u32) -> u64 {
@@ -41,7 +46,7 @@ pub struct OrderParts {
     /// Hash of the order id, 0 without one.
     pub id: u64,
     pub time: Millis,
-    /// Minor units as ordered.
+    /// Minor units as ordered, or as amended.
     pub amount: i64,
     /// Minor units refunded.
     pub given: i64,
@@ -49,6 +54,10 @@ pub struct OrderParts {
     /// Whether a refund was applied to it.
     pub refunded: bool,
     pub discounted: bool,
+    /// Whether its purchase, a refund or an amendment of it was in another currency than the base.
+    pub foreign: bool,
+    /// Whether it was amended; the time of the amendment is stored apart.
+    pub amended: bool,
     /// Interned set of categories, 0 if none.
     pub categories: TextReference,
     /// Interned channel, 0 if none.
@@ -63,6 +72,7 @@ impl Order {
             time: event.time,
             amount: event.amount.unwrap_or(0),
             discounted: event.discounted(),
+            foreign: event.foreign,
             categories,
             channel,
             ..OrderParts::default()
@@ -72,8 +82,11 @@ impl Order {
     pub fn pack(parts: &OrderParts) -> Self {
         let (categories, channel) = (u64::from(parts.categories), u64::from(parts.channel));
         let flag = |is: bool, flag: u64| if is { flag } else { 0 };
-        let flags =
-            flag(parts.cancelled, CANCELLED) | flag(parts.refunded, RETURNED) | flag(parts.discounted, DISCOUNTED);
+        let flags = flag(parts.cancelled, CANCELLED)
+            | flag(parts.refunded, RETURNED)
+            | flag(parts.discounted, DISCOUNTED)
+            | flag(parts.foreign, FOREIGN)
+            | flag(parts.amended, AMENDED);
         Self {
             id: parts.id << ID_SHIFT | low(channel, ID_SHIFT),
             time: (parts.time as u64) << TIME_SHIFT | flags | channel >> ID_SHIFT,
@@ -91,6 +104,8 @@ impl Order {
             cancelled: self.cancelled(),
             refunded: self.time & RETURNED != 0,
             discounted: self.discounted(),
+            foreign: self.time & FOREIGN != 0,
+            amended: self.amended(),
             categories: self.categories(),
             channel: self.channel(),
         }
@@ -117,7 +132,18 @@ impl Order {
         (self.time >> TIME_SHIFT) as Millis
     }
 
-    /// Minor units as ordered.
+    /// Sets what it was worth before refunds (O9).
+    pub fn amend(&mut self, amount: i64) {
+        self.amount = (amount as u64) << AMOUNT_SHIFT | low(self.amount, AMOUNT_SHIFT);
+        self.time |= AMENDED;
+    }
+
+    /// Marks it as an order that was in another currency (O4).
+    pub fn mark_foreign(&mut self) {
+        self.time |= FOREIGN;
+    }
+
+    /// Minor units as ordered, or as amended.
     #[inline]
     pub fn amount(&self) -> i64 {
         (self.amount >> AMOUNT_SHIFT) as i64
@@ -129,9 +155,10 @@ impl Order {
         (self.given >> AMOUNT_SHIFT) as i64
     }
 
+    /// What is left of it: not below 0, since an amendment can be lower than what was given back (O9).
     #[inline]
     pub fn net(&self) -> i64 {
-        self.amount() - self.given()
+        (self.amount() - self.given()).max(0)
     }
 
     #[inline]
@@ -144,16 +171,22 @@ impl Order {
         self.time & DISCOUNTED != 0
     }
 
+    #[inline]
+    pub fn amended(&self) -> bool {
+        self.time & AMENDED != 0
+    }
+
     /// Whether it is cancelled, or a refund was applied to it (O5).
     #[inline]
     pub fn returned(&self) -> bool {
         self.time & (CANCELLED | RETURNED) != 0
     }
 
-    /// Whether it counts (O4): it is not cancelled, and was free or is not wholly refunded.
+    /// Whether it counts (O4): it is not cancelled, and nothing of it was given back or more than dust is left.
     #[inline]
     pub fn counts(&self) -> bool {
-        !self.cancelled() && (self.amount() == 0 || self.net() > 0)
+        let dust = if self.time & FOREIGN == 0 { 0 } else { DUST };
+        !self.cancelled() && (self.given() == 0 || self.net() > dust)
     }
 
     #[inline]
@@ -220,29 +253,12 @@ pub struct Totals {
     pub last: Millis,
     /// Net amount of the latest folded order that counted.
     pub last_value: i64,
+    /// Largest net amount of a folded order that counted; 0 if none.
+    pub largest: i64,
     /// Minor units of all refunds, stored ones included (O8).
     pub refunded: i64,
     /// The part of `refunded` without an order (O7).
     pub unlinked: i64,
-}
-
-/// A refund or cancellation that waits for its order (O6).
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Waiting {
-    /// Hash of the order id.
-    pub order: u64,
-    pub time: Millis,
-    /// The amount to refund; [`Waiting::ALL`] or [`Waiting::CANCEL`].
-    pub amount: i64,
-}
-
-impl Waiting {
-    /// Waiting refunds and cancellations per customer at most.
-    pub const MAX: usize = 16;
-    /// A refund of all that is left.
-    pub const ALL: i64 = -1;
-    pub const CANCEL: i64 = -2;
 }
 
 /// Hash of an order id in 51 bits, never 0.
@@ -261,6 +277,7 @@ impl Totals {
         self.counting += 1;
         self.discounted += u32::from(order.discounted());
         self.net += order.net();
+        self.largest = self.largest.max(order.net());
         if self.first == NONE || order.time() < self.first {
             self.first = order.time();
         }
@@ -278,6 +295,7 @@ impl Totals {
         first: NONE,
         last: NONE,
         last_value: 0,
+        largest: 0,
         refunded: 0,
         unlinked: 0,
     };
@@ -304,7 +322,23 @@ mod tests {
         assert_eq!(order.refund(None), 1);
         assert_eq!((order.given(), order.counts(), order.cancelled()), (order.amount(), false, false));
         order.cancel();
+        order.mark_foreign();
+        order.amend(1_000_000_000_000_000);
         assert_eq!((order.time(), order.cancelled(), order.discounted()), (purchase.time, true, true));
         assert_eq!(texts(&order), before);
+        assert_eq!((order.parts().foreign, order.amended()), (true, true));
+        assert_eq!(Order::pack(&order.parts()).parts(), order.parts());
+    }
+
+    #[test]
+    fn dust_of_a_foreign_order_does_not_count() {
+        let order = |amount: i64, given: i64, foreign: bool| {
+            Order::pack(&OrderParts { amount, given, foreign, refunded: given > 0, ..OrderParts::default() })
+        };
+        let counts = |amount, given, foreign| order(amount, given, foreign).counts();
+        assert!(counts(921, 915, true) && !counts(921, 916, true) && counts(921, 920, false));
+        assert!(counts(3, 0, true) && counts(0, 0, true), "nothing was given back");
+        assert!(!counts(0, 5, false) && !counts(4, 5, false), "amended to less than was given back");
+        assert_eq!(order(4, 5, false).net(), 0);
     }
 }

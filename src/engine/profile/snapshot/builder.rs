@@ -6,7 +6,7 @@ use crate::engine::profile::activity::CategoryHour;
 use crate::engine::profile::attributes::{self, AttributeParts, InternedValue};
 use crate::engine::profile::cart::{self, CartEvent};
 use crate::engine::profile::held_value::HeldValue;
-use crate::engine::profile::orders::{Order, OrderParts, Refund, Totals, Waiting};
+use crate::engine::profile::orders::{Order, OrderParts, Refund, ReturnId, Totals, Waiting};
 use crate::engine::profile::row::{ID_INLINE, Row, RowNumber};
 use crate::engine::profile::storage::{SECTIONS_OF_RECORDS, Section, TextReference, memory};
 
@@ -64,7 +64,7 @@ impl CustomerBuilder {
         self.push(Section::Totals, memory::words(std::slice::from_ref(totals)));
     }
 
-    /// The time of the latest refund, cancellation or profile event.
+    /// The time of the latest refund, cancellation, amendment or profile event.
     pub fn push_latest(&mut self, event_type: EventType, time: Millis) {
         if let Some(word) = attributes::latest_word(event_type, time) {
             self.push(Section::Latest, &[word]);
@@ -99,6 +99,15 @@ impl CustomerBuilder {
 
     pub fn push_cart_event(&mut self, event: CartEvent) {
         cart::pack(event).for_each(|word| self.push(Section::Cart, &[word]));
+    }
+
+    /// The time of the amendment that holds, for each amended order in the order of the orders.
+    pub fn push_amendment(&mut self, time: Millis) {
+        self.push(Section::Amendments, &[time as u64]);
+    }
+
+    pub fn push_return_id(&mut self, id: ReturnId) {
+        self.push(Section::ReturnIds, memory::words(&[id]));
     }
 
     /// Counts per type and hour, packed (`activity/hours.rs` has the layout). At most once, and last.

@@ -9,7 +9,7 @@ use crate::engine::profile::activity::CategoryHour;
 use crate::engine::profile::attributes::{self, AttributeParts, InternedValue};
 use crate::engine::profile::cart::{self, CartEvent};
 use crate::engine::profile::held_value::HeldValue;
-use crate::engine::profile::orders::{Order, OrderParts, Refund, Totals, Waiting};
+use crate::engine::profile::orders::{Order, OrderParts, Refund, ReturnId, Totals, Waiting};
 use crate::engine::profile::row::{ID_INLINE, Row, RowNumber};
 use crate::engine::profile::storage::{self, Section, TextReference, Texts, memory};
 
@@ -88,7 +88,7 @@ impl<'a> CustomerImage<'a> {
         memory::records(self.section(Section::Totals)).first()
     }
 
-    /// Times of the latest refund, cancellation and profile event.
+    /// Times of the latest refund, cancellation, amendment and profile event.
     pub fn latest(&self) -> impl Iterator<Item = (EventType, Millis)> + use<'a> {
         self.section(Section::Latest).iter().map(|&word| attributes::unpack_latest(word))
     }
@@ -117,6 +117,15 @@ impl<'a> CustomerImage<'a> {
         cart::unpack(self.section(Section::Cart))
     }
 
+    /// Times of the amendments that hold, for each amended order in the order of the orders.
+    pub fn amendments(&self) -> impl Iterator<Item = Millis> + use<'a> {
+        self.section(Section::Amendments).iter().map(|&time| time as Millis)
+    }
+
+    pub fn return_ids(&self) -> &'a [ReturnId] {
+        memory::records(self.section(Section::ReturnIds))
+    }
+
     /// Counts per type and hour, packed (`activity/hours.rs` has the layout).
     pub fn hours(&self) -> &'a [u8] {
         if self.words.is_empty() { &[] } else { storage::hours(self.words) }
@@ -142,7 +151,15 @@ impl<'a> CustomerImage<'a> {
         scalars.iter().for_each(|&word| put(into, word));
         put(into, self.section(Section::HeldValues).len() as u64);
         self.held().for_each(|held| put(into, held.canonical()));
-        for section in [Section::Totals, Section::Latest, Section::Waiting, Section::Refunds, Section::Cart] {
+        for section in [
+            Section::Totals,
+            Section::Latest,
+            Section::Waiting,
+            Section::Refunds,
+            Section::Cart,
+            Section::Amendments,
+            Section::ReturnIds,
+        ] {
             put(into, self.section(section).len() as u64);
             self.section(section).iter().for_each(|&word| put(into, word));
         }
@@ -162,9 +179,10 @@ impl<'a> CustomerImage<'a> {
                 .for_each(|&word| put(into, word));
         }
         for order in self.orders() {
-            let OrderParts { id, time, amount, given, cancelled, refunded, discounted, categories, channel } =
-                order.parts();
-            let flags = u64::from(cancelled) | u64::from(refunded) << 1 | u64::from(discounted) << 2;
+            let parts = order.parts();
+            let OrderParts { id, time, amount, given, categories, channel, .. } = parts;
+            let flags = [parts.cancelled, parts.refunded, parts.discounted, parts.foreign, parts.amended];
+            let flags = flags.iter().fold(0, |bits, flag| bits << 1 | u64::from(*flag));
             [id, time as u64, amount as u64, given as u64, flags].iter().for_each(|&word| put(into, word));
             text(into, categories);
             text(into, channel);

@@ -2,7 +2,8 @@
 //! sections.
 //!
 //! An empty section takes no space. The hours come last: they change most often, and the unused rest of the block is
-//! behind them, so that a new hour moves nothing.
+//! behind them, so that a new hour moves nothing. Sections that few customers have are counted in a third word of the
+//! header, which a block has only while one of them has records: the other customers neither store nor read it.
 //!
 //! Only functions of words are here. [`super::blocks`] allocates blocks, [`super::sections`] changes them.
 
@@ -12,8 +13,10 @@ use std::ops::Range;
 
 /// Words of a granule, the unit in which blocks are allocated: 16 bytes.
 pub const GRANULE: usize = 2;
-/// Words of the header.
+/// Words of the header without the word of the rare sections.
 pub const HEADER: usize = 2;
+/// The bit of the header's second word that is set while the header has a third word.
+pub const EXTENDED: u64 = 1 << 63;
 /// Owner of a free block, and end of a list of free blocks.
 pub const FREE: u32 = u32::MAX;
 
@@ -25,7 +28,7 @@ pub enum Section {
     /// Values of the segmentations and audiences, one word each.
     HeldValues,
     Totals,
-    /// Latest refund, cancellation and profile event, one word each.
+    /// Latest refund, cancellation, amendment and profile event, one word each.
     Latest,
     Attributes,
     Waiting,
@@ -34,12 +37,19 @@ pub enum Section {
     CategoryHours,
     /// In words.
     Cart,
+    /// Rare: the times of the amendments that hold, one word for each amended order in the order of the orders.
+    Amendments,
+    /// Rare: ids of refunds, cancellations and amendments of orders, one word each.
+    ReturnIds,
     /// In bytes.
     Hours,
 }
 
+/// The first of the sections that are counted in the third word of the header; they end before the hours.
+pub const RARE: usize = Section::Amendments as usize;
+
 /// All sections, in their order.
-pub const SECTIONS: [Section; 11] = [
+pub const SECTIONS: [Section; 13] = [
     Section::Id,
     Section::HeldValues,
     Section::Totals,
@@ -50,6 +60,8 @@ pub const SECTIONS: [Section; 11] = [
     Section::Refunds,
     Section::CategoryHours,
     Section::Cart,
+    Section::Amendments,
+    Section::ReturnIds,
     Section::Hours,
 ];
 
@@ -66,17 +78,19 @@ const fn field(word: usize, shift: u32, bits: u32, record_words: usize) -> Count
 }
 
 /// By section. The first 32 bits of the first word are the owner's row, see [`owner`].
-const COUNT_FIELDS: [CountField; 11] = [
+const COUNT_FIELDS: [CountField; 13] = [
     field(0, 58, 6, 1),
     field(1, 24, 7, 1),
-    field(1, 59, 1, 8),
-    field(1, 57, 2, 1),
+    field(1, 59, 1, 9),
+    field(1, 60, 3, 1),
     field(1, 45, 7, 2),
-    field(1, 52, 5, 3),
+    field(1, 52, 5, 4),
     field(0, 32, 13, 4),
     field(0, 45, 13, 2),
     field(1, 38, 7, 2),
     field(1, 31, 7, 1),
+    field(2, 0, 13, 1),
+    field(2, 13, 7, 1),
     field(1, 0, 24, 0),
 ];
 /// Number of sections that have whole records: all but the hours, which are bytes.
@@ -99,10 +113,25 @@ pub fn owner(first_word: u64) -> Option<RowNumber> {
     (owner != FREE).then_some(owner)
 }
 
+/// Whether the header has a third word.
+#[inline]
+pub fn is_extended(words: &[u64]) -> bool {
+    words[1] & EXTENDED != 0
+}
+
+/// Whether a section is counted in the third word of the header.
+#[inline]
+pub fn is_rare(section: Section) -> bool {
+    COUNT_FIELDS[section as usize].word == HEADER
+}
+
 /// Number of records of a section; of the hours, bytes.
 #[inline]
 pub fn count(words: &[u64], section: Section) -> usize {
     let field = &COUNT_FIELDS[section as usize];
+    if is_rare(section) && !is_extended(words) {
+        return 0;
+    }
     (words[field.word] >> field.shift & ((1 << field.bits) - 1)) as usize
 }
 
@@ -116,9 +145,17 @@ pub fn set_count(words: &mut [u64], section: Section, count: usize) {
 /// The first word of a section.
 #[inline]
 pub fn start(words: &[u64], section: Section) -> usize {
+    let length =
+        |field: &CountField| (words[field.word] >> field.shift & ((1 << field.bits) - 1)) as usize * field.record_words;
     let mut start = HEADER;
-    for field in &COUNT_FIELDS[..section as usize] {
-        start += (words[field.word] >> field.shift & ((1 << field.bits) - 1)) as usize * field.record_words;
+    for field in &COUNT_FIELDS[..RARE.min(section as usize)] {
+        start += length(field);
+    }
+    if is_extended(words) {
+        start += 1;
+        for field in COUNT_FIELDS[..section as usize].iter().skip(RARE) {
+            start += length(field);
+        }
     }
     start
 }

@@ -4,8 +4,8 @@
 
 use super::blocks::Blocks;
 use super::layout::{
-    self, HEADER, SECTIONS, SECTIONS_OF_RECORDS, Section, count, granules, range, record_words, set_count, size, start,
-    used,
+    self, EXTENDED, HEADER, RARE, SECTIONS, SECTIONS_OF_RECORDS, Section, count, granules, is_extended, is_rare, range,
+    record_words, set_count, size, start, used,
 };
 use super::memory::{self, Record};
 use crate::engine::profile::row::{BlockHandle, RowNumber};
@@ -21,11 +21,13 @@ impl Blocks {
         lengths: &[usize; SECTIONS_OF_RECORDS],
         hours: usize,
     ) -> BlockHandle {
-        let words = HEADER + contents.len();
+        let extended = lengths[RARE..].iter().any(|length| *length > 0);
+        let header = HEADER + usize::from(extended);
+        let words = header + contents.len();
         let handle = self.allocate(granules(words));
         let block = &mut self.words_mut(handle)[..words];
-        block[..HEADER].copy_from_slice(&[u64::from(owner), 0]);
-        block[HEADER..].copy_from_slice(contents);
+        block[..header].copy_from_slice(&[u64::from(owner), if extended { EXTENDED } else { 0 }, 0][..header]);
+        block[header..].copy_from_slice(contents);
         for (&length, section) in lengths.iter().zip(SECTIONS).filter(|(length, _)| **length > 0) {
             set_count(block, section, length / record_words(section));
         }
@@ -100,6 +102,9 @@ impl Blocks {
 
     /// Replaces `removed` records from the `at`-th on by `added` new ones, which the caller must write.
     pub fn splice(&mut self, handle: &mut BlockHandle, section: Section, at: usize, removed: usize, added: usize) {
+        if is_rare(section) && added > 0 && !is_extended(self.words(*handle)) {
+            self.extend_header(handle);
+        }
         let record = record_words(section);
         let words = self.words(*handle);
         let (old_used, old_count) = (used(words), count(words, section));
@@ -112,6 +117,30 @@ impl Blocks {
             set_count(words, section, old_count + added - removed);
         }
         self.refit(handle, old_used.max(new_used), new_used);
+        if is_rare(section) && added < removed && self.words(*handle)[HEADER] == 0 {
+            self.shorten_header(handle);
+        }
+    }
+
+    /// Adds the third word of the header, which counts the rare sections.
+    #[cold]
+    fn extend_header(&mut self, handle: &mut BlockHandle) {
+        let used = used(self.words(*handle));
+        self.refit(handle, used, used + 1);
+        let words = self.words_mut(*handle);
+        words.copy_within(HEADER..used, HEADER + 1);
+        words[1] |= EXTENDED;
+        words[HEADER] = 0;
+    }
+
+    /// Removes the third word, after the last record of a rare section.
+    #[cold]
+    fn shorten_header(&mut self, handle: &mut BlockHandle) {
+        let words = self.words_mut(*handle);
+        let used = used(words);
+        words.copy_within(HEADER + 1..used, HEADER);
+        words[1] &= !EXTENDED;
+        self.refit(handle, used, used - 1);
     }
 
     /// Replaces the bytes of the hours in `range`.
@@ -147,12 +176,12 @@ mod tests {
     /// The naive form of one block: the records of each section, and the bytes of the hours.
     struct Naive {
         handle: BlockHandle,
-        sections: [Vec<Vec<u64>>; 10],
+        sections: [Vec<Vec<u64>>; SECTIONS_OF_RECORDS],
         hours: Vec<u8>,
     }
 
     fn change(random: &mut Random, blocks: &mut Blocks, naive: &mut Naive, owner: u32) {
-        let section = SECTIONS[random.below(11) as usize];
+        let section = SECTIONS[random.below(SECTIONS.len() as u64) as usize];
         let large = random.below(200) == 0;
         if section == Section::Hours {
             let at = random.below(naive.hours.len() as u64 + 1) as usize;
@@ -196,10 +225,12 @@ mod tests {
                 Some(naive) => change(&mut random, &mut blocks, naive, owner as u32),
             }
             if let Some(naive) = &all[owner] {
-                for section in &SECTIONS[..10] {
+                for section in &SECTIONS[..SECTIONS_OF_RECORDS] {
                     assert_eq!(blocks.section(naive.handle, *section), naive.sections[*section as usize].concat());
                 }
                 assert_eq!(blocks.hours(naive.handle), naive.hours);
+                let has_rare = naive.sections[RARE..].iter().any(|records| !records.is_empty());
+                assert_eq!(is_extended(blocks.words(naive.handle)), has_rare);
             }
         }
         for naive in all.into_iter().flatten() {

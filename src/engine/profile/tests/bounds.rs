@@ -1,10 +1,12 @@
 //! The behaviour at the bounds, and the memory that a customer takes.
 
 use super::event;
-use crate::engine::event::{DAY, EventType, HOUR};
+use crate::engine::event::{DAY, EventType, HOUR, REMEMBERED};
 use crate::engine::event_settings::EventSettings;
 use crate::engine::profile::storage::Section;
-use crate::engine::profile::{CategoryHour, HeldValue, NONE, Order, Profiles, Refund, Row, RowNumber, Totals, Waiting};
+use crate::engine::profile::{
+    CategoryHour, HeldValue, NONE, Order, Profiles, Refund, ReturnId, Row, RowNumber, Totals, Waiting,
+};
 
 /// The start of an hour and of no day.
 const START: i64 = 472_222 * HOUR;
@@ -54,6 +56,40 @@ fn the_oldest_of_4097_refunds_is_removed() {
     let customer = profiles.customer(row);
     assert_eq!((cut, customer.refunds().len(), customer.refunds()[0].time()), (904, 4_096, START + 904));
     assert_eq!((customer.totals().refunded, customer.row().revenue), (5_000, -5_000));
+}
+
+#[test]
+fn the_first_of_65_ids_of_returns_is_forgotten_and_others_with_their_order() {
+    let (mut profiles, row, event_settings) = one();
+    let return_of = |order: &'static str, n: i64| {
+        let mut refund = event(EventType::REFUND, START + n);
+        (refund.amount, refund.order_id) = (Some(1), Some(order.into()));
+        refund.event_id = Some(n.to_string().into());
+        refund
+    };
+    let mut purchase = event(EventType::PURCHASE, START);
+    (purchase.amount, purchase.order_id) = (Some(100), Some("o".into()));
+    profiles.update(row, &purchase, START, &event_settings);
+    let mut dropped = 0;
+    for n in 0..70 {
+        let refund = return_of("o", n);
+        assert!(!profiles.is_duplicate_return(row, &refund, refund.time));
+        dropped += profiles.update(row, &refund, refund.time, &event_settings).return_ids;
+        assert!(profiles.is_duplicate_return(row, &refund, refund.time));
+    }
+    let known = |profiles: &Profiles, at| {
+        (0..70).filter(|n| profiles.is_duplicate_return(row, &return_of("o", *n), at)).count()
+    };
+    assert_eq!((dropped, known(&profiles, START + 70)), (6, 64));
+    assert!(!profiles.is_duplicate_return(row, &return_of("o", 5), START + 70));
+    assert!(!profiles.is_duplicate_return(row, &return_of("p", 6), START + 70), "of another order");
+    assert_eq!((known(&profiles, START + REMEMBERED), known(&profiles, START + REMEMBERED + 1)), (64, 0));
+    // The same order id again, for a new order: what was known of the old one does not come back.
+    let mut again = event(EventType::PURCHASE, START + REMEMBERED + 1);
+    (again.amount, again.order_id) = (Some(100), Some("o".into()));
+    profiles.update(row, &again, again.time, &event_settings);
+    assert_eq!(known(&profiles, again.time), 0);
+    assert_eq!(profiles.blocks.count(profiles.row(row).block, Section::ReturnIds), 0);
 }
 
 #[test]
@@ -157,8 +193,8 @@ fn a_customer_that_is_not_known_has_nothing() {
 #[test]
 fn parts_cost_what_the_table_says() {
     assert_eq!((size_of::<Row>(), align_of::<Row>()), (128, 64));
-    assert_eq!((size_of::<Order>(), size_of::<Refund>(), size_of::<Totals>()), (32, 16, 64));
-    assert_eq!((size_of::<Waiting>(), size_of::<CategoryHour>()), (24, 16));
+    assert_eq!((size_of::<Order>(), size_of::<Refund>(), size_of::<Totals>()), (32, 16, 72));
+    assert_eq!((size_of::<Waiting>(), size_of::<CategoryHour>(), size_of::<ReturnId>()), (32, 16, 8));
 }
 
 /// 16-byte id, four targets, two orders in two categories, ten hours with view, search, cart_add and session.

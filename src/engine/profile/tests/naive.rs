@@ -8,8 +8,11 @@ use crate::engine::event_settings::EventSettings;
 pub struct NaiveOrder {
     pub id: Option<String>,
     pub time: Millis,
-    pub amount: i64,
+    pub purchased: i64,
+    /// Amendments in order of arrival: time and amount.
+    pub amendments: Vec<(Millis, i64)>,
     pub given: i64,
+    pub foreign: bool,
     pub cancelled: bool,
     pub returned: bool,
     pub discounted: bool,
@@ -18,13 +21,24 @@ pub struct NaiveOrder {
 }
 
 impl NaiveOrder {
+    /// What the order was worth before refunds: the latest amendment, of several at one time the last.
+    pub fn amount(&self) -> i64 {
+        let latest = self.amendments.iter().max_by_key(|amendment| amendment.0);
+        latest.map_or(self.purchased, |amendment| amendment.1)
+    }
+
+    pub fn net(&self) -> i64 {
+        (self.amount() - self.given).max(0)
+    }
+
     pub fn counts(&self) -> bool {
-        !self.cancelled && (self.amount == 0 || self.amount - self.given > 0)
+        let dust = if self.foreign { 5 } else { 0 };
+        !self.cancelled && (self.given == 0 || self.net() > dust)
     }
 }
 
-/// A refund or cancellation that waits: order, time, `None` for a cancellation, else the amount.
-type NaiveWaiting = (String, Millis, Option<Option<i64>>);
+/// The ids of a refund, cancellation or amendment: order and event.
+type NaiveId = (String, String);
 
 #[derive(Default)]
 pub struct Naive {
@@ -33,7 +47,11 @@ pub struct Naive {
     pub orders: Vec<NaiveOrder>,
     /// Time, refunded amount, and whether it has no order.
     pub refunds: Vec<(Millis, i64, bool)>,
-    waiting: Vec<NaiveWaiting>,
+    /// Refunds, cancellations and amendments that wait.
+    waiting: Vec<Event<'static>>,
+    ids: Vec<NaiveId>,
+    /// Ids that were dropped at the bound.
+    pub ids_dropped: u32,
     pub sessions: Vec<Millis>,
 }
 
@@ -46,16 +64,45 @@ impl Naive {
             }
         }
         self.events.push(event.clone());
-        let order_id = event.order_id.as_ref().map(|id| id.to_string());
-        match event.event_type {
-            EventType::PURCHASE => self.purchase(event, at),
-            EventType::CANCEL => self.return_order(&order_id.unwrap(), event.time, None, at),
-            EventType::REFUND => match order_id {
-                Some(id) => self.return_order(&id, event.time, Some(event.amount), at),
-                None => self.refunds.push((event.time, event.amount.unwrap(), true)),
-            },
+        self.forget(at);
+        match (event.event_type, &event.order_id) {
+            (EventType::PURCHASE, _) => self.purchase(event, at),
+            (EventType::REFUND, None) => self.refunds.push((event.time, event.amount.unwrap(), true)),
+            (EventType::REFUND | EventType::CANCEL | EventType::AMEND, Some(order)) => {
+                self.change(event, at);
+                self.forget(at);
+                if let Some(id) = &event.event_id {
+                    self.ids.push((order.to_string(), id.to_string()));
+                    self.forget(at);
+                    if self.ids.len() > 64 {
+                        self.ids.remove(0);
+                        self.ids_dropped += 1;
+                    }
+                }
+            }
             _ => {}
         }
+    }
+
+    /// Forgets what has waited too long, and ids without an order that is remembered or an event that waits.
+    fn forget(&mut self, at: Millis) {
+        self.waiting.retain(|known| at - known.time <= REMEMBERED);
+        let ids = std::mem::take(&mut self.ids);
+        self.ids = ids.into_iter().filter(|id| self.is_held(id, at)).collect();
+    }
+
+    fn is_held(&self, (order, id): &NaiveId, at: Millis) -> bool {
+        let is_it =
+            |known: &Event<'_>| known.event_id.as_deref() == Some(id) && known.order_id.as_deref() == Some(order);
+        self.index_of(order, at).is_some()
+            || self.waiting.iter().any(|known| is_it(known) && at - known.time <= REMEMBERED)
+    }
+
+    pub fn is_duplicate_return(&self, event: &Event<'_>, at: Millis) -> bool {
+        let is_return = matches!(event.event_type, EventType::REFUND | EventType::CANCEL | EventType::AMEND);
+        let (Some(order), Some(id)) = (&event.order_id, &event.event_id) else { return false };
+        let id = (order.to_string(), id.to_string());
+        is_return && self.ids.contains(&id) && self.is_held(&id, at)
     }
 
     pub fn is_duplicate(&self, event: &Event<'_>, at: Millis) -> bool {
@@ -71,8 +118,10 @@ impl Naive {
         self.orders.push(NaiveOrder {
             id: id.clone(),
             time: event.time,
-            amount: event.amount.unwrap(),
+            purchased: event.amount.unwrap(),
+            amendments: Vec::new(),
             given: 0,
+            foreign: event.foreign,
             cancelled: false,
             returned: false,
             discounted: event.discounted(),
@@ -80,36 +129,39 @@ impl Naive {
             channel: event.channel.as_ref().map(|channel| channel.to_string()),
         });
         let Some(id) = id.filter(|_| at - event.time <= REMEMBERED) else { return };
-        self.waiting.retain(|known| at - known.1 <= REMEMBERED);
-        let (mine, others): (Vec<_>, _) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|known| known.0 == id);
+        let (mine, others): (Vec<_>, _) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|known| known.order_id.as_deref() == Some(id.as_str()));
         self.waiting = others;
-        for (id, time, amount) in mine {
-            self.return_order(&id, time, amount, at);
+        for waiting in mine {
+            self.change(&waiting, at);
         }
     }
 
-    fn return_order(&mut self, id: &str, time: Millis, amount: Option<Option<i64>>, at: Millis) {
-        let Some(index) = self.index_of(id, at) else {
-            self.waiting.push((id.into(), time, amount));
-            self.waiting.retain(|known| at - known.1 <= REMEMBERED);
+    /// Applies a refund, cancellation or amendment of an order, or lets it wait.
+    fn change(&mut self, event: &Event<'static>, at: Millis) {
+        let Some(index) = self.index_of(event.order_id.as_deref().unwrap(), at) else {
+            self.waiting.push(event.clone());
+            self.waiting.retain(|known| at - known.time <= REMEMBERED);
             if self.waiting.len() > 16 {
-                let oldest = self.waiting.iter().map(|known| known.1).min().unwrap();
-                let nth = self.waiting.iter().position(|known| known.1 == oldest).unwrap();
+                let oldest = self.waiting.iter().map(|known| known.time).min().unwrap();
+                let nth = self.waiting.iter().position(|known| known.time == oldest).unwrap();
                 self.waiting.remove(nth);
             }
             return;
         };
         let order = &mut self.orders[index];
-        match amount {
-            None => order.cancelled = true,
-            Some(_) if order.cancelled => {}
-            Some(amount) => {
-                let left = order.amount - order.given;
-                let given = amount.unwrap_or(left).min(left);
+        order.foreign |= event.foreign;
+        match event.event_type {
+            EventType::CANCEL => order.cancelled = true,
+            EventType::AMEND => order.amendments.push((event.time, event.amount.unwrap())),
+            _ if order.cancelled => {}
+            _ => {
+                let left = order.net();
+                let given = event.amount.unwrap_or(left).min(left);
                 order.given += given;
                 order.returned = true;
-                self.refunds.push((time, given, false));
+                self.refunds.push((event.time, given, false));
             }
         }
     }

@@ -34,7 +34,7 @@ fn step(random: &mut Random) -> Millis {
 }
 
 fn amount(random: &mut Random) -> i64 {
-    [0, 1, 500, 1_000, 10_000][random.below(5) as usize]
+    [0, 1, 4, 500, 503, 505, 1_000, 10_000][random.below(8) as usize]
 }
 
 fn categories(random: &mut Random, event: &mut Event<'static>) {
@@ -45,8 +45,8 @@ fn categories(random: &mut Random, event: &mut Event<'static>) {
 
 fn random_event(random: &mut Random, time: Millis, profile: u64) -> Event<'static> {
     let cart = [5, 5, 6, 7, 0, 2, 1];
-    let orders = [0, 0, 0, 1, 1, 2, 3];
-    let all = [0, 0, 1, 2, 3, 3, 4, 5, 5, 6, 7, 8, 9, 10, 11, 14, 16, 17, 18];
+    let orders = [0, 0, 0, 1, 1, 2, 3, 48, 48];
+    let all = [0, 0, 1, 2, 48, 3, 3, 4, 5, 5, 6, 7, 8, 9, 10, 11, 14, 16, 17, 18];
     let pick = |types: &[u8], random: &mut Random| EventType(types[random.below(types.len() as u64) as usize]);
     let event_type = match profile {
         0 => pick(&cart, random),
@@ -62,6 +62,7 @@ fn random_event(random: &mut Random, time: Millis, profile: u64) -> Event<'stati
             event.channel = [None, Some(CHANNELS[random.below(3) as usize].into())][random.below(2) as usize].clone();
         }
         EventType::REFUND => event.amount = Some(amount(random).max(1)),
+        EventType::AMEND => event.amount = Some(amount(random)),
         EventType::CART_ADD | EventType::CART_REMOVE => {
             event.cart_total = [None, None, Some(amount(random))][random.below(3) as usize];
         }
@@ -78,12 +79,16 @@ fn random_event(random: &mut Random, time: Millis, profile: u64) -> Event<'stati
         _ => {}
     }
     let has_id = matches!(event_type, EventType::PURCHASE | EventType::REFUND) && random.below(5) > 0;
-    if has_id || event_type == EventType::CANCEL {
+    if has_id || matches!(event_type, EventType::CANCEL | EventType::AMEND) {
         event.order_id = Some(format!("order {}", random.below(if profile == 1 { 80 } else { 12 })).into());
         if event_type == EventType::REFUND && random.below(3) == 0 {
             event.amount = None;
         }
     }
+    if event_type.is_about_orders() && random.below(3) > 0 {
+        event.event_id = Some(format!("event {}", random.below(if profile == 1 { 400 } else { 6 })).into());
+    }
+    event.foreign = event_type.is_about_orders() && event.amount.is_some() && random.below(4) == 0;
     event
 }
 
@@ -96,7 +101,7 @@ fn check_orders(customer: &Customer<'_>, naive: &Naive, now: Millis) {
     assert_eq!(row.first_order, counting.first().map_or(NONE, |order| order.time));
     assert_eq!(row.last_order, counting.last().map_or(NONE, |order| order.time));
     let unlinked: i64 = naive.refunds.iter().filter(|refund| refund.2).map(|refund| refund.1).sum();
-    assert_eq!(row.revenue, counting.iter().map(|order| order.amount - order.given).sum::<i64>() - unlinked);
+    assert_eq!(row.revenue, counting.iter().map(|order| order.net()).sum::<i64>() - unlinked);
     assert_eq!(totals.unlinked, unlinked);
     assert_eq!(totals.refunded, naive.refunds.iter().map(|refund| refund.1).sum::<i64>());
     assert_eq!(totals.placed as usize + remembered.len(), sorted.len());
@@ -107,14 +112,18 @@ fn check_orders(customer: &Customer<'_>, naive: &Naive, now: Millis) {
     assert_eq!(totals.discounted as usize + known, discounted);
     let last_value = remembered.iter().rev().find(|order| order.counts()).map(|order| order.net());
     let last_value = last_value.or((totals.counting > 0).then_some(totals.last_value));
-    assert_eq!(last_value, counting.last().map(|order| order.amount - order.given));
+    assert_eq!(last_value, counting.last().map(|order| order.net()));
+    let largest = remembered.iter().filter(|order| order.counts()).map(|order| order.net()).max();
+    let largest = largest.max((totals.counting > 0).then_some(totals.largest));
+    assert_eq!(largest, counting.iter().map(|order| order.net()).max());
     let begin = now - REMEMBERED;
     let young: Vec<_> = sorted.iter().filter(|order| order.time >= begin).collect();
     let known: Vec<_> = remembered.iter().filter(|order| order.time() >= begin).collect();
     assert_eq!(young.len(), known.len());
     for (known, order) in known.into_iter().zip(young) {
-        assert_eq!((known.time(), known.amount(), known.given()), (order.time, order.amount, order.given));
+        assert_eq!((known.time(), known.amount(), known.given()), (order.time, order.amount(), order.given));
         assert_eq!((known.cancelled(), known.counts()), (order.cancelled, order.counts()));
+        assert_eq!((known.parts().foreign, known.amended()), (order.foreign, !order.amendments.is_empty()));
         let mut categories = order.categories.clone();
         categories.sort();
         assert_eq!(customer.categories(known).collect::<Vec<_>>(), categories);
@@ -144,7 +153,7 @@ fn check_counts(customer: &Customer<'_>, naive: &Naive, now: Millis, random: &mu
         });
         assert_eq!(customer.nth_latest(event_type, after, n), nth.map(|hour| hour.0));
     }
-    for event_type in (0..=2).chain(3..=11).chain(16..=18).map(EventType) {
+    for event_type in (0..=2).chain(3..=11).chain(16..=18).chain([48]).map(EventType) {
         let recent = |time: &Millis| *time > now - REMEMBERED;
         assert_eq!(customer.latest(event_type).filter(recent), naive.latest(event_type).filter(recent));
     }
@@ -190,6 +199,8 @@ struct TestCustomer {
     row: RowNumber,
     clock: Millis,
     naive: Naive,
+    /// Refunds, cancellations and amendments that were recognised as repeated.
+    repeated: u32,
 }
 
 fn live(
@@ -205,11 +216,16 @@ fn live(
     let at = known.clock.max(time);
     let duplicate = event.event_type == EventType::PURCHASE && known.naive.is_duplicate(&event, at);
     assert_eq!(profiles.is_duplicate_order(known.row, &event, at), duplicate);
-    if duplicate {
+    let repeated = known.naive.is_duplicate_return(&event, at);
+    assert_eq!(profiles.is_duplicate_return(known.row, &event, at), repeated);
+    known.repeated += u32::from(repeated);
+    if duplicate || repeated {
         return;
     }
-    profiles.update(known.row, &event, at, event_settings);
+    let dropped = profiles.update(known.row, &event, at, event_settings).return_ids;
+    let before = known.naive.ids_dropped;
     known.naive.add(&event, at, event_settings);
+    assert_eq!(dropped, known.naive.ids_dropped - before);
     known.clock = at;
     let customer = profiles.customer(known.row);
     check(&customer, &known.naive, at, event_settings, random);
@@ -246,6 +262,7 @@ fn uses(all: &BTreeMap<usize, TestCustomer>, profiles: &Profiles) -> BTreeMap<St
 fn customers_agree_with_the_naive_model() {
     let mut random = Random::of_test();
     let event_settings = event_settings();
+    let mut repeated = 0;
     for _ in 0..40 {
         let mut profiles = Profiles::new();
         let mut all: BTreeMap<usize, TestCustomer> = BTreeMap::new();
@@ -263,7 +280,12 @@ fn customers_agree_with_the_naive_model() {
             }
             let known = all.entry(who).or_insert_with(|| {
                 let row = profiles.create(hash, &id, 4);
-                TestCustomer { row, clock: START + random.below(DAY as u64) as i64, naive: Naive::default() }
+                TestCustomer {
+                    row,
+                    clock: START + random.below(DAY as u64) as i64,
+                    naive: Naive::default(),
+                    repeated: 0,
+                }
             });
             live(&mut random, &mut profiles, known, &event_settings, profile);
             assert_eq!(profiles.customer(known.row).id(), id);
@@ -271,12 +293,14 @@ fn customers_agree_with_the_naive_model() {
         assert_eq!(profiles.len(), all.len());
         assert_eq!(profiles.texts.uses(), uses(&all, &profiles));
         for known in all.into_values() {
+            repeated += known.repeated;
             profiles.remove(known.row);
         }
         assert_eq!(profiles.texts.uses(), BTreeMap::new());
         let bytes = profiles.bytes();
         assert_eq!(bytes.blocks, bytes.blocks_free);
     }
+    assert!(repeated > 50, "{repeated} refunds, cancellations and amendments were recognised as repeated");
 }
 
 #[test]

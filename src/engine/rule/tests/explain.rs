@@ -286,7 +286,8 @@ fn the_top_text_is_of_most_orders_then_of_the_latest_then_the_smallest() {
     assert_eq!(top(&[]), "Null");
     assert_eq!(top(&[&[]]), "Null");
     assert_eq!(top(&[&["a"], &["b"], &["a"], &["c"]]), "Text(\"a\")");
-    assert_eq!(top(&[&["a"], &["b"]]), "Text(\"b\")");
+    assert_eq!(top(&[&["b"], &["a"]]), "Text(\"a\")", "of one time, in whatever order they arrived");
+    assert_eq!(top(&[&["a"], &["c"], &["b"]]), "Text(\"b\")");
     assert_eq!(top(&[&["b", "a"], &["a", "b"]]), "Text(\"a\")");
     assert_eq!(top(&[&["b"], &["c"], &["c", "b", "a"]]), "Text(\"b\")");
 }

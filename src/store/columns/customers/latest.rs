@@ -1,4 +1,4 @@
-//! `latest`: the times of a customer's latest refund, cancellation and profile event.
+//! `latest`: the times of a customer's latest refund, cancellation, profile event and amendment.
 
 use super::super::fields::{required, text_type, time_type, times};
 use super::super::lists::{ListColumn, ListEnds, list_field};
@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Fields};
 
 const NAME: &str = "latest";
-const TYPES: [EventType; 3] = [EventType::REFUND, EventType::CANCEL, EventType::PROFILE];
+const TYPES: [EventType; 4] = [EventType::REFUND, EventType::CANCEL, EventType::PROFILE, EventType::AMEND];
 
 pub fn field() -> Field {
     list_field(NAME, entry())
@@ -17,10 +17,6 @@ pub fn field() -> Field {
 
 fn entry() -> Fields {
     vec![required("type", text_type()), required("time", time_type())].into()
-}
-
-fn type_name(event_type: EventType) -> &'static str {
-    EventType::BUILT_IN.iter().find(|(_, known)| *known == event_type).expect("the types in the list are built in").0
 }
 
 #[derive(Default)]
@@ -33,7 +29,7 @@ pub struct Writer {
 impl Writer {
     pub fn push(&mut self, image: &CustomerImage<'_>) {
         for (event_type, time) in image.latest() {
-            self.types.push(u32::from(event_type.0) + 1, || type_name(event_type).into());
+            self.types.push(u32::from(event_type.0) + 1, || event_type.built_in_name().into());
             self.times.push(time);
         }
         self.ends.push(self.times.len());
@@ -54,8 +50,10 @@ impl<'a> Reader<'a> {
     pub fn new(batch: &'a RecordBatch) -> Result<Self, String> {
         let list = ListColumn::new(batch, NAME);
         let type_of = |name: &str| {
-            let known = TYPES.into_iter().find(|known| type_name(*known) == name);
-            known.map(Some).ok_or_else(|| format!("expected refund, cancel or profile in `{NAME}`, found {name:?}"))
+            let known = TYPES.into_iter().find(|known| known.built_in_name() == name);
+            known
+                .map(Some)
+                .ok_or_else(|| format!("expected refund, cancel, profile or amend in `{NAME}`, found {name:?}"))
         };
         Ok(Self { list, types: TextColumn::new(list.field("type"), type_of)?, times: list.times("time") })
     }

@@ -4,6 +4,7 @@
 //! other file has one column with its type, its writer and its reader. The writers run on the snapshot thread. A start
 //! waits for the readers: they look up columns and texts once per file and allocate nothing per customer.
 
+mod amendments;
 mod attributes;
 mod cart_events;
 mod category_hours;
@@ -12,6 +13,7 @@ mod hours;
 mod latest;
 mod orders;
 mod refunds;
+mod return_ids;
 mod row;
 mod totals;
 mod waiting;
@@ -46,6 +48,8 @@ fn fields() -> Vec<Field> {
         refunds::field(),
         category_hours::field(),
         cart_events::field(),
+        amendments::field(),
+        return_ids::field(),
         hours::field(),
     ]);
     fields
@@ -64,6 +68,8 @@ pub struct CustomersBuilder {
     refunds: refunds::Writer,
     category_hours: category_hours::Writer,
     cart_events: cart_events::Writer,
+    amendments: amendments::Writer,
+    return_ids: return_ids::Writer,
     hours: hours::Writer,
     /// Approximate size of the rows.
     bytes: usize,
@@ -90,6 +96,8 @@ impl CustomersBuilder {
         self.refunds.push(image);
         self.category_hours.push(image, texts);
         self.cart_events.push(image);
+        self.amendments.push(image);
+        self.return_ids.push(image);
         self.hours.push(image);
         self.bytes += approximate_bytes(image);
     }
@@ -108,6 +116,8 @@ impl CustomersBuilder {
             rows.refunds.finish(),
             rows.category_hours.finish(),
             rows.cart_events.finish(),
+            rows.amendments.finish(),
+            rows.return_ids.finish(),
             rows.hours.finish(),
         ]);
         RecordBatch::try_new(schema(), columns).map_err(|error| format!("cannot make columns of customers: {error}"))
@@ -190,6 +200,8 @@ struct Reader<'a> {
     refunds: refunds::Reader<'a>,
     category_hours: category_hours::Reader<'a>,
     cart_events: cart_events::Reader<'a>,
+    amendments: amendments::Reader<'a>,
+    return_ids: return_ids::Reader<'a>,
     hours: hours::Reader<'a>,
 }
 
@@ -206,6 +218,8 @@ impl<'a> Reader<'a> {
             refunds: refunds::Reader::new(batch),
             category_hours: category_hours::Reader::new(batch, restored)?,
             cart_events: cart_events::Reader::new(batch),
+            amendments: amendments::Reader::new(batch),
+            return_ids: return_ids::Reader::new(batch),
             hours: hours::Reader::new(batch),
         })
     }
@@ -222,6 +236,8 @@ impl<'a> Reader<'a> {
         self.refunds.read(row, builder);
         self.category_hours.read(row, builder);
         self.cart_events.read(row, builder);
+        self.amendments.read(row, builder);
+        self.return_ids.read(row, builder);
         self.hours.read(row, builder);
     }
 }

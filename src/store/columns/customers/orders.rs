@@ -2,6 +2,7 @@
 //! JSON array.
 
 use super::super::fields::{nullable, required, text_type, time_type, times};
+use super::super::formats::since;
 use super::super::lists::{ListColumn, ListEnds, list_field};
 use super::super::texts::{TextColumn, TextWriter, Texts};
 use crate::engine::event::Millis;
@@ -28,6 +29,8 @@ fn entry() -> Fields {
         required("discounted", DataType::Boolean),
         nullable("categories", text_type()),
         nullable("channel", text_type()),
+        since(3, required("foreign", DataType::Boolean)),
+        since(3, required("amended", DataType::Boolean)),
     ]
     .into()
 }
@@ -44,6 +47,8 @@ pub struct Writer {
     discounted: Vec<bool>,
     categories: TextWriter,
     channels: TextWriter,
+    foreign: Vec<bool>,
+    amended: Vec<bool>,
 }
 
 impl Writer {
@@ -58,6 +63,8 @@ impl Writer {
             self.discounted.push(order.discounted);
             self.categories.push(order.categories, || to_json(&texts.get(order.categories)));
             self.channels.push(order.channel, || texts.get(order.channel));
+            self.foreign.push(order.foreign);
+            self.amended.push(order.amended);
         }
         self.ends.push(self.ids.len());
     }
@@ -73,6 +80,8 @@ impl Writer {
             Arc::new(BooleanArray::from(self.discounted)),
             self.categories.finish(),
             self.channels.finish(),
+            Arc::new(BooleanArray::from(self.foreign)),
+            Arc::new(BooleanArray::from(self.amended)),
         ];
         self.ends.finish(entry(), columns)
     }
@@ -89,6 +98,8 @@ pub struct Reader<'a> {
     discounted: &'a BooleanArray,
     categories: TextColumn<'a, TextReference>,
     channels: TextColumn<'a, TextReference>,
+    foreign: &'a BooleanArray,
+    amended: &'a BooleanArray,
 }
 
 impl<'a> Reader<'a> {
@@ -109,6 +120,8 @@ impl<'a> Reader<'a> {
             discounted: list.booleans("discounted"),
             categories,
             channels: TextColumn::new(list.field("channel"), |text| Ok(restored.text(text)))?,
+            foreign: list.booleans("foreign"),
+            amended: list.booleans("amended"),
         })
     }
 
@@ -124,6 +137,8 @@ impl<'a> Reader<'a> {
                 discounted: self.discounted.value(index),
                 categories: self.categories.get(index),
                 channel: self.channels.get(index),
+                foreign: self.foreign.value(index),
+                amended: self.amended.value(index),
             });
         }
     }

@@ -4,10 +4,11 @@
 use super::super::fields::{
     Times, column, field as field_of, nullable, nullable_times, required, time_type, value, values,
 };
+use super::super::formats::since;
 use crate::engine::event::Millis;
 use crate::engine::profile::NONE;
 use crate::engine::profile::{CustomerBuilder, CustomerImage, Totals};
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StructArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, PrimitiveArray, RecordBatch, StructArray, UInt32Array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Int64Type, UInt32Type};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ fn entry() -> Fields {
         required("last_value", DataType::Int64),
         required("refunded", DataType::Int64),
         required("unlinked", DataType::Int64),
+        since(3, nullable("largest", DataType::Int64)),
     ]
     .into()
 }
@@ -62,6 +64,7 @@ impl Writer {
             sums(|totals| totals.last_value),
             sums(|totals| totals.refunded),
             sums(|totals| totals.unlinked),
+            Arc::new(Int64Array::from_iter_values(all().map(|totals| totals.largest))),
         ];
         let nulls = self.0.iter().map(Option::is_some).collect::<Vec<bool>>();
         Arc::new(StructArray::new(entry(), columns, Some(NullBuffer::from(nulls))))
@@ -80,6 +83,7 @@ pub struct Reader<'a> {
     last_value: &'a [i64],
     refunded: &'a [i64],
     unlinked: &'a [i64],
+    largest: &'a PrimitiveArray<Int64Type>,
 }
 
 impl<'a> Reader<'a> {
@@ -100,6 +104,7 @@ impl<'a> Reader<'a> {
             last_value: sums("last_value"),
             refunded: sums("refunded"),
             unlinked: sums("unlinked"),
+            largest: field_of(totals, "largest").as_primitive(),
         }
     }
 
@@ -118,6 +123,8 @@ impl<'a> Reader<'a> {
             last_value: self.last_value[row],
             refunded: self.refunded[row],
             unlinked: self.unlinked[row],
+            // Format 2 lacks it. The latest of those orders was at most as large.
+            largest: value(self.largest, row).unwrap_or(self.last_value[row]),
         });
     }
 }
