@@ -55,6 +55,29 @@ pub fn rfc3339_text(time: Millis) -> [u8; 24] {
     text
 }
 
+/// Days from 1970-01-01 to the date of a text `YYYY-MM-DD`; `None` if the text is no such date.
+pub fn parse_date(text: &str) -> Option<i64> {
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text.as_bytes() else { return None };
+    let year = two_digits(y1, y2)? * 100 + two_digits(y3, y4)?;
+    let (month, day) = (two_digits(m1, m2)?, two_digits(d1, d2)?);
+    let is_date = (1..=12).contains(&month) && (1..=days_of_month(year, month)).contains(&day);
+    is_date.then(|| days_since_epoch(year, month, day))
+}
+
+/// The difference of local time from UTC in a text `Z` or `±HH:MM`, below 24 hours.
+pub fn parse_offset(text: &str) -> Option<Millis> {
+    zone_offset(text.as_bytes())
+}
+
+/// Days from a day to the next one with the month and day of another, both in days since 1970-01-01; 0 on the day
+/// itself. In a year without 29 February that is 28 February.
+pub fn days_to_anniversary(day: i64, of: i64) -> i64 {
+    let ((year, ..), (_, month, day_of_month)) = (date(day), date(of));
+    let in_year = |year: i64| days_since_epoch(year, month, day_of_month.min(days_of_month(year, month)));
+    let next = in_year(year);
+    if next >= day { next - day } else { in_year(year + 1) - day }
+}
+
 #[inline]
 fn two_digits(tens: u8, ones: u8) -> Option<i64> {
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
@@ -194,6 +217,37 @@ mod tests {
                 jiff::Timestamp::from_millisecond(time).unwrap().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
             assert_eq!(std::str::from_utf8(&rfc3339_text(time)).unwrap(), expected);
             time += 86_399_000 * 3 + 777;
+        }
+    }
+
+    #[test]
+    fn dates_are_days() {
+        assert_eq!(parse_date("1970-01-01"), Some(0));
+        assert_eq!(parse_date("2024-02-29"), Some(19_782));
+        for text in ["2023-02-29", "2024-13-01", "2024-1-01", "2024-01-01T00:00:00Z", "24-01-01", "", "2024-01-0é"] {
+            assert_eq!(parse_date(text), None, "{text}");
+        }
+    }
+
+    /// Every day of eight years, by counting days until the day of the month fits.
+    #[test]
+    fn anniversaries_are_counted_day_by_day() {
+        for born in ["2000-02-29", "1968-12-31", "2001-01-01", "1999-02-28", "1904-03-01", "2096-02-29"] {
+            let born = parse_date(born).expect(born);
+            let (_, month, day) = date(born);
+            for from in ["1895-12-20", "2019-12-20", "2095-01-01"] {
+                let from = parse_date(from).expect(from);
+                for today in from..from + 8 * 366 {
+                    let is_it = |at: i64| {
+                        let (year, m, d) = date(at);
+                        (m, d) == (month, day)
+                            || ((month, day) == (2, 29) && (m, d) == (2, 28) && year % 4 != 0)
+                            || ((month, day) == (2, 29) && (m, d) == (2, 28) && year % 100 == 0 && year % 400 != 0)
+                    };
+                    let expected = (0..).find(|days| is_it(today + days)).expect("there is one each year");
+                    assert_eq!(days_to_anniversary(today, born), expected, "{today} {born}");
+                }
+            }
         }
     }
 

@@ -13,6 +13,8 @@ pub struct EventSettings {
     pub grace: Millis,
     /// How far after its arrival the time of an event may be (T8).
     pub max_future: Millis,
+    /// Local time less UTC: where the days of days_to_anniversary() begin.
+    pub utc_offset: Millis,
     pub currency: Currency,
     /// Declared attributes (B6), `country` first; at most [`EventSettings::ATTRIBUTES_MAX`].
     pub attributes: Vec<Attribute>,
@@ -28,6 +30,24 @@ pub struct EventSettings {
     pub dedup_max_ids: u32,
     /// Customers per shard at most (R7).
     pub max_customers: u32,
+    /// What the rules count in absolute intervals, each once, in order. Taken from the conditions.
+    pub intervals: Vec<Interval>,
+}
+
+/// An absolute interval in which the rules count orders, or events of one type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Interval {
+    /// [`EventType::PURCHASE`] for orders; of events a type that is counted per hour (B1).
+    pub counted: EventType,
+    pub from: Millis,
+    /// The first instant after the interval.
+    pub to: Millis,
+}
+
+impl Interval {
+    pub fn contains(&self, time: Millis) -> bool {
+        self.from <= time && time < self.to
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,6 +273,7 @@ impl Default for EventSettings {
             clock: Clock::Wall,
             grace: 1_000,
             max_future: 5 * MINUTE,
+            utc_offset: 0,
             currency: Currency { base: "EUR".into(), decimals: 2, rates: Vec::new() },
             attributes: vec![Attribute { name: "country".into(), kind: AttributeType::Text, retired: false }],
             events: Vec::new(),
@@ -261,6 +282,7 @@ impl Default for EventSettings {
             dedup_horizon_hours: (4 * DAY / HOUR) as u32,
             dedup_max_ids: 4_000_000,
             max_customers: 50_000_000,
+            intervals: Vec::new(),
         }
     }
 }

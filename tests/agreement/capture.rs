@@ -209,6 +209,7 @@ fn add(restored: &mut Restored, image: &CustomerImage<'_>, texts: &BTreeMap<Text
     image.cart().for_each(|event| builder.push_cart_event(event));
     image.amendments().for_each(|time| builder.push_amendment(time));
     image.return_ids().iter().for_each(|id| builder.push_return_id(*id));
+    image.folded_intervals().for_each(|folded| builder.push_folded_interval(*folded));
     builder.set_hours(image.hours());
     restored.add(image.number, image.id(), &builder);
 }

@@ -23,12 +23,16 @@ impl Writer<'_> {
         self.random.pick(&["IS NULL", "IS NOT NULL", "IS TRUE", "IS NOT TRUE", "IS FALSE", "IS FALSE", "IS NOT FALSE"])
     }
 
-    fn operator(&mut self) -> &'static str {
+    pub fn operator(&mut self) -> &'static str {
         self.random.pick(&["=", "<>", "!=", "<", "<=", ">", ">=", "<=", ">=", "<", ">"])
     }
 
     pub fn comparison(&mut self) -> String {
-        match self.random.below(20) {
+        match self.random.below(25) {
+            23 | 24 => self.interval_comparison(),
+            20 => self.moment_comparison(),
+            21 => self.anniversary_comparison(),
+            22 => self.id_comparison(),
             0..=3 => self.count_comparison(),
             4 | 5 => self.money_comparison(),
             6..=8 => self.duration_comparison(),
@@ -231,7 +235,7 @@ impl Writer<'_> {
             0..=2 => "recency_days".into(),
             3 => "inactive_days".into(),
             4 | 5 => self.since(),
-            6 => "tenure_days".into(),
+            6 => self.random.pick(&["tenure_days", "first_order_days"]).into(),
             _ => "days_since(signed_up)".into(),
         }
     }

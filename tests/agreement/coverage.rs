@@ -7,6 +7,7 @@ use crate::model::expression::{Comparison, Condition, Is, Scalar, Test};
 use crate::model::feature::Feature;
 use crate::model::rules::{Kind, Rules};
 use crate::model::shard::{Input, Outcome, Scenario};
+use crate::model::value::Value::Moment;
 use crate::rules_text::COUNTS;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ const DEVIATIONS: f64 = 4.0;
 
 /// All but T7, which belongs to logs and files: a shard receives its records merged.
 const RULES: &str = "T1 T2 T3 T4 T5 T6 T8 E1 E2 E3 E3-returns E4 O1 O2 O3 O4 O4-dust O5 O6 O7 O8 O9 O9-twice \
-    B1 B2 B3 B4 B5 B6 B7 B8 F1 F2 F3 \
+    B1 B2 B3 B4 B5 B6 B7 B8 F1 F2 F3 F4 \
     R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 R11 R12";
 /// What happened to a customer while a dwell held a value back. `late`: a late event changed nothing. `passed-late`: so
 /// it did, and the watermark was past the end of the dwell already. `tick`: a tick passed the end of the dwell.
@@ -29,7 +30,8 @@ const CAUSES: &str = "event time late rules erase opt_out forgotten bootstrap";
 const REASONS: &str = "too_large decode key partition type schema time time_unit time_future amount currency";
 const DROPS: &str = "duplicate duplicate_order erased opted_out";
 /// Counted in rules, whether or not they decided something.
-const CONNECTIVES: &str = "AND OR NOT IS COALESCE-of-conditions conditions-= conditions-<> ESCAPE exit min_dwell include bucket segment audience";
+const CONNECTIVES: &str = "AND OR NOT IS COALESCE-of-conditions conditions-= conditions-<> ESCAPE exit min_dwell include bucket segment audience \
+    customer_id";
 /// Counted in comparisons that a change lists.
 const OPERATORS: &str = "= <> < <= > >= BETWEEN IN LIKE IS-NULL IS-TRUE IS-FALSE bare NOT-BETWEEN NOT-IN NOT-LIKE \
     IS-NOT-NULL IS-NOT-TRUE IS-NOT-FALSE + - * / COALESCE";
@@ -38,7 +40,9 @@ const FEATURES: &str = "orders orders_w orders_placed orders_placed_w orders_ret
     avg_order_value_w refunded refunded_w \
     recency_days inactive_days since days_since tenure_days gap_days overdue_ratio views searches cart_adds cart_removes \
     checkouts sessions opens clicks exposures events cart_open cart_idle_minutes cart_value orders_in views_in orders_via \
-    events_own since_own segment audience top_category top_channel country plan age vip";
+    events_own since_own segment audience top_category top_channel country plan age vip first_order_days first_order_at \
+    last_order_at first_seen_at last_seen_at days_to_anniversary signed_up \
+    orders_between revenue_between events_between";
 
 #[derive(Debug, Default)]
 pub struct Coverage {
@@ -107,7 +111,18 @@ impl Coverage {
             }
             println!("{line}");
         }
-        let bounds = ["E3 max_ids", "E3 returns bound", "O6 bound", "B5 bound", "B6 late", "B8 anew", "R7 opt_in"];
+        let bounds = [
+            "E3 max_ids",
+            "E3 returns bound",
+            "O6 bound",
+            "B5 bound",
+            "B6 late",
+            "B8 anew",
+            "R7 opt_in",
+            "O3 interval",
+            "B1 interval",
+            "R6 interval",
+        ];
         println!("bounds: {}", bounds.map(|name| format!("{name} {}", self.of(&format!("rule {name}")))).join(", "));
         let late = self.of("rule T5");
         println!("events: {}, at a boundary {}, late {late}", self.events, self.at_boundary);
@@ -217,6 +232,15 @@ impl Coverage {
             let days = ["recency_days", "inactive_days", "since", "days_since", "tenure_days", "cart_idle_minutes"];
             scalar.leaves().into_iter().any(|leaf| days.contains(&name_of(leaf).as_str()))
         };
+        let moments = ["first_order_at", "last_order_at", "first_seen_at", "last_seen_at", "signed_up"];
+        if comparison
+            .partners()
+            .into_iter()
+            .flat_map(Scalar::leaves)
+            .any(|leaf| matches!(leaf, Scalar::Literal(Moment(_))) || moments.contains(&name_of(leaf).as_str()))
+        {
+            self.once("rule F4");
+        }
         let moving_sides = comparison.scalars().into_iter().filter(|scalar| moving(scalar)).count();
         let computes = comparison.scalars().into_iter().any(|scalar| matches!(scalar, Scalar::Arithmetic(..)));
         if moving_sides > 0 {

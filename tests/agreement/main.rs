@@ -12,6 +12,7 @@ mod engine;
 mod fields;
 mod generate;
 mod model;
+mod moments;
 mod random;
 mod rules_text;
 #[path = "../support/seed.rs"]

@@ -15,6 +15,8 @@ pub const DECLARED: [&str; 3] = ["wishlist_add", "survey", "app_screen"];
 /// Lengths of time that the rules of one scenario share, so that its events can be placed at their ends.
 #[derive(Clone, Debug)]
 pub struct Lengths {
+    /// Absolute intervals as rules write them, on whole hours.
+    pub intervals: Vec<(String, String)>,
     windows: Vec<(String, i64)>,
     pub days: Vec<String>,
     pub minutes: Vec<String>,
@@ -32,7 +34,9 @@ impl Lengths {
             ),
         };
         let dwells = [("90s", 90_000), ("1h", HOUR), ("1d", DAY), ("7d", 7 * DAY), ("1d12h", 36 * HOUR)];
+        let intervals = (0..3).map(|_| crate::moments::interval(random)).collect();
         Lengths {
+            intervals,
             windows: windows.iter().map(|(text, length)| (text.to_string(), *length)).collect(),
             days: days.iter().map(|text| text.to_string()).collect(),
             minutes: ["5", "30", "90.5", "1440"].map(String::from).to_vec(),
@@ -95,7 +99,9 @@ pub fn rules(random: &mut Random, header: &Header, lengths: &Lengths) -> String 
     let mut names = ["s_one", "a_one", "s_two", "a_two", "a_three", "s_three", "a_four", "b"];
     writer.random.shuffle(&mut names);
     let count = 1 + writer.random.below(5) + writer.random.below(4);
-    let mut text = format!("{include}\n{}{}", header.text, counts(writer.random));
+    let offset = writer.random.pick(&["+00:00", "+00:00", "+05:30", "-03:00", "+14:00", "-00:01"]);
+    let header = header.text.replacen("[time]\n", &format!("[time]\nutc_offset = \"{offset}\"\n"), 1);
+    let mut text = format!("{include}\n{header}{}", counts(writer.random));
     for name in names.into_iter().take(count) {
         text += &if name.starts_with('s') { writer.segmentation(name) } else { writer.audience(name) };
     }
@@ -185,6 +191,12 @@ impl Writer<'_> {
             "since('long_view')",
             "cart_open",
             "tenure_days",
+            "first_order_at",
+            "last_seen_at",
+            "customer_id",
+            "days_to_anniversary(signed_up)",
+            "orders_between('2020-01-02', '2020-02-01')",
+            "events_between('view', '2020-01-01T06:00:00Z', '2020-03-01')",
         ];
         let mut chosen: Vec<String> =
             all.into_iter().filter(|_| self.random.chance(12)).map(|name| format!("\"{name}\"")).collect();

@@ -13,6 +13,10 @@ pub fn fewer(arguments: &Arguments, customer: &Customer<'_>, now: Millis, n: u64
     nth.map_or(NEVER, |newest| arguments.leaves(newest))
 }
 
+pub fn events_between(arguments: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<i64> {
+    Some(customer.events_between(&arguments.interval()))
+}
+
 pub fn views_in(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<i64> {
     Some(customer.views_in_after(&arguments.text, arguments.after(now)) as i64)
 }

@@ -12,7 +12,7 @@ pub mod print;
 pub mod table;
 
 use super::event::{DAY, EventType, HOUR, MINUTE, Millis, NEVER};
-use super::event_settings::{AttributeType, EventSettings};
+use super::event_settings::{AttributeType, EventSettings, Interval};
 use super::profile::Customer;
 
 /// The value of a feature, or of the left side of a comparison.
@@ -54,6 +54,10 @@ pub enum Parameters {
     CountedTypeAndDays,
     /// `orders_in('shoes', 90)`: a text and days.
     TextAndDays,
+    /// `orders_between('2026-11-27', '2026-12-01')`.
+    Interval,
+    /// `events_between('view', '2026-11-27', '2026-12-01')`.
+    CountedTypeAndInterval,
     /// `since('checkout')`.
     AnyType,
     /// `days_since(signed_up)`.
@@ -85,7 +89,7 @@ pub enum Unit {
     Ratio,
     Text,
     Boolean,
-    /// A moment: only `IS NULL` and days_since() accept it.
+    /// A moment (F4).
     Time,
 }
 
@@ -153,6 +157,9 @@ pub enum Steps {
     Falls(fn(&Arguments, &Customer<'_>, Millis, u64) -> Millis),
     /// The first instant after `now` at which the value may differ.
     At(fn(&Arguments, &Customer<'_>, Millis) -> Millis),
+    /// A number of days to something that comes every year: it falls at midnight, and after 0 it begins anew. Compared
+    /// with literals only, which has its own way to the next flip.
+    CountsDown,
 }
 
 /// The arguments of a feature in a rule, checked.
@@ -161,7 +168,9 @@ pub struct Arguments {
     /// `None` for the lifetime.
     pub window: Option<Millis>,
     pub event_type: EventType,
-    /// Category, channel or salt.
+    /// Begin and end of an absolute interval.
+    pub between: [Millis; 2],
+    /// Category, channel or salt; of an absolute interval the arguments as they are written.
     pub text: Box<str>,
     /// Index in the list of declared attributes.
     pub attribute: u8,
@@ -169,12 +178,30 @@ pub struct Arguments {
     pub modulus: u32,
     /// The decimals of the base currency.
     pub decimals: u32,
+    /// Local time less UTC, of features of days.
+    pub utc_offset: Millis,
 }
 
 impl Arguments {
     /// The time before the window: later events are in it.
     fn after(&self, now: Millis) -> Millis {
         self.window.map_or(Millis::MIN, |window| now - window)
+    }
+
+    /// The absolute interval with what is counted in it.
+    pub fn interval(&self) -> Interval {
+        let [from, to] = self.between;
+        Interval { counted: self.event_type, from, to }
+    }
+
+    /// The day of an instant where local time is `utc_offset` later than UTC, in days since 1970.
+    pub fn day(&self, now: Millis) -> i64 {
+        (now + self.utc_offset).div_euclid(DAY)
+    }
+
+    /// When such a day begins.
+    pub fn day_begins(&self, day: i64) -> Millis {
+        day * DAY - self.utc_offset
     }
 
     /// When an event at `time` leaves the window.
@@ -223,6 +250,7 @@ impl Call {
         match (self.steps, self.feature.read) {
             (Steps::Never, _) => NEVER,
             (Steps::At(step), _) => step(&self.arguments, customer, now),
+            (Steps::CountsDown, _) => self.arguments.day_begins(self.arguments.day(now) + 1),
             (Steps::Falls(fewer), Read::Whole(read)) => match read(&self.arguments, customer, now) {
                 Some(count) if count > 0 => fewer(&self.arguments, customer, now, count as u64),
                 _ => NEVER,

@@ -70,6 +70,23 @@ pub fn fewer_discounted(arguments: &Arguments, customer: &Customer<'_>, now: Mil
     nth_leaves(arguments, counting(customer, arguments.after(now)).filter(|order| order.discounted()), n)
 }
 
+/// The remembered orders in an absolute interval that count.
+fn counting_between<'a>(arguments: &Arguments, customer: &Customer<'a>) -> impl Iterator<Item = &'a Order> {
+    let (orders, [from, to]) = (customer.orders(), arguments.between);
+    let place = |time: Millis| orders.partition_point(|order| order.time() < time);
+    orders[place(from)..place(to)].iter().filter(|order| order.counts())
+}
+
+pub fn orders_between(arguments: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<i64> {
+    let remembered = counting_between(arguments, customer).count() as i64;
+    Some(remembered + customer.folded_interval(&arguments.interval()).0)
+}
+
+pub fn revenue_between(arguments: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<i64> {
+    let remembered: i64 = counting_between(arguments, customer).map(Order::net).sum();
+    Some(remembered + customer.folded_interval(&arguments.interval()).1)
+}
+
 pub fn in_category(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<i64> {
     Some(in_the_category(arguments, customer, arguments.after(now)).count() as i64)
 }
@@ -180,6 +197,19 @@ pub fn refund_leaves(arguments: &Arguments, customer: &Customer<'_>, now: Millis
 pub fn latest(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<Millis> {
     let row = customer.row();
     (row.orders > 0).then_some(row.last_order)
+}
+
+pub fn earliest(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<Millis> {
+    let row = customer.row();
+    (row.orders > 0).then_some(row.first_order)
+}
+
+pub fn first_at<'a>(arguments: &'a Arguments, customer: &Customer<'a>, now: Millis) -> Value<'a> {
+    earliest(arguments, customer, now).map_or(Value::Null, Value::Time)
+}
+
+pub fn last_at<'a>(arguments: &'a Arguments, customer: &Customer<'a>, now: Millis) -> Value<'a> {
+    latest(arguments, customer, now).map_or(Value::Null, Value::Time)
 }
 
 /// The time between the earliest and the latest order, and the number of gaps between orders.

@@ -1,7 +1,8 @@
 //! Features of the customer as a person: tenure, inactivity, attributes, and the bucket in a split.
 
 use super::{Arguments, Value};
-use crate::engine::event::{Millis, NEVER, REMEMBERED};
+use crate::engine::calendar;
+use crate::engine::event::{DAY, Millis, NEVER, REMEMBERED};
 use crate::engine::profile::{Customer, NONE, StoredValue};
 use xxhash_rust::xxh64::Xxh64;
 
@@ -13,6 +14,24 @@ pub fn last_activity(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Optio
 pub fn first_event(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<Millis> {
     let first = customer.row().first_event;
     (first != NEVER).then_some(first)
+}
+
+pub fn first_seen<'a>(arguments: &'a Arguments, customer: &Customer<'a>, now: Millis) -> Value<'a> {
+    first_event(arguments, customer, now).map_or(Value::Null, Value::Time)
+}
+
+pub fn last_seen<'a>(arguments: &'a Arguments, customer: &Customer<'a>, now: Millis) -> Value<'a> {
+    last_activity(arguments, customer, now).map_or(Value::Null, Value::Time)
+}
+
+pub fn customer_id<'a>(_: &'a Arguments, customer: &Customer<'a>, _: Millis) -> Value<'a> {
+    Value::Text(customer.id())
+}
+
+/// Whole days from today, which begins at `utc_offset`, to the next day with month and day of the attribute's UTC day.
+pub fn days_to_anniversary(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<i64> {
+    let moment = moment_in_attribute(arguments, customer, now)?;
+    Some(calendar::days_to_anniversary(arguments.day(now), moment.div_euclid(DAY)))
 }
 
 /// The latest event of the type, if it is within the last 400 days (docs/semantics.md, `since`).

@@ -13,6 +13,9 @@ and a test keeps it current. `shoal check --features` prints the same table.
 * `<w>` is a window of hours or days such as `24h` or `30d`, from `1h` to `400d`: the interval `(now - w, now]`. Without
   it, the value covers the customer's lifetime.
 * `<n>` is a window in days, from 1 to 400; `'text'` is a category or a channel.
+* The moments of an absolute interval are dates (their UTC midnight) or RFC 3339 in UTC, such as `2026-11-27T18:00:00Z`.
+  The interval includes the first and not the second. A file has at most 16 different ones. What was counted stays
+  counted when it is no longer remembered; an interval that comes with new rules counts what is remembered then.
 * Counts and money are exact. Days and minutes are doubles with a precision of a millisecond.
 * An order counts unless it is cancelled or refunds have brought its net amount to 0.
 * Names are not case-sensitive.
@@ -52,6 +55,8 @@ pub fn spellings(feature: &Feature) -> Vec<String> {
         Parameters::Window => vec![format!("{name}_<w>")],
         Parameters::CountedTypeAndDays => vec![format!("{name}('survey', <n>)")],
         Parameters::TextAndDays => vec![format!("{name}('text', <n>)")],
+        Parameters::Interval => vec![format!("{name}('2026-11-27', '2026-12-01')")],
+        Parameters::CountedTypeAndInterval => vec![format!("{name}('view', '2026-11-27', '2026-12-01')")],
         Parameters::AnyType => vec![format!("{name}('checkout')")],
         Parameters::TimeAttribute => vec![format!("{name}(signed_up)")],
         Parameters::Segmentation => vec![format!("{name}('lifecycle')")],

@@ -109,6 +109,36 @@ pub static FEATURES: &[Feature] = &[
         )
     },
     Feature {
+        parameters: Parameters::None,
+        ..of_orders(
+            "first_order_days",
+            Unit::Days,
+            Read::Since(orders::earliest),
+            Steps::Never,
+            "Days since the earliest order that counts; NULL if there is none.",
+        )
+    },
+    Feature {
+        parameters: Parameters::None,
+        ..of_orders(
+            "first_order_at",
+            Unit::Time,
+            Read::Value(orders::first_at),
+            Steps::Never,
+            "Moment of the earliest order that counts; NULL if there is none.",
+        )
+    },
+    Feature {
+        parameters: Parameters::None,
+        ..of_orders(
+            "last_order_at",
+            Unit::Time,
+            Read::Value(orders::last_at),
+            Steps::Never,
+            "Moment of the latest order that counts; NULL if there is none.",
+        )
+    },
+    Feature {
         name: "inactive_days",
         parameters: Parameters::None,
         unit: Unit::Days,
@@ -138,12 +168,41 @@ pub static FEATURES: &[Feature] = &[
         steps: Steps::Never,
     },
     Feature {
+        name: "days_to_anniversary",
+        parameters: Parameters::TimeAttribute,
+        unit: Unit::Count,
+        description: "Whole days to the next day with the month and day of the moment in an attribute of type time, 0 on the day \
+                      itself; 29 February is 28 February in other years; NULL if the attribute is not set. Days begin at `[time] \
+                      utc_offset`. Compared with literals only.",
+        affected_by: AffectedBy::Profile,
+        read: Read::Whole(person::days_to_anniversary),
+        steps: Steps::CountsDown,
+    },
+    Feature {
         name: "tenure_days",
         parameters: Parameters::None,
         unit: Unit::Days,
         description: "Days since the earliest accepted event of any type.",
         affected_by: AffectedBy::Any,
         read: Read::Since(person::first_event),
+        steps: Steps::Never,
+    },
+    Feature {
+        name: "first_seen_at",
+        parameters: Parameters::None,
+        unit: Unit::Time,
+        description: "Moment of the earliest accepted event of any type.",
+        affected_by: AffectedBy::Any,
+        read: Read::Value(person::first_seen),
+        steps: Steps::Never,
+    },
+    Feature {
+        name: "last_seen_at",
+        parameters: Parameters::None,
+        unit: Unit::Time,
+        description: "Moment of the latest activity, as in inactive_days; NULL if there is none.",
+        affected_by: AffectedBy::Activity,
+        read: Read::Value(person::last_seen),
         steps: Steps::Never,
     },
     Feature {
@@ -188,6 +247,36 @@ pub static FEATURES: &[Feature] = &[
             "Number of events of a browsing, engagement or declared type, or counted under that name by [count], in the last n \
              days.",
         )
+    },
+    Feature {
+        parameters: Parameters::Interval,
+        ..of_orders(
+            "orders_between",
+            Unit::Count,
+            Read::Whole(orders::orders_between),
+            Steps::Never,
+            "Number of orders that count, from the first moment to before the second.",
+        )
+    },
+    Feature {
+        parameters: Parameters::Interval,
+        ..of_orders(
+            "revenue_between",
+            Unit::Money,
+            Read::Whole(orders::revenue_between),
+            Steps::Never,
+            "Sum of the net amounts of these orders. Refunds without an order do not lower it.",
+        )
+    },
+    Feature {
+        name: "events_between",
+        parameters: Parameters::CountedTypeAndInterval,
+        unit: Unit::Count,
+        description: "Number of events of a browsing, engagement or declared type, from the first moment to before the second, \
+                      which are at whole UTC hours.",
+        affected_by: AffectedBy::ItsType,
+        read: Read::Whole(browsing::events_between),
+        steps: Steps::Never,
     },
     Feature {
         name: "cart_open",
@@ -306,10 +395,19 @@ pub static FEATURES: &[Feature] = &[
         )
     },
     Feature {
+        name: "customer_id",
+        parameters: Parameters::None,
+        unit: Unit::Text,
+        description: "The id of the customer.",
+        affected_by: AffectedBy::Nothing,
+        read: Read::Value(person::customer_id),
+        steps: Steps::Never,
+    },
+    Feature {
         name: "attribute",
         parameters: Parameters::Attribute,
         unit: Unit::Text,
-        description: "The value of a declared attribute, by its name; one of type time can only be used in days_since() and IS NULL.",
+        description: "The value of a declared attribute, by its name.",
         affected_by: AffectedBy::Profile,
         read: Read::Value(person::attribute),
         steps: Steps::Never,

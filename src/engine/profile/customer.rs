@@ -7,6 +7,7 @@ use super::row::Row;
 use super::storage::{Section, TextReference};
 use super::{Profiles, cart};
 use crate::engine::event::{EventType, Millis};
+use crate::engine::event_settings::Interval;
 
 /// A customer as of the latest applied event.
 ///
@@ -83,6 +84,18 @@ impl<'a> Customer<'a> {
                 seen >= n
             })
             .map(|(newest, _)| newest)
+    }
+
+    /// Number of events of the interval's type in the interval, which has whole hours.
+    pub fn events_between(&self, interval: &Interval) -> i64 {
+        let remembered = activity::count_between(self.hours, interval.counted, interval.from, interval.to);
+        remembered as i64 + self.folded_interval(interval).0
+    }
+
+    /// Count and net amount of an interval, as far as it is no longer remembered singly.
+    pub fn folded_interval(&self, interval: &Interval) -> (i64, i64) {
+        let Some(profiles) = self.profiles else { return (0, 0) };
+        profiles.folded_intervals.sum(profiles.blocks.owner(self.row.block), interval)
     }
 
     /// Time of the latest event of the type. An event older than 400 days may be unknown.

@@ -25,6 +25,7 @@
 //! | category in an hour | 16 |
 //! | cart | 8 per event that can matter and is not the newest `cart_add` of its hour, 8 for the latest total |
 //! | attribute | 16 |
+//! | absolute interval with what is no longer remembered singly | 40, and once 32 |
 //! | latest refund, cancellation, amendment, profile event | 8 |
 //! | end of the block | to the next 16, over 256 the next 32, over 512 the next 64, … |
 
@@ -34,6 +35,7 @@ mod cart;
 mod customer;
 pub mod dedup;
 mod held_value;
+mod intervals;
 mod orders;
 mod row;
 mod snapshot;
@@ -48,11 +50,13 @@ pub use attributes::{AttributeParts, InternedValue, StoredValue};
 pub use cart::CartEvent;
 pub use customer::Customer;
 pub use held_value::HeldValue;
+pub use intervals::FoldedInterval;
 pub use orders::{Order, OrderAction, OrderParts, Refund, ReturnId, Totals, Waiting};
 pub use row::{NONE, Row, RowNumber};
 pub use snapshot::{CustomerBuilder, CustomerImage, CustomerImages};
 pub use storage::{TextReference, split_set};
 
+use intervals::FoldedIntervals;
 use row::ID_INLINE;
 use snapshot::Changes;
 use storage::{Blocks, Index, Section, Slab, Texts, memory};
@@ -104,6 +108,7 @@ pub struct Profiles {
     index: Index,
     blocks: Blocks,
     texts: Texts,
+    folded_intervals: FoldedIntervals,
     changes: Changes,
     /// Buffer for the owners of blocks that move.
     owners: Vec<RowNumber>,
@@ -136,6 +141,7 @@ impl Profiles {
             index: Index::new(),
             blocks: Blocks::new(),
             texts: Texts::new(),
+            folded_intervals: FoldedIntervals::default(),
             changes: Changes::new(),
             owners: Vec::new(),
         }
@@ -258,6 +264,7 @@ impl Profiles {
 
     pub fn bytes(&self) -> Bytes {
         let (blocks, blocks_free) = self.blocks.bytes();
+        let blocks = blocks + self.folded_intervals.bytes();
         Bytes { rows: self.slab.bytes(), index: self.index.bytes(), blocks, blocks_free, texts: self.texts.bytes() }
     }
 }

@@ -2,12 +2,13 @@
 
 use super::cart::{self, CartChange};
 use super::held_value::HeldValue;
+use super::intervals::Folding;
 use super::orders::{self, Order, OrderChange};
 use super::row::{ID_INLINE, Row, RowNumber};
 use super::storage::{Section, memory};
 use super::{Overflow, Profiles, activity, attributes};
 use crate::engine::event::{DAY, Event, EventType, Millis};
-use crate::engine::event_settings::EventSettings;
+use crate::engine::event_settings::{EventSettings, Interval};
 
 impl Profiles {
     /// A new customer with `values` held values, all [`HeldValue::NONE`]. There must be none with this id.
@@ -45,6 +46,7 @@ impl Profiles {
         attributes::release(&self.blocks, &mut self.texts, *block);
         activity::release(&mut self.blocks, &mut self.texts, block);
         self.blocks.destroy(*block);
+        self.folded_intervals.remove(row);
         self.slab.release(row);
         self.compact();
     }
@@ -75,15 +77,16 @@ impl Profiles {
         event_settings: &EventSettings,
     ) -> Overflow {
         self.touch(row);
-        let Self { slab, blocks, texts, .. } = self;
+        let Self { slab, blocks, texts, folded_intervals, .. } = self;
+        let mut folding = Folding { row, intervals: &event_settings.intervals, folded: folded_intervals };
         let row = slab.get_mut(row);
         let (event_type, mut overflow) = (event.event_type, Overflow::default());
         update_row(row, event, event_settings);
         let cart = cart::concerns(event_type).then(|| CartChange::new(blocks, row.block, event, at));
         if event_settings.is_browsing(event_type) {
-            overflow.hours = activity::browse(row, blocks, event_type, event.time, at);
+            overflow.hours = activity::browse(row, blocks, event_type, event.time, at, &mut folding);
         } else if event_settings.is_counted(event_type) {
-            overflow.hours = activity::count(blocks, &mut row.block, event_type, event.time, at);
+            overflow.hours = activity::count(blocks, &mut row.block, event_type, event.time, at, &mut folding);
         }
         if event_type == EventType::VIEW {
             overflow.categories = activity::count_views(blocks, texts, &mut row.block, event, at);
@@ -91,7 +94,7 @@ impl Profiles {
             overflow.cart = change.write(blocks, &mut row.block);
             cart::refresh(row, blocks);
         } else if event_type.is_about_orders() {
-            OrderChange { row, blocks, texts, at, overflow: &mut overflow }.apply(event);
+            OrderChange { row, blocks, texts, at, overflow: &mut overflow, folding }.apply(event);
         }
         attributes::record_latest(blocks, &mut row.block, event_type, event.time);
         for (index, value) in &event.attributes {
@@ -103,9 +106,11 @@ impl Profiles {
 
     /// Counts an event at `time` for each count of one's own that has a bit in `counts` (B8), as of `at` as above;
     /// returns how many of their hours were removed at the bound.
-    pub fn count_own(&mut self, row: RowNumber, counts: u32, time: Millis, at: Millis) -> u32 {
+    pub fn count_own(&mut self, row: RowNumber, counts: u32, time: Millis, at: Millis, intervals: &[Interval]) -> u32 {
         self.touch(row);
-        let removed = activity::count_own(&mut self.blocks, &mut self.slab.get_mut(row).block, counts, time, at);
+        let Self { slab, blocks, folded_intervals, .. } = self;
+        let mut folding = Folding { row, intervals, folded: folded_intervals };
+        let removed = activity::count_own(blocks, &mut slab.get_mut(row).block, counts, time, at, &mut folding);
         self.compact();
         removed
     }
@@ -114,6 +119,34 @@ impl Profiles {
     pub fn drop_own_counts(&mut self, row: RowNumber, dropped: u32) {
         self.touch(row);
         activity::drop_own(&mut self.blocks, &mut self.slab.get_mut(row).block, dropped);
+        self.folded_intervals.drop_own(row, dropped);
+        self.compact();
+    }
+
+    /// Lets a customer enter rules with other absolute intervals as of `at`. What `old` ones have counted stays counted;
+    /// a new one counts what is remembered now, so everything older is folded into the old ones first.
+    pub fn change_intervals(&mut self, row: RowNumber, at: Millis, old: &[Interval], new: &[Interval]) {
+        if old == new && self.folded_intervals.of(row).is_empty() {
+            return;
+        }
+        self.fold_past(row, at, old);
+        self.folded_intervals.retain(row, new);
+    }
+
+    /// Forgets what was folded of intervals that are no longer in the rules.
+    pub fn retain_intervals(&mut self, row: RowNumber, intervals: &[Interval]) {
+        self.touch(row);
+        self.folded_intervals.retain(row, intervals);
+    }
+
+    /// Folds all that is no longer remembered as of `at`.
+    fn fold_past(&mut self, row: RowNumber, at: Millis, intervals: &[Interval]) {
+        self.touch(row);
+        let Self { slab, blocks, texts, folded_intervals, .. } = self;
+        let mut folding = Folding { row, intervals, folded: folded_intervals };
+        let row = slab.get_mut(row);
+        activity::remove_past(blocks, &mut row.block, at, &mut folding);
+        OrderChange { row, blocks, texts, at, overflow: &mut Overflow::default(), folding }.fold_old();
         self.compact();
     }
 

@@ -76,7 +76,10 @@ impl Rules {
                 };
                 moments.map(of).collect()
             }
-            Parameters::TextAndDays | Parameters::SaltAndCount => self.as_used(feature, used).fold(Vec::new(), add_new),
+            Parameters::TextAndDays
+            | Parameters::SaltAndCount
+            | Parameters::Interval
+            | Parameters::CountedTypeAndInterval => self.as_used(feature, used).fold(Vec::new(), add_new),
             Parameters::Attribute => {
                 let of = |(attribute, known): (u8, &crate::engine::event_settings::Attribute)| Column {
                     name: known.name.clone(),
@@ -92,10 +95,12 @@ impl Rules {
         Arguments {
             window: None,
             event_type: find::counted_type(feature.name).unwrap_or(EventType::PURCHASE),
+            between: [0; 2],
             text: "".into(),
             attribute: 0,
             modulus: 1,
             decimals: self.event_settings.currency.decimals,
+            utc_offset: self.event_settings.utc_offset,
         }
     }
 
@@ -108,6 +113,9 @@ impl Rules {
                 Parameters::CountedTypeAndDays => self.event_settings.type_name(*event_type),
                 _ => text,
             };
+            if matches!(call.feature.parameters, Parameters::Interval | Parameters::CountedTypeAndInterval) {
+                return Column { name: format!("{}({text})", call.feature.name), call: call.clone() };
+            }
             let number = window.map_or(i64::from(*modulus), |window| window / DAY);
             let name = format!("{}('{}', {number})", call.feature.name, text.replace('\'', "''"));
             Column { name, call: call.clone() }

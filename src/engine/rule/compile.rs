@@ -11,7 +11,8 @@ use super::compiled::target::{Audience, Segment, Target, TargetKind};
 use super::{Alert, Closure, Rules};
 use crate::document::MistakeCollector;
 use crate::engine::event::{EventType, Millis};
-use crate::engine::event_settings::EventSettings;
+use crate::engine::event_settings::{EventSettings, Interval};
+use crate::engine::feature::Parameters;
 use sha2::{Digest, Sha256};
 
 /// A target whose conditions are checked.
@@ -99,13 +100,14 @@ fn cycle_from(start: usize, references: &[Vec<u16>]) -> Option<Vec<usize>> {
 /// Compiles checked targets into rules, of revision 0.
 pub fn rules(
     file: &str,
-    event_settings: EventSettings,
+    mut event_settings: EventSettings,
     checked: Vec<CheckedTarget>,
     comparisons: Vec<Comparison>,
     include: Vec<(String, Scalar)>,
     alerts: Vec<Alert>,
     own_counts: OwnCounts,
 ) -> Rules {
+    event_settings.intervals = intervals(&comparisons, &include);
     let references: Vec<_> = checked.iter().map(|target| target.references(&comparisons)).collect();
     let order = order(&references);
     let targets: Vec<_> = checked.into_iter().map(|target| compiled(target, &comparisons)).collect();
@@ -138,6 +140,23 @@ pub fn rules(
         order,
         closures,
     }
+}
+
+/// What is counted in absolute intervals, each once, in order.
+fn intervals(comparisons: &[Comparison], include: &[(String, Scalar)]) -> Vec<Interval> {
+    let mut intervals = Vec::new();
+    let mut add = |scalar: &Scalar| {
+        scalar.for_each_feature(&mut |call| {
+            if matches!(call.feature.parameters, Parameters::Interval | Parameters::CountedTypeAndInterval) {
+                intervals.push(call.arguments.interval());
+            }
+        });
+    };
+    comparisons.iter().for_each(|comparison| comparison.predicate.for_each_operand(&mut add));
+    include.iter().for_each(|(_, scalar)| add(scalar));
+    intervals.sort_unstable();
+    intervals.dedup();
+    intervals
 }
 
 /// The targets that have one of these comparisons, and all comparisons that decide them.

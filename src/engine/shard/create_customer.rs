@@ -29,7 +29,8 @@ pub fn create_customer(
     let counts = rules.own_counts_of(event, &mut truths);
     buffers.return_truths(truths);
     if counts != 0 {
-        effects.counts.overflow.hours += customers.profiles.count_own(row, counts, event.time, at);
+        let intervals = &rules.event_settings.intervals;
+        effects.counts.overflow.hours += customers.profiles.count_own(row, counts, event.time, at, intervals);
     }
     shard.forget.add(&customers.profiles, row);
     let evaluation = evaluate(rules, &customers.profiles, row, at, buffers);

@@ -137,7 +137,8 @@ fn update_customer(
     effects.counts.overflow.add(&customers.profiles.update(row, event, at, &rules.event_settings));
     let counts = rules.own_counts_of(event, &mut after);
     if counts != 0 {
-        effects.counts.overflow.hours += customers.profiles.count_own(row, counts, event.time, at);
+        let intervals = &rules.event_settings.intervals;
+        effects.counts.overflow.hours += customers.profiles.count_own(row, counts, event.time, at, intervals);
     }
     customers.profiles.row_mut(row).clock = at;
     let customer = customers.profiles.customer(row);

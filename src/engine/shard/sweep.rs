@@ -62,6 +62,12 @@ pub fn enter_new_rules(
     let EvaluationContext { rules, at, .. } = *context;
     let old_rules = &*sweep.old_rules;
     let Shard { customers, buffers, .. } = shard;
+    let (old_intervals, intervals) = (&old_rules.event_settings.intervals, &rules.event_settings.intervals);
+    if sweep.moves_clocks {
+        customers.profiles.change_intervals(row, at, old_intervals, intervals);
+    } else {
+        customers.profiles.retain_intervals(row, intervals);
+    }
     let mut old_held = Vec::new();
     customers.profiles.held(row, &mut old_held);
     let mut evaluation = buffers.evaluation();

@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// Precision of amounts: the digits of 64-bit integers.
 const MONEY_DIGITS: u8 = 19;
+/// The column of the id, which is a feature, too.
+const ID: &str = "customer_id";
 /// Rows per batch.
 const ROWS_MAX: usize = 16_384;
 
@@ -43,6 +45,7 @@ impl Customers {
     pub fn create(folder: &Path, columns: Vec<Column>) -> anyhow::Result<Self> {
         let features: Vec<(Column, Cells)> = columns
             .into_iter()
+            .filter(|column| column.name != ID)
             .map(|column| {
                 let cells = Cells::new(column.call.unit, column.call.arguments.decimals);
                 (column, cells)
@@ -50,7 +53,7 @@ impl Customers {
             .collect();
         // Names of features and attributes start with a letter, so they differ from these.
         let mut fields = vec![
-            Field::new("customer_id", DataType::Utf8, false),
+            Field::new(ID, DataType::Utf8, false),
             Field::new("_shard", DataType::UInt32, false),
             Field::new("_life", moment(), false),
             Field::new("_sequence", DataType::UInt32, false),

@@ -3,7 +3,7 @@
 use super::change::{Because, Next};
 use super::evaluate::{HeldValue, Values, View, evaluate};
 use super::expression::Comparison;
-use super::facts::{Accepted, Facts};
+use super::facts::{Accepted, Facts, Known};
 use super::instants::{flips, flips_of_target};
 use super::rules::{Rules, Target};
 use super::value::DAY;
@@ -51,6 +51,12 @@ impl Customer {
 
     /// Adds values of targets that are new: none for segmentations, `out` for audiences (R3, R6).
     pub fn adopt(&mut self, rules: &Rules, at: i64) {
+        self.facts.utc_offset = rules.utc_offset;
+        let known = std::mem::take(&mut self.facts.intervals);
+        let new = Known { events: self.facts.events.len(), at };
+        let keep = |interval| (known.get(&interval).copied().unwrap_or(new), interval);
+        self.facts.intervals =
+            rules.intervals().into_iter().map(keep).map(|(known, interval)| (interval, known)).collect();
         for (name, target) in &rules.targets {
             let start = if target.is_audience() {
                 HeldValue { value: Some("out".into()), since: Some(at), dwells: false }
@@ -64,7 +70,8 @@ impl Customer {
     pub fn accept(&mut self, accepted: Accepted, decimals: u32) {
         let mut events = std::mem::take(&mut self.facts.events);
         events.push(accepted);
-        self.facts = Facts::of(events, decimals);
+        let before = std::mem::replace(&mut self.facts, Facts::of(events, decimals));
+        (self.facts.utc_offset, self.facts.intervals) = (before.utc_offset, before.intervals);
     }
 
     /// Forgets what counts of one's own have counted that do not go on with new rules (B8).

@@ -1,6 +1,7 @@
 //! The SQL of rules (R1) as a tree: scalars, comparisons, and the connectives over them.
 
 use super::feature::Feature;
+use super::moment;
 use super::value::Value;
 use sqlparser::ast::{self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator};
 use sqlparser::dialect::GenericDialect;
@@ -198,7 +199,7 @@ fn is(whole: &Expr, of: &Expr, negated: bool, what: Is) -> Condition {
 fn is_scalar(expr: &Expr) -> bool {
     match expr {
         Expr::Nested(inner) => is_scalar(inner),
-        Expr::Identifier(_) | Expr::Value(_) => true,
+        Expr::Identifier(_) | Expr::Value(_) | Expr::TypedString(_) => true,
         // COALESCE is a condition as soon as one of its operands is.
         Expr::Function(function) => arguments(function).into_iter().all(is_scalar),
         Expr::UnaryOp { op, .. } => *op != UnaryOperator::Not,
@@ -266,6 +267,7 @@ fn scalar(expr: &Expr) -> Scalar {
     match expr {
         Expr::Nested(inner) => scalar(inner),
         Expr::Value(value) => literal(&value.value),
+        Expr::TypedString(typed) => moment_literal(typed),
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match scalar(expr) {
             Scalar::Literal(Value::Integer(integer)) => Scalar::Literal(Value::Integer(-integer)),
             Scalar::Literal(Value::Literal(text)) => Scalar::Literal(Value::Literal(format!("-{text}"))),
@@ -302,6 +304,12 @@ fn literal(value: &ast::Value) -> Scalar {
         },
         other => panic!("no literal: {other}"),
     })
+}
+
+/// F4: `TIMESTAMP` with Z, `DATE` at its UTC midnight.
+fn moment_literal(typed: &ast::TypedString) -> Scalar {
+    let ast::Value::SingleQuotedString(text) = &typed.value.value else { panic!("no moment: {typed}") };
+    Scalar::Literal(Value::Moment(moment::written(text)))
 }
 
 fn call(function: &ast::Function) -> Scalar {

@@ -79,11 +79,22 @@ struct Hour {
     count: usize,
 }
 
+/// Since when an absolute interval is counted: what came before counts only if it was remembered then.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Events accepted before.
+    pub events: usize,
+    pub at: i64,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     pub events: Vec<Accepted>,
     /// Decimals of the base currency.
     pub decimals: u32,
+    /// Local time less UTC, for days of the calendar.
+    pub utc_offset: i64,
+    pub intervals: BTreeMap<(String, [i64; 2]), Known>,
     orders: Vec<Order>,
     /// Time and amount of all refunds.
     given_back: Vec<(i64, i64)>,
@@ -343,6 +354,53 @@ impl Facts {
     pub fn latest_of(&self, kind: &str) -> Option<i64> {
         let is_of = |accepted: &&Accepted| accepted.event.kind == kind || accepted.counts.iter().any(|of| of == kind);
         self.events.iter().filter(is_of).map(|accepted| accepted.event.time).max()
+    }
+
+    pub fn first_order(&self, now: i64) -> Option<i64> {
+        self.counting(None, now).into_iter().map(|order| order.time).min()
+    }
+
+    /// Orders that count in `[from, to)`.
+    pub fn orders_between(&self, between: [i64; 2]) -> Vec<&Order> {
+        let known = self.intervals[&("purchase".to_string(), between)];
+        let is_in = |order: &&Order| {
+            let is_known = order.arrival >= known.events || known.at - order.time <= REMEMBERED;
+            order.counts() && between[0] <= order.time && order.time < between[1] && is_known
+        };
+        self.orders.iter().filter(is_in).collect()
+    }
+
+    /// Events of a type in `[from, to)`. Of those before the interval was known, those in hours that were remembered.
+    pub fn events_between(&self, kind: &str, between: [i64; 2]) -> usize {
+        let known = self.intervals[&(kind.to_string(), between)];
+        let is_in = |(arrival, accepted): &(usize, &Accepted)| {
+            let (time, hour) = (accepted.event.time, accepted.event.time.div_euclid(HOUR));
+            let is_known = *arrival >= known.events || (hour + 1) * HOUR > known.at - REMEMBERED + 1;
+            let is_of = accepted.event.kind == kind || accepted.counts.iter().any(|of| of == kind);
+            is_of && between[0] <= time && time < between[1] && is_known
+        };
+        self.events.iter().enumerate().filter(is_in).count()
+    }
+
+    /// How much in intervals is no longer remembered singly, and how much does not count because it was not when the
+    /// interval came with new rules.
+    pub fn seen_in_intervals(&self, now: i64) -> [(&'static str, u64); 3] {
+        let mut seen = [("O3 interval", 0), ("B1 interval", 0), ("R6 interval", 0)];
+        for ((kind, between), known) in &self.intervals {
+            for (arrival, accepted) in self.events.iter().enumerate().filter(|(_, one)| one.event.kind == *kind) {
+                let time = accepted.event.time;
+                let is_in = between[0] <= time && time < between[1];
+                let is_forgotten = |at: i64| at - time > REMEMBERED + HOUR;
+                seen[usize::from(kind != "purchase")].1 += u64::from(is_in && is_forgotten(now));
+                seen[2].1 += u64::from(is_in && arrival < known.events && is_forgotten(known.at));
+            }
+        }
+        seen
+    }
+
+    /// The time of the earliest event.
+    pub fn earliest(&self) -> Option<i64> {
+        self.events.iter().map(|one| one.event.time).min()
     }
 
     /// The latest time of the selected events.

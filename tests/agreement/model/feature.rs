@@ -3,6 +3,7 @@
 use super::cart::Cart;
 use super::expression::Scalar;
 use super::facts::{Facts, Order};
+use super::moment;
 use super::value::{DAY, HOUR, MINUTE, Value};
 use xxhash_rust::xxh64::xxh64;
 
@@ -57,6 +58,16 @@ pub enum Feature {
     Bucket(String, u64),
     TopCategory,
     TopChannel,
+    FirstOrderDays,
+    FirstOrderAt,
+    LastOrderAt,
+    FirstSeenAt,
+    LastSeenAt,
+    DaysToAnniversary(String),
+    CustomerId,
+    OrdersBetween([i64; 2]),
+    RevenueBetween([i64; 2]),
+    EventsBetween(String, [i64; 2]),
     Attribute(String),
     /// Of an event, in conditions of counts of one's own.
     HasCategory(String),
@@ -86,6 +97,12 @@ impl Feature {
             ("cart_value", None) => Feature::CartValue,
             ("top_category", None) => Feature::TopCategory,
             ("top_channel", None) => Feature::TopChannel,
+            ("first_order_days", None) => Feature::FirstOrderDays,
+            ("first_order_at", None) => Feature::FirstOrderAt,
+            ("last_order_at", None) => Feature::LastOrderAt,
+            ("first_seen_at", None) => Feature::FirstSeenAt,
+            ("last_seen_at", None) => Feature::LastSeenAt,
+            ("customer_id", None) => Feature::CustomerId,
             (stem, Some(window)) if COUNTS.iter().any(|(name, _)| *name == stem) => {
                 let (_, kind) = COUNTS.iter().find(|(name, _)| *name == stem).expect("just found");
                 Feature::Count(kind.to_string(), window)
@@ -99,6 +116,25 @@ impl Feature {
             ("since", [Scalar::Literal(Value::Text(of))]) => Feature::Since(of.clone()),
             ("has_category", [Scalar::Literal(Value::Text(of))]) => Feature::HasCategory(of.clone()),
             ("days_since", [Scalar::Feature(Feature::Attribute(of))]) => Feature::DaysSince(of.clone()),
+            ("days_to_anniversary", [Scalar::Feature(Feature::Attribute(of))]) => {
+                Feature::DaysToAnniversary(of.clone())
+            }
+            (_, [Scalar::Literal(Value::Text(from)), Scalar::Literal(Value::Text(to))]) => {
+                let between = [moment::written(from), moment::written(to)];
+                if name == "orders_between" {
+                    Feature::OrdersBetween(between)
+                } else {
+                    Feature::RevenueBetween(between)
+                }
+            }
+            (
+                "events_between",
+                [
+                    Scalar::Literal(Value::Text(of)),
+                    Scalar::Literal(Value::Text(from)),
+                    Scalar::Literal(Value::Text(to)),
+                ],
+            ) => Feature::EventsBetween(of.clone(), [moment::written(from), moment::written(to)]),
             (_, [Scalar::Literal(Value::Text(of)), Scalar::Literal(Value::Integer(n))]) => match name {
                 "events" => Feature::Count(of.clone(), n * DAY),
                 "orders_in" => Feature::OrdersIn(of.clone(), n * DAY),
@@ -146,6 +182,16 @@ impl Feature {
             Feature::Bucket(..) => "bucket".into(),
             Feature::TopCategory => "top_category".into(),
             Feature::TopChannel => "top_channel".into(),
+            Feature::FirstOrderDays => "first_order_days".into(),
+            Feature::FirstOrderAt => "first_order_at".into(),
+            Feature::LastOrderAt => "last_order_at".into(),
+            Feature::FirstSeenAt => "first_seen_at".into(),
+            Feature::LastSeenAt => "last_seen_at".into(),
+            Feature::DaysToAnniversary(_) => "days_to_anniversary".into(),
+            Feature::CustomerId => "customer_id".into(),
+            Feature::OrdersBetween(_) => "orders_between".into(),
+            Feature::RevenueBetween(_) => "revenue_between".into(),
+            Feature::EventsBetween(..) => "events_between".into(),
             Feature::Attribute(name) => name.clone(),
             Feature::HasCategory(_) => "has_category".into(),
         }
@@ -171,6 +217,20 @@ impl Feature {
             Feature::CartOpen | Feature::CartIdleMinutes | Feature::CartValue => Some(CART_LASTS),
             _ => None,
         }
+    }
+
+    /// What is counted in an absolute interval, and the interval.
+    pub fn interval(&self) -> Option<(String, [i64; 2])> {
+        match self {
+            Feature::OrdersBetween(between) | Feature::RevenueBetween(between) => Some(("purchase".into(), *between)),
+            Feature::EventsBetween(kind, between) => Some((kind.clone(), *between)),
+            _ => None,
+        }
+    }
+
+    /// Whether the value can jump at every midnight.
+    pub fn jumps_at_midnight(&self) -> bool {
+        matches!(self, Feature::DaysToAnniversary(_))
     }
 
     pub fn value(&self, facts: &Facts, id: &str, now: i64) -> Option<Value> {
@@ -213,7 +273,22 @@ impl Feature {
                 Value::Moment(moment) => Some(Value::days(now - moment)),
                 _ => None,
             },
-            Feature::TenureDays => Some(Value::days(now - facts.events.iter().map(|one| one.event.time).min()?)),
+            Feature::TenureDays => Some(Value::days(now - facts.earliest()?)),
+            Feature::FirstOrderDays => Some(Value::days(now - facts.first_order(now)?)),
+            Feature::FirstOrderAt => Some(Value::Moment(facts.first_order(now)?)),
+            Feature::LastOrderAt => Some(Value::Moment(facts.latest_order(now)?.time)),
+            Feature::FirstSeenAt => Some(Value::Moment(facts.earliest()?)),
+            Feature::LastSeenAt => Some(Value::Moment(facts.latest(|event| event.activity)?)),
+            Feature::DaysToAnniversary(attribute) => match facts.attribute(attribute)? {
+                Value::Moment(of) => Some(Value::Integer(moment::days_to_anniversary(now, facts.utc_offset, of))),
+                _ => None,
+            },
+            Feature::CustomerId => Some(Value::Text(id.into())),
+            Feature::OrdersBetween(between) => count(facts.orders_between(*between).len()),
+            Feature::RevenueBetween(between) => {
+                Some(facts.money(facts.orders_between(*between).iter().map(|order| order.net()).sum()))
+            }
+            Feature::EventsBetween(kind, between) => count(facts.events_between(kind, *between)),
             Feature::GapDays => {
                 let (span, gaps) = span_and_gaps(facts, now)?;
                 Some(Value::Double(span as f64 / (DAY * gaps) as f64))

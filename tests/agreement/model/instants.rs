@@ -6,6 +6,7 @@
 use super::evaluate::View;
 use super::expression::{Comparison, Scalar};
 use super::rules::Target;
+use super::value::DAY;
 use std::collections::BTreeSet;
 
 /// All instants in `(from, until]` at which the truth differs from that of one millisecond before.
@@ -33,14 +34,20 @@ pub fn flips_of_target(target: &Target, view: View, from: i64, until: i64) -> BT
 
 /// Instants at which a feature of the comparison may jump: around an event's time plus a length of the feature.
 fn jumps(comparison: &Comparison, view: View, from: i64, until: i64) -> BTreeSet<i64> {
-    let leaves = comparison.scalars().into_iter().flat_map(Scalar::leaves);
+    let leaves: Vec<&Scalar> = comparison.scalars().into_iter().flat_map(Scalar::leaves).collect();
     let lengths: BTreeSet<i64> = leaves
+        .iter()
         .filter_map(|leaf| match leaf {
             Scalar::Feature(feature) => feature.jumps_after(),
             _ => None,
         })
         .collect();
     let mut found = BTreeSet::new();
+    if leaves.iter().any(|leaf| matches!(leaf, Scalar::Feature(feature) if feature.jumps_at_midnight())) {
+        let offset = view.facts.utc_offset;
+        let days = (from + offset).div_euclid(DAY) + 1..=(until + offset).div_euclid(DAY);
+        found.extend(days.map(|day| day * DAY - offset));
+    }
     for accepted in &view.facts.events {
         for length in &lengths {
             let around = accepted.event.time + length;

@@ -23,6 +23,28 @@ pub fn text(moment: i64) -> String {
     timestamp.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
+/// A moment as rules write it: RFC 3339 with Z, or a date at its UTC midnight.
+pub fn written(text: &str) -> i64 {
+    let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_string() };
+    full.parse::<jiff::Timestamp>().expect("rules have valid moments").as_millisecond()
+}
+
+/// Days from the day of `now`, where local time is `offset` later than UTC, to the next day with the month and day of
+/// the UTC day of `of`; 29 February is 28 February in other years.
+pub fn days_to_anniversary(now: i64, offset: i64, of: i64) -> i64 {
+    let date = |moment: i64| {
+        let timestamp = jiff::Timestamp::from_millisecond(moment).expect("a moment within the calendar");
+        timestamp.to_zoned(TimeZone::UTC).date()
+    };
+    let (today, of) = (date(now + offset), date(of));
+    let in_year = |year: i16| {
+        civil::Date::new(year, of.month(), of.day()).unwrap_or_else(|_| civil::date(year, of.month(), of.day() - 1))
+    };
+    let next = [0, 1].map(|years| in_year(today.year() + years)).into_iter().find(|date| *date >= today);
+    let until = next.expect("there is one every year").since((jiff::Unit::Day, today)).expect("dates have days");
+    i64::from(until.get_days())
+}
+
 /// RFC 3339 text with zone, its fraction cut to milliseconds. No second 60, no space for the `T`.
 pub fn parse(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();

@@ -30,6 +30,7 @@ pub struct Rules {
     pub has_wall_clock: bool,
     pub grace: i64,
     pub max_future: i64,
+    pub utc_offset: i64,
     pub base: String,
     pub decimals: u32,
     rates: BTreeMap<String, Rate>,
@@ -87,6 +88,7 @@ impl Rules {
             has_wall_clock: time.get("clock").is_none_or(|clock| string(clock) == "wall"),
             grace: duration(&time, "grace", 1_000),
             max_future: duration(&time, "max_future", 300_000),
+            utc_offset: time.get("utc_offset").map_or(0, |offset| utc_offset(string(offset))),
             decimals: decimals(&base),
             base,
             rates: rates(&currency),
@@ -106,6 +108,21 @@ impl Rules {
     /// The rate of a currency; `None` if it is unknown here.
     pub fn rate(&self, code: &str) -> Option<Rate> {
         if code == self.base { Some(Rate::ONE) } else { self.rates.get(code).copied() }
+    }
+}
+
+impl Rules {
+    /// What is counted in absolute intervals.
+    pub fn intervals(&self) -> Vec<(String, [i64; 2])> {
+        let conditions = self.targets.values().flat_map(Target::conditions);
+        let comparisons = conditions.flat_map(|(_, condition)| condition.comparisons());
+        let scalars = comparisons.flat_map(|comparison| comparison.scalars());
+        let included = self.include.iter().map(|(_, scalar)| scalar);
+        let interval = |leaf: &Scalar| match leaf {
+            Scalar::Feature(feature) => feature.interval(),
+            _ => None,
+        };
+        scalars.chain(included).flat_map(Scalar::leaves).filter_map(interval).collect()
     }
 }
 
@@ -141,6 +158,13 @@ impl Target {
 
 fn string(value: &Value) -> &str {
     value.as_str().expect("a text")
+}
+
+/// `+05:30` in milliseconds.
+fn utc_offset(text: &str) -> i64 {
+    let (hours, minutes) = text[1..].split_once(':').expect("hours and minutes");
+    let minutes = hours.parse::<i64>().expect("hours") * 60 + minutes.parse::<i64>().expect("minutes");
+    minutes * if text.starts_with('-') { -60_000 } else { 60_000 }
 }
 
 /// A duration such as `1d12h`.

@@ -118,7 +118,8 @@ impl Model {
 
     /// Adds what the events of a customer covered, once at its end.
     fn note_facts(&mut self, id: &str) {
-        for (rule, count) in self.customers[id].facts.seen.clone() {
+        let facts = &self.customers[id].facts;
+        for (rule, count) in facts.seen.clone().into_iter().chain(facts.seen_in_intervals(self.customers[id].clock)) {
             *self.seen.entry(rule).or_default() += count;
         }
     }

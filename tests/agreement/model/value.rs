@@ -79,6 +79,7 @@ pub fn compare(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
         (Value::Boolean(left), Value::Boolean(right)) => Some(left.cmp(right)),
         (Value::Text(left), Value::Text(right)) => Some(left.as_bytes().cmp(right.as_bytes())),
+        (Value::Moment(left), Value::Moment(right)) => Some(left.cmp(right)),
         (Value::Duration { milliseconds: left, unit: one }, Value::Duration { milliseconds: right, unit: other })
             if one == other =>
         {

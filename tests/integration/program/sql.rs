@@ -20,6 +20,10 @@ const RULES: &str = r#"
 [currency]
 base = "EUR"
 rates = { GBP = "1.17" }
+[time]
+utc_offset = "+01:00"
+[attributes]
+born = "time"
 [segmentation.lifecycle]
 segments = [
   { name = "prospect", when = "orders = 0" },
@@ -32,6 +36,21 @@ segments = [
 when = "cart_open AND cart_idle_minutes >= 30"
 [audience.shoes]
 when = "revenue_in('shoes', 365) > 100 AND largest_order_90d > 10"
+[audience.black_friday]
+when = """
+orders_between('2025-11-27', '2025-12-01') > 0 AND revenue_between('2025-11-27', '2025-12-01') > 10
+OR events_between('view', '2025-06-01T06:00:00Z', '2025-09-01') > 5 OR days_to_anniversary(born) <= 7"""
+"#;
+
+/// The comparison of anniversaries: the example rules have no attribute for them.
+const ANNIVERSARIES: &str = r#"
+```sql
+SELECT 'anniversaries' AS what, *
+FROM (SELECT customer_id, days FROM features LEFT JOIN anniversaries USING (customer_id)) AS ours
+FULL JOIN (SELECT customer_id, "days_to_anniversary(born)" AS days FROM 'tables/customers.parquet') AS theirs
+USING (customer_id)
+WHERE ours IS DISTINCT FROM theirs;
+```
 "#;
 
 /// Runs the page's blocks in one session. The last ones search for differences and must return no row; the printed
@@ -54,6 +73,9 @@ print("compared", compared)
 tell = "SELECT count(*), sum(orders), count(revenue) FILTER (revenue < 0), sum(views_7d), sum(sessions_30d), " \
        "count(*) FILTER (cart_open), count(cart_value), count(gap_days), count(DISTINCT largest_order) FROM features"
 print("features", *database.execute(tell).fetchone())
+tell = "SELECT sum(orders_between), sum(revenue_between), (SELECT sum(views_between) FROM views_between), " \
+       "(SELECT count(days) FROM anniversaries) FROM moments"
+print("moments", *database.execute(tell).fetchone())
 tell = "SELECT count(DISTINCT lifecycle), count(*) FILTER (cart_abandoner = 'in') FROM segments"
 print("segments", *database.execute(tell).fetchone())
 "#;
@@ -86,6 +108,16 @@ fn content(random: &mut Random, orders: &mut i64) -> String {
         88..93 => format!(r#""refund","order_id":"o-{known}","amount":"{}.25""#, random.below(9)),
         93..96 => format!(r#""refund","amount":"{}.5","currency":"GBP""#, random.below(30)),
         96..98 => r#""click""#.to_owned(),
+        98 => match random.below(8) {
+            0 => r#""profile","attributes":{"born":null}"#.to_owned(),
+            1 => r#""profile","attributes":{"born":"1996-02-29T12:00:00Z"}"#.to_owned(),
+            2 => r#""profile","attributes":{"born":"1975-01-01T00:00:00Z"}"#.to_owned(),
+            _ => {
+                let born =
+                    jiff::Timestamp::from_millisecond(random.between(-600, 1_200) * 10 * DAY + 7_777_777).unwrap();
+                format!(r#""profile","attributes":{{"born":"{born}"}}"#)
+            }
+        },
         _ => r#""open""#.to_owned(),
     }
 }
@@ -140,7 +172,10 @@ fn the_page_computes_what_is_exported_with_the_example_rules() {
 
 #[test]
 fn the_page_computes_what_is_exported_with_rates() {
-    let with_rates = |page: &str| page.replace("VALUES ('EUR', 1);", "VALUES ('EUR', 1), ('GBP', 1.17);");
+    let with_rates = |page: &str| {
+        let page = page.replace("VALUES ('EUR', 1);", "VALUES ('EUR', 1), ('GBP', 1.17);");
+        page.replace("--features \"", "--features \"days_to_anniversary(born), ") + ANNIVERSARIES
+    };
     let wrong = [
         ("is_within(newest, 7)", "is_within(newest, 6)"),
         ("latest + 30 * 60000", "latest + 29 * 60000"),
@@ -152,6 +187,9 @@ fn the_page_computes_what_is_exported_with_rates() {
         ("recency_days <= 180", "recency_days <= 170"),
         ("days(count(*) - 1)", "days(count(*))"),
         ("('GBP', 1.17)", "('GBP', 1.16)"),
+        ("ms < epoch_ms(b::TIMESTAMP)", "ms < epoch_ms(b::TIMESTAMP) + 86400000"),
+        ("least(day(born), day(", "least(day(born) % 28 + 1, day("),
+        ("getvariable('now') + 3600000", "getvariable('now') - 3600000"),
     ];
     compare(RULES, with_rates, "rejected ", &wrong);
 }
@@ -177,9 +215,9 @@ fn compare(rules: &str, change: impl Fn(&str) -> String, said: &str, mistakes: &
     let output = run(seed, &[]);
     assert!(["duplicate ", "duplicate_order ", said].iter().all(|said| output.contains(said)), "{output}");
     let export = "snapshot export --snapshot s --at 2026-01-01T00:00:00Z --out tables --features";
+    let page = change(&page);
     run(export, &[&features(&page)]);
 
-    let page = change(&page);
     let compute = |page: &str| {
         std::fs::write(folder.join("page.md"), page).unwrap();
         let out = Command::new(&python).current_dir(folder).args(["runner.py", "page.md"]).output().unwrap();
@@ -198,7 +236,8 @@ fn compare(rules: &str, change: impl Fn(&str) -> String, said: &str, mistakes: &
         let line = output.lines().find_map(|line| line.strip_prefix(of)).expect("it is printed");
         line.split_whitespace().map(|number| number.parse().unwrap()).collect()
     };
-    assert_eq!(numbers("compared"), [3.0]);
+    assert_eq!(numbers("compared"), [page.matches("\n```sql\nSELECT").count() as f64]);
+    assert!(numbers("moments").iter().all(|number| *number >= 20.0), "{output}");
     let features = numbers("features");
     // Refunds without an order are in pounds, and without them no revenue is below 0.
     let counted = features.iter().enumerate().filter(|(index, _)| *index != 2 || !rules.contains("rates = {}"));

@@ -2,6 +2,8 @@
 
 use super::hours::{self, Buffer, GROUP_BYTES_MIN, Group, HOURS_MAX, group_before, is_past};
 use crate::engine::event::{EventType, HOUR, Millis};
+use crate::engine::event_settings::Interval;
+use crate::engine::profile::intervals::Folding;
 use crate::engine::profile::row::{BlockHandle, Row};
 use crate::engine::profile::storage::Blocks;
 
@@ -9,11 +11,18 @@ use crate::engine::profile::storage::Blocks;
 const REMOVAL_HOURS: i64 = 240;
 
 /// Counts a browsing event and the session it may start; returns how many hours were removed at the bound.
-pub fn browse(row: &mut Row, blocks: &mut Blocks, event_type: EventType, time: Millis, at: Millis) -> u32 {
+pub fn browse(
+    row: &mut Row,
+    blocks: &mut Blocks,
+    event_type: EventType,
+    time: Millis,
+    at: Millis,
+    folding: &mut Folding<'_>,
+) -> u32 {
     let starts = row.starts_session(time);
     row.last_browsing = row.last_browsing.max(time);
     if !starts {
-        return count(blocks, &mut row.block, event_type, time, at);
+        return count(blocks, &mut row.block, event_type, time, at, folding);
     }
     let hour = time.div_euclid(HOUR);
     let bytes = blocks.hours(row.block);
@@ -24,18 +33,30 @@ pub fn browse(row: &mut Row, blocks: &mut Blocks, event_type: EventType, time: M
     {
         let end = bytes.len();
         blocks.splice_hours(&mut row.block, end..end, &new);
-        remove_past_at_times(blocks, &mut row.block, newest, hour, at);
-        return remove_beyond_bound(blocks, &mut row.block, event_type, at)
-            + remove_beyond_bound(blocks, &mut row.block, EventType::SESSION, at);
+        remove_past_at_times(blocks, &mut row.block, newest, hour, at, folding);
+        return remove_beyond_bound(blocks, &mut row.block, event_type, at, folding)
+            + remove_beyond_bound(blocks, &mut row.block, EventType::SESSION, at, folding);
     }
-    count(blocks, &mut row.block, event_type, time, at) + count(blocks, &mut row.block, EventType::SESSION, time, at)
+    count(blocks, &mut row.block, event_type, time, at, folding)
+        + count(blocks, &mut row.block, EventType::SESSION, time, at, folding)
 }
 
 /// Counts an event at `time` as of `at`; returns how many hours of the type were removed at the bound.
-pub fn count(blocks: &mut Blocks, handle: &mut BlockHandle, event_type: EventType, time: Millis, at: Millis) -> u32 {
+pub fn count(
+    blocks: &mut Blocks,
+    handle: &mut BlockHandle,
+    event_type: EventType,
+    time: Millis,
+    at: Millis,
+    folding: &mut Folding<'_>,
+) -> u32 {
     let hour = time.div_euclid(HOUR);
     let ms = (time - hour * HOUR) as u64;
-    if is_past(hour, at) || hours::count_in_last(blocks.hours_mut(*handle), hour, event_type, ms) {
+    if is_past(hour, at) {
+        folding.add(event_type, time, 1, 0);
+        return 0;
+    }
+    if hours::count_in_last(blocks.hours_mut(*handle), hour, event_type, ms) {
         return 0;
     }
     let bytes = blocks.hours(*handle);
@@ -55,17 +76,24 @@ pub fn count(blocks: &mut Blocks, handle: &mut BlockHandle, event_type: EventTyp
     group.rewrite(event_type, latest, events, &mut buffer);
     let range = group.start..group.end;
     blocks.splice_hours(handle, range, buffer.bytes());
-    remove_past_at_times(blocks, handle, newest, hour, at);
-    if known.is_some() { 0 } else { remove_beyond_bound(blocks, handle, event_type, at) }
+    remove_past_at_times(blocks, handle, newest, hour, at, folding);
+    if known.is_some() { 0 } else { remove_beyond_bound(blocks, handle, event_type, at, folding) }
 }
 
 /// Counts an event at `time` for each count of one's own that has a bit in `counts`; returns how many of their hours
 /// were removed at the bound.
-pub fn count_own(blocks: &mut Blocks, handle: &mut BlockHandle, counts: u32, time: Millis, at: Millis) -> u32 {
+pub fn count_own(
+    blocks: &mut Blocks,
+    handle: &mut BlockHandle,
+    counts: u32,
+    time: Millis,
+    at: Millis,
+    folding: &mut Folding<'_>,
+) -> u32 {
     let mut left = counts;
     let mut removed = 0;
     while left != 0 {
-        removed += count(blocks, handle, EventType::own_count(left.trailing_zeros() as u8), time, at);
+        removed += count(blocks, handle, EventType::own_count(left.trailing_zeros() as u8), time, at, folding);
         left &= left - 1;
     }
     removed
@@ -86,14 +114,21 @@ pub fn drop_own(blocks: &mut Blocks, handle: &mut BlockHandle, dropped: u32) {
 }
 
 /// Removes past hours, now and then when an hour begins.
-fn remove_past_at_times(blocks: &mut Blocks, handle: &mut BlockHandle, newest: Option<i64>, hour: i64, at: Millis) {
+fn remove_past_at_times(
+    blocks: &mut Blocks,
+    handle: &mut BlockHandle,
+    newest: Option<i64>,
+    hour: i64,
+    at: Millis,
+    folding: &mut Folding<'_>,
+) {
     if newest.is_some_and(|newest| newest < hour && newest / REMOVAL_HOURS != hour / REMOVAL_HOURS) {
-        remove_past(blocks, handle, at);
+        remove_past(blocks, handle, at, folding);
     }
 }
 
 /// Removes the hours that no window can reach.
-fn remove_past(blocks: &mut Blocks, handle: &mut BlockHandle, at: Millis) {
+pub fn remove_past(blocks: &mut Blocks, handle: &mut BlockHandle, at: Millis, folding: &mut Folding<'_>) {
     let bytes = blocks.hours(*handle);
     let mut end = bytes.len();
     while let Some(group) = group_before(bytes, end) {
@@ -103,16 +138,43 @@ fn remove_past(blocks: &mut Blocks, handle: &mut BlockHandle, at: Millis) {
         end = group.start;
     }
     if end > 0 {
+        fold(&bytes[..end], folding);
         blocks.splice_hours(handle, 0..end, &[]);
     }
 }
 
+/// Adds the events of hours that are about to be removed to the intervals that contain them.
+fn fold(bytes: &[u8], folding: &mut Folding<'_>) {
+    let mut end = bytes.len();
+    while let Some(group) = group_before(bytes, end).filter(|_| !folding.intervals.is_empty()) {
+        end = group.start;
+        fold_group(&group, folding, |_| true);
+    }
+}
+
+/// The same for the selected types of one hour.
+fn fold_group(group: &Group<'_>, folding: &mut Folding<'_>, is_removed: impl Fn(EventType) -> bool) {
+    let mut before = None;
+    // The intervals are in order of what they count: each type is read once.
+    for Interval { counted, .. } in folding.intervals {
+        if before.replace(*counted) != Some(*counted) && is_removed(*counted) && group.read(*counted).is_some() {
+            folding.add(*counted, group.hour() * HOUR, group.events(*counted) as i64, 0);
+        }
+    }
+}
+
 /// Removes the oldest hour of a type, or of all counts of one's own, if there are more than [`HOURS_MAX`].
-fn remove_beyond_bound(blocks: &mut Blocks, handle: &mut BlockHandle, event_type: EventType, at: Millis) -> u32 {
+fn remove_beyond_bound(
+    blocks: &mut Blocks,
+    handle: &mut BlockHandle,
+    event_type: EventType,
+    at: Millis,
+    folding: &mut Folding<'_>,
+) -> u32 {
     if blocks.hours(*handle).len() <= HOURS_MAX * GROUP_BYTES_MIN {
         return 0;
     }
-    remove_past(blocks, handle, at);
+    remove_past(blocks, handle, at, folding);
     let bytes = blocks.hours(*handle);
     let (mut end, mut hours, mut oldest) = (bytes.len(), 0, None);
     while let Some(group) = group_before(bytes, end) {
@@ -125,8 +187,14 @@ fn remove_beyond_bound(blocks: &mut Blocks, handle: &mut BlockHandle, event_type
     let Some(oldest) = oldest.filter(|_| hours > HOURS_MAX) else { return 0 };
     let mut buffer = Buffer::new();
     match event_type.own_count_index() {
-        Some(_) => oldest.without_own(u32::MAX, &mut buffer),
-        None => oldest.rewrite(event_type, 0, 0, &mut buffer),
+        Some(_) => {
+            fold_group(&oldest, folding, |counted| counted.own_count_index().is_some());
+            oldest.without_own(u32::MAX, &mut buffer);
+        }
+        None => {
+            fold_group(&oldest, folding, |counted| counted == event_type);
+            oldest.rewrite(event_type, 0, 0, &mut buffer);
+        }
     }
     let range = oldest.start..oldest.end;
     blocks.splice_hours(handle, range, buffer.bytes());

@@ -158,7 +158,7 @@ impl Group<'_> {
 
     /// Number of events of a type.
     #[inline]
-    fn events(&self, event_type: EventType) -> u64 {
+    pub fn events(&self, event_type: EventType) -> u64 {
         match common_bit(event_type) {
             Some(bit) if self.trailer & 1 << bit != 0 => {
                 (entry_at(self.bytes, entry_bytes(self.trailer & ((1 << bit) - 1))) >> 22) + 1
@@ -336,6 +336,22 @@ pub fn count_after(bytes: &[u8], event_type: EventType, after: Millis) -> u64 {
             && begins + newest as Millis > after
         {
             sum += events;
+        }
+    }
+    sum
+}
+
+/// Number of events of a type in the hours that begin in an interval.
+pub fn count_between(bytes: &[u8], event_type: EventType, from: Millis, to: Millis) -> u64 {
+    let (mut end, mut sum) = (bytes.len(), 0);
+    while let Some(group) = group_before(bytes, end) {
+        let begins = group.hour() * HOUR;
+        if begins < from {
+            break;
+        }
+        end = group.start;
+        if begins < to {
+            sum += group.events(event_type);
         }
     }
     sum

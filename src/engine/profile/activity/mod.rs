@@ -6,5 +6,5 @@ mod counting;
 mod hours;
 
 pub use categories::{CategoryHour, count_views, release};
-pub use counting::{browse, count, count_own, drop_own};
-pub use hours::{after, count_after, is_past};
+pub use counting::{browse, count, count_own, drop_own, remove_past};
+pub use hours::{after, count_after, count_between, is_past};

@@ -6,6 +6,7 @@
 use super::order::{Order, REMEMBERED_MAX, Refund, Totals, id_hash};
 use super::returns::{OrderAction, ReturnId, Waiting};
 use crate::engine::event::{Event, EventType, Millis, REMEMBERED};
+use crate::engine::profile::intervals::Folding;
 use crate::engine::profile::row::{NONE, Row};
 use crate::engine::profile::storage::{Blocks, Section, Texts};
 use crate::engine::profile::{Overflow, cart};
@@ -18,6 +19,8 @@ pub struct OrderChange<'p> {
     /// The later of the clock and the event's time.
     pub at: Millis,
     pub overflow: &'p mut Overflow,
+    /// Where orders go that are no longer remembered.
+    pub folding: Folding<'p>,
 }
 
 /// Whether an order with that id is remembered as of `at` (O2).
@@ -72,7 +75,7 @@ impl OrderChange<'_> {
         if self.at - event.time > REMEMBERED {
             let order = Order::new(event, 0, 0);
             self.add_counting(&order);
-            self.totals().fold(&order);
+            self.fold_one(&order);
             return;
         }
         let categories = self.texts.intern_set(event.categories.iter());

@@ -2,14 +2,15 @@
 //! too many (O6), and the ids that are known no longer than these (E3).
 
 use super::apply::OrderChange;
+use super::order::Order;
 use super::returns::{ReturnId, Waiting};
-use crate::engine::event::REMEMBERED;
+use crate::engine::event::{EventType, REMEMBERED};
 use crate::engine::profile::row::Row;
 use crate::engine::profile::storage::{Blocks, Section};
 
 impl OrderChange<'_> {
     /// Folds the orders that are more than 400 days old into the totals.
-    pub(super) fn fold_old(&mut self) {
+    pub fn fold_old(&mut self) {
         let at = self.at;
         let old = self.orders().iter().take_while(|order| at - order.time() > REMEMBERED).count();
         self.fold(old);
@@ -23,7 +24,7 @@ impl OrderChange<'_> {
         let mut amended = 0;
         for index in 0..count {
             let order = self.orders()[index];
-            self.totals().fold(&order);
+            self.fold_one(&order);
             self.texts.release(order.categories());
             self.texts.release(order.channel());
             if order.id() != 0 {
@@ -34,6 +35,14 @@ impl OrderChange<'_> {
         self.blocks.splice(&mut self.row.block, Section::Orders, 0, count, 0);
         if amended > 0 {
             self.blocks.splice(&mut self.row.block, Section::Amendments, 0, amended, 0);
+        }
+    }
+
+    /// Adds an order that is not remembered singly to the totals, and to the absolute intervals if it counts.
+    pub(super) fn fold_one(&mut self, order: &Order) {
+        self.totals().fold(order);
+        if order.counts() {
+            self.folding.add(EventType::PURCHASE, order.time(), 1, order.net());
         }
     }
 

@@ -6,6 +6,7 @@ use crate::engine::profile::activity::CategoryHour;
 use crate::engine::profile::attributes::{self, AttributeParts, InternedValue};
 use crate::engine::profile::cart::{self, CartEvent};
 use crate::engine::profile::held_value::HeldValue;
+use crate::engine::profile::intervals::FoldedInterval;
 use crate::engine::profile::orders::{Order, OrderParts, Refund, ReturnId, Totals, Waiting};
 use crate::engine::profile::row::{ID_INLINE, Row, RowNumber};
 use crate::engine::profile::storage::{SECTIONS_OF_RECORDS, Section, TextReference, memory};
@@ -23,11 +24,19 @@ pub struct CustomerBuilder {
     /// Bytes of the hours.
     hours: usize,
     texts: Vec<TextReference>,
+    folded_intervals: Vec<FoldedInterval>,
 }
 
 impl Default for CustomerBuilder {
     fn default() -> Self {
-        Self { row: Row::EMPTY, words: Vec::new(), lengths: [0; SECTIONS_OF_RECORDS], hours: 0, texts: Vec::new() }
+        Self {
+            row: Row::EMPTY,
+            words: Vec::new(),
+            lengths: [0; SECTIONS_OF_RECORDS],
+            hours: 0,
+            texts: Vec::new(),
+            folded_intervals: Vec::new(),
+        }
     }
 }
 
@@ -42,6 +51,7 @@ impl CustomerBuilder {
         self.lengths = [0; SECTIONS_OF_RECORDS];
         self.hours = 0;
         self.texts.clear();
+        self.folded_intervals.clear();
         self.row.id_length = u8::try_from(id.len().wrapping_sub(1)).expect("an id has 1 to 256 bytes");
         if id.len() <= ID_INLINE {
             self.row.id[..id.len()].copy_from_slice(id.as_bytes());
@@ -108,6 +118,12 @@ impl CustomerBuilder {
 
     pub fn push_return_id(&mut self, id: ReturnId) {
         self.push(Section::ReturnIds, memory::words(&[id]));
+    }
+
+    /// What is no longer remembered singly of an absolute interval, in order of the intervals. Apart from the other parts:
+    /// their order does not matter to it.
+    pub fn push_folded_interval(&mut self, folded: FoldedInterval) {
+        self.folded_intervals.push(folded);
     }
 
     /// Counts per type and hour, packed (`activity/hours.rs` has the layout). At most once, and last.
@@ -178,6 +194,7 @@ impl Profiles {
         assert!(!row.alive, "row {number} has a customer");
         let block = self.blocks.make_with_contents(number, &builder.words, &builder.lengths, builder.hours);
         *row = Row { alive: true, epoch: row.epoch, block, ..builder.row.clone() };
+        self.folded_intervals.set(number, &builder.folded_intervals);
         builder.texts.iter().for_each(|&reference| self.texts.add_use(reference));
     }
 

@@ -5,6 +5,7 @@
 //! slices, in order of row numbers; a row that changes before its turn is copied before the change.
 
 use super::image::CustomerImages;
+use crate::engine::profile::intervals::FoldedIntervals;
 use crate::engine::profile::row::{Row, RowNumber};
 use crate::engine::profile::storage::{Blocks, Slab, TextReference};
 use crate::engine::profile::{FingerprintScope, Profiles};
@@ -42,10 +43,10 @@ impl Changes {
 
 impl Capture {
     /// Copies a row before it changes, if its turn is still to come.
-    fn save(&mut self, slab: &Slab, blocks: &Blocks, number: RowNumber) {
+    fn save(&mut self, slab: &Slab, blocks: &Blocks, folded: &FoldedIntervals, number: RowNumber) {
         if number >= self.next && self.rows.contains(number) {
             self.early.insert(number, self.copies.len());
-            push(&mut self.copies, slab.get(number), blocks, number);
+            push(&mut self.copies, slab.get(number), blocks, folded, number);
         }
     }
 }
@@ -61,9 +62,9 @@ impl Profiles {
 
     #[cold]
     fn touch_first(&mut self, number: RowNumber) {
-        let Self { changes, slab, blocks, .. } = self;
+        let Self { changes, slab, blocks, folded_intervals, .. } = self;
         if let Some(capture) = &mut changes.capture {
-            capture.save(slab, blocks, number);
+            capture.save(slab, blocks, folded_intervals, number);
         }
         changes.changed.insert(number);
         slab.get_mut(number).epoch = changes.epoch;
@@ -82,7 +83,7 @@ impl Profiles {
     /// At most `rows_max` further rows of the capture as they were when it began; none after the last one.
     pub fn capture(&mut self, rows_max: usize) -> CustomerImages {
         let mut images = CustomerImages::default();
-        let Self { changes: Changes { epoch, capture, .. }, slab, blocks, .. } = self;
+        let Self { changes: Changes { epoch, capture, .. }, slab, blocks, folded_intervals, .. } = self;
         let Some(capture) = capture else { return images };
         while images.len() < rows_max
             && let Some(number) = capture.rows.next(capture.next)
@@ -92,7 +93,7 @@ impl Profiles {
                 let copy = capture.early.remove(&number).expect("a row is copied before it changes");
                 images.push_image(&capture.copies.get(copy));
             } else {
-                push(&mut images, slab.get(number), blocks, number);
+                push(&mut images, slab.get(number), blocks, folded_intervals, number);
             }
         }
         if images.is_empty() {
@@ -136,7 +137,7 @@ impl Profiles {
         let mut bytes = Vec::new();
         let mut of_row = |number: RowNumber| {
             let mut images = CustomerImages::default();
-            push(&mut images, self.slab.get(number), &self.blocks, number);
+            push(&mut images, self.slab.get(number), &self.blocks, &self.folded_intervals, number);
             bytes.clear();
             images.get(0).canonical(&self.texts, scope, &mut bytes);
             xxhash_rust::xxh3::xxh3_64(&bytes)
@@ -150,9 +151,9 @@ impl Profiles {
     }
 }
 
-fn push(images: &mut CustomerImages, row: &Row, blocks: &Blocks, number: RowNumber) {
+fn push(images: &mut CustomerImages, row: &Row, blocks: &Blocks, folded: &FoldedIntervals, number: RowNumber) {
     let words = if row.alive { blocks.contents(row.block) } else { &[] };
-    images.push(number, row, words);
+    images.push(number, row, words, folded.of(number).iter());
 }
 
 impl RowSet {

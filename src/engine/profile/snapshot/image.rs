@@ -9,6 +9,7 @@ use crate::engine::profile::activity::CategoryHour;
 use crate::engine::profile::attributes::{self, AttributeParts, InternedValue};
 use crate::engine::profile::cart::{self, CartEvent};
 use crate::engine::profile::held_value::HeldValue;
+use crate::engine::profile::intervals::FoldedInterval;
 use crate::engine::profile::orders::{Order, OrderParts, Refund, ReturnId, Totals, Waiting};
 use crate::engine::profile::row::{ID_INLINE, Row, RowNumber};
 use crate::engine::profile::storage::{self, Section, TextReference, Texts, memory};
@@ -19,6 +20,8 @@ pub struct CustomerImages {
     /// Each row with its number. The block of a copied row is the index of its first word in `words`.
     rows: Vec<(RowNumber, Row)>,
     words: Vec<u64>,
+    /// With the index of the row.
+    folded_intervals: Vec<(usize, FoldedInterval)>,
 }
 
 /// One copied row.
@@ -27,6 +30,7 @@ pub struct CustomerImage<'a> {
     pub number: RowNumber,
     pub row: &'a Row,
     words: &'a [u64],
+    folded_intervals: &'a [(usize, FoldedInterval)],
 }
 
 impl CustomerImages {
@@ -40,27 +44,40 @@ impl CustomerImages {
 
     /// Bytes of memory in use.
     pub fn bytes(&self) -> usize {
-        self.rows.capacity() * size_of::<(RowNumber, Row)>() + self.words.capacity() * size_of::<u64>()
+        self.rows.capacity() * size_of::<(RowNumber, Row)>()
+            + self.words.capacity() * size_of::<u64>()
+            + self.folded_intervals.capacity() * size_of::<(usize, FoldedInterval)>()
     }
 
     pub fn get(&self, index: usize) -> CustomerImage<'_> {
         let (number, row) = &self.rows[index];
         let end = self.rows.get(index + 1).map_or(self.words.len(), |(_, next)| next.block as usize);
-        CustomerImage { number: *number, row, words: &self.words[row.block as usize..end] }
+        let folded = &self.folded_intervals;
+        let place = |index: usize| folded.partition_point(|(of, _)| *of < index);
+        let folded_intervals = if folded.is_empty() { &[] } else { &folded[place(index)..place(index + 1)] };
+        CustomerImage { number: *number, row, words: &self.words[row.block as usize..end], folded_intervals }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = CustomerImage<'_>> {
         (0..self.len()).map(|index| self.get(index))
     }
 
-    pub fn push(&mut self, number: RowNumber, row: &Row, words: &[u64]) {
+    pub fn push<'f>(
+        &mut self,
+        number: RowNumber,
+        row: &Row,
+        words: &[u64],
+        folded_intervals: impl Iterator<Item = &'f FoldedInterval>,
+    ) {
+        let index = self.rows.len();
+        self.folded_intervals.extend(folded_intervals.map(|folded| (index, *folded)));
         let block = u32::try_from(self.words.len()).expect("less than 32 GiB of copies");
         self.rows.push((number, Row { block, ..row.clone() }));
         self.words.extend_from_slice(words);
     }
 
     pub fn push_image(&mut self, image: &CustomerImage<'_>) {
-        self.push(image.number, image.row, image.words);
+        self.push(image.number, image.row, image.words, image.folded_intervals());
     }
 }
 
@@ -124,6 +141,11 @@ impl<'a> CustomerImage<'a> {
 
     pub fn return_ids(&self) -> &'a [ReturnId] {
         memory::records(self.section(Section::ReturnIds))
+    }
+
+    /// What is no longer remembered singly of absolute intervals.
+    pub fn folded_intervals(&self) -> impl Iterator<Item = &'a FoldedInterval> + use<'a> {
+        self.folded_intervals.iter().map(|(_, folded)| folded)
     }
 
     /// Counts per type and hour, packed (`activity/hours.rs` has the layout).
@@ -191,6 +213,12 @@ impl<'a> CustomerImage<'a> {
             text(into, views.category);
             put(into, u64::from(views.events));
             put(into, views.newest as u64);
+        }
+        put(into, self.folded_intervals.len() as u64);
+        for FoldedInterval { interval, count, net } in self.folded_intervals() {
+            [u64::from(interval.counted.0), interval.from as u64, interval.to as u64, *count as u64, *net as u64]
+                .iter()
+                .for_each(|&word| put(into, word));
         }
         into.extend_from_slice(self.hours());
     }

@@ -72,6 +72,11 @@ impl Blocks {
         &self.regions[handle as usize / REGION][handle as usize % REGION * GRANULE..]
     }
 
+    /// The row of a customer's block.
+    pub fn owner(&self, handle: BlockHandle) -> RowNumber {
+        owner(self.words(handle)[0]).expect("a customer has the block")
+    }
+
     #[inline]
     pub fn words_mut(&mut self, handle: BlockHandle) -> &mut [u64] {
         if handle & LARGE != 0 {

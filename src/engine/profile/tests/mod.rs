@@ -1,6 +1,7 @@
 //! Tests of profiles against naive models.
 
 mod bounds;
+mod intervals;
 mod naive;
 mod own_counts;
 mod whole;

@@ -41,7 +41,7 @@ fn counts_are_those_of_a_list() {
             let counts = random.draw() as u32 & random.draw() as u32;
             let kind = random.below(BUILT_IN.len() as u64) as usize;
             profiles.update(row, &event(BUILT_IN[kind], time), at, &event_settings);
-            profiles.count_own(row, counts, time, at);
+            profiles.count_own(row, counts, time, at, &[]);
             all[kind].1.push(time);
             for index in (0..32).filter(|index| counts >> index & 1 != 0) {
                 all[BUILT_IN.len() + index].1.push(time);
@@ -71,7 +71,7 @@ fn the_oldest_of_2049_hours_of_all_counts_goes() {
     for n in 0..2_100 {
         let time = START + n * HOUR;
         profiles.update(row, &event(EventType::OPEN, START), time, &EventSettings::default());
-        removed += profiles.count_own(row, if n % 2 == 0 { 0b11 } else { 0b100 }, time, time);
+        removed += profiles.count_own(row, if n % 2 == 0 { 0b11 } else { 0b100 }, time, time, &[]);
     }
     let customer = profiles.customer(row);
     let kept = |event_type| customer.count_after(event_type, i64::MIN);

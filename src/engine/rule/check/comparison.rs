@@ -2,18 +2,27 @@
 
 use super::movement::{MovementError, Speed, speeds, sums};
 use super::shape::{is_scalar, is_test};
-use super::term::{Term, ValueType};
+use super::term::{MOMENTS, Term, ValueType, midnight, utc_moment};
 use super::{COMPARISONS_MAX, Checker, LIST_MAX};
 use crate::document::nearest::nearest;
 use crate::document::table::quoted;
 use crate::engine::rule::compiled::comparison::Comparison;
 use crate::engine::rule::compiled::condition::Condition;
+use crate::engine::rule::compiled::countdown::Countdown;
 use crate::engine::rule::compiled::like::Pattern;
 use crate::engine::rule::compiled::predicate::{Comparator, Predicate};
 use crate::engine::rule::compiled::range::Range;
 use crate::engine::rule::compiled::scalar::Scalar;
 use crate::engine::rule::compiled::truth::IsTest;
 use sqlparser::ast::{BinaryOperator, Expr, Value, ValueWithSpan};
+
+/// Moments that are features, and the days since each.
+pub const DURATIONS: [(&str, &str); 4] = [
+    ("first_order_at", "first_order_days"),
+    ("last_order_at", "recency_days"),
+    ("first_seen_at", "tenure_days"),
+    ("last_seen_at", "inactive_days"),
+];
 
 impl Checker<'_, '_> {
     /// A comparison: the one with the same text, or a new one.
@@ -23,6 +32,7 @@ impl Checker<'_, '_> {
         if let Some(known) = self.comparisons.iter().position(|known| known.text == text) {
             return Some(Condition::Comparison(known as u16));
         }
+        let countdown = self.countdown(&predicate, expression)?;
         let moving = self.moves(&predicate, expression)?;
         let on_targets = self.refers_to_targets(&predicate, expression)?;
         if self.comparisons.len() == COMPARISONS_MAX {
@@ -35,7 +45,7 @@ impl Checker<'_, '_> {
             operand.for_each_feature(&mut |call| affected_by |= call.affected_by(self.event_settings));
         });
         let range = Range::of(&predicate);
-        self.comparisons.push(Comparison { text, predicate, range, moving, on_targets, affected_by });
+        self.comparisons.push(Comparison { text, predicate, range, countdown, moving, on_targets, affected_by });
         Some(Condition::Comparison((self.comparisons.len() - 1) as u16))
     }
 
@@ -191,12 +201,6 @@ impl Checker<'_, '_> {
 
     /// The two sides must be of one type.
     fn comparable(&mut self, left: &Term, left_text: &Expr, right: &Term, right_text: &Expr) -> Option<()> {
-        for (term, expression) in [(left, left_text), (right, right_text)] {
-            if term.value_type == ValueType::Time {
-                let message = format!("expected a value to compare, found the moment `{expression}`");
-                return self.refuse(expression, message, Some(format!("compare days_since({expression}) with days")));
-            }
-        }
         if left.value_type == ValueType::Null
             || right.value_type == ValueType::Null
             || left.value_type == right.value_type
@@ -208,7 +212,36 @@ impl Checker<'_, '_> {
             left.value_type.described(),
             right.value_type.described()
         );
-        self.refuse(right_text, message, None)
+        let hint = self.moment_hint((left, left_text), (right, right_text));
+        self.refuse(right_text, message, hint.or_else(|| self.moment_hint((right, right_text), (left, left_text))))
+    }
+
+    /// What to write instead of comparing a moment with text or a number.
+    fn moment_hint(&self, (moment, moment_text): (&Term, &Expr), (other, _): (&Term, &Expr)) -> Option<String> {
+        if moment.value_type != ValueType::Time {
+            return None;
+        }
+        match (&other.scalar, &moment.scalar) {
+            (Scalar::Text(text), _) if midnight(text).is_some() => Some(format!("write DATE '{text}'")),
+            (Scalar::Text(text), _) if utc_moment(text).is_some() => Some(format!("write TIMESTAMP '{text}'")),
+            (_, Scalar::Feature(call)) if other.value_type == ValueType::Number => {
+                let days = DURATIONS.iter().find(|(moment, _)| *moment == call.feature.name);
+                let days = days.map_or_else(|| format!("days_since({moment_text})"), |(_, days)| (*days).into());
+                Some(format!("compare {days} with days"))
+            }
+            _ => Some(MOMENTS.into()),
+        }
+    }
+
+    /// The flips of a comparison of days_to_anniversary() with literals; it compares with nothing else.
+    fn countdown(&mut self, predicate: &Predicate, expression: &Expr) -> Option<Option<Countdown>> {
+        match Countdown::of(predicate) {
+            Ok(countdown) => Some(countdown),
+            Err(name) => {
+                let message = format!("expected `{name}` compared with literals only, found `{expression}`");
+                self.refuse(expression, message, Some(format!("write it like `{name}(born) <= 7`")))
+            }
+        }
     }
 
     pub fn expect(&mut self, term: &Term, expression: &Expr, value_type: ValueType, expected: &str) -> Option<()> {

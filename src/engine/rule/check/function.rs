@@ -1,11 +1,14 @@
 //! Functions of the rule language and their arguments.
 
+use super::comparison::DURATIONS;
 use super::shape::{arguments, is_condition};
-use super::term::{Term, ValueType, example, feature_term, later};
-use super::{Checker, Scope};
+use super::term::{
+    MOMENTS_IN_TEXT, Term, ValueType, example, feature_term, later, midnight, moment_in_range, utc_moment,
+};
+use super::{Checker, INTERVALS_MAX, Scope};
 use crate::document::nearest::{nearest, nearest_or_all};
 use crate::document::table::quoted;
-use crate::engine::event::{DAY, EventType, Millis};
+use crate::engine::event::{DAY, EventType, HOUR, Millis};
 use crate::engine::event_settings::AttributeType;
 use crate::engine::feature::find;
 use crate::engine::feature::table::{self, FEATURES};
@@ -85,6 +88,23 @@ impl Checker<'_, '_> {
                 arguments.text = text?;
                 arguments.window = Some(days?);
             }
+            (Parameters::Interval, [from, to]) => {
+                arguments.between = self.interval(from, to, expression)?;
+                arguments.text = format!("{from}, {to}").into();
+            }
+            (Parameters::CountedTypeAndInterval, [event_type, from, to]) => {
+                let counted = self.event_type(event_type, true);
+                arguments.between = self.interval(from, to, expression)?;
+                for (moment, written) in arguments.between.into_iter().zip([from, to]) {
+                    if moment % HOUR != 0 {
+                        let message = format!("expected a whole UTC hour, found `{written}`");
+                        let hint = "events are counted by the hour".to_string();
+                        return self.refuse(written, message, Some(hint));
+                    }
+                }
+                arguments.event_type = counted?;
+                arguments.text = format!("{event_type}, {from}, {to}").into();
+            }
             (Parameters::SaltAndCount, [salt, count]) => {
                 let salt = self.text(salt, "a salt in single quotes");
                 let count = self.integer(count, BUCKETS_MAX, "the number of buckets");
@@ -106,6 +126,38 @@ impl Checker<'_, '_> {
             Scalar::Text(text) => Some(text),
             _ => self.refuse(expression, format!("expected {expected}, found `{expression}`"), None),
         }
+    }
+
+    /// The bounds of an absolute interval. A file has a bounded number of different ones.
+    fn interval(&mut self, from: &Expr, to: &Expr, expression: &Expr) -> Option<[Millis; 2]> {
+        let (from, to) = (self.bound(from), self.bound(to));
+        let between = [from?, to?];
+        if between[0] >= between[1] {
+            let message = format!("expected an interval that ends after it begins, found `{expression}`");
+            return self.refuse(expression, message, None);
+        }
+        if !self.intervals.contains(&between) {
+            if self.intervals.len() == INTERVALS_MAX {
+                let message = format!("expected at most {INTERVALS_MAX} different intervals in the file, found more");
+                return self.refuse(expression, message, None);
+            }
+            self.intervals.push(between);
+        }
+        Some(between)
+    }
+
+    /// A moment as text.
+    fn bound(&mut self, expression: &Expr) -> Option<Millis> {
+        let moment = match self.term(expression)?.scalar {
+            Scalar::Text(text) => midnight(&text).or_else(|| utc_moment(&text)).filter(moment_in_range),
+            Scalar::Time(moment) => Some(moment),
+            _ => None,
+        };
+        if moment.is_none() {
+            let message = format!("expected a moment from 1900 to 2100, found `{expression}`");
+            return self.refuse(expression, message, Some(MOMENTS_IN_TEXT.into()));
+        }
+        moment
     }
 
     fn integer(&mut self, expression: &Expr, max: i64, expected: &str) -> Option<i64> {
@@ -162,6 +214,9 @@ impl Checker<'_, '_> {
             }
             None => {
                 let message = format!("expected an attribute of type time, found `{}`", name.value);
+                if let Some((_, days)) = DURATIONS.iter().find(|(moment, _)| *moment == lower) {
+                    return self.refuse(expression, message, Some(format!("the days since then are `{days}`")));
+                }
                 let moments =
                     event_settings.declared_attributes().filter(|(_, moment)| moment.kind == AttributeType::Time);
                 let hint = nearest(&lower, moments.map(|(_, moment)| moment.name.as_str()));

@@ -27,6 +27,7 @@ use super::compiled::condition::Condition;
 use super::compiled::scalar::Scalar;
 use super::compiled::truth::Truth;
 use crate::document::MistakeCollector;
+use crate::engine::event::Millis;
 use crate::engine::event_settings::EventSettings;
 pub use event_column::is_column;
 use shape::{
@@ -39,6 +40,8 @@ use sqlparser::ast::{BinaryOperator, Expr, Spanned, UnaryOperator, Value, ValueW
 const COMPARISONS_MAX: usize = 1_024;
 /// Expressions nested in each other at most.
 const DEPTH_MAX: usize = 64;
+/// Different absolute intervals in one file at most.
+const INTERVALS_MAX: usize = 16;
 /// Values in one IN list at most.
 const LIST_MAX: usize = 256;
 
@@ -68,6 +71,8 @@ pub struct Checker<'a, 't> {
     pub comparisons: &'a mut Vec<Comparison>,
     /// What names mean.
     pub scope: Scope,
+    /// Absolute intervals so far, each once.
+    pub intervals: &'a mut Vec<[Millis; 2]>,
     /// The text being checked.
     pub sql: &'a SqlText<'a>,
 }

@@ -24,7 +24,7 @@ pub fn is_scalar(expression: &Expr) -> bool {
     match expression {
         Expr::Nested(of) => is_scalar(of),
         Expr::Function(function) => !is_coalesce_of_conditions(function),
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => true,
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) | Expr::TypedString(_) => true,
         Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, .. } => true,
         Expr::BinaryOp { op, .. } => matches!(
             op,

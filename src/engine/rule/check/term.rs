@@ -3,16 +3,42 @@
 use super::shape::is_condition;
 use super::{Checker, Scope};
 use crate::document::nearest::{did_you_mean, nearest, nearest_name};
-use crate::engine::event::EventType;
+use crate::engine::calendar;
+use crate::engine::event::{DAY, EventType, Millis};
 use crate::engine::feature::find::{self, Found};
 use crate::engine::feature::table::FEATURES;
 use crate::engine::feature::{Arguments, Call, Feature, Parameters, Unit, attribute_unit};
 use crate::engine::rule::compiled::scalar::{ArithmeticOperator, Decimal, Scalar};
-use sqlparser::ast::{BinaryOperator, Expr, Ident, UnaryOperator, Value};
+use sqlparser::ast::{BinaryOperator, DataType, Expr, Ident, TimezoneInfo, TypedString, UnaryOperator, Value};
 
 /// Bytes of a text literal at most. No text of an event is longer than 128 bytes; a pattern may be longer than what it
 /// matches.
 const TEXT_MAX: usize = 256;
+
+/// Moments of literals are from 1900 to 2100, like those of attributes.
+const MOMENT_MIN: Millis = -2_208_988_800_000;
+const MOMENT_END: Millis = 4_133_980_800_000;
+
+/// How moments are written, for messages.
+pub const MOMENTS: &str = "moments are written like TIMESTAMP '2026-01-01T00:00:00Z' or DATE '2026-01-01'";
+
+/// The same as arguments of functions.
+pub const MOMENTS_IN_TEXT: &str = "moments are written like '2026-11-27' or '2026-11-27T18:00:00Z'";
+
+pub fn moment_in_range(moment: &Millis) -> bool {
+    (MOMENT_MIN..MOMENT_END).contains(moment)
+}
+
+/// The moment of a text in RFC 3339 with `Z` and at most milliseconds.
+pub fn utc_moment(text: &str) -> Option<Millis> {
+    let is_utc = text.ends_with('Z') && text.len() <= "2026-01-01T00:00:00.000Z".len();
+    calendar::parse_rfc3339(text).filter(|_| is_utc)
+}
+
+/// The UTC midnight of a date.
+pub fn midnight(text: &str) -> Option<Millis> {
+    calendar::parse_date(text).map(|day| day * DAY)
+}
 
 /// A checked scalar and its type.
 pub struct Term {
@@ -58,6 +84,7 @@ impl Checker<'_, '_> {
         match expression {
             Expr::Nested(of) => self.term(of),
             Expr::Value(value) => self.literal(&value.value, expression),
+            Expr::TypedString(literal) => self.moment(literal, expression),
             Expr::Identifier(name) => self.name(name, expression),
             Expr::Function(function) => self.function(function, expression),
             Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
@@ -132,6 +159,26 @@ impl Checker<'_, '_> {
                     "expected a number, text in single quotes, TRUE, FALSE or NULL, found the literal `{expression}`"
                 );
                 self.refuse(expression, message, None)
+            }
+        }
+    }
+
+    /// `TIMESTAMP '…Z'` or `DATE '…'` (F4).
+    fn moment(&mut self, literal: &TypedString, expression: &Expr) -> Option<Term> {
+        let is_timestamp = matches!(literal.data_type, DataType::Timestamp(None, TimezoneInfo::None));
+        let (Value::SingleQuotedString(text), true) =
+            (&literal.value.value, is_timestamp || literal.data_type == DataType::Date)
+        else {
+            let message = format!("expected a moment, found `{expression}`");
+            return self.refuse(expression, message, Some(MOMENTS.into()));
+        };
+        let moment = if is_timestamp { utc_moment(text) } else { midnight(text) };
+        match moment.filter(moment_in_range) {
+            Some(moment) => Some(Term { scalar: Scalar::Time(moment), value_type: ValueType::Time }),
+            None => {
+                let expected = if is_timestamp { "a moment in UTC with at most milliseconds" } else { "a date" };
+                let message = format!("expected {expected} from 1900 to 2100, found `{expression}`");
+                self.refuse(expression, message, Some(MOMENTS.into()))
             }
         }
     }
@@ -239,10 +286,12 @@ impl Checker<'_, '_> {
         Arguments {
             window: None,
             event_type: EventType::PURCHASE,
+            between: [0; 2],
             text: "".into(),
             attribute: 0,
             modulus: 1,
             decimals: self.event_settings.currency.decimals,
+            utc_offset: self.event_settings.utc_offset,
         }
     }
 

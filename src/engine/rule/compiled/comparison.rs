@@ -1,5 +1,6 @@
 //! A distinct comparison of a rules file: the atom whose truth is read, remembered and explained.
 
+use super::countdown::Countdown;
 use super::predicate::Predicate;
 use super::range::Range;
 use super::scalar::Facts;
@@ -16,6 +17,8 @@ pub struct Comparison {
     pub predicate: Predicate,
     /// The fast form, if the predicate has one.
     pub range: Option<Range>,
+    /// When it flips, if it compares days that count down with literals.
+    pub countdown: Option<Countdown>,
     /// Whether a pair of its sides moves with time: between steps the order of each pair changes at most twice.
     pub moving: bool,
     /// Whether it refers to other segmentations or audiences.

@@ -22,9 +22,10 @@ impl Comparison {
     /// The first instant after `now` at which the truth may change: never too late, possibly too early. `truth` is that
     /// of `now`.
     pub fn next_flip(&self, customer: &Customer<'_>, now: Millis, truth: Truth) -> Millis {
-        match &self.range {
-            Some(range) => range.next_flip(customer, now, truth),
-            None => self.walk(customer, now, truth),
+        match (&self.range, &self.countdown) {
+            (_, Some(countdown)) => countdown.next_flip(customer, now),
+            (Some(range), None) => range.next_flip(customer, now, truth),
+            (None, None) => self.walk(customer, now, truth),
         }
     }
 
@@ -98,7 +99,7 @@ impl Range {
                 }
                 fewer(&self.call.arguments, customer, now, left as u64)
             }
-            (_, Steps::At(_)) => self.walk(customer, now, truth),
+            (_, Steps::At(_) | Steps::CountsDown) => self.walk(customer, now, truth),
         }
     }
 

@@ -23,6 +23,8 @@ pub mod predicate;
 
 pub mod range;
 
+pub mod countdown;
+
 pub mod comparison;
 
 pub mod own_counts;

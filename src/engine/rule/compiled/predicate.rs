@@ -134,6 +134,19 @@ impl Predicate {
         }
     }
 
+    /// The same, to replace them.
+    pub fn for_each_operand_mut(&mut self, mut f: impl FnMut(&mut Scalar)) {
+        match self {
+            Self::Compare { left, right, .. } => [left, right].into_iter().for_each(f),
+            Self::Between { of, low, high, .. } => [of, low, high].into_iter().for_each(f),
+            Self::In { of, list, .. } => {
+                f(of);
+                list.iter_mut().for_each(f);
+            }
+            Self::Like { of, .. } | Self::Is { of, .. } | Self::Boolean(of) => f(of),
+        }
+    }
+
     /// Calls `f` for every pair of operands whose order decides.
     pub fn for_each_pair<'a>(&'a self, mut f: impl FnMut(&'a Scalar, &'a Scalar)) {
         match self {

@@ -16,6 +16,8 @@ pub enum Scalar {
     Decimal(Decimal),
     Text(Box<str>),
     Boolean(bool),
+    /// TIMESTAMP or DATE.
+    Time(Millis),
     Feature(Box<Call>),
     /// A column of the event, in conditions of counts of one's own.
     Column(EventColumn),
@@ -79,6 +81,7 @@ impl Scalar {
             Self::Decimal(decimal) => Operand::Decimal(*decimal),
             Self::Text(text) => Operand::Text(text),
             Self::Boolean(boolean) => Operand::Boolean(*boolean),
+            Self::Time(moment) => Operand::Time(*moment),
             Self::Feature(call) => call.read(facts.customer, facts.now).into(),
             Self::Column(column) => facts.event.map_or(Operand::Null, |event| column.read(event).into()),
             Self::Target { index, is_audience: false } => {
@@ -113,6 +116,7 @@ impl Scalar {
             | Self::Decimal(_)
             | Self::Text(_)
             | Self::Boolean(_)
+            | Self::Time(_)
             | Self::Column(_)
             | Self::Target { .. } => {}
         }
@@ -128,7 +132,13 @@ impl Scalar {
                 right.for_each_target(f);
             }
             Self::Coalesce(of) => of.iter().for_each(|scalar| scalar.for_each_target(f)),
-            Self::Null | Self::Decimal(_) | Self::Text(_) | Self::Boolean(_) | Self::Column(_) | Self::Feature(_) => {}
+            Self::Null
+            | Self::Decimal(_)
+            | Self::Text(_)
+            | Self::Boolean(_)
+            | Self::Time(_)
+            | Self::Column(_)
+            | Self::Feature(_) => {}
         }
     }
 
@@ -297,6 +307,10 @@ impl Decimal {
         };
         let limit = 10_i64.pow(Self::DIGITS_MAX as u32);
         (digits < limit && decimals <= Self::DIGITS_MAX as u32).then_some(Self { digits, decimals, double, is_integer })
+    }
+
+    pub fn whole(digits: i64) -> Self {
+        Self { digits, decimals: 0, double: digits as f64, is_integer: true }
     }
 
     pub fn negative(self) -> Self {

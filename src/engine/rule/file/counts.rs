@@ -135,6 +135,7 @@ fn condition(
         targets: &[],
         mistakes,
         comparisons: &mut comparisons,
+        intervals: &mut Vec::new(),
         scope: Scope::Event,
         sql: &sql,
     };

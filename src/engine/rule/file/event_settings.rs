@@ -4,8 +4,9 @@ use super::identifier;
 use crate::document::MistakeCollector;
 use crate::document::duration::HOURS;
 use crate::document::table::{Item, Section, choice, found, quoted};
+use crate::engine::calendar;
 use crate::engine::currency;
-use crate::engine::event::{DAY, EventType, HOUR};
+use crate::engine::event::{DAY, EventType, HOUR, Millis};
 use crate::engine::event_settings::{
     Attribute, AttributeType, Clock, Currency, DeclaredKind, DeclaredType, EventSettings,
 };
@@ -20,6 +21,7 @@ const RATES_MAX: usize = 64;
 const RATE_DIGITS_MAX: u64 = 1_000_000_000_000;
 const RATE_DECIMALS_MAX: u32 = 12;
 const DEDUP_HORIZON_MAX: i64 = 400 * DAY;
+const UTC_OFFSET_MAX: Millis = 14 * HOUR;
 const IDS_MAX: i64 = 1_000_000_000;
 const CLOCKS: [(&str, Clock); 2] = [("wall", Clock::Wall), ("events", Clock::Events)];
 
@@ -47,7 +49,21 @@ fn time(file: &mut Section<'_>, event_settings: &mut EventSettings, mistakes: &m
     }
     event_settings.grace = section.duration("grace", 0..=DAY, mistakes).unwrap_or(event_settings.grace);
     event_settings.max_future = section.duration("max_future", 0..=DAY, mistakes).unwrap_or(event_settings.max_future);
+    if let Some((written, offset)) = section.text("utc_offset", mistakes) {
+        event_settings.utc_offset = utc_offset(written, offset, mistakes).unwrap_or(event_settings.utc_offset);
+    }
     section.finish(mistakes);
+}
+
+fn utc_offset(written: &str, offset: usize, mistakes: &mut MistakeCollector<'_>) -> Option<Millis> {
+    let parsed = calendar::parse_offset(written).filter(|parsed| written != "z" && parsed.abs() <= UTC_OFFSET_MAX);
+    if parsed.is_none() {
+        let message =
+            format!("expected a difference from UTC from -14:00 to +14:00 for `utc_offset`, found {}", quoted(written));
+        let hint = "write it like \"+01:00\"; it is fixed, summer time does not change it";
+        mistakes.add(offset, message, Some(hint.into()));
+    }
+    parsed
 }
 
 fn bounds(file: &mut Section<'_>, event_settings: &mut EventSettings, mistakes: &mut MistakeCollector<'_>) {

@@ -28,7 +28,14 @@ fn read_feature(text: &str, event_settings: &EventSettings) -> Result<Column, St
     let mut mistakes = MistakeCollector::new(&file);
     let sql = SqlText::new(text, &file, 0..file.len());
     let mut comparisons = Vec::new();
-    let mut reader = ConditionReader { file: &file, event_settings, targets: &[], comparisons: &mut comparisons };
+    let mut intervals = Vec::new();
+    let mut reader = ConditionReader {
+        file: &file,
+        event_settings,
+        targets: &[],
+        comparisons: &mut comparisons,
+        intervals: &mut intervals,
+    };
     let read = sql.parse(&mut mistakes).and_then(|expression| {
         let scalar = reader.checker(&sql, &mut mistakes).scalar(&expression)?;
         Some((expression.to_string(), scalar))

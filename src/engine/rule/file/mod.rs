@@ -30,6 +30,7 @@ use super::compiled::truth::Truth;
 use super::review;
 use crate::document::table::{Item, Section, found, list, text};
 use crate::document::{self, MistakeCollector, Mistakes};
+use crate::engine::event::Millis;
 use crate::engine::event_settings::EventSettings;
 use std::sync::Arc;
 use targets::{WrittenConditions, WrittenSql, WrittenTarget};
@@ -86,10 +87,15 @@ fn read_with(
     root.refuse_later("scores", "sections of this release", "scores", &mut mistakes);
     root.finish(&mut mistakes);
 
-    let mut comparisons = Vec::new();
+    let (mut comparisons, mut intervals) = (Vec::new(), Vec::new());
     let declared: Vec<_> = targets.iter().map(WrittenTarget::declared).collect();
-    let mut reader =
-        ConditionReader { file, event_settings: &event_settings, targets: &declared, comparisons: &mut comparisons };
+    let mut reader = ConditionReader {
+        file,
+        event_settings: &event_settings,
+        targets: &declared,
+        comparisons: &mut comparisons,
+        intervals: &mut intervals,
+    };
     let checked: Vec<_> = targets.iter().map(|target| reader.target(target, &mut mistakes)).collect();
     let include = include.map(|item| reader.include(item, &mut mistakes)).unwrap_or_default();
     compile::refuse_cycles(&checked, &comparisons, &mut mistakes);
@@ -111,6 +117,7 @@ struct ConditionReader<'a> {
     event_settings: &'a EventSettings,
     targets: &'a [DeclaredTarget],
     comparisons: &'a mut Vec<Comparison>,
+    intervals: &'a mut Vec<[Millis; 2]>,
 }
 
 impl ConditionReader<'_> {
@@ -165,6 +172,7 @@ impl ConditionReader<'_> {
             mistakes,
             comparisons: self.comparisons,
             scope: Scope::Customer,
+            intervals: self.intervals,
             sql,
         }
     }

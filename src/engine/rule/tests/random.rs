@@ -38,7 +38,7 @@ const DURATIONS: [&str; 10] = [
     "since('survey')",
     "since('profile')",
     "days_since(signed_up)",
-    "recency_days",
+    "first_order_days",
 ];
 const OPERATORS: [&str; 6] = ["=", "<>", "<", "<=", ">", ">="];
 
@@ -72,7 +72,7 @@ pub fn comparison(random: &mut Random) -> String {
     let small = random.below(5);
     let duration = random.pick(&DURATIONS);
     let days = random.pick(&DAYS);
-    match random.below(22) {
+    match random.below(24) {
         0..4 => format!("{} {operator} {small}", count(random)),
         4 => format!("{small} {operator} {}", count(random)),
         5 => format!("{} {not}BETWEEN {small} AND {}", count(random), small + random.below(3)),
@@ -98,6 +98,16 @@ pub fn comparison(random: &mut Random) -> String {
             .into(),
         18 => format!("{duration} {operator} {}", random.pick(&DURATIONS)),
         19 => format!("{} {operator} {}", count(random), count(random)),
+        20 => format!("days_to_anniversary(signed_up) {operator} {}", random.pick(&["0", "1", "20.5", "364", "365"])),
+        21 => random
+            .pick(&[
+                "days_to_anniversary(signed_up) IN (0, 3, 30)",
+                "days_to_anniversary(signed_up) NOT BETWEEN 1 AND 40",
+                "days_to_anniversary(signed_up) IS NULL",
+                "last_order_at > signed_up",
+                "last_seen_at BETWEEN first_order_at AND DATE '2023-11-01'",
+            ])
+            .into(),
         _ => linear(random, operator),
     }
 }

@@ -10,6 +10,7 @@ mod cart_events;
 mod category_hours;
 mod held_values;
 mod hours;
+mod intervals;
 mod latest;
 mod orders;
 mod refunds;
@@ -51,6 +52,7 @@ fn fields() -> Vec<Field> {
         amendments::field(),
         return_ids::field(),
         hours::field(),
+        intervals::field(),
     ]);
     fields
 }
@@ -71,6 +73,7 @@ pub struct CustomersBuilder {
     amendments: amendments::Writer,
     return_ids: return_ids::Writer,
     hours: hours::Writer,
+    intervals: intervals::Writer,
     /// Approximate size of the rows.
     bytes: usize,
 }
@@ -99,6 +102,7 @@ impl CustomersBuilder {
         self.amendments.push(image);
         self.return_ids.push(image);
         self.hours.push(image);
+        self.intervals.push(image);
         self.bytes += approximate_bytes(image);
     }
 
@@ -119,6 +123,7 @@ impl CustomersBuilder {
             rows.amendments.finish(),
             rows.return_ids.finish(),
             rows.hours.finish(),
+            rows.intervals.finish(),
         ]);
         RecordBatch::try_new(schema(), columns).map_err(|error| format!("cannot make columns of customers: {error}"))
     }
@@ -203,6 +208,7 @@ struct Reader<'a> {
     amendments: amendments::Reader<'a>,
     return_ids: return_ids::Reader<'a>,
     hours: hours::Reader<'a>,
+    intervals: intervals::Reader<'a>,
 }
 
 impl<'a> Reader<'a> {
@@ -221,6 +227,7 @@ impl<'a> Reader<'a> {
             amendments: amendments::Reader::new(batch),
             return_ids: return_ids::Reader::new(batch),
             hours: hours::Reader::new(batch),
+            intervals: intervals::Reader::new(batch),
         })
     }
 
@@ -239,5 +246,6 @@ impl<'a> Reader<'a> {
         self.amendments.read(row, builder);
         self.return_ids.read(row, builder);
         self.hours.read(row, builder);
+        self.intervals.read(row, builder);
     }
 }
