@@ -257,9 +257,14 @@ fn print_valid(out: &mut impl Write, file: &Path, rules: &Rules) -> io::Result<(
         0 => String::new(),
         count => format!(", {count} counts ({})", counts.join(", ")),
     };
+    let retired: Vec<&str> = rules.retired.iter().map(|target| target.name.as_str()).collect();
+    let retired = match retired.len() {
+        0 => String::new(),
+        count => format!(", {count} retired ({})", retired.join(", ")),
+    };
     writeln!(
         out,
-        "{}: rules are valid, version {}: {segmentations} segmentations, {audiences} audiences ({}){alerts}{counts}",
+        "{}: rules are valid, version {}: {segmentations} segmentations, {audiences} audiences ({}){alerts}{counts}{retired}",
         file.display(),
         rules.version,
         names.join(", ")

@@ -121,6 +121,19 @@ impl<'d> Section<'d> {
         number
     }
 
+    /// True or false.
+    pub fn boolean(&mut self, key: &'static str, mistakes: &mut MistakeCollector<'_>) -> Option<bool> {
+        let item = self.get(key)?;
+        let boolean = match item.get_ref() {
+            DeValue::Boolean(boolean) => Some(*boolean),
+            _ => None,
+        };
+        if boolean.is_none() {
+            mistakes.add(item.span().start, format!("expected true or false for `{key}`, found {}", found(item)), None);
+        }
+        boolean
+    }
+
     /// All keys with their offsets and values in the order of the file, for tables whose keys are chosen by people.
     pub fn entries(&self) -> Vec<(&'d str, usize, &'d Item<'d>)> {
         let mut entries: Vec<_> =

@@ -94,6 +94,8 @@ pub struct Change {
     pub from_since: Option<Millis>,
     pub to: Option<Span>,
     pub cause: Cause,
+    /// Whether the value is the first one that new rules or a bootstrap give (R14).
+    pub is_fill: bool,
     pub effective_at: Millis,
     /// The journalled wall clock.
     pub detected_at: Millis,

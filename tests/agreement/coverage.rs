@@ -22,7 +22,7 @@ const DEVIATIONS: f64 = 4.0;
 /// All but T7, which belongs to logs and files: a shard receives its records merged.
 const RULES: &str = "T1 T2 T3 T4 T5 T6 T8 E1 E2 E3 E3-returns E4 O1 O2 O3 O4 O4-dust O5 O6 O7 O8 O9 O9-twice \
     B1 B2 B3 B4 B5 B6 B7 B8 F1 F2 F3 F4 \
-    R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 R11 R12";
+    R1 R2 R3 R4 R5 R6 R7 R8 R9 R9-rules R10 R11 R12 R13 R14";
 /// What happened to a customer while a dwell held a value back. `late`: a late event changed nothing. `passed-late`: so
 /// it did, and the watermark was past the end of the dwell already. `tick`: a tick passed the end of the dwell.
 const HELD_BACK: &str = "dwell-late dwell-passed-late dwell-tick dwell-sweep dwell-erase";
@@ -208,6 +208,9 @@ impl Coverage {
         }
         if text("cause") == "time" {
             self.once("rule F3");
+        }
+        if text("cause") == "rules" && !because.is_empty() {
+            self.once("rule R9-rules");
         }
         for entry in because {
             let rule = entry["rule"].as_str().expect("a text");

@@ -290,9 +290,9 @@ impl Stream {
             return;
         }
         // Something else comes while the dwell lasts, or it ends with a tick.
-        match self.random.below(6) {
-            0 | 1 => self.event_at(second + 1, Some(customer), Some("erase")),
-            2 | 3 => self.new_rules(),
+        match self.random.below(7) {
+            0..=2 => self.event_at(second + 1, Some(customer), Some("erase")),
+            3 | 4 => self.new_rules(),
             _ if !self.is_from_files() => {
                 self.now = self.now.max(start + length + 2 * dwell + self.header.grace);
                 self.inputs.push(Input::Tick(self.now));

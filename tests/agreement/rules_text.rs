@@ -102,8 +102,13 @@ pub fn rules(random: &mut Random, header: &Header, lengths: &Lengths) -> String 
     let offset = writer.random.pick(&["+00:00", "+00:00", "+05:30", "-03:00", "+14:00", "-00:01"]);
     let header = header.text.replacen("[time]\n", &format!("[time]\nutc_offset = \"{offset}\"\n"), 1);
     let mut text = format!("{include}\n{header}{}", counts(writer.random));
-    for name in names.into_iter().take(count) {
-        text += &if name.starts_with('s') { writer.segmentation(name) } else { writer.audience(name) };
+    for (index, name) in names.into_iter().take(count).enumerate() {
+        text += &match name.starts_with('s') {
+            // At least one is evaluated.
+            is_segmentation if index > 0 && writer.random.chance(10) => writer.retired(name, is_segmentation),
+            true => writer.segmentation(name),
+            false => writer.audience(name),
+        };
     }
     text
 }
@@ -228,6 +233,19 @@ impl Writer<'_> {
         let feature = self.random.pick(&["inactive_days", "inactive_days", "recency_days"]);
         let days: Vec<String> = self.lengths.days.iter().filter(|days| *days != "0").cloned().collect();
         format!("{feature} >= {}", self.random.pick(&days))
+    }
+
+    /// A segmentation or audience that is retired: its conditions are not looked at.
+    fn retired(&mut self, name: &str, is_segmentation: bool) -> String {
+        let kind = if is_segmentation { "segmentation" } else { "audience" };
+        let rest = match self.random.below(3) {
+            0 => "",
+            _ if is_segmentation => {
+                "min_dwell = \"1d\"\nsegments = [{ name = \"a\", when = \"gone_feature > 1\" }, { name = \"b\" }]\n"
+            }
+            _ => "when = \"segment('gone') = 'a'\"\nexit = \"gone_feature = 0\"\n",
+        };
+        format!("[{kind}.{name}]\nretired = true\n{rest}")
     }
 
     fn audience(&mut self, name: &str) -> String {

@@ -130,6 +130,7 @@ pub fn rules(
         event_settings,
         own_counts,
         targets,
+        retired: Vec::new(),
         alerts,
         include,
         comparisons,

@@ -48,6 +48,7 @@ pub const SECTIONS: [&str; 14] = [
 
 pub use crate::engine::feature::Value;
 pub use alert::Alert;
+pub use check::RetiredTarget;
 pub use compiled::direction::Direction;
 pub use compiled::target::{Audience, IN, OUT, Segment, Target, TargetKind};
 pub use compiled::truth::{Truth, Truths};
@@ -76,6 +77,8 @@ pub struct Rules {
     own_counts: OwnCounts,
     /// Segmentations and audiences in byte order of their names; the values held by a customer follow this order.
     pub targets: Vec<Target>,
+    /// Those that are no longer evaluated (R13), in byte order of their names.
+    pub retired: Vec<RetiredTarget>,
     /// Alerts in byte order of their names.
     pub alerts: Vec<Alert>,
     /// Features published with each change, by name.

@@ -8,7 +8,7 @@ use super::{Bootstrap, Shard};
 use crate::engine::effects::{Because, Cause, Change, Effects, Feature, Next, Run, Span, Touched, Trigger};
 use crate::engine::event::Millis;
 use crate::engine::profile::{Customer, HeldValue, RowNumber};
-use crate::engine::rule::{self, Truths};
+use crate::engine::rule::{self, Truth, Truths};
 
 /// The entries of [`Effects`] that all changes of one evaluation share, kept once.
 #[derive(Clone, Copy)]
@@ -169,6 +169,24 @@ fn explain(
     effects.because_since(start)
 }
 
+/// Appends the comparisons of a value that new rules give, as they are now (R9), to [`Effects::because`].
+pub fn explain_value(
+    target: usize,
+    customer: &Customer<'_>,
+    context: &EvaluationContext<'_>,
+    evaluation: &Evaluation,
+    effects: &mut Effects,
+) -> Run {
+    let start = effects.because.len();
+    let Evaluation { truths, decided, .. } = evaluation;
+    context.rules.for_each_reason_of_value(target, truths, decided, customer, context.at, |text, value, now| {
+        let rule = effects.keep(text);
+        let value = effects.keep_value(value);
+        effects.because.push(Because { rule, value, was: Truth::Null, now });
+    });
+    effects.because_since(start)
+}
+
 /// The first change of a target if nothing more happens (R9).
 pub fn forecast(
     target: usize,
@@ -204,6 +222,7 @@ pub fn record_change(
         from_since: transition.from_since,
         to: transition.to.map(|to| effects.keep(to)),
         cause: context.cause,
+        is_fill: transition.is_fill,
         effective_at: context.at,
         detected_at: time.now,
         trigger: shared.trigger,

@@ -67,7 +67,8 @@ impl Digest {
         self.fold(text(Some(change.segmentation)));
         self.fold(text(change.from).rotate_left(1) ^ text(change.to));
         self.fold(change.life as u64);
-        self.fold(u64::from(change.sequence) << 8 | u64::from(change.cause.code()));
+        let cause = u64::from(change.cause.code()) | u64::from(change.is_fill) << 7;
+        self.fold(u64::from(change.sequence) << 8 | cause);
         self.fold(change.effective_at as u64);
         self.fold(change.next.map_or(0, |next| next.at as u64 ^ text(Some(next.to))));
     }

@@ -2,12 +2,12 @@
 //! happens to it. Old and new rules are both parameters here: values are matched by their names.
 
 use super::Shard;
-use super::changes::{Explanation, SharedEntries, forecast, record_change};
+use super::changes::{Explanation, SharedEntries, explain_value, forecast, record_change};
 use super::digest::Verdict;
 use super::evaluation::{Evaluation, EvaluationContext};
 use super::transition::{Transition, value_name};
 use crate::engine::decode::Decoder;
-use crate::engine::effects::Effects;
+use crate::engine::effects::{Effects, Run};
 use crate::engine::event::Millis;
 use crate::engine::profile::{HeldValue, RowNumber};
 use crate::engine::rule::{Direction, Rules, Target};
@@ -91,7 +91,11 @@ pub fn enter_new_rules(
             let Shard { customers, buffers, .. } = shard;
             let customer = customers.profiles.customer(row);
             let next = target.and_then(|target| forecast(target, &customer, context, held_after, buffers, effects));
-            record_change(shard, row, context, &shared, transition, Explanation { next, ..Explanation::NONE }, effects);
+            let because = match target.filter(|_| !transition.is_fill) {
+                Some(target) => explain_value(target, &customer, context, &evaluation, effects),
+                None => Run::EMPTY,
+            };
+            record_change(shard, row, context, &shared, transition, Explanation { because, next }, effects);
         }
         effects.touched.push(shared.touched(at, false));
     }
@@ -112,7 +116,8 @@ fn transitions<'a>(
     let mut transitions = Vec::new();
     for (index, target) in rules.targets.iter().enumerate() {
         let (held, decided) = (held_before[index], decided[index].value);
-        let from = match same_target(old_rules, target) {
+        let old_index = same_target(old_rules, target);
+        let from = match old_index {
             Some(old_index) => value_name(&old_rules.targets[old_index], old_held[old_index].value),
             None => value_name(target, held.value),
         };
@@ -123,8 +128,15 @@ fn transitions<'a>(
         }
         held_after.push(held.then(decided, at, from.is_some()));
         let from_since = from.map(|_| held.since);
-        let (direction, is_return) = (direction(target, from, to), held.is_return(decided, at));
-        let transition = Transition { segmentation: &target.name, from, from_since, to, direction, is_return };
+        let transition = Transition {
+            segmentation: &target.name,
+            from,
+            from_since,
+            to,
+            direction: direction(target, from, to),
+            is_return: held.is_return(decided, at),
+            is_fill: from.is_none() || old_index.is_none(),
+        };
         transitions.push((transition, Some(index)));
     }
     for (target, held) in old_rules.targets.iter().zip(old_held) {

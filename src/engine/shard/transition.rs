@@ -13,6 +13,8 @@ pub struct Transition<'a> {
     pub direction: Direction,
     /// The value before comes back within a day.
     pub is_return: bool,
+    /// The first value that new rules or a bootstrap give (R14).
+    pub is_fill: bool,
 }
 
 impl<'a> Transition<'a> {
@@ -25,6 +27,7 @@ impl<'a> Transition<'a> {
             to: value_name(target, to),
             direction: target.direction(held.value, to),
             is_return: held.is_return(to, at),
+            is_fill: false,
         }
     }
 
@@ -37,6 +40,7 @@ impl<'a> Transition<'a> {
             to: value_name(target, to),
             direction: Direction::None,
             is_return: false,
+            is_fill: true,
         }
     }
 }

@@ -31,7 +31,8 @@ pub fn change(out: &mut Vec<u8>, change: &Change, detected_at: Millis, effects: 
     }
     out.extend_from_slice(b",\"to\":");
     optional_span(out, change.to, effects);
-    write!(out, ",\"cause\":\"{}\",\"effective_at\":", change.cause.name()).expect("memory");
+    let fill = if change.is_fill { ",\"fill\":true" } else { "" };
+    write!(out, ",\"cause\":\"{}\"{fill},\"effective_at\":", change.cause.name()).expect("memory");
     moment(out, change.effective_at);
     out.extend_from_slice(b",\"detected_at\":");
     moment(out, detected_at);

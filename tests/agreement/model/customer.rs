@@ -2,10 +2,10 @@
 
 use super::change::{Because, Next};
 use super::evaluate::{HeldValue, Values, View, evaluate};
-use super::expression::Comparison;
+use super::expression::{Comparison, Condition};
 use super::facts::{Accepted, Facts, Known};
 use super::instants::{flips, flips_of_target};
-use super::rules::{Rules, Target};
+use super::rules::{Kind, Rules, Target};
 use super::value::DAY;
 use std::collections::BTreeSet;
 
@@ -185,6 +185,31 @@ impl Customer {
                     let value = after.scalar(&comparison.left).map_or("null".into(), |value| value.json());
                     found.push(Because { rule: comparison.text.clone(), value, was, now });
                 }
+            }
+        }
+        found.truncate(BECAUSE_MAX);
+        found
+    }
+
+    /// The reasons that new rules give for a value: the comparisons in its own condition as they are now; those of
+    /// `out` are all of the audience's.
+    pub fn because_of_value(&self, target: &Target, new: &HeldValue, now: View) -> Vec<Because> {
+        let value = new.value.as_deref();
+        let own: Vec<&Condition> = match &target.kind {
+            Kind::Segmentation(segments) => segments
+                .iter()
+                .filter(|(name, _)| Some(name.as_str()) == value)
+                .filter_map(|(_, when)| when.as_ref())
+                .collect(),
+            Kind::Audience { when, .. } if value == Some("in") => vec![when],
+            Kind::Audience { when, exit } => [Some(when), exit.as_ref()].into_iter().flatten().collect(),
+        };
+        let mut found: Vec<Because> = Vec::new();
+        for comparison in own.into_iter().flat_map(Condition::comparisons) {
+            if found.iter().all(|other| other.rule != comparison.text) {
+                let value = now.scalar(&comparison.left).map_or("null".into(), |value| value.json());
+                let truth = now.comparison(comparison);
+                found.push(Because { rule: comparison.text.clone(), value, was: None, now: truth });
             }
         }
         found.truncate(BECAUSE_MAX);

@@ -31,10 +31,22 @@ impl Model {
             let because = self.because(id, at, name, &old, cause, facts_before);
             let mut change = self.change(id, name, &old[name], to.as_deref(), cause.name, at);
             change.trigger = cause.trigger;
-            change.because = because;
+            change.fill = self.is_fill(name, &old[name], cause);
+            change.because = if change.fill { Vec::new() } else { because };
+            let is_fill = change.fill;
             self.send(id, change);
+            for (rule, is_met) in [("R13", self.rules.retired.contains(name)), ("R14", is_fill)] {
+                if is_met {
+                    self.note(rule);
+                }
+            }
         }
         self.send_membership(id, at);
+    }
+
+    /// R14: new rules give a first value, or an audience that came with them.
+    fn is_fill(&self, name: &str, old: &HeldValue, cause: Cause) -> bool {
+        cause.name == "rules" && (old.value.is_none() || self.new_audiences.contains(name))
     }
 
     fn because(
@@ -51,6 +63,7 @@ impl Model {
         let (instant, facts) = match cause.name {
             "time" => (at - 1, &customer.facts),
             "event" | "late" => (at, before.expect("an event has a before")),
+            "rules" => return customer.because_of_value(target, &customer.values[name], customer.view(at)),
             _ => return Vec::new(),
         };
         let was = View { facts, id, now: instant, held: old, event: None };
@@ -82,6 +95,7 @@ impl Model {
             from,
             to,
             cause,
+            fill: cause == "bootstrap",
             effective_at: at,
             detected_at: at,
             trigger: None,

@@ -4,7 +4,7 @@ use super::counts::{OwnCount, counts};
 use super::expression::{Condition, Scalar};
 use super::money::Rate;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +46,8 @@ pub struct Rules {
     pub include: Vec<(String, Scalar)>,
     /// Segmentations and audiences by name.
     pub targets: BTreeMap<String, Target>,
+    /// Names of those that are not evaluated any more (R13).
+    pub retired: BTreeSet<String>,
     /// The names, each after those that it refers to.
     pub order: Vec<String>,
 }
@@ -79,9 +81,16 @@ impl Rules {
             table.get(name).map_or(default, |value| value.as_integer().expect("a number")) as usize
         };
         let base = currency.get("base").map_or("EUR", |base| string(base)).to_string();
-        let mut targets: BTreeMap<String, Target> =
-            section("segmentation").iter().map(|(name, table)| (name.clone(), segmentation(table))).collect();
-        targets.extend(section("audience").iter().map(|(name, table)| (name.clone(), audience(table))));
+        let is_retired = |table: &Value| table.get("retired").and_then(Value::as_bool) == Some(true);
+        let (mut targets, mut retired) = (BTreeMap::new(), BTreeSet::new());
+        for (kind, read) in [("segmentation", segmentation as fn(&Value) -> Target), ("audience", audience)] {
+            for (name, table) in section(kind) {
+                match is_retired(&table) {
+                    true => drop(retired.insert(name)),
+                    false => drop(targets.insert(name, read(&table))),
+                }
+            }
+        }
         let properties = kinds(&section("properties"));
         Rules {
             version: Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
@@ -102,6 +111,7 @@ impl Rules {
             include: include(&file),
             order: order(&targets),
             targets,
+            retired,
         }
     }
 

@@ -10,7 +10,7 @@ use super::marks::{Mark, Verdict};
 use super::partition::Source;
 use super::rules::Rules;
 use super::value::DAY;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All inputs of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +62,8 @@ pub struct Model {
     ids: Ids,
     watermark: Option<i64>,
     latest_accepted: Option<i64>,
+    /// Audiences that the latest rules brought.
+    pub new_audiences: BTreeSet<String>,
     pub outcome: Outcome,
     /// How often each numbered rule decided something.
     pub seen: BTreeMap<&'static str, u64>,
@@ -104,6 +106,7 @@ impl Model {
             ids: Ids::default(),
             watermark: None,
             latest_accepted: None,
+            new_audiences: BTreeSet::new(),
             outcome: Outcome::default(),
             seen: BTreeMap::new(),
         }
@@ -347,6 +350,8 @@ impl Model {
     /// R6.
     fn new_rules(&mut self, text: &str) {
         let old = std::mem::replace(&mut self.rules, Rules::parse(text));
+        let audiences = self.rules.targets.iter().filter(|(_, target)| target.is_audience()).map(|(name, _)| name);
+        self.new_audiences = audiences.filter(|name| !old.targets.contains_key(*name)).cloned().collect();
         for id in self.customers.keys().cloned().collect::<Vec<_>>() {
             let customer = self.customers.get_mut(&id).expect("the customer exists");
             let at = self.watermark.map_or(customer.clock, |watermark| customer.clock.max(watermark));

@@ -154,6 +154,9 @@ impl ChangeWriter<'_> {
             text("to"),
             text("cause")
         );
+        if change.get("fill").is_some_and(|fill| *fill == true) {
+            block.push_str(" fill");
+        }
         if let Some(trigger) = change["trigger"].as_object() {
             let position =
                 (trigger["partition"].as_u64().expect("number"), trigger["offset"].as_i64().expect("number"));

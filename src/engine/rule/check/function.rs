@@ -240,6 +240,10 @@ impl Checker<'_, '_> {
                 let message = format!("expected the name of a declared {expected}, found the {is} {text:?}");
                 self.refuse(expression, message, Some(format!("write {other}('{text}')")))
             }
+            None if self.retired.iter().any(|retired| *retired.name == *text) => {
+                let message = format!("expected the name of a declared {expected}, found {text:?}, which is retired");
+                self.refuse(expression, message, Some("remove it here, or `retired` there".into()))
+            }
             None => {
                 let message = format!("expected the name of a declared {expected}, found {}", quoted(&text));
                 let known = declared.iter().filter(|target| target.segments.is_none() == is_audience);

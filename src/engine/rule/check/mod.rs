@@ -53,6 +53,13 @@ pub struct DeclaredTarget {
     pub segments: Option<Vec<String>>,
 }
 
+/// A segmentation or audience that is no longer evaluated; its name stays taken (R13).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetiredTarget {
+    pub name: String,
+    pub is_audience: bool,
+}
+
 /// What names mean in a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -67,6 +74,7 @@ pub struct Checker<'a, 't> {
     pub event_settings: &'a EventSettings,
     /// In byte order of their names; indexes in it are those of the compiled targets.
     pub targets: &'a [DeclaredTarget],
+    pub retired: &'a [RetiredTarget],
     pub mistakes: &'a mut MistakeCollector<'t>,
     pub comparisons: &'a mut Vec<Comparison>,
     /// What names mean.

@@ -114,6 +114,18 @@ impl Target {
         }
     }
 
+    /// The comparisons of a value's own condition, in order of the file, each once: of `in` those of `when`, of `out`
+    /// those of `exit` too (R9).
+    pub fn reasons_of_value(&self, value: u16) -> Vec<u16> {
+        match &self.kind {
+            TargetKind::Audience(audience) if value == IN => audience.when.comparisons(),
+            TargetKind::Audience(_) => self.comparisons.clone(),
+            TargetKind::Segmentation { segments, .. } => {
+                segments.get(usize::from(value)).map(|segment| segment.comparisons.clone()).unwrap_or_default()
+            }
+        }
+    }
+
     /// The comparisons that explain a change between two values, in order of the file, each once (R9).
     pub fn reasons(&self, from: u16, to: u16) -> impl Iterator<Item = u16> {
         let (first, second) = match &self.kind {

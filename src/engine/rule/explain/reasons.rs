@@ -59,6 +59,24 @@ impl Rules {
         }
     }
 
+    /// Calls `f` for each comparison that explains a target's value by itself, at most 8 times: with its text, the
+    /// value of its left side and its truth now. `truths` and `decided` are as [`Rules::decide`] left them.
+    pub fn for_each_reason_of_value(
+        &self,
+        target: usize,
+        truths: &Truths,
+        decided: &[Decision],
+        customer: &Customer<'_>,
+        now: Millis,
+        mut f: impl FnMut(&str, Value<'_>, Truth),
+    ) {
+        let facts = Facts { customer, now, values: TargetValues::Decided(&self.targets, decided), event: None };
+        for index in self.targets[target].reasons_of_value(decided[target].value).into_iter().take(REASONS_MAX) {
+            let comparison = &self.comparisons[usize::from(index)];
+            f(&comparison.text, comparison.predicate.left().evaluate(facts).value(), truths.get(index));
+        }
+    }
+
     /// Whether the dwell of the value held before ends at this instant.
     fn is_end_of_dwell(&self, change: &TargetChange<'_>, held: HeldValue, now: Millis) -> bool {
         held.value != HeldValue::NULL

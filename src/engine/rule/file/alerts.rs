@@ -9,11 +9,17 @@ use crate::document::table::{self, Item, Section, choice, found, list, quoted, t
 use crate::engine::rule::alert::{
     ABOVE_MAX, ALERTS_MAX, Alert, CAUSES, CUSTOMER_IDS_MAX, FOR_MAX, WINDOW_MAX, WINDOW_MIN,
 };
+use crate::engine::rule::check::RetiredTarget;
 use crate::engine::rule::compiled::direction::Direction;
 use crate::engine::rule::compiled::target::{IN, OUT};
 
 /// All alerts in byte order of their names.
-pub fn read(file: &mut Section<'_>, targets: &[WrittenTarget<'_>], mistakes: &mut MistakeCollector<'_>) -> Vec<Alert> {
+pub fn read(
+    file: &mut Section<'_>,
+    targets: &[WrittenTarget<'_>],
+    retired: &[RetiredTarget],
+    mistakes: &mut MistakeCollector<'_>,
+) -> Vec<Alert> {
     let Some(section) = file.section("alert", "[alert.<name>]", mistakes) else { return Vec::new() };
     let entries = section.entries();
     if entries.len() > ALERTS_MAX {
@@ -24,7 +30,7 @@ pub fn read(file: &mut Section<'_>, targets: &[WrittenTarget<'_>], mistakes: &mu
     for (name, offset, item) in entries {
         identifier::check(name, offset, "an alert", mistakes);
         let section = table::section(item, &format!("[alert.{name}]"), mistakes);
-        alerts.extend(section.and_then(|section| alert(name, offset, section, targets, mistakes)));
+        alerts.extend(section.and_then(|section| alert(name, offset, section, targets, retired, mistakes)));
     }
     alerts.sort_by(|one, other| one.name.cmp(&other.name));
     alerts
@@ -36,9 +42,10 @@ fn alert(
     offset: usize,
     mut section: Section<'_>,
     targets: &[WrittenTarget<'_>],
+    retired: &[RetiredTarget],
     mistakes: &mut MistakeCollector<'_>,
 ) -> Option<Alert> {
-    let target = target(name, offset, &mut section, targets, mistakes);
+    let target = target(name, offset, &mut section, targets, retired, mistakes);
     let values = target.map(|(_, target)| target.value_names());
     let from = value(&mut section, "from", values.as_deref(), mistakes);
     let to = value(&mut section, "to", values.as_deref(), mistakes);
@@ -102,6 +109,7 @@ fn target<'t, 'd>(
     offset: usize,
     section: &mut Section<'_>,
     targets: &'t [WrittenTarget<'d>],
+    retired: &[RetiredTarget],
     mistakes: &mut MistakeCollector<'_>,
 ) -> Option<(usize, &'t WrittenTarget<'d>)> {
     if section.get("segmentation").is_none() {
@@ -110,7 +118,11 @@ fn target<'t, 'd>(
     }
     let (written, offset) = section.text("segmentation", mistakes)?;
     let known = targets.iter().position(|target| target.name == written);
-    if known.is_none() {
+    if retired.iter().any(|target| target.name == written) {
+        let message =
+            format!("expected a segmentation or an audience of this file, found {written:?}, which is retired");
+        mistakes.add(offset, message, Some("remove the alert, or `retired` there".into()));
+    } else if known.is_none() {
         let message = format!("expected a segmentation or an audience of this file, found {}", quoted(written));
         mistakes.add(offset, message, nearest(written, targets.iter().map(|target| target.name)));
     }

@@ -133,6 +133,7 @@ fn condition(
     let mut checker = Checker {
         event_settings,
         targets: &[],
+        retired: &[],
         mistakes,
         comparisons: &mut comparisons,
         intervals: &mut Vec::new(),

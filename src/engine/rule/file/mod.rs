@@ -20,7 +20,7 @@ pub use features::read_features;
 use super::Rules;
 use super::check::place::Place;
 use super::check::sql::SqlText;
-use super::check::{Checker, DeclaredTarget, Scope};
+use super::check::{Checker, DeclaredTarget, RetiredTarget, Scope};
 use super::compile::{self, CheckedTarget};
 use super::compiled::comparison::Comparison;
 use super::compiled::condition::Condition;
@@ -33,7 +33,7 @@ use crate::document::{self, MistakeCollector, Mistakes};
 use crate::engine::event::Millis;
 use crate::engine::event_settings::EventSettings;
 use std::sync::Arc;
-use targets::{WrittenConditions, WrittenSql, WrittenTarget};
+use targets::{WrittenConditions, WrittenSql, WrittenTarget, WrittenTargets};
 
 /// Bytes of a rules file at most: it is published in one record.
 pub const FILE_MAX: usize = 512 * 1024;
@@ -80,8 +80,8 @@ fn read_with(
     if let Some(Err(message)) = previous.map(|previous| event_settings.follow(previous)) {
         mistakes.add(0, message, None);
     }
-    let targets = targets::read(&mut root, &mut mistakes);
-    let alerts = alerts::read(&mut root, &targets, &mut mistakes);
+    let WrittenTargets { evaluated: targets, retired } = targets::read(&mut root, &mut mistakes);
+    let alerts = alerts::read(&mut root, &targets, &retired, &mut mistakes);
     let include = root.get("include");
     let revision = root.integer("revision", 0..=i64::MAX, &mut mistakes).unwrap_or(0) as u64;
     root.refuse_later("scores", "sections of this release", "scores", &mut mistakes);
@@ -93,6 +93,7 @@ fn read_with(
         file,
         event_settings: &event_settings,
         targets: &declared,
+        retired: &retired,
         comparisons: &mut comparisons,
         intervals: &mut intervals,
     };
@@ -108,7 +109,7 @@ fn read_with(
     }
     let own_counts = OwnCounts::new(&event_settings, counts);
     let rules = compile::rules(file, event_settings, checked, comparisons, include, alerts, own_counts);
-    Ok(Arc::new(Rules { revision, ..rules }))
+    Ok(Arc::new(Rules { revision, retired, ..rules }))
 }
 
 /// Reads the conditions, once all names that they may refer to are known.
@@ -116,6 +117,7 @@ struct ConditionReader<'a> {
     file: &'a str,
     event_settings: &'a EventSettings,
     targets: &'a [DeclaredTarget],
+    retired: &'a [RetiredTarget],
     comparisons: &'a mut Vec<Comparison>,
     intervals: &'a mut Vec<[Millis; 2]>,
 }
@@ -169,6 +171,7 @@ impl ConditionReader<'_> {
         Checker {
             event_settings: self.event_settings,
             targets: self.targets,
+            retired: self.retired,
             mistakes,
             comparisons: self.comparisons,
             scope: Scope::Customer,

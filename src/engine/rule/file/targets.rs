@@ -5,7 +5,7 @@ use crate::document::MistakeCollector;
 use crate::document::nearest::{nearest, one_of};
 use crate::document::table::{self, Item, Section, duration_of, found, list, text};
 use crate::engine::event::{DAY, Millis};
-use crate::engine::rule::check::DeclaredTarget;
+use crate::engine::rule::check::{DeclaredTarget, RetiredTarget};
 use crate::engine::rule::compiled::target::AUDIENCE_VALUES;
 use std::ops::Range;
 use toml::de::DeValue;
@@ -28,6 +28,13 @@ pub struct WrittenTarget<'d> {
     pub dwell_out: Millis,
     /// Indexes of the segments from the lowest to the highest, if the file has a ladder.
     pub ladder: Vec<u16>,
+}
+
+/// What a file says of segmentations and audiences.
+pub struct WrittenTargets<'d> {
+    /// In byte order of their names.
+    pub evaluated: Vec<WrittenTarget<'d>>,
+    pub retired: Vec<RetiredTarget>,
 }
 
 pub enum WrittenConditions<'d> {
@@ -70,13 +77,17 @@ impl WrittenTarget<'_> {
     }
 }
 
-/// All targets in byte order of their names.
-pub fn read<'d>(file: &mut Section<'d>, mistakes: &mut MistakeCollector<'_>) -> Vec<WrittenTarget<'d>> {
-    let mut targets = Vec::new();
+/// All targets.
+pub fn read<'d>(file: &mut Section<'d>, mistakes: &mut MistakeCollector<'_>) -> WrittenTargets<'d> {
+    let mut targets: Vec<WrittenTarget<'d>> = Vec::new();
+    let mut retired: Vec<RetiredTarget> = Vec::new();
     if let Some(section) = file.section("segmentation", "[segmentation.<name>]", mistakes) {
         for (name, offset, item) in section.entries() {
             identifier::check(name, offset, "a segmentation", mistakes);
-            if let Some(section) = table::section(item, &format!("[segmentation.{name}]"), mistakes) {
+            let Some(mut section) = table::section(item, &format!("[segmentation.{name}]"), mistakes) else { continue };
+            if section.boolean("retired", mistakes) == Some(true) {
+                retired.push(retire(name, false, section, mistakes));
+            } else {
                 targets.push(segmentation(name, offset, section, mistakes));
             }
         }
@@ -84,17 +95,26 @@ pub fn read<'d>(file: &mut Section<'d>, mistakes: &mut MistakeCollector<'_>) -> 
     if let Some(section) = file.section("audience", "[audience.<name>]", mistakes) {
         for (name, offset, item) in section.entries() {
             identifier::check(name, offset, "an audience", mistakes);
-            if targets.iter().any(|known| known.name == name) {
+            let mut known = targets.iter().map(|target| target.name).chain(retired.iter().map(|target| &*target.name));
+            if known.any(|known| known == name) {
                 let message = format!("expected a name that no segmentation has, found `{name}` again");
                 mistakes.add(offset, message, Some("a change names both in the same field".into()));
             }
-            if let Some(section) = table::section(item, &format!("[audience.{name}]"), mistakes) {
+            let Some(mut section) = table::section(item, &format!("[audience.{name}]"), mistakes) else { continue };
+            if section.boolean("retired", mistakes) == Some(true) {
+                retired.push(retire(name, true, section, mistakes));
+            } else {
                 targets.push(audience(name, offset, section, mistakes));
             }
         }
     }
     if targets.is_empty() && mistakes.is_empty() {
-        let message = "expected a [segmentation.<name>] or [audience.<name>], found nothing to do";
+        let message = match retired.is_empty() {
+            true => "expected a [segmentation.<name>] or [audience.<name>], found nothing to do",
+            false => {
+                "expected a [segmentation.<name>] or [audience.<name>] that is not retired, found only retired ones"
+            }
+        };
         mistakes.add(0, message, Some("add one, such as [audience.repeat_buyer] with when = \"orders >= 2\"".into()));
     }
     if targets.len() > TARGETS_MAX {
@@ -102,7 +122,23 @@ pub fn read<'d>(file: &mut Section<'d>, mistakes: &mut MistakeCollector<'_>) -> 
         mistakes.add(targets[TARGETS_MAX].offset, message, None);
     }
     targets.sort_by_key(|target| target.name);
-    targets
+    retired.sort_by(|one, other| one.name.cmp(&other.name));
+    WrittenTargets { evaluated: targets, retired }
+}
+
+/// A segmentation or audience that is retired (R13): the rest of its section stays as it was and is not looked at.
+fn retire(
+    name: &str,
+    is_audience: bool,
+    mut section: Section<'_>,
+    mistakes: &mut MistakeCollector<'_>,
+) -> RetiredTarget {
+    let kept: &[&str] = if is_audience { &["when", "exit", "min_dwell"] } else { &["segments", "min_dwell", "ladder"] };
+    for key in kept {
+        section.get(key);
+    }
+    section.finish(mistakes);
+    RetiredTarget { name: name.into(), is_audience }
 }
 
 fn segmentation<'d>(
