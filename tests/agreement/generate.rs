@@ -371,8 +371,8 @@ impl Stream {
         self.inputs.push(Input::Tick(self.now));
     }
 
-    /// Events that reach small bounds: views of many categories in many hours, refunds without their orders, or refunds of
-    /// one order with an id each.
+    /// Events that reach small bounds: views of many categories in many hours, refunds without their orders, or refunds
+    /// of one order with an id each.
     fn burst(&mut self) {
         let customer = self.random.pick(&self.customers);
         if self.random.chance(30) {

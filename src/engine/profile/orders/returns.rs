@@ -1,5 +1,5 @@
-//! What refunds, cancellations and amendments do to an order, how they are stored while their order is unknown (O6), and
-//! the ids by which their repeats are recognised (E3).
+//! What refunds, cancellations and amendments do to an order, how they are stored while their order is unknown (O6),
+//! and the ids by which their repeats are recognised (E3).
 
 use crate::engine::event::{Event, EventType, Millis};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

@@ -33,6 +33,7 @@ fn read_feature(text: &str, event_settings: &EventSettings) -> Result<Column, St
         file: &file,
         event_settings,
         targets: &[],
+        retired: &[],
         comparisons: &mut comparisons,
         intervals: &mut intervals,
     };
