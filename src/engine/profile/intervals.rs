@@ -1,7 +1,7 @@
 //! What customers did in absolute intervals and is no longer remembered singly.
 //!
-//! While orders and hours are stored, an interval is computed from them. Only what leaves the memory is added up here, for
-//! the intervals that the rules use: most customers have nothing, so this is a table beside the rows.
+//! While orders and hours are stored, an interval is computed from them. Only what leaves the memory is added up here,
+//! for the intervals that the rules use: most customers have nothing, so this is a table beside the rows.
 
 use super::row::RowNumber;
 use crate::engine::event::{EventType, Millis};

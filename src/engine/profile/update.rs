@@ -123,8 +123,8 @@ impl Profiles {
         self.compact();
     }
 
-    /// Lets a customer enter rules with other absolute intervals as of `at`. What `old` ones have counted stays counted;
-    /// a new one counts what is remembered now, so everything older is folded into the old ones first.
+    /// Lets a customer enter rules with other absolute intervals as of `at`. What `old` ones have counted stays
+    /// counted; a new one counts what is remembered now, so everything older is folded into the old ones first.
     pub fn change_intervals(&mut self, row: RowNumber, at: Millis, old: &[Interval], new: &[Interval]) {
         if old == new && self.folded_intervals.of(row).is_empty() {
             return;

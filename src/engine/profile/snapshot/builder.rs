@@ -120,8 +120,8 @@ impl CustomerBuilder {
         self.push(Section::ReturnIds, memory::words(&[id]));
     }
 
-    /// What is no longer remembered singly of an absolute interval, in order of the intervals. Apart from the other parts:
-    /// their order does not matter to it.
+    /// What is no longer remembered singly of an absolute interval, in order of the intervals. Apart from the other
+    /// parts: their order does not matter to it.
     pub fn push_folded_interval(&mut self, folded: FoldedInterval) {
         self.folded_intervals.push(folded);
     }
