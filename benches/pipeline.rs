@@ -207,7 +207,6 @@ fn settings(broker: &Broker, folder: &Path, repeat: usize) -> RunSettings {
         snapshots: SnapshotSettings { url: String::new(), ..SnapshotSettings::default() },
         alerts: AlertSettings::default(),
         rules,
-        group: "test".into(),
         force_rules: false,
         take_over: false,
     }
