@@ -140,7 +140,7 @@ impl<'a> Feature<'a> {
     fn of(rule: &'a str) -> Self {
         let end = rule.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rule.len());
         let (whole, rest) = rule.split_at(end);
-        let (inside, rest) = match rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+        let (inside, rest) = match rest.strip_prefix('(').and_then(split_at_closing) {
             Some((inside, rest)) => (Some(inside), rest),
             None => (None, rest),
         };
@@ -209,6 +209,16 @@ impl<'a> Feature<'a> {
         };
         described.unwrap_or_default()
     }
+}
+
+/// What is before and behind the parenthesis that closes one before the text: `segment('shelf'), 7) >= 2`.
+fn split_at_closing(text: &str) -> Option<(&str, &str)> {
+    let mut open = 1;
+    let closing = text.find(|letter| {
+        open += i32::from(letter == '(') - i32::from(letter == ')');
+        open == 0
+    })?;
+    Some((&text[..closing], &text[closing + 1..]))
 }
 
 fn describe_window(window: &str) -> Option<String> {
@@ -284,6 +294,10 @@ mod tests {
         assert_eq!(
             change("orders_in('shoes', 90) > 0", 1.0, true),
             "c-1 active → at_risk: 1 order in shoes in 90 days"
+        );
+        assert_eq!(
+            change("views_in(segment('shelf'), 7) >= 2", 2.0, true),
+            "c-1 active → at_risk: 2 views in segment('shelf') in 7 days"
         );
         assert_eq!(change("min_dwell", 604_800_000.0, true), "c-1 active → at_risk: held for 7 days");
         assert_eq!(change("age > 30", 31.0, false), "c-1 active → at_risk: no longer age > 30");

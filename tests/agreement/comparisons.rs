@@ -126,6 +126,9 @@ impl Writer<'_> {
             "exposures",
         ];
         let category = self.random.pick(&CATEGORIES);
+        if self.random.chance(14) {
+            return self.count_of_source();
+        }
         match self.random.below(14) {
             0 | 1 => self.random.pick(&orders).to_string(),
             2 | 3 => format!("{}_{window}", self.random.pick(&orders)),
@@ -143,6 +146,27 @@ impl Writer<'_> {
                 format!("bucket('{}', {n})", self.random.pick(&["summer", "é"]))
             }
         }
+    }
+
+    /// A count whose category or channel is the value of a text feature or of a segmentation.
+    fn count_of_source(&mut self) -> String {
+        let name = self.random.pick(&["orders_in", "views_in", "views_in", "orders_via"]);
+        self.of_source(name)
+    }
+
+    fn of_source(&mut self, name: &str) -> String {
+        let days = self.lengths.window_days(self.random);
+        let window = self.lengths.window(self.random);
+        if let (Some((segmentation, _)), true) = (self.segmentations.last().cloned(), self.random.chance(60)) {
+            return format!("{name}(segment('{segmentation}'), {days})");
+        }
+        let source = match self.random.below(5) {
+            0 => "country".into(),
+            1 => "top_category".into(),
+            2 if name == "orders_via" => "top_channel".into(),
+            _ => format!("top_viewed_category_{window}"),
+        };
+        format!("{name}({source}, {days})")
     }
 
     fn count_comparison(&mut self) -> String {
@@ -176,6 +200,9 @@ impl Writer<'_> {
             8 => "largest_order".into(),
             9 | 10 => format!("largest_order_{window}"),
             11 => {
+                if self.random.chance(40) {
+                    return self.of_source("revenue_in");
+                }
                 let days = self.lengths.window_days(self.random);
                 format!("revenue_in('{}', {days})", self.random.pick(&CATEGORIES))
             }
@@ -298,10 +325,12 @@ impl Writer<'_> {
     }
 
     fn text(&mut self) -> (&'static str, Vec<&'static str>) {
-        match self.random.below(4) {
+        let viewed = ["top_viewed_category_24h", "top_viewed_category_7d", "top_viewed_category_30d"];
+        match self.random.below(5) {
             0 => ("country", COUNTRIES.to_vec()),
             1 => ("plan", PLANS.to_vec()),
             2 => ("top_category", CATEGORIES.to_vec()),
+            3 => (self.random.pick(&viewed), CATEGORIES.to_vec()),
             _ => ("top_channel", CHANNELS.to_vec()),
         }
     }

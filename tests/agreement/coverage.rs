@@ -38,6 +38,7 @@ const OPERATORS: &str = "= <> < <= > >= BETWEEN IN LIKE IS-NULL IS-TRUE IS-FALSE
 const FEATURES: &str = "orders orders_w orders_placed orders_placed_w orders_returned orders_returned_w discounted_orders \
     discounted_orders_w last_order_value largest_order largest_order_w revenue revenue_w revenue_in avg_order_value \
     avg_order_value_w refunded refunded_w \
+    top_viewed_category of_feature of_segment \
     recency_days inactive_days since days_since tenure_days gap_days overdue_ratio views searches cart_adds cart_removes \
     checkouts sessions opens clicks exposures events cart_open cart_idle_minutes cart_value orders_in views_in orders_via \
     events_own since_own segment audience top_category top_channel country plan age vip first_order_days first_order_at \

@@ -216,7 +216,13 @@ impl Writer<'_> {
 
     fn segmentation(&mut self, name: &str) -> String {
         let count = 1 + self.random.below(4);
-        let names: Vec<String> = (0..=count).map(|n| format!("seg{n}")).collect();
+        let mut names: Vec<String> = (0..=count).map(|n| format!("seg{n}")).collect();
+        if self.random.chance(40) {
+            // Categories and a channel, so that features of the segment count something.
+            let mut others = ["shoes", "hats", "books", "toys", "web"];
+            self.random.shuffle(&mut others);
+            names = others[..=count].iter().map(|name| name.to_string()).collect();
+        }
         let mut lines = String::new();
         let dwell = self.dwell().map(|dwell| format!("min_dwell = \"{dwell}\"\n")).unwrap_or_default();
         for (index, segment) in names[..count].iter().enumerate() {

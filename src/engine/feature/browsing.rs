@@ -17,12 +17,21 @@ pub fn events_between(arguments: &Arguments, customer: &Customer<'_>, _: Millis)
     Some(customer.events_between(&arguments.interval()))
 }
 
-pub fn views_in(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<i64> {
-    Some(customer.views_in_after(&arguments.text, arguments.after(now)) as i64)
+pub fn views_in(arguments: &Arguments, customer: &Customer<'_>, now: Millis, category: &str) -> i64 {
+    customer.views_in_after(category, arguments.after(now)) as i64
 }
 
-pub fn view_in_leaves(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Millis {
-    let next = customer.next_view_in(&arguments.text, arguments.after(now));
+pub fn view_in_leaves(arguments: &Arguments, customer: &Customer<'_>, now: Millis, category: &str) -> Millis {
+    let next = customer.next_view_in(category, arguments.after(now));
+    next.map_or(NEVER, |newest| arguments.leaves(newest))
+}
+
+pub fn top_viewed<'a>(arguments: &'a Arguments, customer: &Customer<'a>, now: Millis) -> Value<'a> {
+    customer.top_viewed_after(arguments.after(now)).map_or(Value::Null, Value::Text)
+}
+
+pub fn view_of_any_leaves(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Millis {
+    let next = customer.next_view_of_any(arguments.after(now));
     next.map_or(NEVER, |newest| arguments.leaves(newest))
 }
 

@@ -16,6 +16,7 @@ static COUNTS: &[(&str, EventType)] = &[
     ("clicks", EventType::CLICK),
     ("exposures", EventType::EXPOSURE),
     ("views_in", EventType::VIEW),
+    ("top_viewed_category", EventType::VIEW),
 ];
 
 /// The meaning of a name without parentheses.

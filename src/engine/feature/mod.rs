@@ -52,7 +52,7 @@ pub enum Parameters {
     Window,
     /// `events('survey', 30)`.
     CountedTypeAndDays,
-    /// `orders_in('shoes', 90)`: a text and days.
+    /// `orders_in('shoes', 90)`: a text, a text feature or segment(), and days.
     TextAndDays,
     /// `orders_between('2026-11-27', '2026-12-01')`.
     Interval,
@@ -140,6 +140,8 @@ pub enum AffectedBy {
 pub enum Read {
     /// A whole number: a count or minor units.
     Whole(fn(&Arguments, &Customer<'_>, Millis) -> Option<i64>),
+    /// A whole number of a category or channel.
+    WholeOf(fn(&Arguments, &Customer<'_>, Millis, &str) -> i64),
     /// The moment from which time is counted, in the feature's unit.
     Since(fn(&Arguments, &Customer<'_>, Millis) -> Option<Millis>),
     /// Anything else.
@@ -155,11 +157,24 @@ pub enum Steps {
     /// A count that only falls, as counted events leave the window: the first instant after `now` at which fewer than n
     /// are left (n from 1 to the count).
     Falls(fn(&Arguments, &Customer<'_>, Millis, u64) -> Millis),
+    /// The same of a category or channel.
+    FallsOf(fn(&Arguments, &Customer<'_>, Millis, &str, u64) -> Millis),
     /// The first instant after `now` at which the value may differ.
     At(fn(&Arguments, &Customer<'_>, Millis) -> Millis),
+    /// The same of a category or channel.
+    AtOf(fn(&Arguments, &Customer<'_>, Millis, &str) -> Millis),
     /// A number of days to something that comes every year: it falls at midnight, and after 0 it begins anew. Compared
     /// with literals only, which has its own way to the next flip.
     CountsDown,
+}
+
+/// Where a category or channel comes from that is not written in the rule.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TextSource {
+    /// A text feature of the customer, and how the rule writes it.
+    Feature(Box<Call>, Box<str>),
+    /// The segment in another segmentation, by its index among the targets.
+    Segment(u16),
 }
 
 /// The arguments of a feature in a rule, checked.
@@ -172,6 +187,8 @@ pub struct Arguments {
     pub between: [Millis; 2],
     /// Category, channel or salt; of an absolute interval the arguments as they are written.
     pub text: Box<str>,
+    /// Instead of a text that is written.
+    pub source: Option<TextSource>,
     /// Index in the list of declared attributes.
     pub attribute: u8,
     /// The number of buckets of bucket().
@@ -221,17 +238,66 @@ pub struct Call {
     pub arguments: Arguments,
 }
 
+impl PartialEq for Call {
+    fn eq(&self, other: &Self) -> bool {
+        (self.feature.name, self.unit, &self.arguments) == (other.feature.name, other.unit, &other.arguments)
+    }
+}
+
 impl Call {
     pub fn new(feature: &'static Feature, unit: Unit, arguments: Arguments) -> Self {
         let lifetime = feature.parameters == Parameters::OptionalWindow && arguments.window.is_none();
         Self { feature, unit, steps: if lifetime { Steps::Never } else { feature.steps }, arguments }
     }
 
+    /// Whether a text feature or segment() stands where a category or channel could be written.
+    pub fn has_source(&self) -> bool {
+        self.arguments.source.is_some()
+    }
+
+    /// The segmentation that stands where a category or channel could be written.
+    pub fn source_segment(&self) -> Option<u16> {
+        match self.arguments.source {
+            Some(TextSource::Segment(index)) => Some(index),
+            _ => None,
+        }
+    }
+
+    /// The category or channel; `segment` is the value of the segmentation that it comes from, if it does.
+    fn text<'a>(&'a self, customer: &Customer<'a>, now: Millis, segment: Option<&'a str>) -> Option<&'a str> {
+        match &self.arguments.source {
+            None => Some(&self.arguments.text),
+            Some(TextSource::Segment(_)) => segment,
+            Some(TextSource::Feature(of, _)) => match of.read(customer, now) {
+                Value::Text(text) => Some(text),
+                _ => None,
+            },
+        }
+    }
+
+    /// The value of a feature that is a whole number.
+    #[inline]
+    pub fn whole(&self, customer: &Customer<'_>, now: Millis, segment: Option<&str>) -> Option<i64> {
+        match self.feature.read {
+            Read::Whole(read) => read(&self.arguments, customer, now),
+            Read::WholeOf(read) => {
+                let text = self.text(customer, now, segment)?;
+                Some(read(&self.arguments, customer, now, text))
+            }
+            Read::Since(_) | Read::Value(_) | Read::Target => None,
+        }
+    }
+
     /// The value for a customer at an instant; null for segment() and audience(), which the customer does not have.
     pub fn read<'a>(&'a self, customer: &Customer<'a>, now: Millis) -> Value<'a> {
+        self.read_with(customer, now, None)
+    }
+
+    /// The same; `segment` is the value of the segmentation that the category or channel comes from, if it does.
+    pub fn read_with<'a>(&'a self, customer: &Customer<'a>, now: Millis, segment: Option<&'a str>) -> Value<'a> {
         let arguments = &self.arguments;
         match self.feature.read {
-            Read::Whole(read) => match read(arguments, customer, now) {
+            Read::Whole(_) | Read::WholeOf(_) => match self.whole(customer, now, segment) {
                 None => Value::Null,
                 Some(minor) if self.unit == Unit::Money => Value::Money(minor, arguments.decimals),
                 Some(count) => Value::Integer(count),
@@ -247,20 +313,56 @@ impl Call {
 
     /// The first instant after `now` at which time alone may change the value, apart from its movement.
     pub fn step(&self, customer: &Customer<'_>, now: Millis) -> Millis {
-        match (self.steps, self.feature.read) {
-            (Steps::Never, _) => NEVER,
-            (Steps::At(step), _) => step(&self.arguments, customer, now),
-            (Steps::CountsDown, _) => self.arguments.day_begins(self.arguments.day(now) + 1),
-            (Steps::Falls(fewer), Read::Whole(read)) => match read(&self.arguments, customer, now) {
-                Some(count) if count > 0 => fewer(&self.arguments, customer, now, count as u64),
+        self.step_with(customer, now, None)
+    }
+
+    /// The same; `segment` as in [`Self::read_with`], for as long as it stays.
+    pub fn step_with(&self, customer: &Customer<'_>, now: Millis, segment: Option<&str>) -> Millis {
+        let step = match self.steps {
+            Steps::Never => NEVER,
+            Steps::At(step) => step(&self.arguments, customer, now),
+            Steps::CountsDown => self.arguments.day_begins(self.arguments.day(now) + 1),
+            Steps::AtOf(step) => {
+                let text = self.text(customer, now, segment);
+                text.map_or(NEVER, |text| step(&self.arguments, customer, now, text))
+            }
+            Steps::Falls(_) | Steps::FallsOf(_) => match self.whole(customer, now, segment) {
+                Some(count) if count > 0 => self.fewer(customer, now, segment, count as u64),
                 _ => NEVER,
             },
-            (Steps::Falls(_), _) => unreachable!("only counts fall"),
+        };
+        match &self.arguments.source {
+            Some(TextSource::Feature(of, _)) => step.min(of.step(customer, now)),
+            _ => step,
+        }
+    }
+
+    /// The first instant after `now` at which a count that only falls is below n (from 1 to the count).
+    #[inline]
+    pub fn fewer(&self, customer: &Customer<'_>, now: Millis, segment: Option<&str>, n: u64) -> Millis {
+        match self.steps {
+            Steps::Falls(fewer) => fewer(&self.arguments, customer, now, n),
+            Steps::FallsOf(fewer) => {
+                let text = self.text(customer, now, segment);
+                text.map_or(NEVER, |text| fewer(&self.arguments, customer, now, text, n))
+            }
+            _ => NEVER,
         }
     }
 
     /// The event types that can change the value, as one bit each.
     pub fn affected_by(&self, event_settings: &EventSettings) -> u64 {
+        match &self.arguments.source {
+            None => self.feature_affected_by(event_settings),
+            Some(TextSource::Feature(of, _)) => {
+                self.feature_affected_by(event_settings) | of.affected_by(event_settings)
+            }
+            // All that can change the segmentation.
+            Some(TextSource::Segment(_)) => u64::MAX,
+        }
+    }
+
+    fn feature_affected_by(&self, event_settings: &EventSettings) -> u64 {
         let declared = (0..event_settings.events.len()).map(EventType::declared);
         let types = EventType::BUILT_IN.iter().map(|(_, built_in)| *built_in).chain(declared);
         types.filter(|event_type| self.is_affected_by(*event_type, event_settings)).fold(0, |bits, t| bits | 1 << t.0)

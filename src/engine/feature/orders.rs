@@ -87,22 +87,28 @@ pub fn revenue_between(arguments: &Arguments, customer: &Customer<'_>, _: Millis
     Some(remembered + customer.folded_interval(&arguments.interval()).1)
 }
 
-pub fn in_category(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<i64> {
-    Some(in_the_category(arguments, customer, arguments.after(now)).count() as i64)
+pub fn in_category(arguments: &Arguments, customer: &Customer<'_>, now: Millis, category: &str) -> i64 {
+    in_the_category(customer, arguments.after(now), category).count() as i64
 }
 
-pub fn fewer_in_category(arguments: &Arguments, customer: &Customer<'_>, now: Millis, n: u64) -> Millis {
-    nth_leaves(arguments, in_the_category(arguments, customer, arguments.after(now)), n)
+pub fn fewer_in_category(
+    arguments: &Arguments,
+    customer: &Customer<'_>,
+    now: Millis,
+    category: &str,
+    n: u64,
+) -> Millis {
+    nth_leaves(arguments, in_the_category(customer, arguments.after(now), category), n)
 }
 
-pub fn via_channel(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<i64> {
+pub fn via_channel(arguments: &Arguments, customer: &Customer<'_>, now: Millis, channel: &str) -> i64 {
     let orders = counting(customer, arguments.after(now));
-    Some(orders.filter(|order| customer.channel(order) == Some(&arguments.text)).count() as i64)
+    orders.filter(|order| customer.channel(order) == Some(channel)).count() as i64
 }
 
-pub fn fewer_via_channel(arguments: &Arguments, customer: &Customer<'_>, now: Millis, n: u64) -> Millis {
+pub fn fewer_via_channel(arguments: &Arguments, customer: &Customer<'_>, now: Millis, channel: &str, n: u64) -> Millis {
     let orders = counting(customer, arguments.after(now));
-    nth_leaves(arguments, orders.filter(|order| customer.channel(order) == Some(&arguments.text)), n)
+    nth_leaves(arguments, orders.filter(|order| customer.channel(order) == Some(channel)), n)
 }
 
 pub fn last_value(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<i64> {
@@ -123,23 +129,19 @@ pub fn largest_leaves(arguments: &Arguments, customer: &Customer<'_>, now: Milli
     largest.max().map_or(NEVER, |(_, time)| arguments.leaves(time))
 }
 
-pub fn revenue_in_category(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<i64> {
-    Some(in_the_category(arguments, customer, arguments.after(now)).map(Order::net).sum())
+pub fn revenue_in_category(arguments: &Arguments, customer: &Customer<'_>, now: Millis, category: &str) -> i64 {
+    in_the_category(customer, arguments.after(now), category).map(Order::net).sum()
 }
 
 /// When the oldest order of the category in the window leaves it.
-pub fn order_in_category_leaves(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Millis {
-    let oldest = in_the_category(arguments, customer, arguments.after(now)).last();
+pub fn order_in_category_leaves(arguments: &Arguments, customer: &Customer<'_>, now: Millis, category: &str) -> Millis {
+    let oldest = in_the_category(customer, arguments.after(now), category).last();
     oldest.map_or(NEVER, |order| arguments.leaves(order.time()))
 }
 
-/// The orders after `after` that count and have the category in the arguments, latest first.
-fn in_the_category<'a>(
-    arguments: &Arguments,
-    customer: &Customer<'a>,
-    after: Millis,
-) -> impl Iterator<Item = &'a Order> {
-    counting(customer, after).filter(|order| customer.has_category(order, &arguments.text))
+/// The orders after `after` that count and have the category, latest first.
+fn in_the_category<'a>(customer: &Customer<'a>, after: Millis, category: &str) -> impl Iterator<Item = &'a Order> {
+    counting(customer, after).filter(move |order| customer.has_category(order, category))
 }
 
 pub fn revenue(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<i64> {

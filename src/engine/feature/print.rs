@@ -12,7 +12,8 @@ and a test keeps it current. `shoal check --features` prints the same table.
 
 * `<w>` is a window of hours or days such as `24h` or `30d`, from `1h` to `400d`: the interval `(now - w, now]`. Without
   it, the value covers the customer's lifetime.
-* `<n>` is a window in days, from 1 to 400; `'text'` is a category or a channel.
+* `<n>` is a window in days, from 1 to 400; `'text'` is a category or a channel. In its place a text feature may stand, or
+  `segment('lifecycle')`: `views_in(top_viewed_category_7d, 7)`; where that is NULL, the value is NULL.
 * The moments of an absolute interval are dates (their UTC midnight) or RFC 3339 in UTC, such as `2026-11-27T18:00:00Z`.
   The interval includes the first and not the second. A file has at most 16 different ones. What was counted stays
   counted when it is no longer remembered; an interval that comes with new rules counts what is remembered then.

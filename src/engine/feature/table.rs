@@ -310,8 +310,8 @@ pub static FEATURES: &[Feature] = &[
         ..of_orders(
             "orders_in",
             Unit::Count,
-            Read::Whole(orders::in_category),
-            Steps::Falls(orders::fewer_in_category),
+            Read::WholeOf(orders::in_category),
+            Steps::FallsOf(orders::fewer_in_category),
             "Number of orders that count and have the category, in the last n days.",
         )
     },
@@ -321,16 +321,26 @@ pub static FEATURES: &[Feature] = &[
         unit: Unit::Count,
         description: "Number of views with the category, in the last n days.",
         affected_by: AffectedBy::ItsType,
-        read: Read::Whole(browsing::views_in),
-        steps: Steps::At(browsing::view_in_leaves),
+        read: Read::WholeOf(browsing::views_in),
+        steps: Steps::AtOf(browsing::view_in_leaves),
+    },
+    Feature {
+        name: "top_viewed_category",
+        parameters: Parameters::Window,
+        unit: Unit::Text,
+        description: "The category of most views in the window; of several, that of the latest view, then the one with the \
+                      smallest bytes; NULL if there is none.",
+        affected_by: AffectedBy::ItsType,
+        read: Read::Value(browsing::top_viewed),
+        steps: Steps::At(browsing::view_of_any_leaves),
     },
     Feature {
         parameters: Parameters::TextAndDays,
         ..of_orders(
             "orders_via",
             Unit::Count,
-            Read::Whole(orders::via_channel),
-            Steps::Falls(orders::fewer_via_channel),
+            Read::WholeOf(orders::via_channel),
+            Steps::FallsOf(orders::fewer_via_channel),
             "Number of orders that count and came through the channel, in the last n days.",
         )
     },
@@ -339,8 +349,8 @@ pub static FEATURES: &[Feature] = &[
         ..of_orders(
             "revenue_in",
             Unit::Money,
-            Read::Whole(orders::revenue_in_category),
-            Steps::At(orders::order_in_category_leaves),
+            Read::WholeOf(orders::revenue_in_category),
+            Steps::AtOf(orders::order_in_category_leaves),
             "Sum of the net amounts of the orders that count and have the category, in the last n days. An order of several \
              categories is whole in each.",
         )

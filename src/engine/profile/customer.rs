@@ -2,12 +2,14 @@
 
 use super::activity::{self, CategoryHour};
 use super::attributes::{self, StoredValue};
+use super::held_value::HeldValue;
 use super::orders::{Order, Refund, Totals};
 use super::row::Row;
 use super::storage::{Section, TextReference};
 use super::{Profiles, cart};
 use crate::engine::event::{EventType, Millis};
 use crate::engine::event_settings::Interval;
+use std::cmp::Ordering;
 
 /// A customer as of the latest applied event.
 ///
@@ -117,6 +119,50 @@ impl<'a> Customer<'a> {
     /// Like [`Self::next_newest`], for views of a category.
     pub fn next_view_in(&self, category: &str, after: Millis) -> Option<Millis> {
         self.category_hours(category, after).map(|views| views.newest).min()
+    }
+
+    /// The category of most views in the hours whose newest view of it is after `after`; of several, that of the latest
+    /// view, then the one with the smallest bytes.
+    pub fn top_viewed_after(&self, after: Millis) -> Option<&'a str> {
+        let profiles = self.profiles?;
+        let pairs = self.pairs();
+        let mut best: Option<(u64, Millis, &'a str)> = None;
+        for (index, pair) in pairs.iter().enumerate().filter(|(_, pair)| pair.newest > after) {
+            let same = |other: &&CategoryHour| other.category == pair.category && other.newest > after;
+            if pairs[..index].iter().any(|other| same(&other)) {
+                continue;
+            }
+            let hours = pairs[index..].iter().filter(same);
+            let (views, latest) = hours.fold((0, Millis::MIN), |(views, latest), hour| {
+                (views + u64::from(hour.events), latest.max(hour.newest))
+            });
+            let category = profiles.texts.get(pair.category);
+            let is_better = best.is_none_or(|(most, newest, of)| match (views, latest).cmp(&(most, newest)) {
+                Ordering::Equal => category.as_bytes() < of.as_bytes(),
+                order => order.is_gt(),
+            });
+            if is_better {
+                best = Some((views, latest, category));
+            }
+        }
+        best.map(|(_, _, category)| category)
+    }
+
+    /// Like [`Self::next_newest`], for views of any category.
+    pub fn next_view_of_any(&self, after: Millis) -> Option<Millis> {
+        self.pairs().iter().map(|views| views.newest).filter(|newest| *newest > after).min()
+    }
+
+    /// Views per category and hour.
+    fn pairs(&self) -> &'a [CategoryHour] {
+        self.profiles.map_or(&[], |profiles| profiles.blocks.records(self.row.block, Section::CategoryHours))
+    }
+
+    /// The value of a segmentation or audience by its index; [`HeldValue::NULL`] if there is none.
+    pub fn held(&self, index: u16) -> u16 {
+        let profiles = self.profiles.map(|profiles| profiles.blocks.section(self.row.block, Section::HeldValues));
+        let word = profiles.and_then(|held| held.get(usize::from(index)));
+        word.map_or(HeldValue::NULL, |word| HeldValue::unpack(*word).value)
     }
 
     fn category_hours(&self, category: &str, after: Millis) -> impl Iterator<Item = &'a CategoryHour> + use<'a> {

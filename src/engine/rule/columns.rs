@@ -9,7 +9,7 @@ use crate::engine::event::{DAY, EventType, Millis};
 use crate::engine::event_settings::AttributeType;
 use crate::engine::feature::find::{self, Found};
 use crate::engine::feature::table::FEATURES;
-use crate::engine::feature::{Arguments, Call, Feature, Parameters, attribute_unit};
+use crate::engine::feature::{Arguments, Call, Feature, Parameters, TextSource, attribute_unit};
 use std::collections::BTreeSet;
 
 /// The window of features that need one, if the rules use none.
@@ -97,6 +97,7 @@ impl Rules {
             event_type: find::counted_type(feature.name).unwrap_or(EventType::PURCHASE),
             between: [0; 2],
             text: "".into(),
+            source: None,
             attribute: 0,
             modulus: 1,
             decimals: self.event_settings.currency.decimals,
@@ -106,7 +107,9 @@ impl Rules {
 
     /// The calls of a function in the rules, each under its own name.
     fn as_used<'a>(&'a self, feature: &'static Feature, used: &'a [Call]) -> impl Iterator<Item = Column> + 'a {
-        let calls = used.iter().filter(move |call| call.feature.name == feature.name);
+        // Values of segmentations are in a table of their own.
+        let is_column = move |call: &&Call| call.feature.name == feature.name && call.source_segment().is_none();
+        let calls = used.iter().filter(is_column);
         calls.map(|call| {
             let Arguments { text, window, event_type, modulus, .. } = &call.arguments;
             let text = match call.feature.parameters {
@@ -117,7 +120,11 @@ impl Rules {
                 return Column { name: format!("{}({text})", call.feature.name), call: call.clone() };
             }
             let number = window.map_or(i64::from(*modulus), |window| window / DAY);
-            let name = format!("{}('{}', {number})", call.feature.name, text.replace('\'', "''"));
+            let text = match &call.arguments.source {
+                Some(TextSource::Feature(_, written)) => written.to_string(),
+                _ => format!("'{}'", text.replace('\'', "''")),
+            };
+            let name = format!("{}({text}, {number})", call.feature.name);
             Column { name, call: call.clone() }
         })
     }

@@ -15,6 +15,11 @@ use crate::engine::event_settings::{EventSettings, Interval};
 use crate::engine::feature::Parameters;
 use sha2::{Digest, Sha256};
 
+/// Instants at most at which a target's own comparisons flip that a forecast looks at (R9).
+const FORECAST_INSTANTS: usize = 64;
+/// The same of a target with a text feature or segment() in the place of a category or channel.
+const FORECAST_INSTANTS_WITH_SOURCES: usize = 16;
+
 /// A target whose conditions are checked.
 pub struct CheckedTarget {
     pub declared: DeclaredTarget,
@@ -111,11 +116,13 @@ pub fn rules(
     let references: Vec<_> = checked.iter().map(|target| target.references(&comparisons)).collect();
     let order = order(&references);
     let targets: Vec<_> = checked.into_iter().map(|target| compiled(target, &comparisons)).collect();
-    let (on_targets, on_customers): (Vec<u16>, Vec<u16>) =
-        (0..comparisons.len() as u16).partition(|index| comparisons[usize::from(*index)].on_targets);
+    let of = |index: &u16| &comparisons[usize::from(*index)];
+    let all = || 0..comparisons.len() as u16;
+    let on_targets = all().filter(|index| !of(index).on_customer).collect();
+    let on_customers = all().filter(|index| !of(index).on_targets).collect();
+    let on_both: Vec<u16> = all().filter(|index| of(index).on_targets && of(index).on_customer).collect();
     let affected_by = |event_type: usize| {
-        let affects = |index: &u16| comparisons[usize::from(*index)].affected_by & (1 << event_type) != 0;
-        on_customers.iter().copied().filter(affects).collect()
+        all().filter(|index| of(index).on_customer && of(index).affected_by & (1 << event_type) != 0).collect()
     };
     let affected: Vec<Vec<u16>> = (0..EventType::COUNT).map(affected_by).collect();
     let touched = affected.iter().map(|affected| touched(affected, &targets, &comparisons)).collect();
@@ -136,6 +143,7 @@ pub fn rules(
         comparisons,
         on_targets,
         on_customers,
+        on_both,
         affected,
         touched,
         order,
@@ -166,15 +174,17 @@ fn touched(affected: &[u16], targets: &[Target], comparisons: &[Comparison]) -> 
     let touched: Vec<u16> =
         (0..).zip(targets).filter(|(_, target)| is_touched(target)).map(|(index, _)| index).collect();
     let decisive = (0..comparisons.len() as u16).filter(|index| {
-        let on_customer = !comparisons[usize::from(*index)].on_targets;
-        on_customer && touched.iter().any(|target| targets[usize::from(*target)].comparisons.contains(index))
+        comparisons[usize::from(*index)].on_customer
+            && touched.iter().any(|target| targets[usize::from(*target)].comparisons.contains(index))
     });
-    Closure { comparisons: decisive.collect(), targets: touched }
+    Closure { comparisons: decisive.collect(), targets: touched, on_both: Vec::new() }
 }
 
 fn compiled(checked: CheckedTarget, comparisons: &[Comparison]) -> Target {
     let all = checked.comparisons();
     let on_targets = all.iter().copied().filter(|index| comparisons[usize::from(*index)].on_targets).collect();
+    let has_source = all.iter().any(|index| comparisons[usize::from(*index)].has_source);
+    let instants_max = if has_source { FORECAST_INSTANTS_WITH_SOURCES } else { FORECAST_INSTANTS };
     let mut conditions = checked.conditions.into_iter();
     let kind = match checked.declared.segments {
         Some(names) => {
@@ -192,7 +202,7 @@ fn compiled(checked: CheckedTarget, comparisons: &[Comparison]) -> Target {
             dwell_out: checked.dwell_out,
         }),
     };
-    Target { name: checked.declared.name, kind, comparisons: all, on_targets }
+    Target { name: checked.declared.name, kind, comparisons: all, on_targets, instants_max }
 }
 
 /// Indexes of the targets, each after those it refers to, otherwise by name.
@@ -224,11 +234,16 @@ fn closure(
             references[usize::from(*index)].iter().for_each(|other| needed[usize::from(*other)] = true);
         }
     }
-    let mut closure = Closure { targets: Vec::new(), comparisons: Vec::new() };
+    let mut closure = Closure { targets: Vec::new(), comparisons: Vec::new(), on_both: Vec::new() };
     closure.targets.extend(order.iter().copied().filter(|index| needed[usize::from(*index)]));
     for index in closure.targets.iter().flat_map(|target| &targets[usize::from(*target)].comparisons) {
-        if !comparisons[usize::from(*index)].on_targets && !closure.comparisons.contains(index) {
-            closure.comparisons.push(*index);
+        let comparison = &comparisons[usize::from(*index)];
+        if !comparison.on_customer {
+            continue;
+        }
+        let list = if comparison.on_targets { &mut closure.on_both } else { &mut closure.comparisons };
+        if !list.contains(index) {
+            list.push(*index);
         }
     }
     closure

@@ -3,7 +3,7 @@
 //! A flip counts only if the value depends on it. `a AND b` that is false because of `a` stays false until `a` flips,
 //! whenever `b` flips; segments after the one that matches do not count at all. A deadline may be too early, never too
 //! late. Comparisons on other targets have no flips of their own: they change in an evaluation, after which all
-//! deadlines are computed anew.
+//! deadlines are computed anew. Where segment() is an argument of a feature, every step of the feature is a deadline.
 
 use super::Rules;
 use super::compiled::condition::Condition;
@@ -104,7 +104,12 @@ impl DeadlineSearch<'_> {
             Condition::Comparison(index) => {
                 let comparison = &self.rules.comparisons[usize::from(*index)];
                 if comparison.on_targets {
-                    return NEVER;
+                    let on_both = comparison.on_customer;
+                    return if on_both {
+                        comparison.next_wake(self.rules.facts(self.customer, self.now))
+                    } else {
+                        NEVER
+                    };
                 }
                 comparison.next_flip(self.customer, self.now, self.truths.get(*index))
             }

@@ -12,14 +12,15 @@ impl Rules {
     /// Reads the truths of the comparisons on segment() and audience() from the values held.
     pub fn read_target_truths(&self, held: &[HeldValue], truths: &mut Truths) {
         truths.resize(self.comparisons.len());
-        self.read_on_targets(&self.on_targets, TargetValues::Held(&self.targets, held), truths);
+        let values = TargetValues::Held(&self.targets, held);
+        let facts = Facts { customer: &Customer::unknown(""), now: 0, values, event: None };
+        self.read_on_targets(&self.on_targets, facts, truths);
     }
 
-    fn read_on_targets(&self, comparisons: &[u16], values: TargetValues<'_>, truths: &mut Truths) {
-        let customer = &Customer::unknown("");
+    fn read_on_targets(&self, comparisons: &[u16], facts: Facts<'_, '_>, truths: &mut Truths) {
         for index in comparisons {
             let predicate = &self.comparisons[usize::from(*index)].predicate;
-            truths.set(*index, predicate.truth(Facts { customer, now: 0, values, event: None }));
+            truths.set(*index, predicate.truth(facts));
         }
     }
 
@@ -28,6 +29,7 @@ impl Rules {
     pub fn decide(
         &self,
         truths: &mut Truths,
+        customer: &Customer<'_>,
         held: &[HeldValue],
         now: Millis,
         obey_dwell: bool,
@@ -36,22 +38,25 @@ impl Rules {
         truths.resize(self.comparisons.len());
         decided.clear();
         decided.resize(self.targets.len(), Decision { value: HeldValue::NULL, waits_until: NEVER });
+        let facts = Facts { customer, now, values: TargetValues::None, event: None };
         for target in &self.order {
-            self.decide_one(usize::from(*target), truths, held, now, obey_dwell, decided);
+            self.decide_one(usize::from(*target), truths, facts, held, obey_dwell, decided);
         }
     }
 
-    /// Decides one target, after those it refers to.
+    /// Decides one target, after those it refers to. `facts` have no values.
     pub(super) fn decide_one(
         &self,
         target: usize,
         truths: &mut Truths,
+        facts: Facts<'_, '_>,
         held: &[HeldValue],
-        now: Millis,
         obey_dwell: bool,
         decided: &mut [Decision],
     ) {
-        self.read_on_targets(&self.targets[target].on_targets, TargetValues::Decided(&self.targets, decided), truths);
+        let now = facts.now;
+        let facts = Facts { values: TargetValues::Decided(&self.targets, decided), ..facts };
+        self.read_on_targets(&self.targets[target].on_targets, facts, truths);
         let held = held[target];
         let wanted = self.wanted(target, truths, held.value);
         let dwell_end = held.since.saturating_add(self.targets[target].dwell(held.value));

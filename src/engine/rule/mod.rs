@@ -62,7 +62,8 @@ use crate::engine::event_settings::EventSettings;
 use crate::engine::profile::Customer;
 use compiled::comparison::Comparison;
 use compiled::own_counts::OwnCounts;
-use compiled::scalar::Scalar;
+use compiled::scalar::{Facts, Scalar};
+use compiled::values::TargetValues;
 
 /// A checked and compiled rules.toml.
 #[derive(Debug)]
@@ -85,10 +86,12 @@ pub struct Rules {
     include: Vec<(String, Scalar)>,
     /// All distinct comparisons of the file, by text.
     comparisons: Vec<Comparison>,
-    /// Indexes of the comparisons on segment() and audience().
+    /// Indexes of the comparisons on segment() and audience() alone.
     on_targets: Vec<u16>,
-    /// Indexes of all other comparisons.
+    /// Indexes of the comparisons on features of the customer alone.
     on_customers: Vec<u16>,
+    /// Indexes of the comparisons on features for which segment() is an argument.
+    on_both: Vec<u16>,
     /// By event type: the comparisons whose truth it can change.
     affected: Vec<Vec<u16>>,
     /// By event type: the targets that have one of those comparisons, and all comparisons of these targets except those
@@ -107,6 +110,8 @@ struct Closure {
     targets: Vec<u16>,
     /// Their comparisons except those on targets.
     comparisons: Vec<u16>,
+    /// Their comparisons on both customers and targets.
+    on_both: Vec<u16>,
 }
 
 impl Rules {
@@ -139,6 +144,12 @@ impl Rules {
         &self.on_customers
     }
 
+    /// Indexes of the comparisons on features for which segment() is an argument: an event of any type can change them,
+    /// and their truth is read with the values that the customer holds.
+    pub fn comparisons_on_both(&self) -> &[u16] {
+        &self.on_both
+    }
+
     /// The text of a comparison.
     pub fn text(&self, comparison: u16) -> &str {
         &self.comparisons[usize::from(comparison)].text
@@ -148,8 +159,20 @@ impl Rules {
     pub fn read_truths(&self, comparisons: &[u16], customer: &Customer<'_>, now: Millis, truths: &mut Truths) {
         truths.resize(self.comparisons.len());
         for index in comparisons {
-            truths.set(*index, self.comparisons[usize::from(*index)].truth(customer, now));
+            let comparison = &self.comparisons[usize::from(*index)];
+            truths.set(
+                *index,
+                match comparison.on_targets {
+                    false => comparison.truth(customer, now),
+                    true => comparison.predicate.truth(self.facts(customer, now)),
+                },
+            );
         }
+    }
+
+    /// What a comparison on both customers and targets reads: the targets' values are those that the customer holds.
+    fn facts<'a, 'b>(&'a self, customer: &'b Customer<'a>, now: Millis) -> Facts<'a, 'b> {
+        Facts { customer, now, values: TargetValues::Stored(&self.targets), event: None }
     }
 
     /// Whether the given comparisons have the same truths in both.

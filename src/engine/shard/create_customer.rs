@@ -37,7 +37,9 @@ pub fn create_customer(
     arm(shard, row, evaluation.dwell_ends());
     if evaluation.has_changes() {
         let mut before = shard.buffers.truths();
-        rules.read_truths(rules.customer_comparisons(), &Customer::unknown(&event.customer_id), at, &mut before);
+        let unknown = Customer::unknown(&event.customer_id);
+        rules.read_truths(rules.customer_comparisons(), &unknown, at, &mut before);
+        rules.read_truths(rules.comparisons_on_both(), &unknown, at, &mut before);
         let context = EvaluationContext::of(incoming, rules, Cause::Event, at);
         record_changes(shard, row, &context, &evaluation, &mut before, effects);
         shard.buffers.return_truths(before);

@@ -143,7 +143,9 @@ fn fire_deadline(
         begin_publishing(shard, row, &context, &evaluation, effects);
     } else if has_trace {
         let mut before = shard.buffers.truths();
-        rules.read_truths(rules.customer_comparisons(), &shard.customers.profiles.customer(row), at - 1, &mut before);
+        let customer = shard.customers.profiles.customer(row);
+        rules.read_truths(rules.customer_comparisons(), &customer, at - 1, &mut before);
+        rules.read_truths(rules.comparisons_on_both(), &customer, at - 1, &mut before);
         let context = EvaluationContext { rules, at, cause: Cause::Time, event: None, arrival };
         record_changes(shard, row, &context, &evaluation, &mut before, effects);
         shard.buffers.return_truths(before);

@@ -61,7 +61,7 @@ impl Evaluation {
     /// Decides all values from those in `held_before`.
     pub fn decide(&mut self, rules: &Rules, customer: &Customer<'_>, at: Millis, obey_dwell: bool) {
         rules.read_truths(rules.customer_comparisons(), customer, at, &mut self.truths);
-        rules.decide(&mut self.truths, &self.held_before, at, obey_dwell, &mut self.decided);
+        rules.decide(&mut self.truths, customer, &self.held_before, at, obey_dwell, &mut self.decided);
     }
 
     /// Fills `held_after` with the decided values.

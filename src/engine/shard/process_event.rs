@@ -155,7 +155,8 @@ fn update_customer(
             let context = EvaluationContext::of(incoming, rules, cause, at);
             record_changes(shard, row, &context, &evaluation, &mut before, effects);
         }
-        if is_behind {
+        // Where segment() is an argument of a feature, the deadline is another one with another segment.
+        if is_behind || evaluation.has_changes() && !rules.comparisons_on_both().is_empty() {
             arm_next(shard, rules, row, at, &evaluation.truths);
         }
         shard.buffers.return_evaluation(evaluation);

@@ -2,8 +2,9 @@
 
 use super::change::{Because, Next};
 use super::evaluate::{HeldValue, Values, View, evaluate};
-use super::expression::{Comparison, Condition};
+use super::expression::{Comparison, Condition, Scalar};
 use super::facts::{Accepted, Facts, Known};
+use super::feature::Feature;
 use super::instants::{flips, flips_of_target};
 use super::rules::{Kind, Rules, Target};
 use super::value::DAY;
@@ -12,6 +13,8 @@ use std::collections::BTreeSet;
 /// How far a forecast looks ahead, and how many instants it evaluates (R9).
 const FORECAST: i64 = 400 * DAY;
 const FORECAST_INSTANTS: usize = 64;
+/// The same where a text feature or segment() stands in the place of a category or channel.
+const FORECAST_INSTANTS_WITH_SOURCES: usize = 16;
 /// Comparisons that a change lists at most (R9).
 pub const BECAUSE_MAX: usize = 8;
 
@@ -136,10 +139,13 @@ impl Customer {
     fn forecast_within(&mut self, rules: &Rules, name: &str, from: i64, until: i64, tried: &mut usize) -> Forecast {
         let involved = involved(rules, name);
         let target = &rules.targets[name];
-        let by_time: BTreeSet<i64> = involved
-            .iter()
-            .flat_map(|other| flips_of_target(&rules.targets[other], self.view(from), from, until))
-            .collect();
+        let flips_from = |customer: &Customer, from: i64| -> BTreeSet<i64> {
+            let flips = |other| flips_of_target(&rules.targets[other], customer.view(from), from, until);
+            involved.iter().flat_map(flips).collect()
+        };
+        let mut by_time = flips_from(self, from);
+        let instants_max = if has_source(target) { FORECAST_INSTANTS_WITH_SOURCES } else { FORECAST_INSTANTS };
+        let reads_segments = involved.iter().any(|other| has_source(&rules.targets[other]));
         let mut now = from;
         loop {
             let expiries = involved.iter().filter_map(|other| self.values[other].held_until(&rules.targets[other]));
@@ -152,15 +158,19 @@ impl Customer {
                 before != View { held: &after, ..self.view(instant) }.comparison(comparison)
             });
             *tried += usize::from(own_flip || self.values[name].held_until(target) == Some(instant));
-            if *tried > FORECAST_INSTANTS {
+            if *tried > instants_max {
                 return Forecast::TooMany;
             }
             if after[name].value != self.values[name].value {
                 let to = after[name].value.clone().expect("an evaluation gives values");
                 return Forecast::Next(Next { to, at: instant });
             }
+            let is_other = after != self.values;
             self.values = after;
             now = instant;
+            if is_other && reads_segments {
+                by_time = flips_from(self, now);
+            }
         }
     }
 
@@ -238,6 +248,12 @@ enum Forecast {
     Next(Next),
     Unchanged,
     TooMany,
+}
+
+/// Whether a text feature or segment() stands in the place of a category or channel in its conditions.
+fn has_source(target: &Target) -> bool {
+    let scalars = comparisons(target).into_iter().flat_map(Comparison::scalars);
+    scalars.flat_map(Scalar::leaves).any(|leaf| matches!(leaf, Scalar::Feature(Feature::Of { .. })))
 }
 
 fn comparisons(target: &Target) -> Vec<&Comparison> {

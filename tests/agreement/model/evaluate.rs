@@ -5,6 +5,7 @@ use super::counts::column;
 use super::decode::Event;
 use super::expression::{Comparison, Condition, Is, Scalar, Test};
 use super::facts::Facts;
+use super::feature::Feature;
 use super::rules::{Kind, Rules, Target};
 use super::value::{Value, compare, like};
 use std::cmp::Ordering;
@@ -44,6 +45,10 @@ impl<'a> View<'a> {
         match scalar {
             Scalar::Null => None,
             Scalar::Literal(value) => Some(value.clone()),
+            Scalar::Feature(feature @ Feature::Of { source, .. }) => match self.scalar(source)? {
+                Value::Text(text) => feature.with_text(&text).value(self.facts, self.id, self.now),
+                other => panic!("no text: {other:?}"),
+            },
             Scalar::Feature(feature) => match self.event {
                 Some(event) => column(event, self.facts.decimals, feature),
                 None => feature.value(self.facts, self.id, self.now),

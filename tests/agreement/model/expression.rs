@@ -7,7 +7,7 @@ use sqlparser::ast::{self, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, F
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Scalar {
     Null,
     Literal(Value),
@@ -123,6 +123,7 @@ impl Scalar {
         match self {
             Scalar::Arithmetic(_, left, right) => [left.leaves(), right.leaves()].concat(),
             Scalar::Coalesce(parts) => parts.iter().flat_map(Scalar::leaves).collect(),
+            Scalar::Feature(Feature::Of { source, .. }) => [vec![self], source.leaves()].concat(),
             leaf => vec![leaf],
         }
     }

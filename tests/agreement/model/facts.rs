@@ -416,6 +416,20 @@ impl Facts {
         total(&self.category_hours, category, window, now)
     }
 
+    /// The category with the most views in a window; of several that with the latest view, then the smallest bytes.
+    pub fn top_viewed(&self, window: i64, now: i64) -> Option<String> {
+        let hours: Vec<&Hour> =
+            self.category_hours.iter().filter(|hour| is_within(hour.newest, Some(window), now)).collect();
+        let mut names: Vec<&String> = hours.iter().map(|hour| &hour.of).collect();
+        names.sort();
+        names.dedup();
+        let rank = |name: &&String| {
+            let of: Vec<_> = hours.iter().filter(|hour| hour.of == **name).collect();
+            (of.iter().map(|hour| hour.count).sum::<usize>(), of.iter().map(|hour| hour.newest).max())
+        };
+        names.into_iter().rev().max_by_key(rank).cloned()
+    }
+
     pub fn attribute(&self, name: &str) -> Option<Value> {
         let (_, _, value) = self.attributes.iter().find(|(known, ..)| known == name)?;
         match value.clone() {

@@ -69,6 +69,14 @@ pub enum Feature {
     RevenueBetween([i64; 2]),
     EventsBetween(String, [i64; 2]),
     Attribute(String),
+    /// `orders_in`, `views_in`, `orders_via` or `revenue_in` of the text that a feature or segment() gives.
+    Of {
+        name: String,
+        source: Box<Scalar>,
+        window: i64,
+    },
+    /// The category of most views in a window.
+    TopViewed(i64),
     /// Of an event, in conditions of counts of one's own.
     HasCategory(String),
 }
@@ -103,6 +111,7 @@ impl Feature {
             ("first_seen_at", None) => Feature::FirstSeenAt,
             ("last_seen_at", None) => Feature::LastSeenAt,
             ("customer_id", None) => Feature::CustomerId,
+            ("top_viewed_category", Some(window)) => Feature::TopViewed(window),
             (stem, Some(window)) if COUNTS.iter().any(|(name, _)| *name == stem) => {
                 let (_, kind) = COUNTS.iter().find(|(name, _)| *name == stem).expect("just found");
                 Feature::Count(kind.to_string(), window)
@@ -135,6 +144,9 @@ impl Feature {
                     Scalar::Literal(Value::Text(to)),
                 ],
             ) => Feature::EventsBetween(of.clone(), [moment::written(from), moment::written(to)]),
+            (_, [source @ (Scalar::Feature(_) | Scalar::Segment(_)), Scalar::Literal(Value::Integer(n))]) => {
+                Feature::Of { name: name.into(), source: Box::new(source.clone()), window: n * DAY }
+            }
             (_, [Scalar::Literal(Value::Text(of)), Scalar::Literal(Value::Integer(n))]) => match name {
                 "events" => Feature::Count(of.clone(), n * DAY),
                 "orders_in" => Feature::OrdersIn(of.clone(), n * DAY),
@@ -193,6 +205,11 @@ impl Feature {
             Feature::RevenueBetween(_) => "revenue_between".into(),
             Feature::EventsBetween(..) => "events_between".into(),
             Feature::Attribute(name) => name.clone(),
+            Feature::TopViewed(_) => "top_viewed_category".into(),
+            Feature::Of { source, .. } => match **source {
+                Scalar::Segment(_) => "of_segment".into(),
+                _ => "of_feature".into(),
+            },
             Feature::HasCategory(_) => "has_category".into(),
         }
     }
@@ -212,7 +229,9 @@ impl Feature {
             | Feature::OrdersIn(_, window)
             | Feature::ViewsIn(_, window)
             | Feature::OrdersVia(_, window)
-            | Feature::RevenueIn(_, window) => Some(*window),
+            | Feature::RevenueIn(_, window)
+            | Feature::TopViewed(window)
+            | Feature::Of { window, .. } => Some(*window),
             Feature::Since(_) | Feature::TopCategory | Feature::TopChannel => Some(REMEMBERED),
             Feature::CartOpen | Feature::CartIdleMinutes | Feature::CartValue => Some(CART_LASTS),
             _ => None,
@@ -231,6 +250,13 @@ impl Feature {
     /// Whether the value can jump at every midnight.
     pub fn jumps_at_midnight(&self) -> bool {
         matches!(self, Feature::DaysToAnniversary(_))
+    }
+
+    /// The feature with the text that its source gives.
+    pub fn with_text(&self, text: &str) -> Feature {
+        let Feature::Of { name, window, .. } = self else { panic!("no source: {self:?}") };
+        let days = Scalar::Literal(Value::Integer(window / DAY));
+        Feature::called(name, &[Scalar::Literal(Value::Text(text.into())), days])
     }
 
     pub fn value(&self, facts: &Facts, id: &str, now: i64) -> Option<Value> {
@@ -308,6 +334,8 @@ impl Feature {
             Feature::TopCategory => top(facts, now, |order| order.categories.clone()),
             Feature::TopChannel => top(facts, now, |order| order.channel.iter().cloned().collect()),
             Feature::Attribute(name) => facts.attribute(name),
+            Feature::TopViewed(window) => facts.top_viewed(*window, now).map(Value::Text),
+            Feature::Of { .. } => panic!("its text is found first"),
             Feature::HasCategory(_) => panic!("a column of an event"),
         }
     }

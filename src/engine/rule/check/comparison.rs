@@ -34,18 +34,31 @@ impl Checker<'_, '_> {
         }
         let countdown = self.countdown(&predicate, expression)?;
         let moving = self.moves(&predicate, expression)?;
-        let on_targets = self.refers_to_targets(&predicate, expression)?;
+        let (on_targets, on_customer) = self.refers_to(&predicate, expression)?;
         if self.comparisons.len() == COMPARISONS_MAX {
             let message = format!("expected at most {COMPARISONS_MAX} different comparisons in the file, found more");
             self.mistakes.add(self.offset(expression), message, None);
             return None;
         }
-        let mut affected_by = 0;
+        let (mut affected_by, mut has_source) = (0, false);
         predicate.for_each_operand(|operand| {
-            operand.for_each_feature(&mut |call| affected_by |= call.affected_by(self.event_settings));
+            operand.for_each_feature(&mut |call| {
+                affected_by |= call.affected_by(self.event_settings);
+                has_source |= call.has_source();
+            });
         });
         let range = Range::of(&predicate);
-        self.comparisons.push(Comparison { text, predicate, range, countdown, moving, on_targets, affected_by });
+        self.comparisons.push(Comparison {
+            text,
+            predicate,
+            range,
+            countdown,
+            moving,
+            on_targets,
+            on_customer,
+            has_source,
+            affected_by,
+        });
         Some(Condition::Comparison((self.comparisons.len() - 1) as u16))
     }
 
@@ -295,18 +308,21 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// Whether it refers to targets. One comparison cannot have both targets and features of the customer.
-    fn refers_to_targets(&mut self, predicate: &Predicate, expression: &Expr) -> Option<bool> {
-        let (mut targets, mut features) = (false, false);
+    /// Whether it refers to targets, and to features of the customer. One comparison cannot have both side by side.
+    fn refers_to(&mut self, predicate: &Predicate, expression: &Expr) -> Option<(bool, bool)> {
+        let (mut targets, mut features, mut sources) = (false, false, false);
         predicate.for_each_operand(|operand| {
-            operand.for_each_target(&mut |_| targets = true);
-            operand.for_each_feature(&mut |_| features = true);
+            operand.for_each_own_target(&mut |_| targets = true);
+            operand.for_each_feature(&mut |call| {
+                features = true;
+                sources |= call.source_segment().is_some();
+            });
         });
         if targets && features {
             let message =
                 format!("expected segment() and audience() beside literals or each other only, found `{expression}`");
             return self.refuse(expression, message, Some("write two comparisons and join them with AND or OR".into()));
         }
-        Some(targets)
+        Some((targets || sources, features || !targets))
     }
 }

@@ -12,7 +12,7 @@ use crate::engine::event::{DAY, EventType, HOUR, Millis};
 use crate::engine::event_settings::AttributeType;
 use crate::engine::feature::find;
 use crate::engine::feature::table::{self, FEATURES};
-use crate::engine::feature::{Feature, Parameters, WINDOW_DAYS_MAX};
+use crate::engine::feature::{Feature, Parameters, TextSource, WINDOW_DAYS_MAX};
 use crate::engine::rule::compiled::scalar::{Decimal, Scalar};
 use sqlparser::ast::{Expr, Function, ObjectNamePart};
 
@@ -84,8 +84,8 @@ impl Checker<'_, '_> {
                 arguments.window = Some(days?);
             }
             (Parameters::TextAndDays, [text, days]) => {
-                let (text, days) = (self.text(text, "a category or channel in single quotes"), self.days(days));
-                arguments.text = text?;
+                let (text, days) = (self.text_or_source(text), self.days(days));
+                (arguments.text, arguments.source) = text?;
                 arguments.window = Some(days?);
             }
             (Parameters::Interval, [from, to]) => {
@@ -158,6 +158,23 @@ impl Checker<'_, '_> {
             return self.refuse(expression, message, Some(MOMENTS_IN_TEXT.into()));
         }
         moment
+    }
+
+    /// A category or channel as it is written, or what gives it.
+    fn text_or_source(&mut self, expression: &Expr) -> Option<(Box<str>, Option<TextSource>)> {
+        let Term { scalar, value_type } = self.term(expression)?;
+        match scalar {
+            Scalar::Text(text) => Some((text, None)),
+            Scalar::Feature(call) if value_type == ValueType::Text => {
+                Some(("".into(), Some(TextSource::Feature(call, expression.to_string().into()))))
+            }
+            Scalar::Target { index, is_audience: false } => Some(("".into(), Some(TextSource::Segment(index)))),
+            _ => {
+                let message = format!("expected a category or channel, found `{expression}`");
+                let hint = "write it in single quotes, or a text feature or segment('…') in its place";
+                self.refuse(expression, message, Some(hint.into()))
+            }
+        }
     }
 
     fn integer(&mut self, expression: &Expr, max: i64, expected: &str) -> Option<i64> {

@@ -288,6 +288,7 @@ impl Checker<'_, '_> {
             event_type: EventType::PURCHASE,
             between: [0; 2],
             text: "".into(),
+            source: None,
             attribute: 0,
             modulus: 1,
             decimals: self.event_settings.currency.decimals,

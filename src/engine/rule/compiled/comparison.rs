@@ -23,6 +23,11 @@ pub struct Comparison {
     pub moving: bool,
     /// Whether it refers to other segmentations or audiences.
     pub on_targets: bool,
+    /// Whether it refers to features of the customer. One that refers to both has segment() in the place of a category
+    /// or channel.
+    pub on_customer: bool,
+    /// Whether a text feature or segment() stands in the place of a category or channel.
+    pub has_source: bool,
     /// Event types that can change its truth, one bit each.
     pub affected_by: u64,
 }

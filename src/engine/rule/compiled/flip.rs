@@ -25,49 +25,63 @@ impl Comparison {
         match (&self.range, &self.countdown) {
             (_, Some(countdown)) => countdown.next_flip(customer, now),
             (Some(range), None) => range.next_flip(customer, now, truth),
-            (None, None) => self.walk(customer, now, truth),
+            (None, None) => self.walk(Facts { customer, now, values: TargetValues::None, event: None }, truth),
         }
     }
 
-    fn walk(&self, customer: &Customer<'_>, now: Millis, truth: Truth) -> Millis {
-        let mut from = now;
+    /// The same of a comparison that refers to targets too, as long as these keep their values. `truth` is that of
+    /// `facts`.
+    pub fn next_flip_with(&self, facts: Facts<'_, '_>, truth: Truth) -> Millis {
+        self.walk(facts, truth)
+    }
+
+    /// The first instant at which such a comparison may change its truth, soon found and often too early.
+    pub fn next_wake(&self, facts: Facts<'_, '_>) -> Millis {
+        let step = self.next_step(facts);
+        if self.moving { step.min(self.crossing(facts, (step - 1).min(FAR))) } else { step }
+    }
+
+    fn walk(&self, facts: Facts<'_, '_>, truth: Truth) -> Millis {
+        let mut from = facts;
         for _ in 0..STEPS_MAX {
-            let step = self.next_step(customer, from);
+            let step = self.next_step(from);
             if self.moving {
-                let crossing = self.crossing(customer, from, (step - 1).min(FAR));
+                let crossing = self.crossing(from, (step - 1).min(FAR));
                 if crossing < step {
                     return crossing;
                 }
             }
-            if step == NEVER || self.truth(customer, step) != truth {
+            from = Facts { now: step, ..facts };
+            if step == NEVER || self.predicate.truth(from) != truth {
                 return step;
             }
-            from = step;
         }
-        from
+        from.now
     }
 
-    /// The first step of any of its features after `now`.
-    fn next_step(&self, customer: &Customer<'_>, now: Millis) -> Millis {
+    /// The first step of any of its features after now.
+    fn next_step(&self, facts: Facts<'_, '_>) -> Millis {
         let mut next = NEVER;
         self.predicate.for_each_operand(|operand| {
-            operand.for_each_feature(&mut |call| next = next.min(call.step(customer, now)));
+            operand.for_each_feature(&mut |call| {
+                next = next.min(call.step_with(facts.customer, facts.now, facts.source(call)));
+            });
         });
         next
     }
 
-    /// The first instant after `from`, up to `last`, at which the order of a pair of sides differs from that at `from`.
-    fn crossing(&self, customer: &Customer<'_>, from: Millis, last: Millis) -> Millis {
+    /// The first instant after now, up to `last`, at which the order of a pair of sides differs from that of now.
+    fn crossing(&self, facts: Facts<'_, '_>, last: Millis) -> Millis {
         let mut first = NEVER;
-        self.predicate
-            .for_each_pair(|left, right| first = first.min(pair_crossing((left, right), customer, from, last)));
+        self.predicate.for_each_pair(|left, right| first = first.min(pair_crossing((left, right), facts, last)));
         first
     }
 }
 
-fn pair_crossing((left, right): (&Scalar, &Scalar), customer: &Customer<'_>, from: Millis, last: Millis) -> Millis {
+fn pair_crossing((left, right): (&Scalar, &Scalar), facts: Facts<'_, '_>, last: Millis) -> Millis {
+    let from = facts.now;
     let order = |now: Millis| {
-        let facts = Facts { customer, now, values: TargetValues::None, event: None };
+        let facts = Facts { now, ..facts };
         left.evaluate(facts).order(&right.evaluate(facts))
     };
     let before = order(from);
@@ -91,15 +105,15 @@ impl Range {
         match (self.call.feature.read, self.call.steps) {
             (Read::Since(_), _) => self.next_duration_flip(customer, now),
             (_, Steps::Never) => NEVER,
-            (_, Steps::Falls(fewer)) => {
+            (_, Steps::Falls(_) | Steps::FallsOf(_)) if !self.call.has_source() => {
                 let Some(number) = self.number(customer, now) else { return NEVER };
                 let left = if number > self.high { self.high.saturating_add(1) } else { self.low };
                 if number < self.low || left < 1 {
                     return NEVER;
                 }
-                fewer(&self.call.arguments, customer, now, left as u64)
+                self.call.fewer(customer, now, None, left as u64)
             }
-            (_, Steps::At(_) | Steps::CountsDown) => self.walk(customer, now, truth),
+            _ => self.walk(customer, now, truth),
         }
     }
 

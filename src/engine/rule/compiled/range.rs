@@ -61,6 +61,7 @@ impl Range {
         let arguments: &Arguments = &self.call.arguments;
         match self.call.feature.read {
             Read::Whole(read) => read(arguments, customer, now),
+            Read::WholeOf(_) => self.call.whole(customer, now, None),
             Read::Since(read) => read(arguments, customer, now).map(|moment| now - moment),
             Read::Value(_) | Read::Target => None,
         }
@@ -88,8 +89,8 @@ fn literal(scalar: &Scalar) -> Option<Operand<'static>> {
 /// that is no whole number.
 pub fn operand_of(call: &Call) -> Option<fn(i64, u32) -> Operand<'static>> {
     match (call.feature.read, call.unit) {
-        (Read::Whole(_), Unit::Count) => Some(|number, _| Operand::Integer(number)),
-        (Read::Whole(_), Unit::Money) => Some(Operand::Money),
+        (Read::Whole(_) | Read::WholeOf(_), Unit::Count) => Some(|number, _| Operand::Integer(number)),
+        (Read::Whole(_) | Read::WholeOf(_), Unit::Money) => Some(Operand::Money),
         (Read::Since(_), Unit::Days) => Some(|millis, _| Operand::Double(millis as f64 / 86_400_000.0)),
         (Read::Since(_), Unit::Minutes) => Some(|millis, _| Operand::Double(millis as f64 / 60_000.0)),
         _ => None,
@@ -98,6 +99,10 @@ pub fn operand_of(call: &Call) -> Option<fn(i64, u32) -> Operand<'static>> {
 
 /// The first whole number of a feature not below the literal, and the last one not above it.
 pub fn ends(call: &Call, literal: &Operand<'_>) -> Option<(i64, i64)> {
+    if call.source_segment().is_some() {
+        // The customer alone does not give its value.
+        return None;
+    }
     let operand = operand_of(call)?;
     let order = |number: i64| operand(number, call.arguments.decimals).order(literal);
     let first = first_where(|number| order(number) != Some(Ordering::Less));

@@ -6,7 +6,7 @@ use super::event_column::EventColumn;
 use super::values::TargetValues;
 use crate::engine::event::{Event, Millis};
 use crate::engine::feature::{Call, Unit, Value};
-use crate::engine::profile::Customer;
+use crate::engine::profile::{Customer, HeldValue};
 use std::cmp::Ordering;
 
 /// An expression of one value.
@@ -74,6 +74,20 @@ pub struct Facts<'a, 'b> {
     pub event: Option<&'a Event<'a>>,
 }
 
+impl<'a> Facts<'a, '_> {
+    /// The value of the segmentation from which a feature gets its category or channel, if it does.
+    pub fn source(self, call: &Call) -> Option<&'a str> {
+        let index = call.source_segment()?;
+        match self.values {
+            TargetValues::Stored(targets) => {
+                let value = self.customer.held(index);
+                (value != HeldValue::NULL).then(|| targets[usize::from(index)].value_name(value))
+            }
+            values => values.name(index),
+        }
+    }
+}
+
 impl Scalar {
     pub fn evaluate<'a>(&'a self, facts: Facts<'a, '_>) -> Operand<'a> {
         match self {
@@ -82,7 +96,7 @@ impl Scalar {
             Self::Text(text) => Operand::Text(text),
             Self::Boolean(boolean) => Operand::Boolean(*boolean),
             Self::Time(moment) => Operand::Time(*moment),
-            Self::Feature(call) => call.read(facts.customer, facts.now).into(),
+            Self::Feature(call) => call.read_with(facts.customer, facts.now, facts.source(call)).into(),
             Self::Column(column) => facts.event.map_or(Operand::Null, |event| column.read(event).into()),
             Self::Target { index, is_audience: false } => {
                 facts.values.name(*index).map_or(Operand::Null, Operand::Text)
@@ -122,16 +136,22 @@ impl Scalar {
         }
     }
 
-    /// Calls `f` for the index of every target in it.
+    /// Calls `f` for the index of every target that its value depends on.
     pub fn for_each_target(&self, f: &mut impl FnMut(u16)) {
+        self.for_each_own_target(f);
+        self.for_each_feature(&mut |call| call.source_segment().into_iter().for_each(&mut *f));
+    }
+
+    /// Calls `f` for the index of every target in it, but for those that stand in the place of a category or channel.
+    pub fn for_each_own_target(&self, f: &mut impl FnMut(u16)) {
         match self {
             Self::Target { index, .. } => f(*index),
-            Self::Negative(of) => of.for_each_target(f),
+            Self::Negative(of) => of.for_each_own_target(f),
             Self::Arithmetic(_, left, right) => {
-                left.for_each_target(f);
-                right.for_each_target(f);
+                left.for_each_own_target(f);
+                right.for_each_own_target(f);
             }
-            Self::Coalesce(of) => of.iter().for_each(|scalar| scalar.for_each_target(f)),
+            Self::Coalesce(of) => of.iter().for_each(|scalar| scalar.for_each_own_target(f)),
             Self::Null
             | Self::Decimal(_)
             | Self::Text(_)

@@ -21,6 +21,8 @@ pub struct Target {
     pub comparisons: Vec<u16>,
     /// Those of them on other targets.
     pub on_targets: Vec<u16>,
+    /// Instants at most that its forecast looks at.
+    pub instants_max: usize,
 }
 
 #[derive(Debug)]

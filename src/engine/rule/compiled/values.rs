@@ -18,6 +18,8 @@ pub enum TargetValues<'a> {
     /// For comparisons that do not refer to targets.
     None,
     Held(&'a [Target], &'a [HeldValue]),
+    /// Those that the customer itself holds.
+    Stored(&'a [Target]),
     /// Of the targets decided so far.
     Decided(&'a [Target], &'a [Decision]),
 }
@@ -26,7 +28,7 @@ impl<'a> TargetValues<'a> {
     fn get(self, target: u16) -> Option<(&'a Target, u16)> {
         let index = usize::from(target);
         let (targets, value) = match self {
-            Self::None => return None,
+            Self::None | Self::Stored(_) => return None,
             Self::Held(targets, held) => (targets, held[index].value),
             Self::Decided(targets, decided) => (targets, decided[index].value),
         };

@@ -4,15 +4,13 @@
 
 use crate::engine::event::{DAY, Millis, NEVER};
 use crate::engine::profile::{Customer, HeldValue};
+use crate::engine::rule::compiled::scalar::Facts;
 use crate::engine::rule::compiled::truth::{Truth, Truths};
-use crate::engine::rule::compiled::values::Decision;
+use crate::engine::rule::compiled::values::{Decision, TargetValues};
 use crate::engine::rule::{Closure, Rules};
 
 /// How far a forecast looks.
 const HORIZON: Millis = 400 * DAY;
-
-/// Instants at most at which the target's own comparisons flip.
-const FLIPS_MAX: usize = 64;
 
 /// Buffers of [`Rules::forecast`], kept by the caller so that nothing is allocated per change.
 #[derive(Debug, Default)]
@@ -20,6 +18,8 @@ pub struct ForecastScratch {
     truths: Truths,
     /// The next flip of each comparison of the target's closure, in the closure's order.
     next_flips: Vec<Millis>,
+    /// The same of its comparisons on both customers and targets, as long as the targets keep their values.
+    next_flips_on_both: Vec<Millis>,
     held: Vec<HeldValue>,
     decided: Vec<Decision>,
     /// Truths of the target's own comparisons at the instant before.
@@ -46,7 +46,7 @@ impl Rules {
             false => now,
         };
         let (mut instant, mut flips) = (now, 0);
-        while flips < FLIPS_MAX {
+        while flips < self.targets[target].instants_max {
             let dwell_end = if own_dwell_end > instant { own_dwell_end } else { NEVER };
             let next = scratch.next_instant(closure).min(dwell_end);
             if next == NEVER || next > now + HORIZON {
@@ -96,7 +96,9 @@ impl Rules {
         }
         for target in &closure.targets {
             let target = usize::from(*target);
-            self.decide_one(target, &mut scratch.truths, &scratch.held, instant, true, &mut scratch.decided);
+            let ForecastScratch { truths, held, decided, .. } = &mut *scratch;
+            let facts = Facts { customer, now: instant, values: TargetValues::None, event: None };
+            self.decide_one(target, truths, facts, held, true, decided);
         }
         for target in &closure.targets {
             let target = usize::from(*target);
@@ -105,13 +107,22 @@ impl Rules {
                 *held = held.then(value, instant, held.value != HeldValue::NULL);
             }
         }
+        let ForecastScratch { next_flips_on_both, held, .. } = scratch;
+        next_flips_on_both.clear();
+        next_flips_on_both.extend(closure.on_both.iter().map(|index| {
+            let comparison = &self.comparisons[usize::from(*index)];
+            let values = TargetValues::Held(&self.targets, held);
+            let facts = Facts { customer, now: instant, values, event: None };
+            comparison.next_flip_with(facts, comparison.predicate.truth(facts))
+        }));
     }
 }
 
 impl ForecastScratch {
     /// The next flip of a comparison or end of a dwell.
     fn next_instant(&self, closure: &Closure) -> Millis {
-        let flip = self.next_flips.iter().copied().min().unwrap_or(NEVER);
+        let flips = self.next_flips.iter().chain(&self.next_flips_on_both);
+        let flip = flips.copied().min().unwrap_or(NEVER);
         let waits = closure.targets.iter().map(|target| self.decided[usize::from(*target)].waits_until);
         flip.min(waits.min().unwrap_or(NEVER))
     }

@@ -22,7 +22,7 @@ fn truth(condition: &str, prepare: impl Fn(&mut World), after: Millis) -> Truth 
     world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
     let mut decided = Vec::new();
     let held = [HeldValue::new(OUT, START, false); 2];
-    world.rules.decide(&mut truths, &held, now, true, &mut decided);
+    world.rules.decide(&mut truths, &world.customer(), &held, now, true, &mut decided);
     match decided[..] {
         [Decision { value: OUT, .. }, Decision { value: IN, .. }] => Truth::True,
         [Decision { value: IN, .. }, Decision { value: OUT, .. }] => Truth::False,

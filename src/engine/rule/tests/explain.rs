@@ -35,7 +35,7 @@ fn held(big: u16, care: u16, life: u16, dwells: bool) -> Vec<HeldValue> {
 fn decide(world: &World, held: &[HeldValue], now: Millis, obey_dwell: bool) -> (Truths, Vec<Decision>) {
     let (mut truths, mut decided) = (world.rules.truths(), Vec::new());
     world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
-    world.rules.decide(&mut truths, held, now, obey_dwell, &mut decided);
+    world.rules.decide(&mut truths, &world.customer(), held, now, obey_dwell, &mut decided);
     (truths, decided)
 }
 

@@ -193,7 +193,7 @@ fn naive_forecast(
     let mut truths = Truths::default();
     let mut evaluate = |instant: Millis, held: &mut Vec<HeldValue>| {
         rules.read_truths(rules.customer_comparisons(), &world.customer(), instant, &mut truths);
-        rules.decide(&mut truths, held, instant, true, &mut decided);
+        rules.decide(&mut truths, &world.customer(), held, instant, true, &mut decided);
         for (held, decided) in held.iter_mut().zip(&decided) {
             if held.value != decided.value {
                 *held = HeldValue::new(decided.value, instant, held.value != HeldValue::NULL);
@@ -251,7 +251,7 @@ fn forecasts_are_what_evaluating_at_every_turn_gives() {
         let mut held: Vec<HeldValue> = world.rules.targets.iter().map(|target| target.initial(now)).collect();
         let (mut truths, mut decided) = (Truths::default(), Vec::new());
         world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
-        world.rules.decide(&mut truths, &held, now, true, &mut decided);
+        world.rules.decide(&mut truths, &world.customer(), &held, now, true, &mut decided);
         for (held, decided) in held.iter_mut().zip(&decided) {
             *held = HeldValue::new(decided.value, now, random.chance(70));
         }
@@ -271,7 +271,7 @@ fn forecasts_are_what_evaluating_at_every_turn_gives() {
 fn wanted(world: &World, held: &[HeldValue], now: Millis) -> Vec<u16> {
     let (mut truths, mut decided) = (world.rules.truths(), Vec::new());
     world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
-    world.rules.decide(&mut truths, held, now, true, &mut decided);
+    world.rules.decide(&mut truths, &world.customer(), held, now, true, &mut decided);
     decided.iter().map(|decided: &Decision| decided.value).collect()
 }
 
