@@ -72,7 +72,8 @@ pub fn golden_config(golden: &Golden) -> WorkerConfig {
     let is_rules = |stored: &Stored| stored.key.as_deref().is_some_and(|key| key.starts_with(b"rules/"));
     let rules = control.rfind(|(.., stored)| is_rules(stored));
     let rules = String::from_utf8(rules.expect("rules").2.value.clone().expect("a file")).expect("text");
-    WorkerConfig { inputs: golden.inputs.clone(), ..config(&golden.inputs[0], golden.partitions, &rules) }
+    let (inputs, group) = (golden.inputs.clone(), "golden".into());
+    WorkerConfig { inputs, group, ..config(&golden.inputs[0], golden.partitions, &rules) }
 }
 
 /// A golden cluster, at the moment at which its service stopped.
