@@ -86,7 +86,9 @@ impl Customer {
             accepted.counts.retain(|name| definition(old, name) == definition(new, name));
         }
         let after: usize = events.iter().map(|accepted| accepted.counts.len()).sum();
+        let intervals = std::mem::take(&mut self.facts.intervals);
         self.facts = Facts::of(events, new.decimals);
+        self.facts.intervals = intervals;
         after < before
     }
 
