@@ -171,7 +171,7 @@ fn explanations(customers: u64, events: u64) {
             let at = change.effective_at.max(shard.profiles().row(row).clock);
             rules.read_truths(rules.customer_comparisons(), &customer, at - DAY, &mut before);
             rules.read_truths(rules.customer_comparisons(), &customer, at, &mut after);
-            rules.decide(&mut after, &held, at, true, &mut decided);
+            rules.decide(&mut after, &customer, &held, at, true, &mut decided);
             let start = Instant::now();
             let change = TargetChange {
                 target,
