@@ -79,5 +79,7 @@ fn the_end_of_the_process_is_not_held_up_and_frees_the_address() {
     let began = Instant::now();
     drop(admin);
     assert!(began.elapsed() < HEADER_TIME_MAX, "{:?}", began.elapsed());
-    assert!(std::net::TcpListener::bind(address).is_ok(), "the address is closed");
+    // Another test may have got the port for a connection of its own, which does not listen.
+    let is_free = std::net::TcpListener::bind(address).is_ok() || std::net::TcpStream::connect(address).is_err();
+    assert!(is_free, "the address is closed");
 }
