@@ -18,6 +18,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Until the first service has begun a transaction.
+const START_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the services work before and after the rebuild.
 const WORK: Duration = Duration::from_secs(5);
 /// More than a run of this takes.
@@ -57,9 +59,11 @@ pub fn run(options: &Options, broker: &mut Broker, proxy: &Arc<Proxy>) -> Result
     })
 }
 
-/// Lets all services run for a while.
+/// Lets all services run for a while, once the first of them has begun a transaction.
 fn work(fleet: &mut Fleet) -> Result<(), String> {
     (0..fleet.count()).try_for_each(|index| fleet.start(index))?;
+    let begun = fleet.wait(START_PATIENCE, |fleet| (!fleet.at_work().is_empty()).then_some(()))?;
+    begun.ok_or_else(|| format!("no service has begun a transaction {START_PATIENCE:?} after its start"))?;
     fleet.wait(WORK, |_| None::<()>)?;
     Ok(())
 }
