@@ -5,7 +5,7 @@
 
 pub mod report;
 
-use super::event::{MINUTE, Millis, Reason};
+use super::event::{DescriptiveField, MINUTE, Millis, Reason, Unfit};
 use super::rule::{Direction, Truth, Value};
 use report::Report;
 
@@ -157,6 +157,8 @@ pub enum Scalar {
     Text(Span),
     Boolean(bool),
     Time(Millis),
+    /// A set of texts, as the profile has it.
+    Texts(Span),
 }
 
 /// A customer whose values changed.
@@ -205,6 +207,9 @@ pub struct Counts {
     /// Customers forgotten at the bound of memory.
     pub forgotten: u64,
     pub overflow: super::profile::Overflow,
+    /// Accepted events of which something in the field was left out, and cut (E5).
+    pub left_out: [u64; DescriptiveField::ALL.len()],
+    pub cut: [u64; DescriptiveField::ALL.len()],
 }
 
 impl Counts {
@@ -226,6 +231,19 @@ impl Counts {
         self.fired += other.fired;
         self.forgotten += other.forgotten;
         self.overflow.add(&other.overflow);
+        let sums = self.left_out.iter_mut().chain(&mut self.cut);
+        for (sum, count) in sums.zip(other.left_out.iter().chain(&other.cut)) {
+            *sum += count;
+        }
+    }
+
+    /// Counts what of an accepted event did not fit (E5).
+    #[cold]
+    pub fn add_unfit(&mut self, unfit: Unfit) {
+        for (field, _) in DescriptiveField::ALL {
+            self.left_out[field as usize] += u64::from(unfit.has_left_out(field));
+            self.cut[field as usize] += u64::from(unfit.has_cut(field));
+        }
     }
 
     /// Dropped events of all kinds.
@@ -288,6 +306,7 @@ impl Effects {
             Value::Text(text) => Scalar::Text(self.keep(text)),
             Value::Boolean(boolean) => Scalar::Boolean(boolean),
             Value::Time(time) => Scalar::Time(time),
+            Value::Texts(set) => Scalar::Texts(self.keep(set)),
         }
     }
 

@@ -158,6 +158,8 @@ pub struct Event<'a> {
     /// Declared attributes of a profile event: index in the list of declared attributes and new value, in order of
     /// index.
     pub attributes: Vec<(u8, AttributeValue<'a>)>,
+    /// What the record had in fields that only describe, and could not be used.
+    pub unfit: Unfit,
 }
 
 #[cfg(test)]
@@ -181,6 +183,7 @@ impl Event<'static> {
             coupon: None,
             properties: Vec::new(),
             attributes: Vec::new(),
+            unfit: Unfit::default(),
         }
     }
 }
@@ -234,6 +237,78 @@ pub enum AttributeValue<'a> {
     Number(f64),
     Boolean(bool),
     Time(Millis),
+    /// Distinct texts, at most [`TEXTS_MAX`], in the order of the event.
+    Texts(Vec<Text<'a>>),
+}
+
+/// Distinct texts of an attribute of type `texts` at most (B6).
+pub const TEXTS_MAX: usize = 32;
+
+/// The fields that never cost the event (E5): those that only describe, and optional amounts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum DescriptiveField {
+    /// The event's or an item's.
+    Category,
+    /// All items, or one that is no object.
+    Items,
+    Channel,
+    Campaign,
+    Coupon,
+    /// All attributes, or one of them.
+    Attributes,
+    /// All properties, or one of them.
+    Properties,
+    Currency,
+    Discount,
+    CartTotal,
+    Cost,
+}
+
+impl DescriptiveField {
+    pub const ALL: [(Self, &'static str); 11] = [
+        (Self::Category, "category"),
+        (Self::Items, "items"),
+        (Self::Channel, "channel"),
+        (Self::Campaign, "campaign"),
+        (Self::Coupon, "coupon"),
+        (Self::Attributes, "attributes"),
+        (Self::Properties, "properties"),
+        (Self::Currency, "currency"),
+        (Self::Discount, "discount"),
+        (Self::CartTotal, "cart_total"),
+        (Self::Cost, "cost"),
+    ];
+}
+
+/// Of which fields of an event something was left out or cut (E5), one bit for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unfit {
+    left_out: u16,
+    cut: u16,
+}
+
+impl Unfit {
+    pub fn is_empty(self) -> bool {
+        self.left_out == 0 && self.cut == 0
+    }
+
+    /// Something in the field is empty or of another type or form: it is as if it were absent.
+    pub fn leave_out(&mut self, field: DescriptiveField) {
+        self.left_out |= 1 << field as u16;
+    }
+
+    /// A text in the field is too long: only its beginning is used.
+    pub fn cut(&mut self, field: DescriptiveField) {
+        self.cut |= 1 << field as u16;
+    }
+
+    pub fn has_left_out(self, field: DescriptiveField) -> bool {
+        self.left_out >> field as u16 & 1 != 0
+    }
+
+    pub fn has_cut(self, field: DescriptiveField) -> bool {
+        self.cut >> field as u16 & 1 != 0
+    }
 }
 
 /// Why a record was rejected (E1), in the order of the checks.

@@ -16,6 +16,8 @@ pub struct EventSettings {
     /// Local time less UTC: where the days of days_to_anniversary() begin.
     pub utc_offset: Millis,
     pub currency: Currency,
+    /// Texts that are no ids, in any case (E6).
+    pub placeholders: Vec<String>,
     /// Declared attributes (B6), `country` first; at most [`EventSettings::ATTRIBUTES_MAX`].
     pub attributes: Vec<Attribute>,
     /// Declared event types (B7), at most 32, in the order of the file.
@@ -87,6 +89,7 @@ pub enum AttributeType {
     Number,
     Boolean,
     Time,
+    Texts,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -137,6 +140,9 @@ impl EventSettings {
     /// Attributes over the life of the state at most.
     pub const ATTRIBUTES_MAX: usize = 64;
     pub const PROPERTIES_MAX: usize = 32;
+    /// What stands for a missing id unless the rules say otherwise (E6).
+    pub const PLACEHOLDERS: [&'static str; 10] =
+        ["null", "undefined", "none", "nan", "(not set)", "[object object]", "anonymous", "guest", "0", ""];
 
     /// Whether events of this type are browsing (B1, B2).
     pub fn is_browsing(&self, event_type: EventType) -> bool {
@@ -275,6 +281,7 @@ impl Default for EventSettings {
             max_future: 5 * MINUTE,
             utc_offset: 0,
             currency: Currency { base: "EUR".into(), decimals: 2, rates: Vec::new() },
+            placeholders: Self::PLACEHOLDERS.map(String::from).into(),
             attributes: vec![Attribute { name: "country".into(), kind: AttributeType::Text, retired: false }],
             events: Vec::new(),
             properties: Vec::new(),

@@ -3,7 +3,7 @@
 use super::LogCounts;
 use super::families::Families;
 use crate::engine::effects::Counts;
-use crate::engine::event::{Millis, Reason};
+use crate::engine::event::{DescriptiveField, Millis, Reason};
 use crate::engine::profile::Overflow;
 use crate::kafka::{ClientReport, TRANSACTION_STEPS};
 use crate::worker::Phase;
@@ -274,6 +274,12 @@ fn events(counts: &Counts, out: &mut Families) {
     out.count("shoal_events_late_total", &[], counts.late);
     for (reason, name) in Reason::ALL {
         out.count("shoal_rejected_total", &[("reason", name)], counts.rejected[reason as usize]);
+    }
+    for (field, name) in DescriptiveField::ALL {
+        for (treatment, counts) in [("left_out", &counts.left_out), ("cut", &counts.cut)] {
+            let labels = [("field", name), ("treatment", treatment)];
+            out.count("shoal_unfit_fields_total", &labels, counts[field as usize]);
+        }
     }
     out.count("shoal_customers_forgotten_total", &[], counts.forgotten);
     let Overflow { orders, waiting, refunds, excess_refunds, return_ids, hours, categories, cart } = counts.overflow;

@@ -2,6 +2,24 @@
 
 use crate::random::Random;
 
+/// Keys of records without `customer_id`: JSON, control characters, placeholders, and plain texts that look similar.
+pub const KEYS: [&str; 14] = [
+    "\"ann\"",
+    "\"ann\" ",
+    "{\"id\":1}",
+    "{}",
+    "[\"ann\"]",
+    "ann\t",
+    "\0\0\0\u{7}",
+    "a\u{7f}n",
+    "Guest",
+    "[object Object]",
+    "\"a\",\"b\":\"c\"",
+    "{ann}",
+    "[ann",
+    "17",
+];
+
 /// The bytes of a broken record of a customer at a time. Most are built from a good event's fields.
 pub fn value(random: &mut Random, customer: &str, time: i64) -> Vec<u8> {
     let head = format!(r#""customer_id":"{customer}","time":{time}"#);
@@ -17,9 +35,10 @@ pub fn value(random: &mut Random, customer: &str, time: i64) -> Vec<u8> {
         7 => integer_time(random, customer),
         8 => amount(random, &head),
         _ => {
-            let code = random.pick(&["XXX", "eur", "CHF", "EURO"]);
+            let code = random.pick(&["\"XXX\"", "\"eur\"", "\"CHF\"", "\"EURO\"", "840", "{}"]);
             let amount = random.pick(&["1", "1e18"]);
-            format!(r#"{{{head},"type":"purchase","amount":"{amount}","currency":"{code}"}}"#).into_bytes()
+            let fields = random.pick(&["purchase\",\"amount", "cart_add\",\"cart_total", "exposure\",\"cost"]);
+            format!(r#"{{{head},"type":"{fields}":"{amount}","currency":{code}}}"#).into_bytes()
         }
     }
 }
@@ -44,7 +63,7 @@ fn undecodable(random: &mut Random, head: &str, view: &str) -> Vec<u8> {
 fn key(random: &mut Random, view: &str, customer: &str, time: i64) -> Vec<u8> {
     match random.below(5) {
         0 => view.replace(&format!("\"{customer}\""), "\"\""),
-        1 => view.replace(&format!("\"{customer}\""), "17"),
+        1 => view.replace(&format!("\"{customer}\""), random.pick(&["17.5", "0", "true", "\"(not set)\""])),
         2 => view.replace(&format!("\"{customer}\""), &format!("\"{}\"", "i".repeat(257))),
         3 => view.replace(&format!("\"{customer}\""), "[]"),
         _ => format!(r#"{{"customer_id":"","time":{time},"type":"nonsense"}}"#),
@@ -53,31 +72,31 @@ fn key(random: &mut Random, view: &str, customer: &str, time: i64) -> Vec<u8> {
 }
 
 fn schema(random: &mut Random, head: &str, customer: &str) -> Vec<u8> {
-    let long = "l".repeat(129);
-    let fields = match random.below(22) {
+    let long = "l".repeat(257);
+    let fields = match random.below(16) {
         0 => r#""type":"purchase""#.to_string(),
         1 => r#""type":"purchase","amount":null"#.into(),
         2 => random
-            .pick(&[r#""type":"cancel""#, r#""type":"amend","amount":1"#, r#""type":"amend","order_id":"o1""#])
+            .pick(&[
+                r#""type":"cancel""#,
+                r#""type":"amend","amount":1"#,
+                r#""type":"amend","amount":1,"order_id":"null""#,
+                r#""type":"amend","order_id":"o1""#,
+                r#""type":"amend","order_id":"o1","amount":"""#,
+            ])
             .into(),
         3 => r#""type":"refund""#.into(),
-        4 => r#""type":"view","event_id":"""#.into(),
+        4 => r#""type":"view","event_id":1.5"#.into(),
         5 => format!(r#""type":"view","event_id":"{long}""#),
-        6 => r#""type":"view","channel":7"#.into(),
-        7 => r#""type":"view","category":["shoes"]"#.into(),
-        8 => r#""type":"view","items":{}"#.into(),
-        9 => r#""type":"view","items":[7]"#.into(),
-        10 => r#""type":"view","items":[{"category":""}]"#.into(),
-        11 => r#""type":"profile","attributes":[]"#.into(),
-        12 => r#""type":"profile","attributes":{"age":"old"}"#.into(),
-        13 => r#""type":"profile","attributes":{"age":1e999}"#.into(),
-        14 => r#""type":"profile","attributes":{"country":""}"#.into(),
-        15 => r#""type":"profile","attributes":{"signed_up":"yesterday"}"#.into(),
-        16 => r#""type":"exposure","cost":true"#.into(),
-        17 => r#""type":"purchase","amount":true"#.into(),
-        18 => format!(r#""type":"view","campaign":"{long}""#),
-        19 => r#""type":"purchase","amount":"1","order_id":5"#.into(),
-        20 => return format!(r#"{{"customer_id":"{customer}","type":"view"}}"#).into_bytes(),
+        6 => r#""type":"refund","order_id":"null""#.into(),
+        7 => r#""type":"cancel","order_id":0"#.into(),
+        8 => r#""type":"refund","order_id":"o1","amount":"""#.into(),
+        9 => r#""type":"view","event_id":["e"]"#.into(),
+        10 => r#""type":"purchase","amount":true"#.into(),
+        11 => r#""type":"purchase","amount":"1","order_id":5e0"#.into(),
+        12 => r#""type":"purchase","amount":"1","order_id":false"#.into(),
+        13 => format!(r#""type":"purchase","amount":"1","order_id":"{long}""#),
+        14 => return format!(r#"{{"customer_id":"{customer}","type":"view"}}"#).into_bytes(),
         _ => return format!(r#"{{"customer_id":"{customer}","type":"view","time":1.5e12}}"#).into_bytes(),
     };
     format!("{{{head},{fields}}}").into_bytes()
@@ -107,8 +126,8 @@ fn integer_time(random: &mut Random, customer: &str) -> Vec<u8> {
 
 fn amount(random: &mut Random, head: &str) -> Vec<u8> {
     let fields = random.pick(&[
-        r#""type":"purchase","amount":"1.0000001""#,
-        r#""type":"purchase","amount":1e-7"#,
+        r#""type":"purchase","amount":"1.000000000000000000000000000000000000000000000000000000000000001""#,
+        r#""type":"purchase","amount":-1e-70"#,
         r#""type":"purchase","amount":"1,5""#,
         r#""type":"purchase","amount":"+5""#,
         r#""type":"purchase","amount":".5""#,
@@ -119,9 +138,8 @@ fn amount(random: &mut Random, head: &str) -> Vec<u8> {
         r#""type":"refund","amount":"-0""#,
         r#""type":"purchase","amount":1e300"#,
         r#""type":"purchase","amount":"1000000000000000001""#,
-        r#""type":"purchase","amount":"1","discount":-2"#,
-        r#""type":"cart_add","cart_total":"x""#,
-        r#""type":"exposure","cost":"1.2.3""#,
+        r#""type":"refund","order_id":"o1","amount":"1 ""#,
+        r#""type":"amend","order_id":"o1","amount":-1"#,
     ]);
     format!("{{{head},{fields}}}").into_bytes()
 }

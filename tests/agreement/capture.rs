@@ -188,6 +188,8 @@ fn add(restored: &mut Restored, image: &CustomerImage<'_>, texts: &BTreeMap<Text
     for attribute in image.attributes() {
         let value = match attribute.value {
             InternedValue::Text(reference) => InternedValue::Text(text(restored, reference)),
+            InternedValue::Texts(0) => InternedValue::Texts(0),
+            InternedValue::Texts(set) => InternedValue::Texts(restored.texts(split_set(&texts[&set]))),
             other => other,
         };
         builder.push_attribute(AttributeParts { value, ..attribute });

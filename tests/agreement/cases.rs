@@ -243,21 +243,85 @@ fn money_is_rounded_half_away_from_zero_in_the_base_currency() {
 }
 
 #[test]
+fn what_only_describes_never_costs_the_event() {
+    let rules = format!("include = [\"orders\", \"top_category\"]\n{LIFECYCLE}");
+    let order = |fields: &str| line(0, &format!(r#""type":"purchase","amount":"10",{fields}"#));
+    let outcome = run(
+        &rules,
+        vec![
+            order(r#""order_id":450789469,"channel":"","items":[null,{"category":["a"]},{"category":"b"}]"#),
+            order(r#""order_id":"450789469","discount":-2.5"#),
+            order(r#""order_id":"","event_id":"","currency":"","items":"[]","discount":-2.5"#),
+            order(r#""order_id":"N/A","event_id":"null""#),
+        ],
+        0,
+    );
+    assert_eq!(outcome.rejected, []);
+    // The number and the text are one id.
+    assert_eq!(outcome.dropped["duplicate_order"], 1);
+    let membership = outcome.membership["c"].as_deref().unwrap();
+    assert!(membership.contains(r#""features":{"orders":1,"top_category":"b"}"#), "{membership}");
+    let unfit: Vec<_> = outcome.unfit.iter().map(|(field, count)| format!("{field} {count}")).collect();
+    let expected =
+        ["category left_out 1", "channel left_out 1", "currency left_out 1", "discount left_out 1", "items left_out 2"];
+    assert_eq!(unfit, expected);
+}
+
+#[test]
+fn amounts_with_many_decimals_are_rounded_once() {
+    let rules = format!("include = [\"revenue\"]\n{LIFECYCLE}");
+    for (amount, revenue) in [
+        ("0.00499999999999999999999999999999999999999999999999999999999999", "0.00"),
+        ("0.00500000000000000000000000000000000000000000000000000000000000", "0.01"),
+        ("123456789012345678901234567890e-28", "12.35"),
+        ("1e-99999", "0.00"),
+    ] {
+        let outcome = run(&rules, vec![line(0, &format!(r#""type":"purchase","amount":"{amount}""#))], 0);
+        assert!(outcome.changes["c"][0].contains(&format!(r#""features":{{"revenue":"{revenue}"}}"#)), "{amount}");
+    }
+}
+
+#[test]
+fn attributes_are_taken_for_the_declared_type() {
+    let rules = "include = [\"tags\", \"age\", \"born\"]\n[attributes]\ntags = \"texts\"\nage = \"number\"\nborn = \"time\"\n\
+                 [audience.gold]\nwhen = \"has(tags, 'gold')\"";
+    let profile = |attributes: &str| line(0, &format!(r#""type":"profile","attributes":{attributes}"#));
+    let outcome = run(
+        rules,
+        vec![
+            profile(r#"{"tags":["silver","gold","silver",7],"age":"30","born":"1970-01-02"}"#),
+            profile(r#"{"tags":[],"age":"old","born":86400}"#),
+        ],
+        0,
+    );
+    assert_eq!(short(&outcome), ["gold out in event 0", "gold in out event 0"]);
+    let expected = r#""features":{"tags":["gold","silver"],"age":30.0,"born":"1970-01-02T00:00:00.000Z"}"#;
+    assert!(outcome.changes["c"][0].contains(expected), "{}", outcome.changes["c"][0]);
+    let expected = r#""features":{"tags":[],"age":30.0,"born":"1970-01-02T00:00:00.000Z"}"#;
+    assert!(outcome.changes["c"][1].contains(expected), "{}", outcome.changes["c"][1]);
+    assert_eq!(outcome.unfit["attributes left_out"], 2);
+}
+
+#[test]
 fn each_reason_of_rejection() {
     let long = "x".repeat(70_000);
-    let cases: [(&str, &str); 15] = [
+    let cases: [(&str, &str); 19] = [
         (&long, "too_large"),
         (r#""type":"view","a":{"b":1,"b":1}"#, "decode"),
         (r#""type":"view","a":"\ud800""#, "decode"),
         (r#""type":"look""#, "type"),
         (r#""type":"purchase""#, "schema"),
-        (r#""type":"view","event_id":"""#, "schema"),
+        (r#""type":"view","event_id":1.5"#, "schema"),
+        (r#""type":"cancel","order_id":"null""#, "schema"),
+        (r#""type":"purchase","amount":"""#, "schema"),
         (r#""type":"cancel""#, "schema"),
         (r#""type":"amend","order_id":"o""#, "schema"),
         (r#""type":"amend","amount":1"#, "schema"),
-        (r#""type":"purchase","amount":"1.0000001""#, "amount"),
+        (r#""type":"purchase","amount":"1,5""#, "amount"),
+        (r#""type":"refund","order_id":"o","amount":-1e-9"#, "amount"),
         (r#""type":"purchase","amount":"-1","currency":"XXX""#, "amount"),
         (r#""type":"purchase","amount":"1","currency":"XXX""#, "currency"),
+        (r#""type":"cart_add","cart_total":"1","currency":840"#, "currency"),
         (r#""type":"purchase","amount":"10000000000000.01""#, "amount"),
         (r#""type":"refund","amount":0"#, "amount"),
         (r#""type":"view","customer_id":"d""#, "decode"),

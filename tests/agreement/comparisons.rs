@@ -364,8 +364,16 @@ impl Writer<'_> {
     }
 
     fn boolean_comparison(&mut self) -> String {
-        let boolean =
-            self.random.pick(&["cart_open", "cart_open", "vip", "COALESCE(vip, FALSE)", "COALESCE(vip, cart_open)"]);
+        let boolean = self.random.pick(&[
+            "cart_open",
+            "cart_open",
+            "vip",
+            "COALESCE(vip, FALSE)",
+            "COALESCE(vip, cart_open)",
+            "has(tags, 'gold')",
+            "has(tags, 'Ö')",
+            "COALESCE(has(tags, 't30'), vip)",
+        ]);
         let is = self.is_what();
         match self.random.below(5) {
             0 | 1 => boolean.into(),
@@ -380,7 +388,7 @@ impl Writer<'_> {
             1 => self.money(),
             2 => "cart_idle_minutes".into(),
             3 => self.text().0.into(),
-            4 => self.random.pick(&["gap_days", "overdue_ratio", "age", "cart_value"]).into(),
+            4 => self.random.pick(&["gap_days", "overdue_ratio", "age", "cart_value", "tags"]).into(),
             _ => format!("COALESCE({}, {})", self.since(), self.since()),
         };
         format!("{scalar} {}", self.random.pick(&["IS NULL", "IS NOT NULL"]))

@@ -20,7 +20,7 @@ const OCCURRENCES: f64 = 50.0;
 const DEVIATIONS: f64 = 4.0;
 
 /// All but T7, which belongs to logs and files: a shard receives its records merged.
-const RULES: &str = "T1 T2 T3 T4 T5 T6 T8 E1 E2 E3 E3-returns E4 O1 O2 O3 O4 O4-dust O5 O6 O7 O8 O9 O9-twice \
+const RULES: &str = "T1 T2 T3 T4 T5 T6 T8 E1 E2 E3 E3-returns E4 E5 E6 O1 O2 O3 O4 O4-dust O5 O6 O7 O8 O9 O9-twice \
     B1 B2 B3 B4 B5 B6 B7 B8 F1 F2 F3 F4 \
     R1 R2 R3 R4 R5 R6 R7 R8 R9 R9-rules R10 R11 R12 R13 R14";
 /// What happened to a customer while a dwell held a value back. `late`: a late event changed nothing. `passed-late`: so
@@ -43,7 +43,7 @@ const FEATURES: &str = "orders orders_w orders_placed orders_placed_w orders_ret
     checkouts sessions opens clicks exposures events cart_open cart_idle_minutes cart_value orders_in views_in orders_via \
     events_own since_own segment audience top_category top_channel country plan age vip first_order_days first_order_at \
     last_order_at first_seen_at last_seen_at days_to_anniversary signed_up \
-    orders_between revenue_between events_between";
+    tags has orders_between revenue_between events_between";
 
 #[derive(Debug, Default)]
 pub struct Coverage {

@@ -10,7 +10,7 @@ use crate::random::Random;
 use crate::tallies;
 use shoal::engine::decode::{self, Source};
 use shoal::engine::effects::Effects;
-use shoal::engine::event;
+use shoal::engine::event::{self, DescriptiveField};
 use shoal::engine::rule;
 use shoal::engine::shard::{self, Bootstrap, Settings, Shard};
 use shoal::worker::transaction::outbox::{DetectedAt, Outbox, Topic};
@@ -140,6 +140,13 @@ impl Run {
         ] {
             if count > 0 {
                 *self.outcome.dropped.entry(kind).or_default() += count;
+            }
+        }
+        for (field, name) in DescriptiveField::ALL {
+            for (treatment, counts) in [("left_out", &counts.left_out), ("cut", &counts.cut)] {
+                if counts[field as usize] > 0 {
+                    *self.outcome.unfit.entry(format!("{name} {treatment}")).or_default() += counts[field as usize];
+                }
             }
         }
         let mut outbox = Outbox::new(vec![self.topic.clone()], "tests".into(), DetectedAt::Effective);

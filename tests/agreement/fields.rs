@@ -3,7 +3,7 @@
 use crate::generate::{Moment, Purchase, Stream};
 use crate::model::moment;
 use crate::model::value::{DAY, MINUTE};
-use crate::rules_text::{CATEGORIES, CHANNELS, COUNTRIES, DECLARED, PLANS};
+use crate::rules_text::{CATEGORIES, CHANNELS, COUNTRIES, DECLARED, PLANS, TAGS};
 
 impl Stream {
     pub fn head(&mut self, customer: &str, time: i64) -> Vec<(&'static str, String)> {
@@ -72,14 +72,14 @@ impl Stream {
             // It has all its fields.
         } else if ["refund", "cancel", "amend"].contains(&kind) && self.random.chance(70) {
             let (order_id, event_id) = self.return_ids(customer);
-            fields.push(("order_id", text(&order_id)));
-            fields.push(("event_id", text(&event_id)));
+            fields.push(("order_id", self.notation(&order_id)));
+            fields.push(("event_id", self.notation(&event_id)));
         } else if let Some(id) = self.event_id() {
-            fields.push(("event_id", text(&id)));
+            fields.push(("event_id", self.notation(&id)));
         }
         if self.random.chance(25) {
-            let channel = self.random.pick(&CHANNELS);
-            fields.push(("channel", text(channel)));
+            let channel = text(self.random.pick(&CHANNELS));
+            fields.push(("channel", self.or_unfit(channel)));
         }
         match kind {
             "purchase" => self.purchase(&mut fields, customer),
@@ -94,7 +94,10 @@ impl Stream {
             "view" => self.categories(&mut fields),
             "cart_add" | "cart_remove" => self.cart(&mut fields),
             "profile" => self.profile(&mut fields, customer, time),
-            "exposure" => fields.push(("cost", self.amount())),
+            "exposure" => {
+                fields.push(("cost", self.optional_amount()));
+                self.currency(&mut fields);
+            }
             _ => {}
         }
         if self.random.chance(25) {
@@ -108,6 +111,7 @@ impl Stream {
             fields.push(self.random.pick(&[
                 ("campaign", "null".to_string()),
                 ("campaign", "\"spring\"".to_string()),
+                ("campaign", "\"\"".to_string()),
                 ("unknown", r#"{"deep":[1,{"a":null}]}"#.to_string()),
                 ("loyalty", "\"\\ud83d\\ude00\"".to_string()),
             ]));
@@ -146,18 +150,56 @@ impl Stream {
     fn event_id(&mut self) -> Option<String> {
         match self.random.below(10) {
             0..=4 => {
-                let id = format!("e{}", self.event_ids.len());
+                let id = if self.random.chance(20) {
+                    format!("{}", 1 + self.event_ids.len())
+                } else {
+                    format!("e{}", self.event_ids.len())
+                };
                 self.event_ids.push(id.clone());
                 Some(id)
             }
             5 if !self.event_ids.is_empty() => Some(self.random.pick(&self.event_ids)),
             6 => self.event_ids.last().cloned(),
+            7 if self.random.chance(20) => {
+                Some(self.random.pick(&["", "null", "Undefined", "anonymous", "nil", "0"]).into())
+            }
             _ => None,
         }
     }
 
+    /// What only describes, or at times something that is left out or cut (E5).
+    fn or_unfit(&mut self, fit: String) -> String {
+        if !self.random.chance(8) {
+            return fit;
+        }
+        match self.random.below(6) {
+            0 => "7".into(),
+            1 => "\"\"".into(),
+            2 => r#"["web"]"#.into(),
+            3 => "false".into(),
+            // The 128th byte is the first of a character's two, or the last of one.
+            4 => text(&format!("{}é{}", "l".repeat(126), self.random.pick(&["", "x", "éx"]))),
+            _ => text(&format!("{}é", "l".repeat(127))),
+        }
+    }
+
+    /// An id as a text, or as an integer if it is one.
+    fn notation(&mut self, id: &str) -> String {
+        let is_integer = id.bytes().all(|byte| byte.is_ascii_digit());
+        if is_integer && self.random.chance(60) { id.into() } else { text(id) }
+    }
+
+    /// The id of an order, which no placeholder stands for.
     fn order_id(&mut self) -> String {
-        text(&format!("o{}", self.random.between(1, 6)))
+        let id = self.plain_order_id();
+        self.notation(&id)
+    }
+
+    fn plain_order_id(&mut self) -> String {
+        if self.random.chance(25) {
+            return self.random.between(1, 3).to_string();
+        }
+        format!("o{}", self.random.between(1, 6))
     }
 
     fn order_id_once(&mut self, fields: &mut Vec<(&'static str, String)>) {
@@ -173,9 +215,25 @@ impl Stream {
             let (_, order_id, event_id) = self.random.pick(&known);
             return (order_id, event_id);
         }
-        let ids = (format!("o{}", self.random.between(1, 6)), format!("r{}", self.returns.len()));
+        let number = self.returns.len();
+        let event_id = if self.random.chance(20) { format!("{}", 1_000 + number) } else { format!("r{number}") };
+        let ids = (self.plain_order_id(), event_id);
         self.returns.push((customer.into(), ids.0.clone(), ids.1.clone()));
         ids
+    }
+
+    fn placeholder(&mut self) -> String {
+        self.random
+            .pick(&["\"\"", "\"null\"", "\"None\"", "\"GUEST\"", "0", "\"(not set)\"", "\"nil\"", "\"Nil\""])
+            .into()
+    }
+
+    /// An amount, or at times something that is left out.
+    fn optional_amount(&mut self) -> String {
+        if self.random.chance(12) {
+            return self.random.pick(&["\"\"", "-2.5", "\"free\"", "{}", "1e99", "\"1,50\"", "true"]).into();
+        }
+        self.amount()
     }
 
     fn amount(&mut self) -> String {
@@ -195,6 +253,13 @@ impl Stream {
             "1e2",
             "12.5e0",
             "33.333333",
+            "0.00499999999999999999999999999999999999999999999999999999999999",
+            "0.00500000000000000000000000000000000000000000000000000000000001",
+            "49.99500000000",
+            "54347.8260869565217391304347826086956521739130434782608695652174",
+            "5e-3",
+            "1e-400",
+            "1234567890123456789012345678901234567890e-38",
         ];
         let amount = self.random.pick(&amounts);
         if self.random.chance(50) { text(amount) } else { amount.into() }
@@ -207,7 +272,7 @@ impl Stream {
 
     fn currency(&mut self, fields: &mut Vec<(&'static str, String)>) {
         if self.random.chance(30) {
-            let code = self.random.pick(&["USD", "GBP", "XAF"]);
+            let code = self.random.pick(&["USD", "GBP", "XAF", "usd", "Gbp", ""]);
             fields.push(("currency", text(code)));
         }
     }
@@ -225,10 +290,12 @@ impl Stream {
                 self.purchases.push(Purchase { customer, order_id, cents, currency });
             }
             fields.push(("order_id", order_id));
+        } else if self.random.chance(20) {
+            fields.push(("order_id", self.placeholder()));
         }
         fields.push(("amount", amount));
         if self.random.chance(40) {
-            let discount = self.random.pick(&["0", "\"0.000001\"", "5", "\"2.50\""]);
+            let discount = self.random.pick(&["0", "\"0.000001\"", "5", "\"2.50\"", "-5", "\"\""]);
             fields.push(("discount", discount.into()));
         }
         self.categories(fields);
@@ -262,14 +329,19 @@ impl Stream {
 
     fn categories(&mut self, fields: &mut Vec<(&'static str, String)>) {
         if self.random.chance(60) {
-            let category = self.random.pick(&CATEGORIES);
-            fields.push(("category", text(category)));
+            let category = text(self.random.pick(&CATEGORIES));
+            fields.push(("category", self.or_unfit(category)));
         }
-        if self.random.chance(30) {
+        if self.random.chance(3) {
+            fields.push(("items", self.random.pick(&["{}", "\"[]\"", "5", "[null,7,[]]"]).into()));
+        } else if self.random.chance(30) {
             let items: Vec<String> = (0..self.random.between(0, 11))
                 .map(|n| match self.random.below(3) {
                     0 => r#"{"sku":"s","quantity":"many"}"#.to_string(),
-                    1 => format!("{{\"category\":{}}}", text(self.random.pick(&CATEGORIES))),
+                    1 => {
+                        let category = text(self.random.pick(&CATEGORIES));
+                        format!("{{\"category\":{}}}", self.or_unfit(category))
+                    }
                     _ => format!("{{\"category\":\"c{n}\",\"price\":null}}"),
                 })
                 .collect();
@@ -279,37 +351,93 @@ impl Stream {
 
     fn cart(&mut self, fields: &mut Vec<(&'static str, String)>) {
         if self.random.chance(60) {
-            let total = self.random.pick(&["0", "\"10.00\"", "50", "99.99"]);
+            let total = self.random.pick(&["0", "\"10.00\"", "50", "99.99", "-1", "\"\""]);
             fields.push(("cart_total", total.into()));
+            self.currency(fields);
         }
     }
 
     fn profile(&mut self, fields: &mut Vec<(&'static str, String)>, customer: &str, time: i64) {
+        if self.random.chance(4) {
+            return fields.push(("attributes", self.random.pick(&["[]", "\"vip\"", "7"]).into()));
+        }
         let mut members = Vec::new();
         if self.random.chance(40) {
-            let country = self.random.pick(&COUNTRIES);
-            members.push(format!("\"country\":{}", text(country)));
+            let country = text(self.random.pick(&COUNTRIES));
+            members.push(format!("\"country\":{}", self.or_unfit(country)));
+        }
+        if self.random.chance(60) {
+            members.push(format!("\"tags\":{}", self.tags()));
         }
         if self.random.chance(30) {
             let plan = self.random.pick(&PLANS);
             members.push(format!("\"plan\":{}", text(plan)));
         }
         if self.random.chance(40) {
-            members.push(format!("\"age\":{}", self.random.pick(&["18", "30.5", "7e0", "-2", "null"])));
+            members.push(format!(
+                "\"age\":{}",
+                self.random.pick(&[
+                    "18",
+                    "30.5",
+                    "7e0",
+                    "-2",
+                    "null",
+                    "\"18\"",
+                    "\"3.05e1\"",
+                    "\"old\"",
+                    "1e999",
+                    "true"
+                ])
+            ));
         }
         if self.random.chance(40) {
-            members.push(format!("\"vip\":{}", self.random.pick(&["true", "false", "null"])));
+            members.push(format!(
+                "\"vip\":{}",
+                self.random.pick(&["true", "false", "null", "\"true\"", "\"false\"", "\"yes\"", "1"])
+            ));
         }
         if self.random.chance(40) {
             let moment = time + self.random.pick(&[-DAY, -30 * DAY, -1, 0, 1, DAY, 7 * DAY]);
             self.moments.push(Moment { time: moment, customer: customer.into(), kind: "profile" });
-            let value = if self.random.chance(20) { text("1907-05-01T00:00:00.5Z") } else { self.time(moment) };
+            let odd = [
+                "\"1907-05-01T00:00:00.5Z\"",
+                "\"2019-12-31\"",
+                "\"2020-02-30\"",
+                "1577836800",
+                "99999999999",
+                "\"soon\"",
+            ];
+            let value = if self.random.chance(20) { self.random.pick(&odd).into() } else { self.time(moment) };
             members.push(format!("\"signed_up\":{value}"));
         }
         if self.random.chance(20) {
             members.push("\"undeclared\":[1]".into());
         }
         fields.push(("attributes", format!("{{{}}}", members.join(","))));
+    }
+}
+
+impl Stream {
+    /// The value of an attribute of type `texts`.
+    fn tags(&mut self) -> String {
+        match self.random.below(10) {
+            0 => "[]".into(),
+            1 => "null".into(),
+            2 => text(self.random.pick(&TAGS)),
+            3 => self.random.pick(&["7", "{}", "\"\"", r#"["gold",7,null,""]"#, r#"[["gold"]]"#]).into(),
+            4 => {
+                // Which of them is among the first 32 different ones depends on the repeated ones before it.
+                let skipped = self.random.between(0, 3);
+                let mut all: Vec<String> = (skipped..32).map(|n| text(&format!("t{}", n % 31))).collect();
+                all.push(text("gold"));
+                format!("[{}]", all.join(","))
+            }
+            _ => {
+                let count = self.random.between(1, 4);
+                let tags: Vec<String> = (0..count).map(|_| text(self.random.pick(&TAGS))).collect();
+                format!("[{}]", tags.join(","))
+            }
+        }
     }
 }
 

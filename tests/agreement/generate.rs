@@ -328,6 +328,11 @@ impl Stream {
         if customer.contains('"') {
             return;
         }
+        if !self.is_from_files() && self.random.chance(10) {
+            let key = self.random.pick(&broken::KEYS);
+            let value = format!(r#"{{"type":"view","time":{time}}}"#);
+            return self.record(key, time, value.into_bytes());
+        }
         let value = broken::value(&mut self.random, &customer, time);
         self.record(&customer, time, value);
     }

@@ -138,6 +138,9 @@ fn describe(index: usize, input: &Input) -> String {
 /// The outputs that differ.
 fn differences(expected: &Outcome, actual: &Outcome) -> String {
     let mut text = String::new();
+    if expected.unfit != actual.unfit {
+        text += &format!("model:  unfit {:?}\nengine: unfit {:?}\n", expected.unfit, actual.unfit);
+    }
     if expected.rejected != actual.rejected || expected.dropped != actual.dropped {
         text += &format!(
             "model:  rejected {:?}, dropped {:?}\nengine: rejected {:?}, dropped {:?}\n",

@@ -10,6 +10,7 @@ pub const COUNTRIES: [&str; 4] = ["DE", "FR", "US", "Österreich"];
 pub const PLANS: [&str; 3] = ["free", "gold", "go_d"];
 /// Counts of one's own, which every rules file declares in one of several ways.
 pub const COUNTS: [&str; 3] = ["big_basket", "long_view", "any_survey"];
+pub const TAGS: [&str; 4] = ["gold", "silver", "t30", "Ö"];
 pub const DECLARED: [&str; 3] = ["wishlist_add", "survey", "app_screen"];
 
 /// Lengths of time that the rules of one scenario share, so that its events can be placed at their ends.
@@ -81,13 +82,18 @@ pub fn header(random: &mut Random) -> Header {
     let limits =
         if random.chance(8) { format!("[limits]\nmax_customers = {}\n", random.between(1, 3)) } else { String::new() };
     let clock = random.pick(&["wall", "wall", "events"]);
+    let placeholders = match random.below(6) {
+        0 => "[ids]\nplaceholders = [\"NIL\", \"null\", \"ann\"]\n",
+        1 => "[ids]\nplaceholders = []\n",
+        _ => "",
+    };
     let text = format!(
         "[time]\nclock = \"{clock}\"\ngrace = \"{grace_text}\"\nmax_future = \"{future_text}\"\n\
          [currency]\nbase = \"{base}\"\nrates = {{ USD = \"0.92\", GBP = \"1.1755\", XAF = \"0.0015244901\" }}\n\
          [attributes]\ncountry = \"text\"\nplan = \"text\"\nage = \"number\"\nvip = \"boolean\"\nsigned_up = \"time\"\n\
-         [properties]\nsize = \"text\"\nduration_s = \"number\"\nfirst = \"boolean\"\n\
+         tags = \"texts\"\n[properties]\nsize = \"text\"\nduration_s = \"number\"\nfirst = \"boolean\"\n\
          [events]\nwishlist_add = \"activity\"\nsurvey = \"other\"\napp_screen = \"browsing\"\n\
-         [dedup]\nhorizon = \"{horizon}\"\n{ids}{limits}"
+         {placeholders}[dedup]\nhorizon = \"{horizon}\"\n{ids}{limits}"
     );
     Header { text, grace, max_future }
 }
@@ -174,6 +180,8 @@ impl Writer<'_> {
             "revenue",
             "signed_up",
             "age",
+            "tags",
+            "has(tags, 'gold')",
             "views_7d",
             "vip",
             "since('view')",

@@ -93,7 +93,7 @@ pub fn hostile(customer: &str) -> Vec<(&'static str, Line)> {
     let of = |rest: &str| format!(r#"{{"customer_id":"{customer}",{rest}}}"#).into_bytes();
     let of_purchase = |rest: &str| of(&format!(r#""type":"purchase","time":{},{rest}"#, OPENING + DAY));
     let of_view = |rest: &str| of(&format!(r#""type":"view",{rest}"#));
-    let long = "x".repeat(129);
+    let long = "x".repeat(257);
     let time = format!("\"time\":{}", OPENING + DAY);
     let keyed: Vec<(&str, Vec<u8>)> = vec![
         ("too_large", vec![b' '; 70_000]),
@@ -117,7 +117,7 @@ pub fn hostile(customer: &str) -> Vec<(&'static str, Line)> {
         ("time_unit", of_view(r#""time":1735689600"#)),
         ("time_future", of_view(r#""time":"2099-01-01T00:00:00Z""#)),
         ("amount", of_purchase(r#""amount":"-1""#)),
-        ("amount", of_purchase(r#""amount":"1.1234567""#)),
+        ("amount", of_purchase(&format!(r#""amount":"1.{}""#, "1".repeat(63)))),
         ("currency", of_purchase(r#""amount":"1","currency":"XXX""#)),
     ];
     let line =

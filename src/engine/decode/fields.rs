@@ -8,9 +8,9 @@ use super::names::NameSet;
 use super::reject;
 use super::scan::{Scan, expect_end, syntax_error};
 use super::value::{JsonKind, JsonValue};
-use crate::engine::event::{Categories, Reason, Rejection, Text};
+use crate::engine::event::{Categories, DescriptiveField, Reason, Rejection, Text, Unfit};
 
-/// Bytes of a text without another limit at most.
+/// Bytes of a text that only describes at most; more are cut (E5).
 pub const TEXT_BYTES_MAX: usize = 128;
 
 /// The known fields.
@@ -128,95 +128,112 @@ impl<'a> Fields<'a> {
         self.values[field as usize]
     }
 
-    /// A text of 1 to 128 bytes, or nothing.
+    /// A text that only describes, or nothing (E5).
     #[inline(always)]
-    pub fn text(&self, field: Field) -> Result<Option<Text<'a>>, Rejection> {
-        text(self.text, self.value(field), field.name())
-    }
-
-    /// A decimal as it was written, as a string or a number; its digits are checked later.
-    #[inline(always)]
-    pub fn decimal(&self, field: Field) -> Result<JsonValue, Rejection> {
-        let value = self.value(field);
-        match value.kind() {
-            JsonKind::Absent | JsonKind::Null | JsonKind::Number => {}
-            JsonKind::Text | JsonKind::EscapedText => _ = self.text(field)?,
-            _ => return Err(schema_rejection(field.name(), "a decimal in a text or as a number", value.description())),
-        }
-        Ok(value)
-    }
-
-    /// The code of a currency; whether it is known is checked later.
-    #[inline(always)]
-    pub fn currency(&self) -> Result<JsonValue, Rejection> {
-        self.text(Field::Currency).map(|_| self.value(Field::Currency))
+    pub fn description(&self, field: Field, name: DescriptiveField, unfit: &mut Unfit) -> Option<Text<'a>> {
+        description(self.text, self.value(field), name, unfit)
     }
 
     /// The event's category, then those of its items.
     #[inline(always)]
-    pub fn categories(&self) -> Result<Categories<'a>, Rejection> {
-        let mut categories = Categories { first: self.text(Field::Category)?, others: Vec::new() };
+    pub fn categories(&self, unfit: &mut Unfit) -> Categories<'a> {
+        let first = self.description(Field::Category, DescriptiveField::Category, unfit);
+        let mut categories = Categories { first, others: Vec::new() };
         let items = self.value(Field::Items);
-        match items.kind() {
-            JsonKind::Absent | JsonKind::Null => {}
-            JsonKind::Array => self.item_categories(items, &mut categories)?,
-            _ => return Err(schema_rejection("items", "an array of objects", items.description())),
+        if !items.is_absent() {
+            self.item_categories(items, &mut categories, unfit);
         }
-        Ok(categories)
+        categories
     }
 
-    fn item_categories(&self, items: JsonValue, categories: &mut Categories<'a>) -> Result<(), Rejection> {
+    fn item_categories(&self, items: JsonValue, categories: &mut Categories<'a>, unfit: &mut Unfit) {
+        if !items.is(JsonKind::Array) {
+            return unfit.leave_out(DescriptiveField::Items);
+        }
         let mut items = Entries::of_array(self.text, items.start(), 0).expect(CHECKED);
         while let Some(item) = items.next_object().expect(CHECKED) {
-            let mut entries =
-                item.map_err(|other| schema_rejection("items", "only objects in the array", other.description()))?;
+            let Ok(mut entries) = item else {
+                unfit.leave_out(DescriptiveField::Items);
+                continue;
+            };
             while let Some(member) = entries.next_member().expect(CHECKED) {
                 if member.name.text(self.text) == "category" {
-                    let category = text(self.text, member.value, "category of an item")?;
+                    let category = description(self.text, member.value, DescriptiveField::Category, unfit);
                     category.into_iter().for_each(|category| categories.add(category));
                 }
             }
             items.resume_after(&entries);
         }
-        Ok(())
     }
 
     /// The members of an object that the scan has checked.
     pub fn members(&self, object: JsonValue) -> Entries<'a> {
         Entries::of_object(self.text, object.start(), 0).expect(CHECKED)
     }
+
+    /// The elements of an array that the scan has checked.
+    pub fn elements(&self, array: JsonValue) -> Entries<'a> {
+        Entries::of_array(self.text, array.start(), 0).expect(CHECKED)
+    }
 }
 
 /// Why reading a part again cannot fail.
 pub const CHECKED: &str = "the whole record was scanned before";
 
-/// A text of 1 to 128 bytes, or nothing. Inlined, so that the common cases stay in registers.
+/// A text that only describes: at most 128 bytes of it, or nothing (E5). Inlined, so that the common cases stay in
+/// registers.
 #[inline(always)]
-pub fn text<'a>(record: &'a str, value: JsonValue, name: &str) -> Result<Option<Text<'a>>, Rejection> {
+pub fn description<'a>(
+    record: &'a str,
+    value: JsonValue,
+    field: DescriptiveField,
+    unfit: &mut Unfit,
+) -> Option<Text<'a>> {
     if value.is_absent() {
-        return Ok(None);
+        return None;
     }
     if value.is(JsonKind::Text) {
         let raw = value.raw(record);
         if (1..=TEXT_BYTES_MAX).contains(&raw.len()) {
-            return Ok(Some(Text::Borrowed(raw)));
+            return Some(Text::Borrowed(raw));
         }
     }
-    unusual_text(record, value, name).map(Some)
+    unusual_description(record, value, field, unfit)
 }
 
 #[cold]
-fn unusual_text<'a>(record: &'a str, value: JsonValue, name: &str) -> Result<Text<'a>, Rejection> {
-    const EXPECTED: &str = "a text of 1 to 128 bytes";
-    if !value.is_text() {
-        return Err(schema_rejection(name, EXPECTED, value.description()));
-    }
-    let text = value.text(record);
-    if (1..=TEXT_BYTES_MAX).contains(&text.len()) {
-        Ok(text)
+fn unusual_description<'a>(
+    record: &'a str,
+    value: JsonValue,
+    field: DescriptiveField,
+    unfit: &mut Unfit,
+) -> Option<Text<'a>> {
+    if value.is_text() {
+        cut_text(value.text(record), field, unfit)
     } else {
-        Err(schema_rejection(name, EXPECTED, &format!("{} bytes", text.len())))
+        unfit.leave_out(field);
+        None
     }
+}
+
+/// The text up to the last whole character within 128 bytes; nothing if it is empty.
+pub fn cut_text<'a>(text: Text<'a>, field: DescriptiveField, unfit: &mut Unfit) -> Option<Text<'a>> {
+    if text.is_empty() {
+        unfit.leave_out(field);
+        return None;
+    }
+    if text.len() <= TEXT_BYTES_MAX {
+        return Some(text);
+    }
+    unfit.cut(field);
+    let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    Some(match text {
+        Text::Borrowed(text) => Text::Borrowed(&text[..end]),
+        Text::Owned(mut text) => {
+            text.truncate(end);
+            Text::Owned(text)
+        }
+    })
 }
 
 /// A rejection with the reason `schema`.

@@ -74,8 +74,8 @@ impl<'a> Entries<'a> {
         Ok(Some(value))
     }
 
-    /// Steps into the next element, or returns it as `Err` if it is not an object; `None` at the end. After an object,
-    /// [`Self::resume_after`] must follow.
+    /// Steps into the next element, or returns it as `Err` and steps over it if it is not an object; `None` at the end.
+    /// After an object, [`Self::resume_after`] must follow.
     pub fn next_object(&mut self) -> Scan<Option<Result<Self, JsonValue>>> {
         if !self.next_entry(b']', "`,` or `]`")? {
             return Ok(None);
@@ -83,7 +83,9 @@ impl<'a> Entries<'a> {
         if peek(self.text, self.at) == b'{' {
             return Ok(Some(Ok(Self::of_object(self.text, self.at, self.depth)?)));
         }
-        Ok(Some(Err(value(self.text, self.at, self.depth)?)))
+        let value = value(self.text, self.at, self.depth)?;
+        self.at = value.after();
+        Ok(Some(Err(value)))
     }
 
     /// Continues after an element that was read to its end.

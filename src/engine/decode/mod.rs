@@ -4,12 +4,15 @@
 //! reported. The text is scanned once ([`json`], [`fields`]); after that nothing is checked twice and, in the common
 //! case, nothing is allocated.
 
+mod amounts;
 mod ascii;
 mod attributes;
 mod customer;
 mod escape;
 mod fields;
+mod ids;
 mod json;
+mod key_shape;
 mod money;
 mod names;
 mod partition;
@@ -26,16 +29,19 @@ mod oracle;
 #[cfg(test)]
 mod tests;
 
-pub use customer::CUSTOMER_ID_BYTES_MAX;
 pub use partition::{Partitioner, partition_of};
 
 use super::calendar::parse_rfc3339;
-use super::event::{AttributeValue, Categories, Event, EventType, Millis, Reason, Record, Rejection, Text};
+use super::event::{
+    AttributeValue, Categories, DescriptiveField, Event, EventType, Millis, Reason, Record, Rejection, Text, Unfit,
+};
 use super::event_settings::{Attribute, EventSettings};
+use crate::document::nearest::nearest;
 use ascii::utf8;
 use customer::check_partition;
-use fields::{Field, Fields, schema_rejection};
-use money::{Amount, Rate, Rates};
+use fields::{Field, Fields, TEXT_BYTES_MAX, schema_rejection};
+use ids::{Placeholders, optional_id};
+use money::Rates;
 use properties::Properties;
 use std::borrow::Cow;
 use value::{JsonKind, JsonValue};
@@ -68,6 +74,7 @@ pub struct Decoder {
     attributes: Vec<Attribute>,
     properties: Properties,
     rates: Rates,
+    placeholders: Placeholders,
     max_future: Millis,
 }
 
@@ -80,6 +87,7 @@ impl Decoder {
             attributes: event_settings.attributes.clone(),
             properties: Properties::new(event_settings),
             rates: Rates::new(&event_settings.currency),
+            placeholders: Placeholders::new(&event_settings.placeholders),
             max_future: event_settings.max_future,
         }
     }
@@ -88,12 +96,15 @@ impl Decoder {
     pub fn decode<'a>(&self, record: &Record<'a>, source: &Source, now: Millis) -> Result<Event<'a>, Rejection> {
         let mut fields = Fields::unscanned(text(record.value)?);
         scan(&mut fields)?;
-        let customer_id = customer::customer_id(record.key, source, &fields)?;
+        let customer_id = customer::customer_id(record.key, source, &fields, &self.placeholders)?;
         check_partition(record, source)?;
         let event_type = self.event_type(&fields)?;
-        let parts = self.parts(event_type, &fields)?;
+        let mut unfit = Unfit::default();
+        let parts = self.parts(event_type, &fields, &mut unfit)?;
         let time = self.time(&fields, record.arrival.map_or(now, |arrival| arrival.min(now)))?;
-        let money = self.money(event_type, &fields, &parts)?;
+        let money = self.money(event_type, &fields, parts.amount, &mut unfit)?;
+        let coupon = properties::coupon(event_type, &fields, &mut unfit);
+        let properties = self.properties.read(event_type, &fields, &mut unfit);
         Ok(Event {
             event_type,
             time,
@@ -108,9 +119,10 @@ impl Decoder {
             categories: parts.categories,
             channel: parts.channel,
             campaign: parts.campaign,
-            coupon: properties::coupon(event_type, &fields),
-            properties: self.properties.read(event_type, &fields),
+            coupon,
+            properties,
             attributes: parts.attributes,
+            unfit,
         })
     }
 
@@ -123,28 +135,33 @@ impl Decoder {
         }
         let name = value.text(fields.text);
         let known = self.types.iter().find(|(known, _)| **known == *name);
-        known.map(|(_, event_type)| *event_type).ok_or_else(|| {
-            let message = "expected a built-in type or one declared under [events] in rules.toml, found";
-            reject(Reason::Type, format!("`type`: {message} {:?}", shortened(&name)))
-        })
+        known.map(|(_, event_type)| *event_type).ok_or_else(|| self.unknown_type(&name))
     }
 
-    /// `schema`: reads the fields that have a meaning for the type. Decimals stay as they are written until
-    /// [`Self::money`].
+    #[cold]
+    fn unknown_type(&self, name: &str) -> Rejection {
+        let name = shortened(name);
+        let hint = nearest(&name, self.types.iter().map(|(known, _)| &**known));
+        let hint = hint.map_or_else(String::new, |hint| format!(": {hint}"));
+        let message = "expected a built-in type or one declared under [events] in rules.toml, found";
+        reject(Reason::Type, format!("`type`: {message} {name:?}{hint}"))
+    }
+
+    /// `schema`: reads the fields that have a meaning for the type, all but optional amounts and the currency. The
+    /// digits of a required amount are checked in [`Self::money`].
     #[inline(always)]
-    fn parts<'a>(&self, event_type: EventType, fields: &Fields<'a>) -> Result<Parts<'a>, Rejection> {
+    fn parts<'a>(&self, event_type: EventType, fields: &Fields<'a>, unfit: &mut Unfit) -> Result<Parts<'a>, Rejection> {
         check_time_schema(fields)?;
         let mut parts = Parts {
-            event_id: fields.text(Field::EventId)?,
-            channel: fields.text(Field::Channel)?,
-            campaign: fields.text(Field::Campaign)?,
+            event_id: optional_id(fields, Field::EventId, &self.placeholders)?,
+            channel: fields.description(Field::Channel, DescriptiveField::Channel, unfit),
+            campaign: fields.description(Field::Campaign, DescriptiveField::Campaign, unfit),
             ..Parts::default()
         };
         match event_type {
             EventType::PURCHASE | EventType::REFUND | EventType::AMEND => {
-                parts.order_id = fields.text(Field::OrderId)?;
-                parts.amount = fields.decimal(Field::Amount)?;
-                parts.currency = fields.currency()?;
+                parts.order_id = optional_id(fields, Field::OrderId, &self.placeholders)?;
+                parts.amount = amounts::decimal(fields)?;
                 let is_optional = event_type == EventType::REFUND && parts.order_id.is_some();
                 if parts.amount.is_absent() && !is_optional {
                     return Err(schema_rejection(
@@ -157,23 +174,19 @@ impl Decoder {
                     return Err(schema_rejection("order_id", "the order to amend", "nothing"));
                 }
                 if event_type == EventType::PURCHASE {
-                    parts.discount = fields.decimal(Field::Discount)?;
-                    parts.categories = fields.categories()?;
+                    parts.categories = fields.categories(unfit);
                 }
             }
             EventType::CANCEL => {
-                parts.order_id = fields.text(Field::OrderId)?;
+                parts.order_id = optional_id(fields, Field::OrderId, &self.placeholders)?;
                 if parts.order_id.is_none() {
                     return Err(schema_rejection("order_id", "the order to cancel", "nothing"));
                 }
             }
-            EventType::VIEW => parts.categories = fields.categories()?,
-            EventType::CART_ADD | EventType::CART_REMOVE => {
-                parts.cart_total = fields.decimal(Field::CartTotal)?;
-                parts.categories = fields.categories()?;
+            EventType::VIEW | EventType::CART_ADD | EventType::CART_REMOVE => {
+                parts.categories = fields.categories(unfit);
             }
-            EventType::EXPOSURE => parts.cost = fields.decimal(Field::Cost)?,
-            EventType::PROFILE => parts.attributes = attributes::read(&self.attributes, fields)?,
+            EventType::PROFILE => parts.attributes = attributes::read(&self.attributes, fields, unfit),
             _ => {}
         }
         Ok(parts)
@@ -190,43 +203,13 @@ impl Decoder {
         }
         Ok(time)
     }
-
-    /// `amount`, `currency`, and `amount` again.
-    #[inline]
-    fn money(&self, event_type: EventType, fields: &Fields<'_>, parts: &Parts<'_>) -> Result<Money, Rejection> {
-        let amount = parse_amount("amount", fields, parts.amount)?;
-        if event_type == EventType::REFUND && amount.is_some_and(Amount::is_zero) {
-            return Err(reject(Reason::Amount, "`amount` of a refund: expected more than 0, found 0".into()));
-        }
-        let discount = parse_amount("discount", fields, parts.discount)?;
-        let cart_total = parse_amount("cart_total", fields, parts.cart_total)?;
-        let cost = parse_amount("cost", fields, parts.cost)?;
-        let base = self.rates.base();
-        let rate = if parts.currency.is_absent() { base } else { self.rate(fields, parts.currency)? };
-        let is_foreign = || !parts.currency.is_absent() && !self.rates.is_base(&parts.currency.text(fields.text));
-        Ok(Money {
-            foreign: amount.is_some() && is_foreign(),
-            amount: minor_units("amount", amount, rate)?,
-            discount: minor_units("discount", discount, rate)?,
-            cart_total: minor_units("cart_total", cart_total, base)?,
-            cost: minor_units("cost", cost, base)?,
-        })
-    }
-
-    fn rate(&self, fields: &Fields<'_>, currency: JsonValue) -> Result<Rate, Rejection> {
-        let code = currency.text(fields.text);
-        self.rates.rate(&code).ok_or_else(|| {
-            let message = format!("expected one with a rate ({})", self.rates.codes());
-            reject(Reason::Currency, format!("`currency`: {message}, found {:?}", shortened(&code)))
-        })
-    }
 }
 
 /// The customer id of a line, if the line can be decoded that far. It determines the shard in a replay.
 pub fn customer_id(line: &[u8]) -> Option<String> {
     let mut fields = Fields::unscanned(text(line).ok()?);
     scan(&mut fields).ok()?;
-    customer::customer_id(None, &Source::File, &fields).ok().map(Cow::into_owned)
+    customer::customer_id(None, &Source::File, &fields, &Placeholders::NONE).ok().map(Cow::into_owned)
 }
 
 /// The time of a line, if the line can be decoded that far and the time is within the bounds. Files are merged by it
@@ -238,7 +221,7 @@ pub fn time_of(line: &[u8]) -> Option<Millis> {
     written_time(&fields).ok()
 }
 
-/// The fields that passed `schema`. The digits of decimals and the code of the currency are checked later.
+/// The fields that passed `schema`.
 #[derive(Default)]
 struct Parts<'a> {
     event_id: Option<Text<'a>>,
@@ -247,21 +230,8 @@ struct Parts<'a> {
     campaign: Option<Text<'a>>,
     categories: Categories<'a>,
     attributes: Vec<(u8, AttributeValue<'a>)>,
+    /// As it is written.
     amount: JsonValue,
-    currency: JsonValue,
-    discount: JsonValue,
-    cart_total: JsonValue,
-    cost: JsonValue,
-}
-
-/// The amounts of an event in minor units of the base currency.
-struct Money {
-    amount: Option<i64>,
-    /// Whether the amount was in another currency than the base.
-    foreign: bool,
-    discount: Option<i64>,
-    cart_total: Option<i64>,
-    cost: Option<i64>,
 }
 
 /// `too_large`, and the part of `decode` that the record is UTF-8.
@@ -293,7 +263,10 @@ fn check_time_schema(fields: &Fields<'_>) -> Result<(), Rejection> {
     const EXPECTED: &str = "RFC 3339 text with zone or integer milliseconds since 1970";
     let value = fields.value(Field::Time);
     match value.kind() {
-        JsonKind::Text | JsonKind::EscapedText => fields.text(Field::Time).map(|_| ()),
+        JsonKind::Text | JsonKind::EscapedText if (1..=TEXT_BYTES_MAX).contains(&value.raw(fields.text).len()) => {
+            Ok(())
+        }
+        JsonKind::Text | JsonKind::EscapedText => check_time_length(&value.text(fields.text)),
         JsonKind::Number if time::milliseconds(value.raw(fields.text)).is_ok() => Ok(()),
         JsonKind::Number => Err(schema_rejection("time", EXPECTED, "a number with a fraction or an exponent")),
         _ => Err(schema_rejection("time", EXPECTED, value.description())),
@@ -317,25 +290,12 @@ fn written_time(fields: &Fields<'_>) -> Result<Millis, Rejection> {
     Ok(time)
 }
 
-#[inline]
-fn parse_amount(name: &str, fields: &Fields<'_>, written: JsonValue) -> Result<Option<Amount>, Rejection> {
-    if written.is_absent() {
-        return Ok(None);
+#[cold]
+fn check_time_length(text: &str) -> Result<(), Rejection> {
+    if (1..=TEXT_BYTES_MAX).contains(&text.len()) {
+        return Ok(());
     }
-    let text = written.text(fields.text);
-    Amount::parse(&text).map(Some).map_err(|expected| {
-        reject(Reason::Amount, format!("`{name}`: expected {expected}, found {:?}", shortened(&text)))
-    })
-}
-
-#[inline]
-fn minor_units(name: &str, amount: Option<Amount>, rate: Rate) -> Result<Option<i64>, Rejection> {
-    let Some(amount) = amount else { return Ok(None) };
-    rate.minor_units(amount).map(Some).ok_or_else(|| {
-        let message =
-            format!("expected at most {} minor units of the base currency, found more", money::MINOR_UNITS_MAX);
-        reject(Reason::Amount, format!("`{name}`: {message}"))
-    })
+    Err(schema_rejection("time", "a text of 1 to 128 bytes", &format!("{} bytes", text.len())))
 }
 
 #[cold]

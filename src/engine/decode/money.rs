@@ -1,31 +1,38 @@
 //! Amounts from decimal text to minor units of the base currency: exact, rounded once, half away from zero (O1).
 //!
-//! An amount is an integer with at most six decimals, and a rate is an integer with decimals of its own. Their product
-//! is exact in 256 bits and divided once. No amount is ever a float.
+//! An amount is an integer with any number of decimals, and a rate is an integer with decimals of its own. Their
+//! product is exact and divided once. The common amount fits one register; all others are of four. No amount is ever a
+//! float.
 
 use crate::engine::decode::json::number_length;
 use crate::engine::event_settings::Currency;
 
 /// Minor units of an amount at most (E1).
 pub const MINOR_UNITS_MAX: u64 = 1_000_000_000_000_000;
-/// Digits after the point that an amount may have once its exponent is applied.
-const DECIMALS_MAX: i64 = 6;
-/// From here on an amount exceeds the bound at any realistic rate: at least 10^32 units.
-const DIGITS_END: u128 = 10_u128.pow(38);
+/// Characters of an amount at most (E1).
+pub const AMOUNT_CHARACTERS_MAX: usize = 64;
+/// Digits of an amount at most, once its exponent is applied. A larger amount is over the bound at every rate: the
+/// smallest rate is 10^-28 units.
+const DIGITS_MAX: i64 = 64;
+/// With more decimals than this, every amount of that many digits is rounded to 0 at every rate.
+const DECIMALS_MAX: i64 = 150;
 /// The largest power of ten in 64 bits.
 const POWER_MAX: u32 = 19;
 
 /// A decimal that is not negative, as written: `digits / 10^decimals`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Amount {
-    /// The largest value if the digits do not fit.
-    digits: u128,
-    decimals: u32,
+pub enum Amount {
+    /// At most 18 digits; zero always has this form.
+    Short { digits: u64, decimals: u32 },
+    /// At most 64 digits, the lowest part first.
+    Long { digits: [u64; 4], decimals: u32 },
+    /// Above 10^64 units.
+    Huge,
 }
 
 impl Amount {
     pub fn is_zero(self) -> bool {
-        self.digits == 0
+        matches!(self, Self::Short { digits: 0, .. })
     }
 
     /// Parses a decimal by the grammar of JSON numbers; the error says what was expected.
@@ -53,11 +60,14 @@ impl Amount {
             }
         }
         let decimals = point.map_or(0, |point| bytes.len() - 1 - point);
-        let well_formed = !bytes.is_empty() && (point.is_none() || (1..=6).contains(&decimals));
-        well_formed.then_some(Self { digits: u128::from(digits), decimals: decimals as u32 })
+        let well_formed = !bytes.is_empty() && (point.is_none() || decimals > 0);
+        well_formed.then_some(Self::Short { digits, decimals: decimals as u32 })
     }
 
     fn parse_any(bytes: &[u8]) -> Result<Self, &'static str> {
+        if bytes.len() > AMOUNT_CHARACTERS_MAX {
+            return Err("a decimal of at most 64 characters");
+        }
         if number_length(bytes) != Ok(bytes.len()) {
             return Err("a decimal as JSON writes numbers, such as 12.50");
         }
@@ -65,34 +75,38 @@ impl Amount {
         let (mantissa, exponent) = bytes.split_at(exponent_at);
         let point = mantissa.iter().position(|byte| *byte == b'.');
         let fraction = point.map_or(0, |point| mantissa.len() - 1 - point) as i64;
-        let decimals = fraction.saturating_sub(exponent_value(exponent));
-        if decimals > DECIMALS_MAX {
-            return Err("at most 6 digits after the point");
+        let mut decimals = fraction - exponent_value(exponent);
+        let written = mantissa.iter().filter(|byte| byte.is_ascii_digit()).map(|byte| u64::from(byte - b'0'));
+        let mut length = 0;
+        let mut digits = [0_u64; 4];
+        for digit in written.skip_while(|digit| *digit == 0) {
+            multiply_add(&mut digits, 10, digit);
+            length += 1;
         }
-        let mut digits = 0_u128;
-        for byte in mantissa.iter().filter(|byte| byte.is_ascii_digit()) {
-            digits = digits.saturating_mul(10).saturating_add(u128::from(byte - b'0'));
-        }
-        if digits == 0 {
-            return Ok(Self { digits, decimals: 0 });
+        if length == 0 {
+            return Ok(Self::Short { digits: 0, decimals: 0 });
         }
         if bytes[0] == b'-' {
             return Err("a decimal that is not negative");
         }
-        if let Ok(decimals) = u32::try_from(decimals) {
-            return Ok(Self { digits, decimals });
+        if length - decimals > DIGITS_MAX {
+            return Ok(Self::Huge);
         }
-        let power = u32::try_from(-decimals).ok().and_then(|power| 10_u128.checked_pow(power)).unwrap_or(u128::MAX);
-        Ok(Self { digits: digits.saturating_mul(power), decimals: 0 })
+        while decimals < 0 {
+            multiply_add(&mut digits, 10, 0);
+            decimals += 1;
+        }
+        Ok(Self::Long { digits, decimals: decimals.min(DECIMALS_MAX) as u32 })
     }
 }
 
-/// The value of `e±NN`, 0 for an empty text. A value that does not fit gives the end of the range.
+/// The value of `e±NN`, 0 for an empty text. A value that does not fit gives a large one of its sign.
 fn exponent_value(exponent: &[u8]) -> i64 {
+    const LARGE: i64 = 1_000_000;
     let negative = exponent.get(1) == Some(&b'-');
     let mut value = 0_i64;
     for byte in exponent.iter().filter(|byte| byte.is_ascii_digit()) {
-        value = value.saturating_mul(10).saturating_add(i64::from(byte - b'0'));
+        value = (value * 10 + i64::from(byte - b'0')).min(LARGE);
     }
     if negative { -value } else { value }
 }
@@ -116,17 +130,33 @@ impl Rate {
     /// Minor units of the base for an amount; `None` if they exceed [`MINOR_UNITS_MAX`].
     #[inline]
     pub fn minor_units(self, amount: Amount) -> Option<i64> {
-        let power = amount.decimals + self.scale;
-        let product = amount.digits.checked_mul(self.digits).and_then(|product| u64::try_from(product).ok());
-        let units = match product {
-            Some(product) if product < u64::MAX / 2 && power < POWER_MAX => {
-                let divisor = 10_u64.pow(power);
-                (product + divisor / 2) / divisor
-            }
-            _ if amount.digits >= DIGITS_END => return None,
-            _ => divide_rounded(multiply(amount.digits, self.digits), power)?,
+        let units = match amount {
+            Amount::Short { digits, decimals } => match self.short_units(digits, decimals) {
+                Some(units) => units,
+                None => self.long_units([digits, 0, 0, 0], decimals)?,
+            },
+            Amount::Long { digits, decimals } => self.long_units(digits, decimals)?,
+            Amount::Huge => return None,
         };
         (units <= MINOR_UNITS_MAX).then_some(units as i64)
+    }
+
+    /// `None` if 64 bits do not hold the product.
+    #[inline]
+    fn short_units(self, digits: u64, decimals: u32) -> Option<u64> {
+        let product = u64::try_from(self.digits).ok().and_then(|rate| digits.checked_mul(rate))?;
+        let power = decimals + self.scale;
+        if product >= u64::MAX / 2 || power >= POWER_MAX {
+            return None;
+        }
+        let divisor = 10_u64.pow(power);
+        Some((product + divisor / 2) / divisor)
+    }
+
+    /// `None` if 64 bits do not hold the result.
+    #[cold]
+    fn long_units(self, digits: [u64; 4], decimals: u32) -> Option<u64> {
+        divide_rounded(multiply(digits, self.digits), decimals + self.scale)
     }
 }
 
@@ -156,12 +186,15 @@ impl Rates {
         code.eq_ignore_ascii_case(&self.base)
     }
 
-    /// The rate of a currency by its code; `None` if it is unknown.
+    /// The rate of a currency by its code, in any case; `None` if it is unknown.
     pub fn rate(&self, code: &str) -> Option<Rate> {
         if code == self.base {
             return Some(self.base_rate);
         }
-        self.others.iter().find(|(known, _)| known == code).map(|(_, rate)| *rate)
+        if let Some((_, rate)) = self.others.iter().find(|(known, _)| known.eq_ignore_ascii_case(code)) {
+            return Some(*rate);
+        }
+        code.eq_ignore_ascii_case(&self.base).then_some(self.base_rate)
     }
 
     /// The codes that have a rate, for messages.
@@ -171,13 +204,23 @@ impl Rates {
     }
 }
 
-/// The product in 256 bits, lowest part first.
-fn multiply(left: u128, right: u128) -> [u64; 4] {
-    let halves = |value: u128| [value as u64, (value >> 64) as u64];
-    let mut product = [0_u64; 4];
-    for (i, left) in halves(left).into_iter().enumerate() {
+/// `value * factor + addend`, which must fit.
+fn multiply_add(value: &mut [u64; 4], factor: u64, addend: u64) {
+    let mut carry = u128::from(addend);
+    for part in value.iter_mut() {
+        carry += u128::from(*part) * u128::from(factor);
+        *part = carry as u64;
+        carry >>= 64;
+    }
+    debug_assert_eq!(carry, 0);
+}
+
+/// The product, lowest part first.
+fn multiply(left: [u64; 4], right: u128) -> [u64; 6] {
+    let mut product = [0_u64; 6];
+    for (i, left) in left.into_iter().enumerate() {
         let mut carry = 0_u128;
-        for (j, right) in halves(right).into_iter().enumerate() {
+        for (j, right) in [right as u64, (right >> 64) as u64].into_iter().enumerate() {
             carry += u128::from(left) * u128::from(right) + u128::from(product[i + j]);
             product[i + j] = carry as u64;
             carry >>= 64;
@@ -188,7 +231,7 @@ fn multiply(left: u128, right: u128) -> [u64; 4] {
 }
 
 /// `value / 10^power`, rounded half up (no value is negative); `None` if it does not fit in 64 bits.
-fn divide_rounded(mut value: [u64; 4], power: u32) -> Option<u64> {
+fn divide_rounded(mut value: [u64; 6], power: u32) -> Option<u64> {
     let Some(power_before) = power.checked_sub(1) else { return narrow(value) };
     // Rounding half up depends on the first removed digit only, so all divisions before the last one may truncate.
     let mut left = power_before;
@@ -201,7 +244,7 @@ fn divide_rounded(mut value: [u64; 4], power: u32) -> Option<u64> {
     Some(tenths / 10 + u64::from(tenths % 10 >= 5))
 }
 
-fn divide(value: &mut [u64; 4], divisor: u64) {
+fn divide(value: &mut [u64; 6], divisor: u64) {
     let mut remainder = 0_u128;
     for part in value.iter_mut().rev() {
         let dividend = remainder << 64 | u128::from(*part);
@@ -210,8 +253,8 @@ fn divide(value: &mut [u64; 4], divisor: u64) {
     }
 }
 
-fn narrow(value: [u64; 4]) -> Option<u64> {
-    (value[1..] == [0; 3]).then_some(value[0])
+fn narrow(value: [u64; 6]) -> Option<u64> {
+    (value[1..] == [0; 5]).then_some(value[0])
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Declared properties of an event (B8), as far as a count of its type reads them, and its coupon. Neither ever costs
 //! the event: what does not fit is left out (E5).
 
-use super::fields::{CHECKED, Field, Fields, TEXT_BYTES_MAX};
-use super::json::number_length;
-use super::value::{JsonKind, JsonValue};
-use crate::engine::event::{AttributeValue, EventType, Text};
-use crate::engine::event_settings::{AttributeType, EventSettings, Property};
+use super::attributes;
+use super::fields::{CHECKED, Field, Fields};
+use super::value::JsonKind;
+use crate::engine::event::{AttributeValue, DescriptiveField, EventType, Text, Unfit};
+use crate::engine::event_settings::{EventSettings, Property};
 
 /// The declared properties, and which of them are read in events of each type.
 pub struct Properties {
@@ -26,26 +26,43 @@ impl Properties {
 
     /// The properties of an event, each with its index.
     #[inline(always)]
-    pub fn read<'a>(&self, event_type: EventType, fields: &Fields<'a>) -> Vec<(u8, AttributeValue<'a>)> {
+    pub fn read<'a>(
+        &self,
+        event_type: EventType,
+        fields: &Fields<'a>,
+        unfit: &mut Unfit,
+    ) -> Vec<(u8, AttributeValue<'a>)> {
         let wanted = self.read_in[event_type.index()];
-        if wanted == 0 { Vec::new() } else { self.find(wanted, fields) }
+        if wanted == 0 { Vec::new() } else { self.find(wanted, fields, unfit) }
     }
 
     #[inline(never)]
-    fn find<'a>(&self, wanted: u32, fields: &Fields<'a>) -> Vec<(u8, AttributeValue<'a>)> {
+    fn find<'a>(&self, wanted: u32, fields: &Fields<'a>, unfit: &mut Unfit) -> Vec<(u8, AttributeValue<'a>)> {
         let mut properties = Vec::new();
         let object = fields.value(Field::Properties);
+        if object.is_absent() {
+            return properties;
+        }
         if !object.is(JsonKind::Object) {
+            unfit.leave_out(DescriptiveField::Properties);
             return properties;
         }
         let mut members = fields.members(object);
         while let Some(member) = members.next_member().expect(CHECKED) {
             let name = member.name.text(fields.text);
             let index = self.declared.iter().position(|property| property.name == name);
-            if let Some(index) = index.filter(|index| wanted >> index & 1 != 0)
-                && let Some(value) = value(self.declared[index].kind, fields.text, member.value)
-            {
-                properties.push((index as u8, value));
+            let Some(index) = index.filter(|index| wanted >> index & 1 != 0 && !member.value.is_absent()) else {
+                continue;
+            };
+            match attributes::value(
+                self.declared[index].kind,
+                fields,
+                member.value,
+                DescriptiveField::Properties,
+                unfit,
+            ) {
+                Some(value) => properties.push((index as u8, value)),
+                None => unfit.leave_out(DescriptiveField::Properties),
             }
         }
         properties
@@ -54,48 +71,10 @@ impl Properties {
 
 /// The coupon of an event whose type has one.
 #[inline]
-pub fn coupon<'a>(event_type: EventType, fields: &Fields<'a>) -> Option<Text<'a>> {
+pub fn coupon<'a>(event_type: EventType, fields: &Fields<'a>, unfit: &mut Unfit) -> Option<Text<'a>> {
     let has_coupon =
         matches!(event_type, EventType::PURCHASE | EventType::CART_ADD | EventType::CART_REMOVE | EventType::CHECKOUT);
-    let coupon = fields.value(Field::Coupon);
-    if has_coupon && coupon.is_text() { cut(coupon.text(fields.text)) } else { None }
-}
-
-/// The value as one of the declared type; `None` if it is not plainly of it.
-fn value<'a>(kind: AttributeType, record: &'a str, value: JsonValue) -> Option<AttributeValue<'a>> {
-    let text = (value.is_text() || value.is(JsonKind::Number)).then(|| value.text(record));
-    match kind {
-        AttributeType::Text => text.and_then(cut).map(AttributeValue::Text),
-        AttributeType::Number => {
-            let written = text.filter(|text| number_length(text.as_bytes()) == Ok(text.len()))?;
-            written.parse().ok().filter(|number: &f64| number.is_finite()).map(AttributeValue::Number)
-        }
-        AttributeType::Boolean => match (value.kind(), text.as_deref()) {
-            (JsonKind::True, _) | (JsonKind::Text | JsonKind::EscapedText, Some("true")) => {
-                Some(AttributeValue::Boolean(true))
-            }
-            (JsonKind::False, _) | (JsonKind::Text | JsonKind::EscapedText, Some("false")) => {
-                Some(AttributeValue::Boolean(false))
-            }
-            _ => None,
-        },
-        AttributeType::Time => None,
-    }
-}
-
-/// The text up to the last whole character within 128 bytes; nothing if it is empty.
-fn cut(text: Text<'_>) -> Option<Text<'_>> {
-    if text.is_empty() {
-        return None;
-    }
-    let end = (0..=text.len().min(TEXT_BYTES_MAX)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    Some(match text {
-        Text::Borrowed(text) => Text::Borrowed(&text[..end]),
-        Text::Owned(mut text) => {
-            text.truncate(end);
-            Text::Owned(text)
-        }
-    })
+    if has_coupon { fields.description(Field::Coupon, DescriptiveField::Coupon, unfit) } else { None }
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub enum Value<'a> {
     Text(&'a str),
     Boolean(bool),
     Time(Millis),
+    /// The texts of an attribute, as a set (`profile::split_set`).
+    Texts(&'a str),
 }
 
 /// One row of the table.
@@ -62,6 +64,8 @@ pub enum Parameters {
     AnyType,
     /// `days_since(signed_up)`.
     TimeAttribute,
+    /// `has(tags, 'gold')`.
+    TextsAttributeAndText,
     /// `segment('lifecycle')`.
     Segmentation,
     /// `audience('vip')`.
@@ -91,12 +95,14 @@ pub enum Unit {
     Boolean,
     /// A moment (F4).
     Time,
+    /// A set of texts: only `IS NULL` and has() accept it.
+    Texts,
 }
 
 impl Unit {
     /// Whether values can be compared with numbers.
     pub fn is_number(self) -> bool {
-        !matches!(self, Self::Text | Self::Boolean | Self::Time)
+        !matches!(self, Self::Text | Self::Boolean | Self::Time | Self::Texts)
     }
 
     /// Whether values move by time alone between steps. They only grow.
@@ -185,7 +191,7 @@ pub struct Arguments {
     pub event_type: EventType,
     /// Begin and end of an absolute interval.
     pub between: [Millis; 2],
-    /// Category, channel or salt; of an absolute interval the arguments as they are written.
+    /// Category, channel, salt, or what an attribute has; of an absolute interval the arguments as they are written.
     pub text: Box<str>,
     /// Instead of a text that is written.
     pub source: Option<TextSource>,
@@ -391,6 +397,7 @@ pub fn attribute_unit(attribute_type: AttributeType) -> Unit {
         AttributeType::Number => Unit::Number,
         AttributeType::Boolean => Unit::Boolean,
         AttributeType::Time => Unit::Time,
+        AttributeType::Texts => Unit::Texts,
     }
 }
 

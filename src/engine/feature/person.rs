@@ -3,7 +3,7 @@
 use super::{Arguments, Value};
 use crate::engine::calendar;
 use crate::engine::event::{DAY, Millis, NEVER, REMEMBERED};
-use crate::engine::profile::{Customer, NONE, StoredValue};
+use crate::engine::profile::{Customer, NONE, StoredValue, split_set};
 use xxhash_rust::xxh64::Xxh64;
 
 pub fn last_activity(_: &Arguments, customer: &Customer<'_>, _: Millis) -> Option<Millis> {
@@ -57,6 +57,15 @@ pub fn attribute<'a>(arguments: &'a Arguments, customer: &Customer<'a>, _: Milli
         Some(StoredValue::Number(number)) => Value::Double(number),
         Some(StoredValue::Boolean(boolean)) => Value::Boolean(boolean),
         Some(StoredValue::Time(moment)) => Value::Time(moment),
+        Some(StoredValue::Texts(set)) => Value::Texts(set),
+    }
+}
+
+/// `has`: whether an attribute of type texts contains the text.
+pub fn has<'a>(arguments: &'a Arguments, customer: &Customer<'a>, _: Millis) -> Value<'a> {
+    match customer.attribute(arguments.attribute) {
+        Some(StoredValue::Texts(set)) => Value::Boolean(split_set(set).any(|text| *text == *arguments.text)),
+        _ => Value::Null,
     }
 }
 

@@ -60,6 +60,7 @@ pub fn spellings(feature: &Feature) -> Vec<String> {
         Parameters::CountedTypeAndInterval => vec![format!("{name}('view', '2026-11-27', '2026-12-01')")],
         Parameters::AnyType => vec![format!("{name}('checkout')")],
         Parameters::TimeAttribute => vec![format!("{name}(signed_up)")],
+        Parameters::TextsAttributeAndText => vec![format!("{name}(tags, 'gold')")],
         Parameters::Segmentation => vec![format!("{name}('lifecycle')")],
         Parameters::Audience => vec![format!("{name}('vip')")],
         Parameters::SaltAndCount => vec![format!("{name}('salt', 100)")],
@@ -78,6 +79,7 @@ fn unit_description(feature: &Feature) -> &'static str {
         Unit::Text => "text",
         Unit::Boolean => "boolean",
         Unit::Time => "moment",
+        Unit::Texts => "texts",
     }
 }
 

@@ -11,6 +11,8 @@ pub enum StoredValue<'a> {
     Number(f64),
     Boolean(bool),
     Time(Millis),
+    /// An interned set.
+    Texts(&'a str),
 }
 
 /// An attribute with the time of the event that set it.
@@ -30,6 +32,18 @@ pub enum InternedValue {
     Number(f64),
     Boolean(bool),
     Time(Millis),
+    /// An interned set; 0 is the empty one.
+    Texts(TextReference),
+}
+
+impl InternedValue {
+    /// The text that it uses, 0 for none.
+    pub fn text(self) -> TextReference {
+        match self {
+            Self::Text(reference) | Self::Texts(reference) => reference,
+            _ => 0,
+        }
+    }
 }
 
 /// An attribute is two words: time, type and index, then the value. A removed one stays, with its time.
@@ -38,6 +52,7 @@ const TEXT: u64 = 1;
 const NUMBER: u64 = 2;
 const BOOLEAN: u64 = 3;
 const TIME: u64 = 4;
+const TEXTS: u64 = 5;
 const TYPE_SHIFT: u32 = 6;
 const TIME_SHIFT: u32 = 9;
 const INDEX_MASK: u64 = (1 << TYPE_SHIFT) - 1;
@@ -60,9 +75,7 @@ pub(super) fn set(
     let slot = match known {
         Some(slot) if section[slot * 2] as i64 >> TIME_SHIFT > time => return,
         Some(slot) => {
-            if value_type(section[slot * 2]) == TEXT {
-                texts.release(section[slot * 2 + 1] as TextReference);
-            }
+            texts.release(unpack([section[slot * 2], section[slot * 2 + 1]]).value.text());
             slot
         }
         None => {
@@ -77,6 +90,7 @@ pub(super) fn set(
         AttributeValue::Number(number) => InternedValue::Number(*number),
         AttributeValue::Boolean(is) => InternedValue::Boolean(*is),
         AttributeValue::Time(moment) => InternedValue::Time(*moment),
+        AttributeValue::Texts(of) => InternedValue::Texts(texts.intern_texts(of.iter().map(|text| &**text))),
     };
     let words = pack(AttributeParts { index, time, value });
     blocks.section_mut(*handle, Section::Attributes)[slot * 2..slot * 2 + 2].copy_from_slice(&words);
@@ -91,6 +105,7 @@ pub(super) fn get<'a>(blocks: &'a Blocks, texts: &'a Texts, handle: BlockHandle,
         InternedValue::Number(number) => Some(StoredValue::Number(number)),
         InternedValue::Boolean(is) => Some(StoredValue::Boolean(is)),
         InternedValue::Time(moment) => Some(StoredValue::Time(moment)),
+        InternedValue::Texts(reference) => Some(StoredValue::Texts(texts.get(reference))),
     }
 }
 
@@ -101,6 +116,7 @@ pub(super) fn unpack(words: [u64; 2]) -> AttributeParts {
         NUMBER => InternedValue::Number(f64::from_bits(words[1])),
         BOOLEAN => InternedValue::Boolean(words[1] != 0),
         TIME => InternedValue::Time(words[1] as i64),
+        TEXTS => InternedValue::Texts(words[1] as TextReference),
         _ => InternedValue::Removed,
     };
     AttributeParts { index: (words[0] & INDEX_MASK) as u8, time: words[0] as i64 >> TIME_SHIFT, value }
@@ -114,6 +130,7 @@ pub(super) fn pack(attribute: AttributeParts) -> [u64; 2] {
         InternedValue::Number(number) => (NUMBER, number.to_bits()),
         InternedValue::Boolean(is) => (BOOLEAN, u64::from(is)),
         InternedValue::Time(moment) => (TIME, moment as u64),
+        InternedValue::Texts(reference) => (TEXTS, u64::from(reference)),
     };
     [(attribute.time << TIME_SHIFT) as u64 | value_type << TYPE_SHIFT | u64::from(attribute.index), word]
 }
@@ -121,9 +138,7 @@ pub(super) fn pack(attribute: AttributeParts) -> [u64; 2] {
 /// Releases the texts of all attributes.
 pub(super) fn release(blocks: &Blocks, texts: &mut Texts, handle: BlockHandle) {
     for attribute in blocks.section(handle, Section::Attributes).chunks_exact(2) {
-        if value_type(attribute[0]) == TEXT {
-            texts.release(attribute[1] as TextReference);
-        }
+        texts.release(unpack([attribute[0], attribute[1]]).value.text());
     }
 }
 

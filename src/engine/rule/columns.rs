@@ -78,6 +78,7 @@ impl Rules {
             }
             Parameters::TextAndDays
             | Parameters::SaltAndCount
+            | Parameters::TextsAttributeAndText
             | Parameters::Interval
             | Parameters::CountedTypeAndInterval => self.as_used(feature, used).fold(Vec::new(), add_new),
             Parameters::Attribute => {
@@ -111,7 +112,12 @@ impl Rules {
         let is_column = move |call: &&Call| call.feature.name == feature.name && call.source_segment().is_none();
         let calls = used.iter().filter(is_column);
         calls.map(|call| {
-            let Arguments { text, window, event_type, modulus, .. } = &call.arguments;
+            let Arguments { text, window, event_type, modulus, attribute, .. } = &call.arguments;
+            if call.feature.parameters == Parameters::TextsAttributeAndText {
+                let attribute = &self.event_settings.attributes[usize::from(*attribute)].name;
+                let name = format!("{}({attribute}, '{}')", call.feature.name, text.replace('\'', "''"));
+                return Column { name, call: call.clone() };
+            }
             let text = match call.feature.parameters {
                 Parameters::CountedTypeAndDays => self.event_settings.type_name(*event_type),
                 _ => text,

@@ -11,7 +11,7 @@ use super::incoming::{IncomingEvent, event_id_hash};
 use super::marks::Treatment;
 use super::remove_customer::remove_by_event;
 use crate::engine::effects::{Cause, Effects};
-use crate::engine::event::{EventType, HOUR};
+use crate::engine::event::{EventType, HOUR, Unfit};
 use crate::engine::profile::RowNumber;
 use crate::engine::rule::Rules;
 
@@ -32,7 +32,7 @@ pub fn process_event(shard: &mut Shard, rules: &Rules, incoming: &IncomingEvent<
             (verdict, row)
         }
     };
-    count(verdict, effects);
+    count(verdict, incoming.event.unfit, effects);
     let (clock, deadline) = row.map_or((0, 0), |row| {
         let row = shard.customers.profiles.row(row);
         (row.clock, row.armed)
@@ -190,7 +190,7 @@ fn pass_event(
     catch_up(shard, rules, row, shard.time.watermark, Some(arrival), effects);
 }
 
-fn count(verdict: Verdict, effects: &mut Effects) {
+fn count(verdict: Verdict, unfit: Unfit, effects: &mut Effects) {
     let counts = &mut effects.counts;
     match verdict {
         Verdict::Duplicate => counts.duplicates += 1,
@@ -200,6 +200,9 @@ fn count(verdict: Verdict, effects: &mut Effects) {
         _ => {
             counts.accepted += 1;
             counts.late += u64::from(verdict == Verdict::Late);
+            if !unfit.is_empty() {
+                counts.add_unfit(unfit);
+            }
         }
     }
 }

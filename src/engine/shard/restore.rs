@@ -54,6 +54,13 @@ impl Restored {
         reference
     }
 
+    /// The reference of the texts of an attribute; 0 for an empty set.
+    pub fn texts<'t>(&mut self, texts: impl Iterator<Item = &'t str>) -> TextReference {
+        let reference = self.profiles.intern_texts(texts);
+        self.texts.push(reference);
+        reference
+    }
+
     /// The reference of a set of categories, for orders; 0 for an empty set.
     pub fn text_set<'t>(&mut self, categories: impl Iterator<Item = &'t str>) -> TextReference {
         let reference = self.profiles.intern_text_set(categories);

@@ -52,6 +52,19 @@ pub(super) const METRICS: &[Metric] = &[
         "Records that were rejected; each of them is on the topic `rejected` with the reason and a message.",
         "An unusual rate.",
     ),
+    counter(
+        "shoal_unfit_fields_total",
+        "events",
+        &[
+            label(
+                "field",
+                "`category`, `items`, `channel`, `campaign`, `coupon`, `attributes`, `properties`, `currency`, `discount`, `cart_total`, `cost`",
+            ),
+            label("treatment", "`left_out`, `cut`"),
+        ],
+        "Accepted events that were used without something in a field that only describes, or with the beginning of a text of over 128 bytes (docs/semantics.md, E5).",
+        "An unusual rate: a producer writes a field in another form.",
+    ),
     gauge(
         "shoal_input_lag_records",
         "records",

@@ -3,11 +3,11 @@
 use super::tables::{ParquetFile, moment};
 use crate::engine::event::Millis;
 use crate::engine::feature::{Unit, Value};
-use crate::engine::profile::Customer;
+use crate::engine::profile::{Customer, split_set};
 use crate::engine::rule::columns::Column;
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder,
-    TimestampMillisecondBuilder, UInt32Builder,
+    ArrayBuilder, ArrayRef, BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, ListBuilder,
+    StringBuilder, TimestampMillisecondBuilder, UInt32Builder,
 };
 use arrow::datatypes::{DataType, Field};
 use std::path::Path;
@@ -39,6 +39,7 @@ enum Cells {
     Text(StringBuilder),
     Boolean(BooleanBuilder),
     Time(TimestampMillisecondBuilder),
+    Texts(ListBuilder<StringBuilder>),
 }
 
 impl Customers {
@@ -123,6 +124,7 @@ impl Cells {
             Unit::Text => Self::Text(StringBuilder::new()),
             Unit::Boolean => Self::Boolean(BooleanBuilder::new()),
             Unit::Time => Self::Time(times()),
+            Unit::Texts => Self::Texts(ListBuilder::new(StringBuilder::new())),
         }
     }
 
@@ -134,6 +136,7 @@ impl Cells {
             Self::Text(_) => DataType::Utf8,
             Self::Boolean(_) => DataType::Boolean,
             Self::Time(_) => moment(),
+            Self::Texts(_) => DataType::new_list(DataType::Utf8, true),
         }
     }
 
@@ -145,6 +148,7 @@ impl Cells {
             (Self::Text(cells), Value::Text(text)) => cells.append_value(text),
             (Self::Boolean(cells), Value::Boolean(boolean)) => cells.append_value(boolean),
             (Self::Time(cells), Value::Time(moment)) => cells.append_value(moment),
+            (Self::Texts(cells), Value::Texts(set)) => cells.append_value(split_set(set).map(Some)),
             (cells, Value::Null) => cells.add_null(),
             (_, value) => unreachable!("{value:?} does not have the unit of its feature"),
         }
@@ -158,6 +162,7 @@ impl Cells {
             Self::Text(cells) => cells.append_null(),
             Self::Boolean(cells) => cells.append_null(),
             Self::Time(cells) => cells.append_null(),
+            Self::Texts(cells) => cells.append_null(),
         }
     }
 
@@ -169,6 +174,7 @@ impl Cells {
             Self::Text(cells) => Arc::new(cells.finish()),
             Self::Boolean(cells) => Arc::new(cells.finish()),
             Self::Time(cells) => Arc::new(cells.finish()),
+            Self::Texts(cells) => Arc::new(cells.finish()),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! They are written from the engine's text references and read back into new ones. After files were merged, unused
 //! texts are removed, so that no text remains in a file after the last row that had it.
 
-use crate::engine::profile::TextReference;
+use crate::engine::profile::{TextReference, split_set};
 use arrow::array::{
     Array, ArrayRef, AsArray, DictionaryArray, Int32Array, ListArray, PrimitiveArray, RecordBatch, StringArray,
     StructArray,
@@ -44,6 +44,15 @@ impl Texts {
     pub fn missing(&self) -> Option<TextReference> {
         self.missing.get()
     }
+}
+
+/// The JSON array of an interned set of texts.
+pub fn set_to_json(set: &str) -> Arc<str> {
+    serde_json::Value::from(split_set(set).collect::<Vec<_>>()).to_string().into()
+}
+
+pub fn set_from_json(json: &str) -> Result<Vec<String>, String> {
+    serde_json::from_str(json).map_err(|_| format!("expected a JSON array of texts, found {json:?}"))
 }
 
 /// A text column that is written.

@@ -170,6 +170,7 @@ fn kind_name(kind: AttributeType) -> &'static str {
         AttributeType::Number => "number",
         AttributeType::Boolean => "boolean",
         AttributeType::Time => "time",
+        AttributeType::Texts => "texts",
     }
 }
 

@@ -7,7 +7,7 @@
 use crate::engine::calendar::rfc3339_text;
 use crate::engine::effects::{Change, Effects, Feature, Rejected, Scalar, Span, Trigger};
 use crate::engine::event::{Millis, Record};
-use crate::engine::profile::HeldValue;
+use crate::engine::profile::{HeldValue, split_set};
 use crate::engine::rule::{Rules, Truth};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -177,6 +177,10 @@ fn scalar(out: &mut Vec<u8>, value: Scalar, effects: &Effects) {
         Scalar::Text(span) => string(out, effects.text(span)),
         Scalar::Boolean(boolean) => write!(out, "{boolean}").expect("memory"),
         Scalar::Time(time) => moment(out, time),
+        Scalar::Texts(set) => {
+            let texts: Vec<&str> = split_set(effects.text(set)).collect();
+            serde_json::to_writer(out, &texts).expect("memory");
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Counts of one's own (B8): declared properties, the conditions over one event, and what new rules do to a count.
 
-use super::decode::{AttributeValue, Event};
+use super::decode::{AttributeValue, Event, Unfit, fitting, plainly};
 use super::expression::{Condition, Scalar};
 use super::feature::Feature;
-use super::json::{Json, is_number};
+use super::json::Json;
 use super::rules::{AttributeType, Rules};
 use super::value::Value;
 use sqlparser::dialect::GenericDialect;
@@ -11,12 +11,12 @@ use sqlparser::parser::Parser;
 use std::collections::BTreeMap;
 use toml::Table;
 
-const TEXT_BYTES_MAX: usize = 128;
-
 #[derive(Clone, Debug)]
 pub struct OwnCount {
     pub of: String,
     pub when: Option<Condition>,
+    /// The declared properties that the condition reads.
+    pub properties: Vec<String>,
     /// What it counts, blanks apart; with another definition it begins anew.
     pub definition: String,
 }
@@ -31,15 +31,16 @@ pub fn counts(section: &Table, properties: &BTreeMap<String, AttributeType>) -> 
         let when = when.map(Condition::parse);
         let leaves =
             when.iter().flat_map(Condition::comparisons).flat_map(|one| one.scalars()).flat_map(Scalar::leaves);
-        let mut types: Vec<String> = leaves
+        let read: Vec<String> = leaves
             .filter_map(|leaf| match leaf {
-                Scalar::Feature(Feature::Attribute(name)) => Some(format!("{name} {:?}", properties.get(name)?)),
+                Scalar::Feature(Feature::Attribute(name)) if properties.contains_key(name) => Some(name.clone()),
                 _ => None,
             })
             .collect();
+        let mut types: Vec<String> = read.iter().map(|name| format!("{name} {:?}", properties[name])).collect();
         types.sort();
         let definition = format!("{of} {printed:?} {types:?}");
-        OwnCount { of, when, definition }
+        OwnCount { of, when, properties: read, definition }
     };
     section.iter().map(|(name, table)| (name.clone(), count(table))).collect()
 }
@@ -72,44 +73,36 @@ pub fn column(event: &Event, decimals: u32, column: &Feature) -> Option<Value> {
     }
 }
 
-/// The declared properties of a record; what does not fit is left out (E5).
-pub fn properties(object: &Json, rules: &Rules) -> BTreeMap<String, AttributeValue> {
-    let Some(Json::Object(members)) = object.member("properties") else { return BTreeMap::new() };
-    let declared = members.iter().filter_map(|(name, value)| Some((name, rules.properties.get(name)?, value)));
-    declared.filter_map(|(name, kind, value)| Some((name.clone(), property(*kind, value)?))).collect()
-}
-
-fn property(kind: AttributeType, value: &Json) -> Option<AttributeValue> {
-    match (kind, value) {
-        (AttributeType::Text, Json::Text(text) | Json::Number(text)) => short(text).map(AttributeValue::Text),
-        (AttributeType::Number, Json::Number(number)) => number_of(number),
-        (AttributeType::Number, Json::Text(text)) if is_number(text) => number_of(text),
-        (AttributeType::Boolean, Json::Boolean(boolean)) => Some(AttributeValue::Boolean(*boolean)),
-        (AttributeType::Boolean, Json::Text(text)) => text.parse().ok().map(AttributeValue::Boolean),
-        _ => None,
+/// The declared properties of a record; what does not fit is left out (E5), and counted where a count of the type
+/// reads it.
+pub fn properties(object: &Json, kind: &str, rules: &Rules, unfit: &mut Unfit) -> BTreeMap<String, AttributeValue> {
+    let mut found = BTreeMap::new();
+    let read_by: Vec<&OwnCount> = rules.counts.values().filter(|count| count.of == kind).collect();
+    let Some(written) = object.member("properties") else { return found };
+    let Json::Object(members) = written else {
+        if read_by.iter().any(|count| !count.properties.is_empty()) {
+            unfit.leave_out("properties");
+        }
+        return found;
+    };
+    for (name, value) in members {
+        let Some(declared) = rules.properties.get(name) else { continue };
+        let mut ignored = Unfit::default();
+        let is_read = read_by.iter().any(|count| count.properties.contains(name));
+        let counted = if is_read { &mut *unfit } else { &mut ignored };
+        match value {
+            Json::Null => {}
+            value => match plainly(*declared, value, "properties", counted) {
+                Some(value) => drop(found.insert(name.clone(), value)),
+                None => counted.leave_out("properties"),
+            },
+        }
     }
-}
-
-fn number_of(text: &str) -> Option<AttributeValue> {
-    text.parse().ok().filter(|number: &f64| number.is_finite()).map(AttributeValue::Number)
+    found
 }
 
 /// The coupon of an event whose type has one.
-pub fn coupon(object: &Json, kind: &str) -> Option<String> {
-    match object.member("coupon") {
-        Some(Json::Text(text)) if ["purchase", "cart_add", "cart_remove", "checkout"].contains(&kind) => short(text),
-        _ => None,
-    }
-}
-
-/// As many whole characters as 128 bytes hold; nothing of an empty text.
-fn short(text: &str) -> Option<String> {
-    let mut kept = String::new();
-    for letter in text.chars() {
-        if kept.len() + letter.len_utf8() > TEXT_BYTES_MAX {
-            break;
-        }
-        kept.push(letter);
-    }
-    (!kept.is_empty()).then_some(kept)
+pub fn coupon(object: &Json, kind: &str, unfit: &mut Unfit) -> Option<String> {
+    let has_coupon = ["purchase", "cart_add", "cart_remove", "checkout"].contains(&kind);
+    object.member("coupon").filter(|_| has_coupon).and_then(|coupon| fitting(coupon, "coupon", unfit))
 }

@@ -438,6 +438,10 @@ impl Facts {
             AttributeValue::Number(number) => Some(Value::Double(number)),
             AttributeValue::Boolean(boolean) => Some(Value::Boolean(boolean)),
             AttributeValue::Moment(moment) => Some(Value::Moment(moment)),
+            AttributeValue::Texts(mut texts) => {
+                texts.sort();
+                Some(Value::Texts(texts))
+            }
         }
     }
 }

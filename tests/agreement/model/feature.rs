@@ -79,6 +79,8 @@ pub enum Feature {
     TopViewed(i64),
     /// Of an event, in conditions of counts of one's own.
     HasCategory(String),
+    /// Whether an attribute of type `texts` has a text.
+    Has(String, String),
 }
 
 impl Feature {
@@ -124,6 +126,9 @@ impl Feature {
         match (name, arguments) {
             ("since", [Scalar::Literal(Value::Text(of))]) => Feature::Since(of.clone()),
             ("has_category", [Scalar::Literal(Value::Text(of))]) => Feature::HasCategory(of.clone()),
+            ("has", [Scalar::Feature(Feature::Attribute(of)), Scalar::Literal(Value::Text(text))]) => {
+                Feature::Has(of.clone(), text.clone())
+            }
             ("days_since", [Scalar::Feature(Feature::Attribute(of))]) => Feature::DaysSince(of.clone()),
             ("days_to_anniversary", [Scalar::Feature(Feature::Attribute(of))]) => {
                 Feature::DaysToAnniversary(of.clone())
@@ -211,6 +216,7 @@ impl Feature {
                 _ => "of_feature".into(),
             },
             Feature::HasCategory(_) => "has_category".into(),
+            Feature::Has(..) => "has".into(),
         }
     }
 
@@ -337,6 +343,10 @@ impl Feature {
             Feature::TopViewed(window) => facts.top_viewed(*window, now).map(Value::Text),
             Feature::Of { .. } => panic!("its text is found first"),
             Feature::HasCategory(_) => panic!("a column of an event"),
+            Feature::Has(name, text) => match facts.attribute(name)? {
+                Value::Texts(texts) => Some(Value::Boolean(texts.contains(text))),
+                other => panic!("no texts: {other:?}"),
+            },
         }
     }
 }

@@ -8,9 +8,9 @@ pub fn is_event(moment: &i64) -> bool {
     (start_of_year(1990)..start_of_year(2100)).contains(moment)
 }
 
-/// The years 1900 to 2100 of an attribute of type `time`.
+/// 1900 to before 2100.
 pub fn is_attribute(moment: &i64) -> bool {
-    (start_of_year(1900)..start_of_year(2101)).contains(moment)
+    (start_of_year(1900)..start_of_year(2100)).contains(moment)
 }
 
 fn start_of_year(year: i16) -> i64 {

@@ -13,6 +13,7 @@ pub enum AttributeType {
     Number,
     Boolean,
     Time,
+    Texts,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,6 +35,7 @@ pub struct Rules {
     pub base: String,
     pub decimals: u32,
     rates: BTreeMap<String, Rate>,
+    placeholders: Vec<String>,
     pub attributes: BTreeMap<String, AttributeType>,
     pub events: BTreeMap<String, DeclaredKind>,
     /// B8.
@@ -101,6 +103,7 @@ impl Rules {
             decimals: decimals(&base),
             base,
             rates: rates(&currency),
+            placeholders: placeholders(&section("ids")),
             attributes: attributes(&section("attributes")),
             events: section("events").iter().map(|(name, kind)| (name.clone(), declared_kind(string(kind)))).collect(),
             counts: counts(&section("count"), &properties),
@@ -115,9 +118,15 @@ impl Rules {
         }
     }
 
-    /// The rate of a currency; `None` if it is unknown here.
+    /// The rate of a currency, its code in any case; `None` if it is unknown here.
     pub fn rate(&self, code: &str) -> Option<Rate> {
-        if code == self.base { Some(Rate::ONE) } else { self.rates.get(code).copied() }
+        let code = code.to_ascii_uppercase();
+        if code == self.base { Some(Rate::ONE) } else { self.rates.get(&code).copied() }
+    }
+
+    /// E6.
+    pub fn is_placeholder(&self, id: &str) -> bool {
+        self.placeholders.contains(&id.to_ascii_lowercase())
     }
 }
 
@@ -213,12 +222,22 @@ fn rates(currency: &Table) -> BTreeMap<String, Rate> {
     rates.iter().map(|(code, rate)| (code.clone(), Rate::of(string(rate)))).collect()
 }
 
+/// In lower case.
+fn placeholders(ids: &Table) -> Vec<String> {
+    let default = ["null", "undefined", "none", "nan", "(not set)", "[object object]", "anonymous", "guest", "0", ""];
+    match ids.get("placeholders").and_then(Value::as_array) {
+        None => default.map(String::from).to_vec(),
+        Some(own) => own.iter().map(|text| string(text).to_ascii_lowercase()).collect(),
+    }
+}
+
 fn kinds(section: &Table) -> BTreeMap<String, AttributeType> {
     let kind = |name: &str| match name {
         "text" => AttributeType::Text,
         "number" => AttributeType::Number,
         "boolean" => AttributeType::Boolean,
         "time" => AttributeType::Time,
+        "texts" => AttributeType::Texts,
         other => panic!("no type of attributes: {other}"),
     };
     section.iter().map(|(name, value)| (name.clone(), kind(string(value)))).collect()

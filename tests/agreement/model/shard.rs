@@ -51,6 +51,8 @@ pub struct Outcome {
     pub rejected: Vec<(i64, String)>,
     /// Dropped events by kind.
     pub dropped: BTreeMap<&'static str, u64>,
+    /// Accepted events by fields of which something was left out or cut (E5).
+    pub unfit: BTreeMap<String, u64>,
 }
 
 pub struct Model {
@@ -166,6 +168,9 @@ impl Model {
             return *self.outcome.dropped.entry(kind).or_default() += 1;
         }
         self.note_record(record, &event);
+        for field in &event.unfit.0 {
+            *self.outcome.unfit.entry(field.clone()).or_default() += 1;
+        }
         let trigger = Trigger {
             topic: record.topic.clone(),
             partition: record.partition,
@@ -212,6 +217,16 @@ impl Model {
             ("T3", record.arrival.is_some_and(|arrival| arrival.min(record.now) < event.time)),
             ("E2", text.contains(":null") || text.contains("unknown")),
             ("O1", text.contains("currency")),
+            ("E5", !event.unfit.0.is_empty()),
+            (
+                "E6",
+                event.kind != "cancel"
+                    && ["event_id", "order_id"].into_iter().any(|name| {
+                        text.contains(&format!("\"{name}\":"))
+                            && !text.contains(&format!("\"{name}\":null"))
+                            && (if name == "event_id" { &event.event_id } else { &event.order_id }).is_none()
+                    }),
+            ),
             ("B7", self.rules.events.contains_key(&event.kind)),
         ] {
             if is_met {

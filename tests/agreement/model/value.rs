@@ -28,6 +28,8 @@ pub enum Value {
         unit: i64,
     },
     Moment(i64),
+    /// Distinct texts in order of their bytes.
+    Texts(Vec<String>),
 }
 
 impl Value {
@@ -43,7 +45,7 @@ impl Value {
             Value::Money { minor, decimals } => Some(*minor as f64 / 10_f64.powi(*decimals as i32)),
             Value::Double(double) => Some(*double),
             Value::Duration { milliseconds, unit } => Some(*milliseconds as f64 / *unit as f64),
-            Value::Boolean(_) | Value::Text(_) | Value::Moment(_) => None,
+            Value::Boolean(_) | Value::Text(_) | Value::Moment(_) | Value::Texts(_) => None,
         }
     }
 
@@ -63,6 +65,7 @@ impl Value {
             Value::Text(text) => json_text(text),
             Value::Integer(integer) => integer.to_string(),
             Value::Money { minor, decimals } => format!("\"{}\"", money::major_text(*minor, *decimals)),
+            Value::Texts(texts) => serde_json::to_string(texts).expect("texts"),
             Value::Moment(moment) => format!("\"{}\"", moment::text(*moment)),
             number => serde_json::to_string(&number.double()).expect("a number"),
         }

@@ -4,6 +4,7 @@ use super::answer::{Answer, ChangeWriter, member};
 use super::script::Scenario;
 use serde_json::Value;
 use shoal::engine::effects::Counts;
+use shoal::engine::event::DescriptiveField;
 use shoal::engine::rule::Rules;
 use shoal::worker::transaction::outbox::Topic;
 use std::collections::BTreeMap;
@@ -65,7 +66,8 @@ impl Outcome {
         answer
     }
 
-    /// Counts of dropped and late events, by kind; zeros are omitted.
+    /// Counts of dropped and late events, by kind, and of accepted events by the fields that were not wholly used (E5);
+    /// zeros are omitted.
     fn named_counts(&self) -> BTreeMap<String, u64> {
         let counts = &self.counts;
         let named = [
@@ -76,7 +78,12 @@ impl Outcome {
             ("opted_out", counts.opted_out),
             ("forgotten", counts.forgotten),
         ];
-        named.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count)).collect()
+        let fields = DescriptiveField::ALL.into_iter().flat_map(|(field, name)| {
+            [("left_out", counts.left_out[field as usize]), ("cut", counts.cut[field as usize])]
+                .map(|(treatment, count)| (format!("{name}_{treatment}"), count))
+        });
+        let named = named.into_iter().map(|(name, count)| (name.to_owned(), count));
+        named.chain(fields).filter(|(_, count)| *count > 0).collect()
     }
 }
 

@@ -30,6 +30,7 @@ country = "text"
 age = "number"
 vip = "boolean"
 signed_up = "time"
+tags = "texts"
 [events]
 wishlist_add = "activity"
 "#;
@@ -159,10 +160,11 @@ impl World {
             79..83 => r#""type":"wishlist_add""#.to_owned(),
             83..86 => r#""type":"open""#.to_owned(),
             86..96 => format!(
-                r#""type":"profile","attributes":{{"country":{},"age":{},"vip":{},"signed_up":"2024-05-01T00:00:00Z"}}"#,
+                r#""type":"profile","attributes":{{"country":{},"age":{},"vip":{},"signed_up":"2024-05-01T00:00:00Z","tags":{}}}"#,
                 random.pick(&["\"DE\"", "\"FR\"", "null"]),
                 random.pick(&["31.5", "-0.0", "null"]),
                 random.pick(&["true", "false", "null"]),
+                random.pick(&["[]", "null", "\"gold\"", r#"["gold","\u00d6\"l"]"#, r#"["silver","gold"]"#]),
             ),
             96..98 => r#""type":"erase""#.to_owned(),
             98 => r#""type":"opt_out""#.to_owned(),

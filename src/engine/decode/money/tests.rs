@@ -38,6 +38,16 @@ fn the_base_currency() {
         ("0.00000000000000001e17", 100),
         ("10000000000000", 1_000_000_000_000_000),
         ("10000000000000.004", 1_000_000_000_000_000),
+        ("0.0000001", 0),
+        ("1.0000000", 100),
+        ("1e-7", 0),
+        ("0e-7", 0),
+        ("5e-3", 1),
+        ("4999999999999999999999999999999999999999999999999999999999e-60", 0),
+        ("5000000000000000000000000000000000000000000000000000000000e-60", 1),
+        ("1e-99999999999999999999", 0),
+        ("0.0000000000000000000000000000000000000000000000001e51", 10_000),
+        ("12345678.9012345678901234567890123456789012345678901234567890123", 1_234_567_890),
         ("1e13", 1_000_000_000_000_000),
     ] {
         check(&euro, "EUR", text, Some(cents));
@@ -50,7 +60,10 @@ fn over_the_bound() {
     for text in ["10000000000000.005", "10000000000000.01", "1e14", "1e30", "1e40", "1e999999999999999999999"] {
         check(&euro, "EUR", text, None);
     }
-    check(&euro, "EUR", &"9".repeat(60), None);
+    check(&euro, "EUR", &"9".repeat(64), None);
+    check(&euro, "EUR", "1e64", None);
+    check(&euro, "EUR", "1e63", None);
+    check(&euro, "XXA", "0.0000000000000000000000000000000000000000000000000000000001e90", Some(1_000_000));
     check(&euro, "XXA", "1e28", Some(100));
     check(&euro, "XXA", "12345678901234567890123456789012.345678", Some(123_457));
 }
@@ -84,41 +97,22 @@ fn rates_round_once() {
 #[test]
 fn unknown_currencies_have_no_rate() {
     let euro = rates("EUR", 2, &[("USD", "0.92")]);
-    assert_eq!(euro.rate("usd"), None);
     assert_eq!(euro.rate("CHF"), None);
+    assert_eq!(euro.rate("Euro"), None);
+    assert_eq!(euro.rate("usd"), euro.rate("USD"));
+    assert_eq!(euro.rate("eUr"), euro.rate("EUR"));
     assert_eq!(euro.codes(), "EUR, USD");
 }
 
 #[test]
 fn texts_that_are_no_amounts() {
     for text in [
-        "",
-        "-",
-        ".5",
-        "5.",
-        "05",
-        "00",
-        "+5",
-        "1,5",
-        " 1",
-        "1 ",
-        "0x10",
-        "1e",
-        "1e+",
-        "NaN",
-        "Infinity",
-        "1.2.3",
-        "-1",
-        "-0.01",
-        "0.0000001",
-        "1.0000000",
-        "1e-7",
-        "0e-7",
-        "1e-99999999999999999999",
-        "٣",
+        "", "-", ".5", "5.", "05", "00", "+5", "1,5", " 1", "1 ", "0x10", "1e", "1e+", "NaN", "Infinity", "1.2.3",
+        "-1", "-0.01", "-1e-99", "٣",
     ] {
         assert!(Amount::parse(text).is_err(), "{text}");
     }
+    assert!(Amount::parse(&"1".repeat(65)).is_err());
 }
 
 proptest! {
@@ -133,5 +127,17 @@ proptest! {
         let expected = i64::try_from(exact).ok().filter(|units| *units <= MINOR_UNITS_MAX as i64);
         let parsed = Amount::parse(&amount.to_string()).unwrap();
         prop_assert_eq!(euro.rate("USD").unwrap().minor_units(parsed), expected);
+    }
+
+    /// Written with more zeros, or with another exponent, an amount is the same.
+    #[test]
+    fn the_notation_does_not_matter(digits in "[1-9][0-9]{0,20}", decimals in 0_usize..30, zeros in 0_usize..12) {
+        let euro = rates("EUR", 2, &[("USD", "0.9217")]);
+        let units = |text: &str| euro.rate("USD").unwrap().minor_units(Amount::parse(text).unwrap());
+        let expected = units(&format!("{digits}e-{decimals}"));
+        let padded = format!("{digits:0>width$}", width = decimals + 1);
+        let (whole, fraction) = padded.split_at(padded.len() - decimals);
+        prop_assert_eq!(units(&format!("{whole}.{fraction}0{}", "0".repeat(zeros))), expected);
+        prop_assert_eq!(units(&format!("{digits}{}e-{}", "0".repeat(zeros), decimals + zeros)), expected);
     }
 }

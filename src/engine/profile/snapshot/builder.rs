@@ -3,7 +3,7 @@
 use crate::engine::event::{EventType, Millis};
 use crate::engine::profile::Profiles;
 use crate::engine::profile::activity::CategoryHour;
-use crate::engine::profile::attributes::{self, AttributeParts, InternedValue};
+use crate::engine::profile::attributes::{self, AttributeParts};
 use crate::engine::profile::cart::{self, CartEvent};
 use crate::engine::profile::held_value::HeldValue;
 use crate::engine::profile::intervals::FoldedInterval;
@@ -82,9 +82,7 @@ impl CustomerBuilder {
     }
 
     pub fn push_attribute(&mut self, attribute: AttributeParts) {
-        if let InternedValue::Text(reference) = attribute.value {
-            self.texts.push(reference);
-        }
+        self.texts.extend(Some(attribute.value.text()).filter(|reference| *reference != 0));
         self.push(Section::Attributes, &attributes::pack(attribute));
     }
 
@@ -169,6 +167,11 @@ impl Profiles {
     /// The reference of a text, for builders. It counts as a use until [`Self::release_text`].
     pub fn intern_text(&mut self, text: &str) -> TextReference {
         self.texts.intern(text)
+    }
+
+    /// The reference of the texts of an attribute, which counts as a use likewise.
+    pub fn intern_texts<'t>(&mut self, texts: impl Iterator<Item = &'t str>) -> TextReference {
+        self.texts.intern_texts(texts)
     }
 
     /// The reference of a set of categories, which counts as a use likewise.

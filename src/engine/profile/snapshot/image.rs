@@ -195,6 +195,10 @@ impl<'a> CustomerImage<'a> {
                 InternedValue::Number(number) => (2, number.to_bits()),
                 InternedValue::Boolean(is) => (3, u64::from(is)),
                 InternedValue::Time(moment) => (4, moment as u64),
+                InternedValue::Texts(reference) => {
+                    text(into, reference);
+                    (5, 0)
+                }
             };
             [u64::from(attribute.index), attribute.time as u64, value_type, word]
                 .iter()

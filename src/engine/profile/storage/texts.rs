@@ -1,10 +1,11 @@
 //! Interned texts that many customers share (categories, channels, attributes), each stored once with a count of its
 //! uses.
 //!
-//! A reference is a `u32`; 0 means no text. A set of categories is one text too: its texts in order of their bytes,
-//! each behind a byte with its length. Releasing the last use frees the text, so nothing of an erased customer remains.
+//! A reference is a `u32`; 0 means no text. A set (the categories of an order, the texts of an attribute) is one text
+//! too: its texts in order of their bytes, each behind a byte with its length. Releasing the last use frees the text,
+//! so nothing of an erased customer remains.
 
-use crate::engine::event::Categories;
+use crate::engine::event::{Categories, TEXTS_MAX};
 use hashbrown::HashTable;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 pub type TextReference = u32;
 
 /// Different texts in a shard at most: references have 28 bits in orders.
-const TEXTS_MAX: usize = 1 << 28;
+const REFERENCES_MAX: usize = 1 << 28;
 
 pub struct Texts {
     /// By reference. The first means no text and is never used.
@@ -36,7 +37,7 @@ fn hash(text: &str) -> u64 {
     xxhash_rust::xxh3::xxh3_64(text.as_bytes())
 }
 
-/// The categories of an interned set.
+/// The texts of an interned set.
 pub fn split_set(joined: &str) -> impl Iterator<Item = &str> {
     let mut rest = joined;
     std::iter::from_fn(move || {
@@ -84,7 +85,7 @@ impl Texts {
             }
             None => {
                 self.texts.push(text_in_use);
-                assert!(self.texts.len() <= TEXTS_MAX, "at most {TEXTS_MAX} different texts per shard");
+                assert!(self.texts.len() <= REFERENCES_MAX, "at most {REFERENCES_MAX} different texts per shard");
                 (self.texts.len() - 1) as TextReference
             }
         };
@@ -94,9 +95,18 @@ impl Texts {
 
     /// Interns a set of categories and counts a use of it; 0 for an empty set.
     pub fn intern_set<'t>(&mut self, categories: impl Iterator<Item = &'t str>) -> TextReference {
-        let (mut sorted, mut count) = ([""; Categories::MAX], 0);
-        for category in categories.take(Categories::MAX) {
-            sorted[count] = category;
+        self.intern_sorted::<{ Categories::MAX }>(categories)
+    }
+
+    /// Like [`Self::intern_set`], for the distinct texts of an attribute.
+    pub fn intern_texts<'t>(&mut self, texts: impl Iterator<Item = &'t str>) -> TextReference {
+        self.intern_sorted::<TEXTS_MAX>(texts)
+    }
+
+    fn intern_sorted<'t, const MAX: usize>(&mut self, texts: impl Iterator<Item = &'t str>) -> TextReference {
+        let (mut sorted, mut count) = ([""; MAX], 0);
+        for text in texts.take(MAX) {
+            sorted[count] = text;
             count += 1;
         }
         if count == 0 {
@@ -106,7 +116,7 @@ impl Texts {
         let mut joined = std::mem::take(&mut self.joined);
         joined.clear();
         for text in &sorted[..count] {
-            joined.push(char::from_u32(text.len() as u32).expect("a category has at most 128 bytes"));
+            joined.push(char::from_u32(text.len() as u32).expect("texts of sets have at most 128 bytes"));
             joined.push_str(text);
         }
         let reference = self.intern(&joined);
@@ -240,5 +250,16 @@ mod tests {
         assert_eq!(texts.set(one).collect::<Vec<_>>(), ["bags", "shoes", &long]);
         assert_eq!(texts.intern_set(std::iter::empty()), 0);
         assert_eq!(texts.set(0).count(), 0);
+    }
+
+    #[test]
+    fn a_set_of_an_attribute_has_up_to_32_texts() {
+        let mut texts = Texts::new();
+        let all: Vec<String> = (0..40).map(|n| format!("text {n:02}")).collect();
+        let set = texts.intern_texts(all.iter().rev().map(String::as_str));
+        assert_eq!(texts.set(set).collect::<Vec<_>>(), &all[8..]);
+        let few = texts.intern_texts(["b", "a"].into_iter());
+        assert_eq!(few, texts.intern_set(["a", "b"].into_iter()));
+        assert_eq!(texts.intern_texts(std::iter::empty()), 0);
     }
 }

@@ -4,7 +4,7 @@ use super::event;
 use super::naive::Naive;
 use crate::engine::event::{AttributeValue, DAY, Event, EventType, HOUR, MINUTE, Millis, REMEMBERED};
 use crate::engine::event_settings::{DeclaredKind, DeclaredType, EventSettings};
-use crate::engine::profile::{Customer, NONE, Profiles, RowNumber, StoredValue};
+use crate::engine::profile::{Customer, NONE, Profiles, RowNumber, StoredValue, split_set};
 use crate::random::Random;
 use std::collections::BTreeMap;
 
@@ -71,9 +71,17 @@ fn random_event(random: &mut Random, time: Millis, profile: u64) -> Event<'stati
             for index in 0..3 {
                 let text = AttributeValue::Text(CATEGORIES[random.below(5) as usize].into());
                 let number = AttributeValue::Number(random.below(9) as f64);
-                let values =
-                    [AttributeValue::Removed, text, number, AttributeValue::Boolean(true), AttributeValue::Time(-5)];
-                event.attributes.push((index * 20, values[random.below(5) as usize].clone()));
+                let skipped = random.below(CATEGORIES.len() as u64 + 1) as usize;
+                let texts = CATEGORIES.iter().skip(skipped).map(|text| (*text).into());
+                let values = [
+                    AttributeValue::Removed,
+                    text,
+                    number,
+                    AttributeValue::Boolean(true),
+                    AttributeValue::Time(-5),
+                    AttributeValue::Texts(texts.collect()),
+                ];
+                event.attributes.push((index * 20, values[random.below(6) as usize].clone()));
             }
         }
         _ => {}
@@ -178,8 +186,15 @@ fn check_rest(customer: &Customer<'_>, naive: &Naive, now: Millis, event_setting
             Some(StoredValue::Number(number)) => Some(AttributeValue::Number(number)),
             Some(StoredValue::Boolean(is)) => Some(AttributeValue::Boolean(is)),
             Some(StoredValue::Time(time)) => Some(AttributeValue::Time(time)),
+            Some(StoredValue::Texts(set)) => {
+                Some(AttributeValue::Texts(split_set(set).map(|text| text.to_string().into()).collect()))
+            }
         };
-        assert_eq!(value, naive.attribute(index));
+        let mut expected = naive.attribute(index);
+        if let Some(AttributeValue::Texts(texts)) = &mut expected {
+            texts.sort();
+        }
+        assert_eq!(value, expected);
     }
     let cart = naive.open_cart(now);
     assert_eq!(customer.cart_open(now), cart.is_some());
@@ -247,7 +262,9 @@ fn uses(all: &BTreeMap<usize, TestCustomer>, profiles: &Profiles) -> BTreeMap<St
             }
         }
         for index in [0, 20, 40] {
-            if let Some(StoredValue::Text(text)) = customer.attribute(index) {
+            if let Some(StoredValue::Text(text) | StoredValue::Texts(text)) = customer.attribute(index)
+                && !text.is_empty()
+            {
                 *uses.entry(text.into()).or_default() += 1;
             }
         }

@@ -214,6 +214,16 @@ impl Checker<'_, '_> {
 
     /// The two sides must be of one type.
     fn comparable(&mut self, left: &Term, left_text: &Expr, right: &Term, right_text: &Expr) -> Option<()> {
+        for (term, expression) in [(left, left_text), (right, right_text)] {
+            if term.value_type == ValueType::Texts {
+                let message = format!("expected a value to compare, found the set of texts `{expression}`");
+                return self.refuse(
+                    expression,
+                    message,
+                    Some(format!("ask for one of them: has({expression}, 'text')")),
+                );
+            }
+        }
         if left.value_type == ValueType::Null
             || right.value_type == ValueType::Null
             || left.value_type == right.value_type

@@ -112,6 +112,12 @@ impl Checker<'_, '_> {
                 arguments.modulus = count? as u32;
             }
             (Parameters::TimeAttribute, [attribute]) => arguments.attribute = self.time_attribute(attribute)?,
+            (Parameters::TextsAttributeAndText, [attribute, text]) => {
+                let attribute = self.typed_attribute(attribute, AttributeType::Texts, "texts");
+                let text = self.text(text, "a text in single quotes");
+                arguments.attribute = attribute?;
+                arguments.text = text?;
+            }
             (Parameters::Segmentation | Parameters::Audience, [name]) => return self.target(feature, name),
             _ => {
                 let message = format!("expected `{}`, found `{expression}`", example(feature));
@@ -217,26 +223,31 @@ impl Checker<'_, '_> {
     }
 
     fn time_attribute(&mut self, expression: &Expr) -> Option<u8> {
+        self.typed_attribute(expression, AttributeType::Time, "time")
+    }
+
+    /// The index of a declared attribute of this type.
+    fn typed_attribute(&mut self, expression: &Expr, kind: AttributeType, type_name: &str) -> Option<u8> {
         let Expr::Identifier(name) = expression else {
-            let message = format!("expected the name of an attribute of type time, found `{expression}`");
+            let message = format!("expected the name of an attribute of type {type_name}, found `{expression}`");
             return self.refuse(expression, message, None);
         };
         let lower = name.value.to_lowercase();
         let event_settings = self.event_settings;
         match event_settings.declared_attributes().find(|(_, attribute)| attribute.name == lower) {
-            Some((index, attribute)) if attribute.kind == AttributeType::Time => Some(index),
+            Some((index, attribute)) if attribute.kind == kind => Some(index),
             Some(_) => {
-                let message = format!("expected an attribute of type time, found `{lower}` of another type");
+                let message = format!("expected an attribute of type {type_name}, found `{lower}` of another type");
                 self.refuse(expression, message, None)
             }
             None => {
-                let message = format!("expected an attribute of type time, found `{}`", name.value);
-                if let Some((_, days)) = DURATIONS.iter().find(|(moment, _)| *moment == lower) {
+                let message = format!("expected an attribute of type {type_name}, found `{}`", name.value);
+                let moment = DURATIONS.iter().find(|(moment, _)| *moment == lower);
+                if let (AttributeType::Time, Some((_, days))) = (kind, moment) {
                     return self.refuse(expression, message, Some(format!("the days since then are `{days}`")));
                 }
-                let moments =
-                    event_settings.declared_attributes().filter(|(_, moment)| moment.kind == AttributeType::Time);
-                let hint = nearest(&lower, moments.map(|(_, moment)| moment.name.as_str()));
+                let known = event_settings.declared_attributes().filter(|(_, attribute)| attribute.kind == kind);
+                let hint = nearest(&lower, known.map(|(_, attribute)| attribute.name.as_str()));
                 self.refuse(expression, message, hint.or(Some("declare it under [attributes]".into())))
             }
         }

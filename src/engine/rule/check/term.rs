@@ -54,6 +54,7 @@ pub enum ValueType {
     Text,
     Boolean,
     Time,
+    Texts,
 }
 
 impl ValueType {
@@ -65,6 +66,7 @@ impl ValueType {
             Self::Text => "text",
             Self::Boolean => "a boolean",
             Self::Time => "a moment",
+            Self::Texts => "a set of texts",
         }
     }
 
@@ -73,6 +75,7 @@ impl ValueType {
             Unit::Text => Self::Text,
             Unit::Boolean => Self::Boolean,
             Unit::Time => Self::Time,
+            Unit::Texts => Self::Texts,
             _ => Self::Number,
         }
     }

@@ -52,5 +52,6 @@ fn property<'a>(value: &'a AttributeValue<'a>) -> Value<'a> {
         AttributeValue::Number(number) => Value::Double(*number),
         AttributeValue::Boolean(boolean) => Value::Boolean(*boolean),
         AttributeValue::Time(moment) => Value::Time(*moment),
+        AttributeValue::Texts(_) => unreachable!("no property has the type texts"),
     }
 }

@@ -61,6 +61,8 @@ pub enum Operand<'a> {
     Text(&'a str),
     Boolean(bool),
     Time(Millis),
+    /// A set, which compares with nothing.
+    Texts(&'a str),
 }
 
 /// What an evaluation reads.
@@ -272,6 +274,7 @@ impl<'a> Operand<'a> {
             Self::Text(text) => Value::Text(text),
             Self::Boolean(boolean) => Value::Boolean(boolean),
             Self::Time(moment) => Value::Time(moment),
+            Self::Texts(set) => Value::Texts(set),
         }
     }
 }
@@ -296,6 +299,7 @@ impl<'a> From<Value<'a>> for Operand<'a> {
             Value::Text(text) => Self::Text(text),
             Value::Boolean(boolean) => Self::Boolean(boolean),
             Value::Time(moment) => Self::Time(moment),
+            Value::Texts(set) => Self::Texts(set),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::identifier;
 use crate::document::MistakeCollector;
 use crate::document::duration::HOURS;
-use crate::document::table::{Item, Section, choice, found, quoted};
+use crate::document::table::{Item, Section, choice, found, list, quoted, text};
 use crate::engine::calendar;
 use crate::engine::currency;
 use crate::engine::event::{DAY, EventType, HOUR, Millis};
@@ -15,6 +15,9 @@ use crate::engine::rule::check::sql;
 use rust_decimal::Decimal;
 use toml::de::DeValue;
 
+/// Placeholders at most, and bytes of one: those of an id.
+const PLACEHOLDERS_MAX: usize = 64;
+const PLACEHOLDER_BYTES_MAX: usize = 256;
 /// Currencies with a rate at most.
 const RATES_MAX: usize = 64;
 /// Significant digits and decimals of a rate at most, so that amounts stay exact.
@@ -31,6 +34,9 @@ pub fn read(file: &mut Section<'_>, mistakes: &mut MistakeCollector<'_>) -> Even
     time(file, &mut event_settings, mistakes);
     if let Some(section) = file.section("currency", "[currency]", mistakes) {
         event_settings.currency = read_currency(section, mistakes);
+    }
+    if let Some(section) = file.section("ids", "[ids]", mistakes) {
+        ids(section, &mut event_settings, mistakes);
     }
     if let Some(section) = file.section("attributes", "[attributes]", mistakes) {
         attributes(&section, &mut event_settings, mistakes);
@@ -110,6 +116,29 @@ fn read_currency(mut section: Section<'_>, mistakes: &mut MistakeCollector<'_>) 
     read
 }
 
+fn ids(mut section: Section<'_>, event_settings: &mut EventSettings, mistakes: &mut MistakeCollector<'_>) {
+    if let Some(item) = section.get("placeholders")
+        && let Some(items) = list(item, "a list of texts for `placeholders`", mistakes)
+    {
+        if items.len() > PLACEHOLDERS_MAX {
+            let message = format!("expected at most {PLACEHOLDERS_MAX} placeholders, found {}", items.len());
+            mistakes.add(item.span().start, message, None);
+        }
+        let read = |item| placeholder(item, mistakes);
+        event_settings.placeholders = items.iter().filter_map(read).collect();
+    }
+    section.finish(mistakes);
+}
+
+fn placeholder(item: &Item<'_>, mistakes: &mut MistakeCollector<'_>) -> Option<String> {
+    let text = text(item, "a text that is no id, in quotes", mistakes)?;
+    if text.len() > PLACEHOLDER_BYTES_MAX {
+        let message = format!("expected at most {PLACEHOLDER_BYTES_MAX} bytes like an id, found {}", text.len());
+        mistakes.add(item.span().start, message, None);
+    }
+    Some(text.into())
+}
+
 fn code(name: &str, offset: usize, mistakes: &mut MistakeCollector<'_>) -> Option<u32> {
     let decimals = currency::decimals(name);
     if decimals.is_none() {
@@ -140,11 +169,12 @@ fn rate(item: &Item<'_>, currency: &str, mistakes: &mut MistakeCollector<'_>) ->
 }
 
 fn attributes(section: &Section<'_>, event_settings: &mut EventSettings, mistakes: &mut MistakeCollector<'_>) {
-    const KINDS: [(&str, AttributeType); 4] = [
+    const KINDS: [(&str, AttributeType); 5] = [
         ("text", AttributeType::Text),
         ("number", AttributeType::Number),
         ("boolean", AttributeType::Boolean),
         ("time", AttributeType::Time),
+        ("texts", AttributeType::Texts),
     ];
     for (name, offset, item) in section.entries() {
         identifier::check(name, offset, "an attribute", mistakes);

@@ -1,9 +1,11 @@
 //! `attributes`: the declared attributes that were set, by their index among the declared ones, with the time at which
-//! they were set. An attribute whose values are all null was removed.
+//! they were set. An attribute whose values are all null was removed. The texts of one of type `texts` are one text, a
+//! JSON array.
 
 use super::super::fields::{Times, nullable, nullable_times, required, text_type, time_type, times, value};
+use super::super::formats::since;
 use super::super::lists::{ListColumn, ListEnds, list_field};
-use super::super::texts::{TextColumn, TextWriter, Texts};
+use super::super::texts::{TextColumn, TextWriter, Texts, set_from_json, set_to_json};
 use crate::engine::event::Millis;
 use crate::engine::profile::{AttributeParts, InternedValue};
 use crate::engine::profile::{CustomerBuilder, CustomerImage, TextReference};
@@ -26,6 +28,7 @@ fn entry() -> Fields {
         nullable("number", DataType::Float64),
         nullable("boolean", DataType::Boolean),
         nullable("moment", time_type()),
+        since(3, nullable("texts", text_type())),
     ]
     .into()
 }
@@ -39,7 +42,11 @@ pub struct Writer {
     numbers: Vec<Option<f64>>,
     booleans: Vec<Option<bool>>,
     moments: Vec<Option<Millis>>,
+    sets: TextWriter,
 }
+
+/// Stands for the empty set among the references of a [`TextWriter`], where 0 is null.
+const EMPTY_SET: TextReference = TextReference::MAX;
 
 impl Writer {
     pub fn push(&mut self, image: &CustomerImage<'_>, texts: &Texts) {
@@ -51,6 +58,11 @@ impl Writer {
             self.numbers.push(if let InternedValue::Number(number) = value { Some(number) } else { None });
             self.booleans.push(if let InternedValue::Boolean(boolean) = value { Some(boolean) } else { None });
             self.moments.push(if let InternedValue::Time(moment) = value { Some(moment) } else { None });
+            match value {
+                InternedValue::Texts(0) => self.sets.push(EMPTY_SET, || "[]".into()),
+                InternedValue::Texts(set) => self.sets.push(set, || set_to_json(&texts.get(set))),
+                _ => self.sets.push(0, Arc::default),
+            }
         }
         self.ends.push(self.indices.len());
     }
@@ -63,6 +75,7 @@ impl Writer {
             Arc::new(Float64Array::from(self.numbers)),
             Arc::new(BooleanArray::from(self.booleans)),
             nullable_times(self.moments),
+            self.sets.finish(),
         ];
         self.ends.finish(entry(), columns)
     }
@@ -76,6 +89,7 @@ pub struct Reader<'a> {
     numbers: &'a PrimitiveArray<Float64Type>,
     booleans: &'a BooleanArray,
     moments: &'a Times,
+    sets: TextColumn<'a, Option<TextReference>>,
 }
 
 impl<'a> Reader<'a> {
@@ -89,6 +103,9 @@ impl<'a> Reader<'a> {
             numbers: list.nullable("number"),
             booleans: list.booleans("boolean"),
             moments: list.nullable("moment"),
+            sets: TextColumn::new(list.field("texts"), |json| {
+                Ok(Some(restored.texts(set_from_json(json)?.iter().map(String::as_str))))
+            })?,
         })
     }
 
@@ -106,6 +123,7 @@ impl<'a> Reader<'a> {
                 .map(InternedValue::Number)
                 .or_else(boolean)
                 .or_else(|| value(self.moments, index).map(InternedValue::Time))
+                .or_else(|| self.sets.get(index).map(InternedValue::Texts))
                 .unwrap_or(InternedValue::Removed),
             reference => InternedValue::Text(reference),
         }

@@ -4,9 +4,9 @@
 use super::super::fields::{nullable, required, text_type, time_type, times};
 use super::super::formats::since;
 use super::super::lists::{ListColumn, ListEnds, list_field};
-use super::super::texts::{TextColumn, TextWriter, Texts};
+use super::super::texts::{TextColumn, TextWriter, Texts, set_from_json, set_to_json};
 use crate::engine::event::Millis;
-use crate::engine::profile::{CustomerBuilder, CustomerImage, Order, OrderParts, TextReference, split_set};
+use crate::engine::profile::{CustomerBuilder, CustomerImage, Order, OrderParts, TextReference};
 use crate::engine::shard::Restored;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt64Array};
 use arrow::datatypes::{DataType, Field, Fields, Int64Type, UInt64Type};
@@ -61,7 +61,7 @@ impl Writer {
             self.cancelled.push(order.cancelled);
             self.refunded.push(order.refunded);
             self.discounted.push(order.discounted);
-            self.categories.push(order.categories, || to_json(&texts.get(order.categories)));
+            self.categories.push(order.categories, || set_to_json(&texts.get(order.categories)));
             self.channels.push(order.channel, || texts.get(order.channel));
             self.foreign.push(order.foreign);
             self.amended.push(order.amended);
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
     pub fn new(batch: &'a RecordBatch, restored: &mut Restored) -> Result<Self, String> {
         let list = ListColumn::new(batch, NAME);
         let categories = TextColumn::new(list.field("categories"), |json| {
-            let categories = from_json(json)?;
+            let categories = set_from_json(json)?;
             Ok(restored.text_set(categories.iter().map(String::as_str)))
         })?;
         Ok(Self {
@@ -142,13 +142,4 @@ impl<'a> Reader<'a> {
             });
         }
     }
-}
-
-/// The JSON array of an interned set of categories.
-fn to_json(set: &str) -> Arc<str> {
-    serde_json::Value::from(split_set(set).collect::<Vec<_>>()).to_string().into()
-}
-
-fn from_json(json: &str) -> Result<Vec<String>, String> {
-    serde_json::from_str(json).map_err(|_| format!("expected a JSON array of categories, found {json:?}"))
 }
