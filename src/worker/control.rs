@@ -74,10 +74,81 @@ impl ControlRecord {
     }
 }
 
+/// What a record of the control topic is, by its key.
+enum RecordType {
+    Inputs,
+    Rules,
+}
+
+impl RecordType {
+    fn of(offset: i64, key: &[u8]) -> Result<Self, Failure> {
+        match key {
+            INPUTS_KEY => Ok(Self::Inputs),
+            key if key.starts_with(RULES_KEY.as_bytes()) => Ok(Self::Rules),
+            key => {
+                let key = String::from_utf8_lossy(key);
+                Err(Failure::Stop(format!(
+                    "the control topic, offset {offset}: unknown key {key:?}. Was it written by a later version of Shoal?"
+                )))
+            }
+        }
+    }
+}
+
+/// The inputs of the state, and the group to which Shoal's own topics belong, as far as the control topic was read.
+/// Who needs no more reads the topic without its rules files, which take much longer to compile.
+#[derive(Default)]
+pub struct KnownInputs(Option<Inputs>);
+
+impl KnownInputs {
+    /// Adds records; their rules files are not looked at.
+    pub fn add(&mut self, batch: &impl Batch) -> Result<(), Failure> {
+        for index in 0..batch.len() {
+            let record = batch.record(index);
+            if let RecordType::Inputs = RecordType::of(record.offset, record.key.unwrap_or_default())? {
+                self.add_record(record.offset, record.value.unwrap_or_default())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_record(&mut self, offset: i64, value: &[u8]) -> Result<(), Failure> {
+        let inputs: Inputs = serde_json::from_slice(value).map_err(|error| {
+            Failure::Stop(format!("the control topic, offset {offset}: expected the inputs as JSON: {error}"))
+        })?;
+        if self.0.as_ref().is_none_or(|known| inputs.follows(known)) {
+            self.0 = Some(inputs);
+        }
+        Ok(())
+    }
+
+    /// The group to which Shoal's own topics belong, if it is known.
+    pub fn group(&self) -> Option<&str> {
+        self.0.as_ref().map(|inputs| inputs.group.as_str()).filter(|group| !group.is_empty())
+    }
+
+    /// Checks that Shoal's own topics do not belong to another group.
+    ///
+    /// # Errors
+    /// If they do.
+    pub fn check_group(&self, group: &str) -> Result<(), Failure> {
+        match self.group() {
+            Some(owner) if owner != group => Err(Failure::Stop(of_another_group(owner, group))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The record that moves Shoal's own topics to another group; `None` without a state.
+    pub fn moved_to(&self, group: &str) -> Option<ControlRecord> {
+        let known = self.0.as_ref()?;
+        Some(Inputs { group: group.to_owned(), moved_from: Some(known.group.clone()), ..known.clone() }.record())
+    }
+}
+
 /// The content of the control topic up to a position.
 #[derive(Default)]
 pub struct Control {
-    inputs: Option<Inputs>,
+    inputs: KnownInputs,
     rules: BTreeMap<i64, Arc<Rules>>,
     next: i64,
 }
@@ -104,26 +175,20 @@ impl Control {
     }
 
     fn add_record(&mut self, offset: i64, key: &[u8], value: &[u8]) -> Result<(), Failure> {
-        if key == INPUTS_KEY {
-            let inputs = read_inputs(value)
-                .map_err(|message| Failure::Stop(format!("the control topic, offset {offset}: {message}")))?;
-            if self.inputs.as_ref().is_none_or(|known| inputs.follows(known)) {
-                self.inputs = Some(inputs);
-            }
-        } else if key.starts_with(RULES_KEY.as_bytes()) {
-            let previous = self.newest_rules().map(|rules| &rules.event_settings);
-            let rules = read_following(value, previous).map_err(|message| {
-                Failure::Stop(format!(
-                    "the control topic, offset {offset}: this version of Shoal cannot read the rules: {message}"
-                ))
-            })?;
-            self.rules.insert(offset, rules);
-        } else {
-            let key = String::from_utf8_lossy(key);
-            return Err(Failure::Stop(format!(
-                "the control topic, offset {offset}: unknown key {key:?}. Was it written by a later version of Shoal?"
-            )));
+        match RecordType::of(offset, key)? {
+            RecordType::Inputs => self.inputs.add_record(offset, value),
+            RecordType::Rules => self.add_rules(offset, value),
         }
+    }
+
+    fn add_rules(&mut self, offset: i64, value: &[u8]) -> Result<(), Failure> {
+        let previous = self.newest_rules().map(|rules| &rules.event_settings);
+        let rules = read_following(value, previous).map_err(|message| {
+            Failure::Stop(format!(
+                "the control topic, offset {offset}: this version of Shoal cannot read the rules: {message}"
+            ))
+        })?;
+        self.rules.insert(offset, rules);
         Ok(())
     }
 
@@ -161,26 +226,12 @@ impl Control {
         }
     }
 
-    /// The group to which Shoal's own topics belong, if it is known.
-    pub fn group(&self) -> Option<&str> {
-        self.inputs.as_ref().map(|inputs| inputs.group.as_str()).filter(|group| !group.is_empty())
-    }
-
     /// Checks that Shoal's own topics do not belong to another group.
     ///
     /// # Errors
     /// If they do.
     pub fn check_group(&self, group: &str) -> Result<(), Failure> {
-        match self.group() {
-            Some(owner) if owner != group => Err(Failure::Stop(of_another_group(owner, group))),
-            _ => Ok(()),
-        }
-    }
-
-    /// The record that moves Shoal's own topics to another group; `None` without a state.
-    pub fn moved_to(&self, group: &str) -> Option<ControlRecord> {
-        let known = self.inputs.as_ref()?;
-        Some(Inputs { group: group.to_owned(), moved_from: Some(known.group.clone()), ..known.clone() }.record())
+        self.inputs.check_group(group)
     }
 
     /// Checks that these are the inputs of the state, if there is a state, and that it belongs to this group.
@@ -189,7 +240,7 @@ impl Control {
     /// If the state has other inputs or belongs to another group.
     pub fn check_inputs(&self, inputs: &Inputs) -> Result<(), Failure> {
         self.check_group(&inputs.group)?;
-        let Some(known) = &self.inputs else { return Ok(()) };
+        let Some(known) = &self.inputs.0 else { return Ok(()) };
         if (&known.topics, known.partitions) != (&inputs.topics, inputs.partitions) {
             return Err(Failure::Stop(format!(
                 "the state was made from the inputs {:?} with {} partitions; configured are {:?} with {}. Inputs, their order \
@@ -211,7 +262,7 @@ impl Control {
 
     /// The record with these inputs, if the topic does not have them yet.
     pub fn missing_inputs(&self, inputs: &Inputs) -> Option<ControlRecord> {
-        let is_missing = self.inputs.as_ref().is_none_or(|known| {
+        let is_missing = self.inputs.0.as_ref().is_none_or(|known| {
             known.ids != inputs.ids && !inputs.ids.is_empty() || known.group.is_empty() && !inputs.group.is_empty()
         });
         is_missing.then(|| inputs.record())
@@ -247,10 +298,6 @@ pub fn of_another_group(owner: &str, group: &str) -> String {
          would publish every change twice. For another service, configure other `topics` of [kafka]; to continue this state \
          under the new group, stop every process of {owner} and run `shoal change-group --from {owner}`"
     )
-}
-
-fn read_inputs(value: &[u8]) -> Result<Inputs, String> {
-    serde_json::from_slice(value).map_err(|error| format!("expected the inputs as JSON: {error}"))
 }
 
 /// The control topic as a worker follows it.
@@ -305,4 +352,56 @@ pub fn read_rules(bytes: &[u8]) -> Result<Arc<Rules>, String> {
 fn read_following(bytes: &[u8], previous: Option<&EventSettings>) -> Result<Arc<Rules>, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8: {error}"))?;
     rule::read_following(text, previous).map_err(|mistakes| mistakes.in_one_line())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::Record;
+
+    #[derive(Default)]
+    struct Records(Vec<(Vec<u8>, Vec<u8>)>);
+
+    impl Batch for Records {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn record(&self, index: usize) -> Record<'_> {
+            let (key, value) = &self.0[index];
+            Record { offset: index as i64, timestamp: None, key: Some(key), value: Some(value) }
+        }
+
+        fn header(&self, _: usize, _: &str) -> Option<&[u8]> {
+            None
+        }
+
+        fn discard(&mut self, count: usize) {
+            self.0.drain(..count);
+        }
+    }
+
+    #[test]
+    fn whose_topics_they_are_is_known_without_reading_the_rules() {
+        let inputs = |group: &str, moved_from: Option<&str>| {
+            let (topics, moved_from) = (vec!["events".to_owned()], moved_from.map(str::to_owned));
+            let record = Inputs { topics, partitions: 2, ids: Vec::new(), group: group.into(), moved_from }.record();
+            (record.key, record.value)
+        };
+        let rules = |text: &str| (b"rules/1".to_vec(), text.as_bytes().to_vec());
+        let mut records = Records(vec![inputs("first", None), rules("not rules"), inputs("second", None)]);
+        let mut known = KnownInputs::default();
+        known.add(&records).unwrap();
+        assert_eq!(known.group(), Some("first"), "the record of another group takes no effect");
+        assert!(known.check_group("first").is_ok() && known.check_group("second").is_err());
+        let failure = Control::default().add(&records).expect_err("the rules are no rules").to_string();
+        assert!(failure.contains("offset 1: this version of Shoal cannot read the rules"), "{failure}");
+        records.0.push(inputs("second", Some("first")));
+        let mut known = KnownInputs::default();
+        known.add(&records).unwrap();
+        assert_eq!(known.group(), Some("second"));
+        records.0.push((b"new".to_vec(), Vec::new()));
+        let failure = known.add(&records).expect_err("an unknown key").to_string();
+        assert!(failure.contains("offset 4: unknown key \"new\""), "{failure}");
+    }
 }

@@ -2,7 +2,7 @@
 //! every change twice, and each would find the journal of the other. Checked before a process joins its group.
 
 use super::config::worker_config;
-use super::control::{Control, of_another_group};
+use super::control::{KnownInputs, of_another_group};
 use super::settings::RunSettings;
 use crate::kafka::{
     Failure, Finding, KafkaSettings, Own, Verdict, create_or_check_topics, publish_single, read_readable,
@@ -16,14 +16,14 @@ const PURPOSE: &str = "change-group";
 /// # Errors
 /// If Shoal's own topics belong to another group.
 pub fn check_group(settings: &KafkaSettings) -> Result<(), Failure> {
-    read_control(settings)?.check_group(&settings.group)
+    read_known_inputs(settings)?.check_group(&settings.group)
 }
 
 /// The same for `shoal check --connect`.
 pub fn inspect_group(settings: &KafkaSettings) -> Finding {
-    let (verdict, message) = match read_control(settings) {
+    let (verdict, message) = match read_known_inputs(settings) {
         Err(failure) => (Verdict::Error, failure.to_string()),
-        Ok(control) => match control.group() {
+        Ok(known) => match known.group() {
             None => {
                 (Verdict::Ok, format!("belong to no group yet; the first `shoal run` of {} takes them", settings.group))
             }
@@ -34,10 +34,10 @@ pub fn inspect_group(settings: &KafkaSettings) -> Finding {
     Finding::new("Shoal's own topics", verdict, message)
 }
 
-fn read_control(settings: &KafkaSettings) -> Result<Control, Failure> {
-    let mut control = Control::default();
-    read_readable(settings, Own::Control, |batch| control.add(batch))?;
-    Ok(control)
+fn read_known_inputs(settings: &KafkaSettings) -> Result<KnownInputs, Failure> {
+    let mut known = KnownInputs::default();
+    read_readable(settings, Own::Control, |batch| known.add(batch))?;
+    Ok(known)
 }
 
 /// Moves Shoal's own topics from the group `from` to the configured group, after `agreed`. Returns whether something
@@ -50,7 +50,7 @@ pub fn change_group(
 ) -> anyhow::Result<bool> {
     let (kafka, config) = (&settings.kafka, worker_config(settings)?);
     create_or_check_topics(kafka, config.partitions)?;
-    match read_control(kafka)?.group() {
+    match read_known_inputs(kafka)?.group() {
         Some(owner) if owner == kafka.group => return Ok(false),
         Some(owner) if owner == from => {}
         Some(owner) => {
@@ -67,9 +67,9 @@ pub fn change_group(
         wait_until_alone(&KafkaSettings { group: group.to_owned(), ..kafka.clone() }, stop)?;
     }
     // Read again: the waiting may have taken a minute.
-    let control = read_control(kafka)?;
-    control.check_group(from)?;
-    let record = control.moved_to(&kafka.group).expect("the topics belong to a group");
+    let known = read_known_inputs(kafka)?;
+    known.check_group(from)?;
+    let record = known.moved_to(&kafka.group).expect("the topics belong to a group");
     publish_single(kafka, Own::Control, (&record.key, &record.value), PURPOSE)?;
     check_group(kafka)?;
     Ok(true)
