@@ -5,7 +5,7 @@
 //! events.
 
 use crate::worker::observe::rejects::{RecentRejects, SHARE_OF};
-use crate::worker::observe::status::{DifferentRules, Report, RulesName, Unanswered, WhyDifferent, WorkProgress};
+use crate::worker::observe::status::{DifferentRules, Report, RulesName, Unanswered, WorkProgress};
 use crate::worker::{Phase, rfc3339_text};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -47,29 +47,18 @@ pub struct Verdict {
 /// The rules file of the process is not in force.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct RulesWarning {
-    /// What is the case, and what to do: a static text.
     pub warning: &'static str,
+    pub why: &'static str,
+    pub what_to_do: &'static str,
     pub file: RulesName,
     pub in_force: RulesName,
 }
 
 impl From<&DifferentRules> for RulesWarning {
     fn from(DifferentRules { why, file, in_force }: &DifferentRules) -> Self {
-        let warning = match why {
-            WhyDifferent::NeverInForce => {
-                "the rules file of this process is not in force: the owner of shard 0 publishes its own file. Give all \
-                 processes the same file"
-            }
-            WhyDifferent::Replaced => {
-                "the rules file of this process is not in force: its rules were replaced. Give all processes the same file, \
-                 with a higher `revision`"
-            }
-            WhyDifferent::OlderRevision => {
-                "the rules file of this process is not in force: the rules in force have a higher `revision`. Give all \
-                 processes the same file"
-            }
-        };
-        Self { warning, file: file.clone(), in_force: in_force.clone() }
+        let (why, what_to_do) = why.texts();
+        let warning = "the rules file of this process is not in force";
+        Self { warning, why, what_to_do, file: file.clone(), in_force: in_force.clone() }
     }
 }
 

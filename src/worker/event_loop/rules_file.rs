@@ -41,18 +41,14 @@ pub fn different(control: &Control, file: &Rules) -> Option<DifferentRules> {
 }
 
 fn warn(DifferentRules { why, file, in_force }: &DifferentRules) {
-    let why = match why {
-        WhyDifferent::NeverInForce => "the owner of shard 0 publishes its own file, which is another one",
-        WhyDifferent::Replaced => "its rules were replaced by others of the same revision",
-        WhyDifferent::OlderRevision => "the rules in force have a higher revision",
-    };
+    let (why, what_to_do) = why.texts();
     tracing::warn!(
         why,
+        what_to_do,
         file = file.version,
         file_revision = file.revision,
         in_force = in_force.version,
         in_force_revision = in_force.revision,
-        "the rules file of this process is not in force. Give all processes of the group the same file; to put this file in \
-         force again, raise its `revision`, or start once with --force"
+        "the rules file of this process is not in force"
     );
 }

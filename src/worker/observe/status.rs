@@ -90,6 +90,28 @@ pub enum WhyDifferent {
     OlderRevision,
 }
 
+impl WhyDifferent {
+    /// The reason and what to do, for the log and for `/readyz`.
+    pub fn texts(self) -> (&'static str, &'static str) {
+        match self {
+            Self::NeverInForce => (
+                "the owner of shard 0 publishes its own file, which is another one",
+                "give all processes of the group the same file",
+            ),
+            Self::Replaced => (
+                "its rules were replaced by others of the same revision",
+                "give all processes of the group the same file; to put this one in force again, raise its `revision`, or \
+                 start once with --force",
+            ),
+            Self::OlderRevision => (
+                "the rules in force have a higher revision",
+                "give all processes of the group the same file; to put this one in force again, raise its `revision` above \
+                 that of the rules in force, or start once with --force",
+            ),
+        }
+    }
+}
+
 /// What a person recognises rules by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RulesName {
