@@ -58,7 +58,12 @@ fn until_answered<T>(
         };
         let Some(Failure::Rebuild(message)) = error.downcast_ref() else { return Err(error) };
         UNANSWERED.log(message, |left_out| {
-            tracing::warn!(left_out, error = message, "the start waits for Kafka; retrying");
+            tracing::warn!(
+                left_out,
+                error = message,
+                "a check before the start needs an answer of Kafka, and the request failed; it is tried again every second. If \
+                 this lasts, look whether the brokers run and the topics have leaders"
+            );
         });
         statuses.iter().for_each(|status| status.set_waits_for(Some(message.clone())));
         thread::park_timeout(CHECK_INTERVAL);
