@@ -12,10 +12,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// All that was published, or is expected to be.
-#[derive(Default, PartialEq)]
+#[derive(Default)]
 pub struct Answer {
     /// Blocks of changes by customer, in the order of their sequence.
     pub changes: BTreeMap<String, Vec<String>>,
+    /// The customers in the order in which the file has them.
+    customers: Vec<String>,
     /// Records by their number, from 1, with the reason.
     pub rejected: BTreeMap<usize, String>,
     /// What the membership topic holds in the end, by customer; compared only if the file has this section.
@@ -58,6 +60,9 @@ impl Answer {
                 let line = if first == "next" { with_moments(line, times)? } else { line.to_owned() };
                 write!(block, "\n  {line}").expect("memory");
             } else {
+                if !self.changes.contains_key(first) {
+                    self.customers.push(first.to_owned());
+                }
                 self.changes.entry(first.to_owned()).or_default().push(with_moments(line, times)?);
                 customer = Some(first);
             }
@@ -65,10 +70,15 @@ impl Answer {
         Ok(())
     }
 
-    /// The part of a scenario's file after its head; optional sections only if `like` has them.
+    /// The part of a scenario's file after its head; optional sections only if `like` has them, and customers in its
+    /// order.
     pub fn render(&self, like: &Self) -> String {
         let mut text = String::from("\n--- changes\n");
-        for block in self.changes.values().flatten() {
+        let mut changes: Vec<_> = self.changes.iter().collect();
+        changes.sort_by_key(|(customer, _)| {
+            like.customers.iter().position(|known| known == *customer).unwrap_or(usize::MAX)
+        });
+        for block in changes.into_iter().flat_map(|(_, blocks)| blocks) {
             writeln!(text, "{block}").expect("memory");
         }
         if !self.rejected.is_empty() {

@@ -51,7 +51,11 @@ pub struct Record {
 
 impl Scenario {
     pub fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        Self::parse(path, &std::fs::read_to_string(path).map_err(|error| error.to_string())?)
+    }
+
+    /// Reads the text of the file at this path.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, String> {
         let (head, expected) = text.split_once("\n--- changes\n").ok_or("expected a line `--- changes`")?;
         let mut sections = head.split("\n--- ");
         let mut scenario = Self {
@@ -70,7 +74,7 @@ impl Scenario {
             rules: Vec::new(),
             steps: Vec::new(),
             expected: Answer::default(),
-            head: format!("{head}\n"),
+            head: format!("{}\n", head.trim_end()),
         };
         scenario.read_header(sections.next().unwrap_or_default())?;
         for section in sections {
@@ -83,6 +87,11 @@ impl Scenario {
         }
         scenario.expected = Answer::read(expected, &scenario.times)?;
         Ok(scenario)
+    }
+
+    /// The text of its file with this answer.
+    pub fn with_answer(&self, answer: &Answer) -> String {
+        format!("{}{}", self.head, answer.render(&self.expected))
     }
 
     /// Prose, then `key: value` lines of which `rules: ` is the first.
