@@ -47,12 +47,25 @@ segments = [
 min_dwell = "1h"
 [audience.browsing]
 when = "views_7d >= 3"
+[count.big]
+of = "purchase"
+where = "amount >= 50"
+[audience.big_spender]
+when = "events('big', 30) >= 2"
 "#,
     r#"
 [segmentation.lifecycle]
 segments = [ { name = "buyer", when = "orders > 0" }, { name = "prospect" } ]
 [audience.cart_abandoner]
 when = "cart_open AND cart_idle_minutes >= 30"
+[count.shoe_view]
+of = "view"
+where = "has_category('shoes')"
+[count.big]
+of = "purchase"
+where = "amount >= 50"
+[audience.shoes]
+when = "events('shoe_view', 7) >= 1 OR events('big', 7) >= 1"
 "#,
 ];
 
@@ -64,30 +77,31 @@ pub struct World {
     now: Millis,
     offset: i64,
     transaction: u64,
-    rules: usize,
-    old_rules: Option<Arc<Rules>>,
+    /// All rules that were put into force, in this order.
+    rules: Vec<Arc<Rules>>,
 }
 
 pub fn settings() -> Settings {
     Settings { source: Source::File, publish_from: Some(OPENING + DAY), bootstrap: Bootstrap::Membership }
 }
 
-fn rules(which: usize) -> Arc<Rules> {
-    rule::read(&format!("{MEANING}{}", RULES[which]))
+/// Rules that follow `previous`, as in the service.
+fn rules(which: usize, previous: Option<&Rules>) -> Arc<Rules> {
+    rule::read_following(&format!("{MEANING}{}", RULES[which]), previous.map(|rules| &rules.event_settings))
         .unwrap_or_else(|mistakes| panic!("the rules of the shop: {mistakes:?}"))
 }
 
 impl World {
     pub fn new(seed: u64, customers: u64) -> Self {
+        let first = rules(0, None);
         Self {
             random: Random(seed),
-            shard: Shard::new(settings(), rules(0)),
+            shard: Shard::new(settings(), Arc::clone(&first)),
             customers,
             now: OPENING,
             offset: 0,
             transaction: 0,
-            rules: 0,
-            old_rules: None,
+            rules: vec![first],
         }
     }
 
@@ -124,9 +138,9 @@ impl World {
         while self.shard.sweeping() {
             self.shard.apply(Input::Sweep { now: self.now, customers: 1_000 }, &mut Effects::default());
         }
-        self.old_rules = Some(Arc::clone(self.shard.rules()));
-        self.rules = 1 - self.rules;
-        self.shard.apply(Input::Rules(rules(self.rules)), &mut Effects::default());
+        let next = rules(self.rules.len() % RULES.len(), self.rules.last().map(|rules| &**rules));
+        self.rules.push(Arc::clone(&next));
+        self.shard.apply(Input::Rules(next), &mut Effects::default());
     }
 
     fn event(&mut self) -> String {
@@ -181,9 +195,9 @@ impl World {
             positions: vec![self.offset, 0],
             inputs: vec!["orders".to_owned(), "browsing".to_owned()],
             partitions: 4,
-            control_next: 2,
-            rules_at: Some(1),
-            old_rules_at: self.old_rules.as_ref().map(|_| 0),
+            control_next: self.rules.len() as i64,
+            rules_at: Some(self.rules.len() as i64 - 1),
+            old_rules_at: self.rules.len().checked_sub(2).map(|before| before as i64),
             rules_version: self.shard.rules().version.clone(),
             rules: Some(self.shard.rules().bytes.clone()),
             now: self.now,
@@ -235,9 +249,11 @@ impl World {
 
     /// Restores a shard from a loaded snapshot.
     pub fn restore(&self, loaded: LoadedSnapshot) -> Shard {
-        let rules =
-            rule::read(&String::from_utf8(loaded.head.position.rules.expect("rules")).expect("text")).expect("rules");
-        Shard::restore(settings(), rules, self.old_rules.clone(), &loaded.head.state, loaded.restored)
+        let position = &loaded.head.position;
+        let at = |offset: Option<i64>| offset.map(|offset| Arc::clone(&self.rules[offset as usize]));
+        let rules = at(position.rules_at).expect("rules");
+        assert_eq!(position.rules.as_ref(), Some(&rules.bytes), "the rules at this offset of the control topic");
+        Shard::restore(settings(), rules, at(position.old_rules_at), &loaded.head.state, loaded.restored)
     }
 
     /// Replaces the shard by the loaded one; only allowed right after a snapshot.
