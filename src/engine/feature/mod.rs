@@ -206,6 +206,21 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// Before any argument is given.
+    pub fn none(event_settings: &EventSettings) -> Self {
+        Self {
+            window: None,
+            event_type: EventType::PURCHASE,
+            between: [0; 2],
+            text: "".into(),
+            source: None,
+            attribute: 0,
+            modulus: 1,
+            decimals: event_settings.currency.decimals,
+            utc_offset: event_settings.utc_offset,
+        }
+    }
+
     /// The time before the window: later events are in it.
     fn after(&self, now: Millis) -> Millis {
         self.window.map_or(Millis::MIN, |window| now - window)

@@ -93,17 +93,8 @@ impl Rules {
     }
 
     fn default_arguments(&self, feature: &Feature) -> Arguments {
-        Arguments {
-            window: None,
-            event_type: find::counted_type(feature.name).unwrap_or(EventType::PURCHASE),
-            between: [0; 2],
-            text: "".into(),
-            source: None,
-            attribute: 0,
-            modulus: 1,
-            decimals: self.event_settings.currency.decimals,
-            utc_offset: self.event_settings.utc_offset,
-        }
+        let event_type = find::counted_type(feature.name).unwrap_or(EventType::PURCHASE);
+        Arguments { event_type, ..Arguments::none(&self.event_settings) }
     }
 
     /// The calls of a function in the rules, each under its own name.

@@ -12,7 +12,7 @@ use crate::engine::event::{DAY, EventType, HOUR, Millis};
 use crate::engine::event_settings::AttributeType;
 use crate::engine::feature::find;
 use crate::engine::feature::table::{self, FEATURES};
-use crate::engine::feature::{Feature, Parameters, TextSource, WINDOW_DAYS_MAX};
+use crate::engine::feature::{Arguments, Feature, Parameters, TextSource, WINDOW_DAYS_MAX};
 use crate::engine::rule::compiled::scalar::{Decimal, Scalar};
 use sqlparser::ast::{Expr, Function, ObjectNamePart};
 
@@ -74,7 +74,7 @@ impl Checker<'_, '_> {
     }
 
     fn call(&mut self, feature: &'static Feature, given: &[&Expr], expression: &Expr) -> Option<Term> {
-        let mut arguments = self.arguments();
+        let mut arguments = Arguments::none(self.event_settings);
         arguments.event_type = find::counted_type(feature.name).unwrap_or(arguments.event_type);
         match (feature.parameters, given) {
             (Parameters::AnyType, [event_type]) => arguments.event_type = self.event_type(event_type, false)?,

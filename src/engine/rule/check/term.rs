@@ -4,7 +4,7 @@ use super::shape::is_condition;
 use super::{Checker, Scope};
 use crate::document::nearest::{did_you_mean, nearest, nearest_name};
 use crate::engine::calendar;
-use crate::engine::event::{DAY, EventType, Millis};
+use crate::engine::event::{DAY, Millis};
 use crate::engine::feature::find::{self, Found};
 use crate::engine::feature::table::FEATURES;
 use crate::engine::feature::{Arguments, Call, Feature, Parameters, Unit, attribute_unit};
@@ -205,7 +205,7 @@ impl Checker<'_, '_> {
         }
         let (message, hint) = match find::find(&lower) {
             Found::Feature(feature, window) => {
-                let mut arguments = self.arguments();
+                let mut arguments = Arguments::none(self.event_settings);
                 arguments.window = window;
                 arguments.event_type = find::counted_type(feature.name).unwrap_or(arguments.event_type);
                 return Some(feature_term(feature, arguments));
@@ -277,26 +277,11 @@ impl Checker<'_, '_> {
     fn attribute(&self, name: &str) -> Option<Term> {
         let (index, attribute) =
             self.event_settings.declared_attributes().find(|(_, attribute)| attribute.name == name)?;
-        let mut arguments = self.arguments();
+        let mut arguments = Arguments::none(self.event_settings);
         arguments.attribute = index;
         let unit = attribute_unit(attribute.kind);
         let call = Call::new(find::attribute(), unit, arguments);
         Some(Term { scalar: Scalar::Feature(Box::new(call)), value_type: ValueType::of(unit) })
-    }
-
-    /// The arguments of a feature before any is given.
-    pub fn arguments(&self) -> Arguments {
-        Arguments {
-            window: None,
-            event_type: EventType::PURCHASE,
-            between: [0; 2],
-            text: "".into(),
-            source: None,
-            attribute: 0,
-            modulus: 1,
-            decimals: self.event_settings.currency.decimals,
-            utc_offset: self.event_settings.utc_offset,
-        }
     }
 
     /// The nearest feature or attribute, with the window that was written.

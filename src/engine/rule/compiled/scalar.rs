@@ -118,24 +118,34 @@ impl Scalar {
         }
     }
 
-    /// Calls `f` for every feature in it.
-    pub fn for_each_feature(&self, f: &mut impl FnMut(&Call)) {
+    /// Calls `f` for this scalar and every scalar in it.
+    fn for_each_part<'a>(&'a self, f: &mut impl FnMut(&'a Self)) {
+        f(self);
         match self {
-            Self::Feature(call) => f(call),
-            Self::Negative(of) => of.for_each_feature(f),
+            Self::Negative(of) => of.for_each_part(f),
             Self::Arithmetic(_, left, right) => {
-                left.for_each_feature(f);
-                right.for_each_feature(f);
+                left.for_each_part(f);
+                right.for_each_part(f);
             }
-            Self::Coalesce(of) => of.iter().for_each(|scalar| scalar.for_each_feature(f)),
+            Self::Coalesce(of) => of.iter().for_each(|scalar| scalar.for_each_part(f)),
             Self::Null
             | Self::Decimal(_)
             | Self::Text(_)
             | Self::Boolean(_)
             | Self::Time(_)
             | Self::Column(_)
+            | Self::Feature(_)
             | Self::Target { .. } => {}
         }
+    }
+
+    /// Calls `f` for every feature in it.
+    pub fn for_each_feature(&self, f: &mut impl FnMut(&Call)) {
+        self.for_each_part(&mut |part| {
+            if let Self::Feature(call) = part {
+                f(call);
+            }
+        });
     }
 
     /// Calls `f` for the index of every target that its value depends on.
@@ -146,36 +156,20 @@ impl Scalar {
 
     /// Calls `f` for the index of every target in it, but for those that stand in the place of a category or channel.
     pub fn for_each_own_target(&self, f: &mut impl FnMut(u16)) {
-        match self {
-            Self::Target { index, .. } => f(*index),
-            Self::Negative(of) => of.for_each_own_target(f),
-            Self::Arithmetic(_, left, right) => {
-                left.for_each_own_target(f);
-                right.for_each_own_target(f);
+        self.for_each_part(&mut |part| {
+            if let Self::Target { index, .. } = part {
+                f(*index);
             }
-            Self::Coalesce(of) => of.iter().for_each(|scalar| scalar.for_each_own_target(f)),
-            Self::Null
-            | Self::Decimal(_)
-            | Self::Text(_)
-            | Self::Boolean(_)
-            | Self::Time(_)
-            | Self::Column(_)
-            | Self::Feature(_) => {}
-        }
+        });
     }
 
     /// Calls `f` for every column of the event in it.
     pub fn for_each_column(&self, f: &mut impl FnMut(&EventColumn)) {
-        match self {
-            Self::Column(column) => f(column),
-            Self::Negative(of) => of.for_each_column(f),
-            Self::Arithmetic(_, left, right) => {
-                left.for_each_column(f);
-                right.for_each_column(f);
+        self.for_each_part(&mut |part| {
+            if let Self::Column(column) = part {
+                f(column);
             }
-            Self::Coalesce(of) => of.iter().for_each(|scalar| scalar.for_each_column(f)),
-            _ => {}
-        }
+        });
     }
 
     /// The value if it has no features and is not null.

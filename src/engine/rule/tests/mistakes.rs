@@ -1,9 +1,7 @@
 //! Every mistake that a file can have, with its exact message: cases in mistakes.txt, refreshed with `SHOAL_REFRESH=1`.
 
 use super::super::read;
-use std::path::Path;
-
-const CASES: &str = "src/engine/rule/tests/mistakes.txt";
+use super::check_cases;
 
 /// The mistakes of a file, one per line.
 fn mistakes_of(file: &str) -> String {
@@ -15,25 +13,7 @@ fn mistakes_of(file: &str) -> String {
 
 #[test]
 fn mistakes_have_the_expected_messages() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(CASES);
-    let cases = std::fs::read_to_string(&path).expect(CASES);
-    let mut renewed = String::new();
-    let mut wrong = Vec::new();
-    for case in cases.split_inclusive("\n\n\n") {
-        let (file, expected) = case.split_once("\n--\n").expect("a case is a file, a line --, and its mistakes");
-        let file = file.split_once('\n').map_or("", |(_, file)| file);
-        let found = mistakes_of(&format!("{file}\n"));
-        if expected.trim_end() != found.trim_end() {
-            wrong.push(format!("{case}is now\n{found}"));
-        }
-        renewed += case.split_once("\n--\n").expect("as above").0;
-        renewed += &format!("\n--\n{found}\n\n");
-    }
-    if std::env::var_os("SHOAL_REFRESH").is_some() {
-        std::fs::write(&path, renewed.trim_end().to_string() + "\n").expect(CASES);
-        return;
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    check_cases("mistakes.txt", mistakes_of);
 }
 
 /// Mistakes that would make the file of cases too long to read.

@@ -10,6 +10,7 @@ mod warnings;
 use super::{Rules, read};
 use crate::engine::event::{AttributeValue, Event, EventType, Millis};
 use crate::engine::profile::{Customer, Profiles, RowNumber};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Where the tests' time begins: an hour's start, far from any bound.
@@ -17,6 +18,29 @@ pub(super) const START: Millis = 1_700_006_400_000;
 
 pub(super) fn rules(file: &str) -> Arc<Rules> {
     read(file).unwrap_or_else(|mistakes| panic!("{file}\n{mistakes}"))
+}
+
+/// Compares what is found in each of the cases of a file beside the tests with what the file expects; `SHOAL_REFRESH=1`
+/// rewrites what is expected. A case is a line of prose, a rules file, a line `--`, and what is expected.
+pub(super) fn check_cases(name: &str, found: impl Fn(&str) -> String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine/rule/tests").join(name);
+    let cases = std::fs::read_to_string(&path).expect(name);
+    let mut renewed = String::new();
+    let mut wrong = Vec::new();
+    for case in cases.split_inclusive("\n\n\n") {
+        let (given, expected) = case.split_once("\n--\n").expect("a case is a file, a line --, and what is expected");
+        let file = given.split_once('\n').map_or("", |(_, file)| file);
+        let found = found(&format!("{file}\n"));
+        if expected.trim_end() != found.trim_end() {
+            wrong.push(format!("{case}is now\n{found}"));
+        }
+        renewed += &format!("{given}\n--\n{found}\n\n");
+    }
+    if std::env::var_os("SHOAL_REFRESH").is_some() {
+        std::fs::write(&path, renewed.trim_end().to_string() + "\n").expect(name);
+        return;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// One customer and the rules it is judged by.

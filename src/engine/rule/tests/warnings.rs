@@ -7,13 +7,11 @@ use super::super::review::search::{Truthset, is_possible};
 use super::super::review::subject::{truths, variables};
 use super::super::{Rules, TargetKind, Truth, review_file};
 use super::random::{HEAD, comparison, populate};
-use super::{World, rules};
+use super::{World, check_cases, rules};
 use crate::engine::event::{DAY, HOUR, MINUTE, Millis};
 use crate::random::Random;
 use std::path::Path;
 use std::sync::Arc;
-
-const CASES: &str = "src/engine/rule/tests/warnings.txt";
 
 /// Mistakes and warnings of a file, one per line.
 fn found(file: &str) -> String {
@@ -25,25 +23,7 @@ fn found(file: &str) -> String {
 
 #[test]
 fn warnings_have_the_expected_messages() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(CASES);
-    let cases = std::fs::read_to_string(&path).expect(CASES);
-    let mut renewed = String::new();
-    let mut wrong = Vec::new();
-    for case in cases.split_inclusive("\n\n\n") {
-        let (file, expected) = case.split_once("\n--\n").expect("a case is a file, a line --, and its warnings");
-        let file = file.split_once('\n').map_or("", |(_, file)| file);
-        let found = found(&format!("{file}\n"));
-        if expected.trim_end() != found.trim_end() {
-            wrong.push(format!("{case}is now\n{found}"));
-        }
-        renewed += case.split_once("\n--\n").expect("as above").0;
-        renewed += &format!("\n--\n{found}\n\n");
-    }
-    if std::env::var_os("SHOAL_REFRESH").is_some() {
-        std::fs::write(&path, renewed.trim_end().to_string() + "\n").expect(CASES);
-        return;
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    check_cases("warnings.txt", found);
 }
 
 #[test]
