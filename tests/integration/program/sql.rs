@@ -24,6 +24,14 @@ rates = { GBP = "1.17" }
 utc_offset = "+01:00"
 [attributes]
 born = "time"
+[properties]
+duration_s = "number"
+[count.big_basket]
+of = "purchase"
+where = "amount >= 100 AND coupon IS NOT NULL"
+[count.long_view]
+of = "view"
+where = "duration_s >= 60"
 [segmentation.lifecycle]
 segments = [
   { name = "prospect", when = "orders = 0" },
@@ -36,6 +44,8 @@ segments = [
 when = "cart_open AND cart_idle_minutes >= 30"
 [audience.shoes]
 when = "revenue_in('shoes', 365) > 100 AND largest_order_90d > 10"
+[audience.bargain_hunter]
+when = "events('big_basket', 90) >= 2 AND events('long_view', 30) >= 3 OR top_viewed_category_30d = 'shoes'"
 [audience.black_friday]
 when = """
 orders_between('2025-11-27', '2025-12-01') > 0 AND revenue_between('2025-11-27', '2025-12-01') > 10
@@ -76,6 +86,9 @@ print("features", *database.execute(tell).fetchone())
 tell = "SELECT sum(orders_between), sum(revenue_between), (SELECT sum(views_between) FROM views_between), " \
        "(SELECT count(days) FROM anniversaries) FROM moments"
 print("moments", *database.execute(tell).fetchone())
+tell = "SELECT sum(big_baskets_90d), count(since_big_basket), sum(long_views_30d), " \
+       "(SELECT count(*) FROM top_viewed WHERE top_viewed_category_30d = 'hats') FROM own_counts"
+print("own", *database.execute(tell).fetchone())
 tell = "SELECT count(DISTINCT lifecycle), count(*) FILTER (cart_abandoner = 'in') FROM segments"
 print("segments", *database.execute(tell).fetchone())
 "#;
@@ -91,11 +104,23 @@ fn content(random: &mut Random, orders: &mut i64) -> String {
             if !random.one_in(12) {
                 *orders += 1;
             }
+            let amount = if random.one_in(4) { amount * 10.0 } else { amount };
             let category = ["", r#","category":"shoes""#, r#","category":"hats""#][random.below(3) as usize];
-            format!(r#""purchase","order_id":"o-{orders}","amount":"{amount:.3}"{currency}{category}"#)
+            let coupon = random.pick(&["", "", r#","coupon":"spring""#, r#","coupon":"""#, r#","coupon":null"#]);
+            format!(r#""purchase","order_id":"o-{orders}","amount":"{amount:.3}"{currency}{category}{coupon}"#)
         }
         22..26 => r#""purchase","amount":0"#.to_owned(),
-        26..52 => r#""view""#.to_owned(),
+        26..52 => {
+            // Numbers, also as texts, and what is none.
+            let duration = random.pick(&["", "30", "60", "\"60\"", "\"75.5\"", "\"6e1\"", "\"long\"", "true", "null"]);
+            let properties = match duration {
+                "" => String::new(),
+                duration => format!(r#","properties":{{"duration_s":{duration}}}"#),
+            };
+            let category = random.pick(&["", r#","category":"shoes""#, r#","category":"hats""#, r#","category":"""#]);
+            let items = random.pick(&["", r#","items":[{"category":"hats"},{"sku":"1"},{"category":"bags"}]"#]);
+            format!(r#""view"{category}{items}{properties}"#)
+        }
         52..56 => r#""search""#.to_owned(),
         56..68 => format!(r#""cart_add","cart_total":"{}""#, random.below(6)),
         68..72 => r#""cart_add""#.to_owned(),
@@ -182,6 +207,12 @@ fn the_page_computes_what_is_exported_with_rates() {
         ("greatest(worth - given, 0)::", "greatest(worth - given, 1)::"),
         ("AND change.ms >= amended_ms", "AND false"),
         ("THEN 0.05 ELSE 0", "THEN 5 ELSE 0"),
+        ("amount >= 100 AND coupon", "amount > 110 AND coupon"),
+        ("duration_s >= 60", "duration_s > 60"),
+        ("AND coupon IS NOT NULL", ""),
+        ("is_within(newest, 90)", "is_within(newest, 85)"),
+        ("views DESC, latest DESC, category", "views DESC, latest, category"),
+        ("latest DESC, category)", "latest DESC, category DESC)"),
         ("max(net) FILTER (is_within(ms, 90))", "max(net) FILTER (is_within(ms, 80))"),
         ("total_before = 0", "total_before = 1"),
         ("recency_days <= 180", "recency_days <= 170"),
@@ -237,6 +268,7 @@ fn compare(rules: &str, change: impl Fn(&str) -> String, said: &str, mistakes: &
         line.split_whitespace().map(|number| number.parse().unwrap()).collect()
     };
     assert_eq!(numbers("compared"), [page.matches("\n```sql\nSELECT").count() as f64]);
+    assert!(numbers("own").iter().all(|number| *number >= 20.0), "{output}");
     assert!(numbers("moments").iter().all(|number| *number >= 20.0), "{output}");
     let features = numbers("features");
     // Refunds without an order are in pounds, and without them no revenue is below 0.
