@@ -67,7 +67,7 @@ impl Stream {
         let mut fields = self.head(customer, time);
         fields.push(("type", text(kind)));
         let is_nearly_whole =
-            kind == "refund" && self.random.chance(60) && self.nearly_whole_refund(&mut fields, customer);
+            kind == "refund" && self.random.chance(70) && self.nearly_whole_refund(&mut fields, customer);
         if is_nearly_whole {
             // It has all its fields.
         } else if ["refund", "cancel", "amend"].contains(&kind) && self.random.chance(70) {
@@ -313,13 +313,16 @@ impl Stream {
         }
     }
 
-    /// A refund of all but a few hundredths of an order; whether there is one.
+    /// A refund of all but a few hundredths of an order, mostly of one in another currency; whether there is one.
     fn nearly_whole_refund(&mut self, fields: &mut Vec<(&'static str, String)>, customer: &str) -> bool {
-        let known: Vec<_> = self.purchases.iter().filter(|known| known.customer == customer).cloned().collect();
+        let known = || self.purchases.iter().filter(|known| known.customer == customer);
+        let foreign: Vec<_> = known().filter(|known| known.currency.is_some()).cloned().collect();
+        let known: Vec<_> = known().cloned().collect();
         if known.is_empty() {
             return false;
         }
-        let order = self.random.pick(&known);
+        let from = if foreign.is_empty() || self.random.chance(30) { known } else { foreign };
+        let order = self.random.pick(&from);
         let cents = order.cents - self.random.between(0, 7);
         fields.push(("order_id", order.order_id));
         fields.push(("amount", format!("{}.{:02}", cents / 100, cents % 100)));

@@ -136,7 +136,7 @@ pub struct Stream {
     lengths: Lengths,
     header: Header,
     customers: Vec<String>,
-    /// How long values are held by the first rules.
+    /// How long values are held by the rules in force.
     dwells: Vec<i64>,
     rhythms: Vec<Rhythm>,
     /// The number of inputs; a burst counts as one.
@@ -173,7 +173,7 @@ impl Stream {
                 15..=17 if changes_rules => self.new_rules(),
                 18 if self.random.chance(10) => self.burst(),
                 19 | 20 if self.random.chance(50) => self.echo(),
-                21..=23 => self.held_back(),
+                21..=24 => self.held_back(),
                 _ => self.event(),
             }
         }
@@ -261,6 +261,8 @@ impl Stream {
 
     fn new_rules(&mut self) {
         let text = rules_text::rules(&mut self.random, &self.header, &self.lengths);
+        let rules = Rules::parse(&text);
+        (self.dwells, self.rhythms) = (dwells(&rules), rhythms(&rules));
         self.inputs.push(Input::Rules(text));
     }
 
@@ -290,9 +292,9 @@ impl Stream {
             return;
         }
         // Something else comes while the dwell lasts, or it ends with a tick.
-        match self.random.below(7) {
+        match self.random.below(9) {
             0..=2 => self.event_at(second + 1, Some(customer), Some("erase")),
-            3 | 4 => self.new_rules(),
+            3..=6 => self.new_rules(),
             _ if !self.is_from_files() => {
                 self.now = self.now.max(start + length + 2 * dwell + self.header.grace);
                 self.inputs.push(Input::Tick(self.now));
