@@ -49,15 +49,18 @@ impl Random {
         }
     }
 
-    /// For a test that uses other numbers in every run: the seed is printed, and `SHOAL_SEED` repeats it.
+    /// For a test that uses other numbers for every commit: the seed is printed, and `SHOAL_SEED` repeats it.
     #[cfg(test)]
     pub fn of_test() -> Self {
-        let clock = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_nanos() as u64;
-        let seed = std::env::var("SHOAL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(clock);
-        println!("SHOAL_SEED={seed}");
-        Self(seed)
+        Self(seed::seed())
     }
 }
+
+/// Seeds of tests, the same as those of the test programs.
+#[cfg(test)]
+#[allow(dead_code)] // It counts runs, too.
+#[path = "../tests/support/seed.rs"]
+mod seed;
 
 #[cfg(test)]
 mod tests {
