@@ -78,6 +78,34 @@ fn a_second_process_of_an_instance_is_refused_before_it_takes_anything_from_the_
     third.stop();
 }
 
+/// Under the protocol `consumer` the broker keeps the name of a member that was killed until its session expires, here
+/// after 6 s: the process is back 2 s after that, and says in one line what it waits for.
+#[test]
+fn a_process_that_was_killed_is_back_when_its_session_has_expired() {
+    let Some(broker) = support::broker() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(broker, folder.path(), "killed", 4);
+    produce(broker, &settings.kafka.inputs[0], &shop(5, 20, 200), 4);
+    let start = |log: &str| {
+        let protocol = [("SHOAL__KAFKA__GROUP_PROTOCOL", "consumer")];
+        Service::start_logging(&folder.path().join(log), &settings, ("only", 0), &protocol, &[])
+    };
+    let first = start("first.log");
+    wait_until_done(broker, &settings.kafka, 4);
+    drop(first);
+    let killed = Instant::now();
+    let second = start("second.log");
+    wait_for("all shards are back", PATIENCE, || (second.log().matches("shard recovered").count() == 4).then_some(()));
+    let took = killed.elapsed();
+    println!("killed and started again at once: back after {took:?}, the session lasts 6 s");
+    let log = second.log();
+    assert_eq!(log.matches("an earlier member of this name is still in the group").count(), 1, "{log}");
+    assert!(!log.contains("ERROR") && !log.contains("UnreleasedInstanceId"), "{log}");
+    // 8 s and the slowness of a machine that is busy with other tests.
+    assert!(took < Duration::from_secs(16), "{took:?}: {log}");
+    second.stop();
+}
+
 #[test]
 fn a_hang_up_ends_the_service_as_a_termination_does() {
     let Some(broker) = support::broker() else { return };
