@@ -2,19 +2,24 @@
 
 use super::snapshot_location::SnapshotLocation;
 use super::values::{Bootstrap, Partitioner, moment};
-use crate::config::rules;
+use crate::config::{Settings, rules};
 use crate::engine::event::Millis;
+use crate::kafka::Failure;
 use crate::offline::seed::Seed;
+use crate::worker;
 use anyhow::bail;
 use clap::Args;
 use jiff::Timestamp;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Computes the state from files of past events, as the first state of a service
 ///
 /// Events before --until are replayed as `shoal replay` does, but no change is published. The state is stored as a
 /// snapshot of every shard. A service whose journal is empty starts with it and reads its input topics from `start` in
 /// [kafka], which must be the moment of --until. docs/seeding.md describes all steps.
+///
+/// With --config nothing is stored if Shoal's own topics in Kafka belong to another group than the configured one, or
+/// if no broker answers; then the exit status is 3. Without it the command does not talk to Kafka.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   shoal seed --rules rules.toml --partitions 8 --until 2026-11-01T00:00:00Z \\
@@ -50,6 +55,11 @@ pub struct SeedArguments {
     #[command(flatten)]
     location: SnapshotLocation,
 
+    /// The settings file of the service that will start from the seed: before anything is stored, Kafka is asked
+    /// whether Shoal's own topics belong to another group; then, or without an answer, the command is refused
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// Where to write the lines that cannot be used, each with file, line, reason and message
     #[arg(long, value_name = "FILE")]
     rejected: Option<PathBuf>,
@@ -69,6 +79,9 @@ impl SeedArguments {
             bail!("--until: expected a moment in the past: events before a moment in the future may still arrive");
         }
         let rules = rules::read(&self.rules)?;
+        if let Some(config) = &self.config {
+            check_group(config)?;
+        }
         let seed = Seed {
             rules,
             files: &self.files,
@@ -83,4 +96,16 @@ impl SeedArguments {
         eprint!("{seeded}");
         Ok(())
     }
+}
+
+/// Checks that Shoal's own topics do not belong to another group than the one of these settings. Reads only.
+fn check_group(config: &Path) -> anyhow::Result<()> {
+    let kafka = Settings::load(Some(config))?.kafka;
+    Ok(worker::check_group_once(&kafka).map_err(|failure| {
+        Failure::Stop(format!(
+            "{failure}. Nothing was stored: `shoal run` with {} would be refused for the same reason. To seed without this \
+             check, leave out --config",
+            config.display()
+        ))
+    })?)
 }

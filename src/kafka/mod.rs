@@ -23,7 +23,7 @@ mod raw;
 mod settings;
 
 pub use admin::{
-    Finding, Placement, RETENTION_ADVICE, ReadAgain, Verdict, create_or_check_topics, input_partitions,
+    Finding, Placement, RETENTION_ADVICE, ReadAgain, Verdict, connect, create_or_check_topics, input_partitions,
     input_retention, report, wait_for_contact, wait_until_alone, wait_until_free,
 };
 pub use consume::{KafkaBatch, KafkaReader, read_readable};

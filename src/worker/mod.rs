@@ -38,7 +38,7 @@ pub use lifecycle::Phase;
 pub use observe::spans::TracesSettings;
 pub use observe::status::WorkerStatus;
 pub use owned_shard::OwnedShard;
-pub use ownership::{change_group, inspect_group};
+pub use ownership::{change_group, check_group_once, inspect_group};
 pub use rebuild::{InputPlan, Rebuild, ShardPlan, rebuild};
 pub use run::{run, stop_on_signal};
 pub use settings::{RunSettings, WorkerSettings};

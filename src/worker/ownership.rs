@@ -5,18 +5,27 @@ use super::config::worker_config;
 use super::control::{KnownInputs, of_another_group};
 use super::settings::RunSettings;
 use crate::kafka::{
-    Failure, Finding, KafkaSettings, Own, Verdict, create_or_check_topics, publish_single, read_readable,
+    Failure, Finding, KafkaSettings, Own, Verdict, connect, create_or_check_topics, publish_single, read_readable,
     wait_until_alone,
 };
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// Ends the transactional id of the command.
 const PURPOSE: &str = "change-group";
+/// How long a command waits for a broker.
+const CONTACT_WAIT: Duration = Duration::from_secs(6);
 
 /// # Errors
 /// If Shoal's own topics belong to another group.
 pub fn check_group(settings: &KafkaSettings) -> Result<(), Failure> {
     read_known_inputs(settings)?.check_group(&settings.group)
+}
+
+/// The same for a command, with the cause if no broker answers.
+pub fn check_group_once(settings: &KafkaSettings) -> Result<(), Failure> {
+    connect(settings, CONTACT_WAIT)?;
+    check_group(settings)
 }
 
 /// The same for `shoal check --connect`.

@@ -31,6 +31,34 @@ fn settings_file(folder: &Path) -> String {
     file.to_str().unwrap().to_owned()
 }
 
+/// `shoal seed` with these settings, into a folder of its own.
+fn seed(settings: &RunSettings, folder: &Path, file: &str) -> (Option<i32>, String) {
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let events = r#"{"customer_id":"anna","type":"purchase","time":"2020-01-01T00:00:00Z","amount":"5"}"#;
+    std::fs::write(path("history.jsonl"), events).unwrap();
+    let partitions = PARTITIONS.to_string();
+    let (rules, location, history) = (path("rules.toml"), path("seed"), path("history.jsonl"));
+    let arguments = ["seed", "--rules", &rules, "--partitions", &partitions, "--until", "2020-01-02T00:00:00Z"];
+    Service::run_command(settings, &[&arguments[..], &["--snapshot", &location, "--config", file, &history]].concat())
+}
+
+#[test]
+fn a_seed_whose_group_cannot_be_checked_is_refused() {
+    let Some(broker) = support::broker() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let file = settings_file(folder);
+    let mut settings = settings(broker, folder, "unasked", PARTITIONS as i32);
+    // The topics do not exist yet: they belong to nobody.
+    let (status, message) = seed(&settings, folder, &file);
+    assert_eq!(status, Some(0), "{message}");
+    std::fs::remove_dir_all(folder.join("seed")).unwrap();
+    settings.kafka.brokers = "127.0.0.1:1".into();
+    let (status, message) = seed(&settings, folder, &file);
+    assert!(status == Some(3) && message.contains("no contact with 127.0.0.1:1"), "{message}");
+    assert!(message.contains("leave out --config") && !folder.join("seed").join("shard-00000").exists(), "{message}");
+}
+
 #[test]
 fn topics_belong_to_one_group_until_a_command_moves_them() {
     let Some(broker) = support::broker() else { return };
@@ -60,6 +88,14 @@ fn topics_belong_to_one_group_until_a_command_moves_them() {
     assert!(status == Some(0) && report.contains("belong to the configured group owner"), "{report}");
     assert_eq!(own_records(broker, &owner), before, "nothing was published");
     assert_eq!(broker.committed("other", &owner.kafka.inputs[0], PARTITIONS as i32), [-1; 2], "nothing was read");
+
+    // Nor does it get a seed.
+    let (status, message) = seed(&other, folder, &file);
+    assert!(status == Some(3) && message.contains(both) && message.contains("Nothing was stored"), "{message}");
+    assert!(!folder.join("seed").join("shard-00000").exists(), "nothing was stored");
+    let (status, message) = seed(&owner, folder, &file);
+    assert!(status == Some(0) && folder.join("seed").join("shard-00000").exists(), "{message}");
+    assert_eq!(own_records(broker, &owner), before, "a seed writes nothing to Kafka");
 
     // On purpose: not while the first service runs, not from the wrong group, not without confirmation.
     let change = |from, yes| {
