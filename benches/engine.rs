@@ -2,14 +2,20 @@
 //!
 //! Prints, each with its target: CPU per event at growing numbers of customers with a hash of the results; resident
 //! bytes per customer in a fresh process; the cost of explaining a change, and of what is counted for metrics. Under
-//! `cargo test` everything runs tiny.
+//! `cargo test` everything runs tiny. `-- --instructions` counts instructions instead, see `instructions/count`.
 
+#[path = "support/arguments.rs"]
+mod arguments;
+#[path = "instructions/count/mod.rs"]
+mod count;
 #[path = "support/cpu.rs"]
 mod cpu;
 #[path = "support/crowd.rs"]
 mod crowd;
 #[path = "support/stream.rs"]
 mod stream;
+#[path = "support/valgrind.rs"]
+mod valgrind;
 
 use crowd::{FIRE, NOW, drive, rules, shard};
 use shoal::engine::effects::Effects;
@@ -17,6 +23,7 @@ use shoal::engine::event::{DAY, Record};
 use shoal::engine::rule::{ForecastScratch, TargetChange};
 use shoal::engine::shard::{Input, Shard};
 use shoal::worker::counters::tally::Tally;
+use std::process::ExitCode;
 use std::time::Instant;
 use stream::Stream;
 
@@ -31,12 +38,16 @@ const FULL: Size =
     Size { customers: &[100_000, 1_000_000, 10_000_000], events: 3_000_000, customers_for_bytes: 1_000_000 };
 const TINY: Size = Size { customers: &[300, 1_000], events: 5_000, customers_for_bytes: 2_000 };
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let Some(index) = arguments.iter().position(|argument| argument == "--bytes-of") {
-        return print_resident_bytes(arguments[index + 1].parse().expect("a number of customers"));
+fn main() -> ExitCode {
+    if let Some(customers) = arguments::number("--bytes-of") {
+        print_resident_bytes(customers);
+        return ExitCode::SUCCESS;
     }
-    let size = if arguments.iter().any(|argument| argument == "--bench") { FULL } else { TINY };
+    if std::env::args().any(|argument| argument == "--instructions") {
+        assert!(arguments::is_full(), "`--instructions`: expected an optimised build, that of `cargo bench`");
+        return count::run("release");
+    }
+    let size = if arguments::is_full() { FULL } else { TINY };
     let speeds: Vec<f64> = size.customers.iter().map(|&customers| speed(customers, size.events)).collect();
     if let (Some(first), Some(last)) = (speeds.first(), speeds.last()) {
         let (few, many) = (size.customers[0], size.customers[size.customers.len() - 1]);
@@ -45,6 +56,7 @@ fn main() {
     bytes_per_customer(size.customers_for_bytes);
     explanations(size.customers[0], size.events);
     counters(size.customers[0], size.events);
+    ExitCode::SUCCESS
 }
 
 /// CPU nanoseconds per event with this number of customers, once all exist.

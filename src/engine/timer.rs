@@ -78,6 +78,7 @@ impl Wheel {
 
     /// Inserts a deadline. If it is not after the position, it comes due at the next [`Self::advance`]; if it is more
     /// than 8,900 years after the origin, it never does.
+    #[inline(never)]
     pub fn insert(&mut self, row: u32, at: Millis) {
         self.len += 1;
         match self.instant(at) {
@@ -89,6 +90,7 @@ impl Wheel {
     /// Appends the next entries due at or before `until` to `due`, at most `limit`, in order of moment and row. The
     /// next call continues where this one stopped. `armed` returns the deadline that a row has now: a rounded entry
     /// for another deadline is stale and left out.
+    #[inline(never)]
     pub fn advance(
         &mut self,
         until: Millis,

@@ -93,6 +93,7 @@ impl Decoder {
     }
 
     /// The event of a record, or the first reason in the order of E1 to reject it. `now` caps the arrival.
+    #[inline(never)]
     pub fn decode<'a>(&self, record: &Record<'a>, source: &Source, now: Millis) -> Result<Event<'a>, Rejection> {
         let mut fields = Fields::unscanned(text(record.value)?);
         scan(&mut fields)?;

@@ -162,7 +162,7 @@ impl DuplicateMemory {
         self.table.prefetch(stored(hash));
     }
 
-    #[inline]
+    #[inline(never)]
     pub fn contains(&self, hash: u64) -> bool {
         let Some(oldest) = self.batches.front() else { return false };
         self.table.batches_of(stored(hash)).any(|batch| is_from(batch, oldest.number))
@@ -170,6 +170,7 @@ impl DuplicateMemory {
 
     /// Remembers an id accepted when the watermark was in `watermark_hour`. At the bound, the whole oldest hour is
     /// removed first.
+    #[inline(never)]
     pub fn insert(&mut self, hash: u64, watermark_hour: i64) {
         self.latest_hour = self.latest_hour.max(watermark_hour);
         self.remove_some();

@@ -69,6 +69,7 @@ impl Profiles {
 
     /// Applies an accepted event as of `at`, the later of the clock and its time. Changes neither the clock nor held
     /// values.
+    #[inline(never)]
     pub fn update(
         &mut self,
         row: RowNumber,
@@ -106,6 +107,7 @@ impl Profiles {
 
     /// Counts an event at `time` for each count of one's own that has a bit in `counts` (B8), as of `at` as above;
     /// returns how many of their hours were removed at the bound.
+    #[inline(never)]
     pub fn count_own(&mut self, row: RowNumber, counts: u32, time: Millis, at: Millis, intervals: &[Interval]) -> u32 {
         self.touch(row);
         let Self { slab, blocks, folded_intervals, .. } = self;

@@ -15,6 +15,7 @@ use crate::engine::profile::Customer;
 impl Rules {
     /// The first instant after `now` at which the value of any target can change. `truths` are those of all comparisons
     /// at `now`.
+    #[inline(never)]
     pub fn next_deadline(&self, customer: &Customer<'_>, now: Millis, truths: &Truths) -> Millis {
         let search = DeadlineSearch { rules: self, customer, now, truths };
         self.targets.iter().map(|target| search.target(target)).min().unwrap_or(NEVER)
@@ -22,7 +23,7 @@ impl Rules {
 
     /// The same of the targets that an event of this type touches. `truths` are those of the decisive comparisons at
     /// `now`.
-    #[inline]
+    #[inline(never)]
     pub fn next_deadline_touched_by(
         &self,
         event: EventType,

@@ -156,6 +156,7 @@ impl Rules {
     }
 
     /// Reads the truths of the given comparisons at `now` into `truths`.
+    #[inline(never)]
     pub fn read_truths(&self, comparisons: &[u16], customer: &Customer<'_>, now: Millis, truths: &mut Truths) {
         truths.resize(self.comparisons.len());
         for index in comparisons {

@@ -70,6 +70,7 @@ impl Explanation {
 
 /// Stores what an evaluation decided, and records each value that differs from the one held before. `truths_before`
 /// are the truths just before the evaluation, those of comparisons on segmentations and audiences excepted.
+#[inline(never)]
 pub fn record_changes(
     shard: &mut Shard,
     row: RowNumber,
@@ -142,6 +143,7 @@ fn store_values(shard: &mut Shard, row: RowNumber, at: Millis, evaluation: &Eval
 }
 
 /// Appends the comparisons that explain the change of a target (R9) to [`Effects::because`].
+#[inline(never)]
 fn explain(
     target: usize,
     customer: &Customer<'_>,
@@ -188,6 +190,7 @@ pub fn explain_value(
 }
 
 /// The first change of a target if nothing more happens (R9).
+#[inline(never)]
 pub fn forecast(
     target: usize,
     customer: &Customer<'_>,

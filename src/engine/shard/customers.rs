@@ -80,7 +80,7 @@ impl Customers {
     }
 
     /// Counts the action that an event reports, before the event is applied.
-    #[inline]
+    #[inline(never)]
     pub fn count_action(&mut self, row: RowNumber, event: &Event<'_>, event_settings: &EventSettings) {
         if let Some(action) = CustomerAction::of(event, self.profiles.row(row), event_settings) {
             self.actions.count(action, self.profiles.held_bytes(row));

@@ -19,6 +19,7 @@ const PREFETCHED: usize = 8;
 
 /// Fires the deadlines of the first `customers` that are due up to the watermark. Stale entries of the wheel do not
 /// count, so which customers these are follows from the state alone and not from the wheel's history.
+#[inline(never)]
 pub fn fire(shard: &mut Shard, rules: &Rules, customers: usize, effects: &mut Effects) {
     let mut due = std::mem::take(&mut shard.due);
     let mut left = customers;
@@ -157,6 +158,7 @@ fn fire_deadline(
 
 /// Arms the first instant after `at` at which anything about the customer can change by time alone. `truths` are those
 /// of all comparisons at `at`.
+#[inline(never)]
 pub fn arm_next(shard: &mut Shard, rules: &Rules, row: RowNumber, at: Millis, truths: &Truths) {
     let deadline = rules.next_deadline(&shard.customers.profiles.customer(row), at, truths);
     let publishing_begins = match shard.settings.publish_from {
@@ -168,10 +170,15 @@ pub fn arm_next(shard: &mut Shard, rules: &Rules, row: RowNumber, at: Millis, tr
 
 /// Moves a customer's deadline forward if `deadline` comes before the armed one. A later one needs nothing: when the
 /// armed one fires, the next is computed afresh.
-#[inline]
+#[inline(always)]
 pub fn arm(shard: &mut Shard, row: RowNumber, deadline: Millis) {
     if deadline < shard.customers.profiles.row(row).armed {
-        shard.customers.set_armed(row, deadline);
-        shard.wheel.insert(row, deadline);
+        arm_earlier(shard, row, deadline);
     }
+}
+
+#[inline(never)]
+fn arm_earlier(shard: &mut Shard, row: RowNumber, deadline: Millis) {
+    shard.customers.set_armed(row, deadline);
+    shard.wheel.insert(row, deadline);
 }

@@ -43,6 +43,7 @@ pub struct Evaluation {
 }
 
 /// Evaluates all rules for a customer at `at`, obeying dwell.
+#[inline(never)]
 pub fn evaluate(
     rules: &Rules,
     profiles: &Profiles,

@@ -146,6 +146,7 @@ impl Shard {
     /// # Panics
     /// If there are more than [`Shard::CHUNK`] records, or if new rules come during a sweep: both are faults of the
     /// caller.
+    #[inline(never)]
     pub fn apply(&mut self, input: Input<'_>, effects: &mut Effects) {
         let rules = Arc::clone(&self.rules);
         match input {

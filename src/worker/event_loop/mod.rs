@@ -289,6 +289,7 @@ impl<L: Log> Worker<L> {
     }
 
     /// Commits the open transactions of all shards as one.
+    #[inline(never)]
     fn commit(&mut self) -> Result<(), Failure> {
         self.commits.restart(self.log.now().monotonic);
         let has_alerts = self.alerts.is_due();

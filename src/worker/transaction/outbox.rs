@@ -131,6 +131,7 @@ impl Outbox {
     }
 
     /// Encodes the effects of an input whose records may have the header `traceparent`.
+    #[inline(never)]
     pub fn encode_traced(&mut self, effects: &Effects, records: &[Record<'_>], traceparent: &HeaderOf<'_>) {
         for rejected in &effects.rejected {
             let record = &records[rejected.record as usize];
@@ -169,6 +170,7 @@ impl Outbox {
     }
 
     /// Encodes the memberships of all customers that changed, as the transaction leaves them.
+    #[inline(never)]
     pub fn encode_memberships(&mut self, shard: &Shard) {
         let mut held = Vec::new();
         for pending in std::mem::take(&mut self.pending) {
