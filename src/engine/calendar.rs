@@ -14,24 +14,46 @@ const DAYS_OF_ERA: i64 = 146_097;
 
 /// The moment of an RFC 3339 text, with the fraction cut to milliseconds; `None` if the text is not RFC 3339.
 pub fn parse_rfc3339(text: &str) -> Option<Millis> {
-    let bytes = text.as_bytes();
-    let (date_time, rest) = bytes.split_first_chunk::<19>()?;
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b't' | b'T', h1, h2, b':', i1, i2, b':', s1, s2] = *date_time
-    else {
-        return None;
-    };
-    let year = two_digits(y1, y2)? * 100 + two_digits(y3, y4)?;
-    let (month, day) = (two_digits(m1, m2)?, two_digits(d1, d2)?);
-    let (hour, minute, second) = (two_digits(h1, h2)?, two_digits(i1, i2)?, two_digits(s1, s2)?);
-    if !(1..=12).contains(&month) || !(1..=days_of_month(year, month)).contains(&day) {
-        return None;
+    let (date, time) = text.as_bytes().split_first_chunk()?;
+    Some(days_of_date(*date)? * DAY + time_of_day(time)?)
+}
+
+/// Parses RFC 3339 texts, most of which have the date of the text before.
+#[derive(Debug)]
+pub struct Rfc3339Parser {
+    date: [u8; 10],
+    midnight: Millis,
+}
+
+impl Default for Rfc3339Parser {
+    fn default() -> Self {
+        Self { date: *b"1970-01-01", midnight: 0 }
     }
+}
+
+impl Rfc3339Parser {
+    /// The same as [`parse_rfc3339`].
+    #[inline]
+    pub fn parse(&mut self, text: &str) -> Option<Millis> {
+        let (date, time) = text.as_bytes().split_first_chunk()?;
+        if *date != self.date {
+            (self.date, self.midnight) = (*date, days_of_date(*date)? * DAY);
+        }
+        Some(self.midnight + time_of_day(time)?)
+    }
+}
+
+/// The time since midnight UTC of the date, from the `T` on: negative, or over a day, with an offset from UTC.
+#[inline]
+fn time_of_day(text: &[u8]) -> Option<Millis> {
+    let (time, rest) = text.split_first_chunk()?;
+    let [b't' | b'T', h1, h2, b':', i1, i2, b':', s1, s2] = *time else { return None };
+    let (hour, minute, second) = (two_digits(h1, h2)?, two_digits(i1, i2)?, two_digits(s1, s2)?);
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
     let (fraction, zone) = split_fraction(rest)?;
-    let local = days_since_epoch(year, month, day) * DAY + hour * HOUR + minute * MINUTE + second * 1_000 + fraction;
-    Some(local - zone_offset(zone)?)
+    Some(hour * HOUR + minute * MINUTE + second * 1_000 + fraction - zone_offset(zone)?)
 }
 
 /// A moment as RFC 3339 text in UTC with milliseconds, for years 0 to 9999.
@@ -57,7 +79,12 @@ pub fn rfc3339_text(time: Millis) -> [u8; 24] {
 
 /// Days from 1970-01-01 to the date of a text `YYYY-MM-DD`; `None` if the text is no such date.
 pub fn parse_date(text: &str) -> Option<i64> {
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text.as_bytes() else { return None };
+    let (date, []) = text.as_bytes().split_first_chunk()? else { return None };
+    days_of_date(*date)
+}
+
+fn days_of_date(date: [u8; 10]) -> Option<i64> {
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = date else { return None };
     let year = two_digits(y1, y2)? * 100 + two_digits(y3, y4)?;
     let (month, day) = (two_digits(m1, m2)?, two_digits(d1, d2)?);
     let is_date = (1..=12).contains(&month) && (1..=days_of_month(year, month)).contains(&day);
@@ -88,6 +115,12 @@ fn two_digits(tens: u8, ones: u8) -> Option<i64> {
 #[inline]
 fn split_fraction(rest: &[u8]) -> Option<(Millis, &[u8])> {
     let Some((b'.', rest)) = rest.split_first() else { return Some((0, rest)) };
+    if let [d1 @ b'0'..=b'9', d2 @ b'0'..=b'9', d3 @ b'0'..=b'9', zone @ ..] = rest
+        && !zone.first().is_some_and(u8::is_ascii_digit)
+    {
+        let digit = |digit: u8| i64::from(digit - b'0');
+        return Some((digit(*d1) * 100 + digit(*d2) * 10 + digit(*d3), zone));
+    }
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if digits == 0 {
         return None;
@@ -153,6 +186,8 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: Option<Millis>) {
         assert_eq!(parse_rfc3339(text), expected, "{text}");
+        let mut parser = Rfc3339Parser::default();
+        assert_eq!([parser.parse(text), parser.parse(text)], [expected; 2], "{text}");
     }
 
     #[test]

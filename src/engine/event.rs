@@ -162,29 +162,34 @@ pub struct Event<'a> {
     pub unfit: Unfit,
 }
 
+impl Event<'_> {
+    /// An event without anything, to be filled.
+    pub const EMPTY: Self = Self {
+        event_type: EventType(0),
+        time: 0,
+        customer_id: Text::Borrowed(""),
+        event_id: None,
+        order_id: None,
+        amount: None,
+        foreign: false,
+        discount: None,
+        cart_total: None,
+        cost: None,
+        categories: Categories { first: None, others: Vec::new() },
+        channel: None,
+        campaign: None,
+        coupon: None,
+        properties: Vec::new(),
+        attributes: Vec::new(),
+        unfit: Unfit::NONE,
+    };
+}
+
 #[cfg(test)]
 impl Event<'static> {
     /// An event of customer `c` without any optional field, for tests.
     pub fn bare(event_type: EventType, time: Millis) -> Self {
-        Self {
-            event_type,
-            time,
-            customer_id: "c".into(),
-            event_id: None,
-            order_id: None,
-            amount: None,
-            foreign: false,
-            discount: None,
-            cart_total: None,
-            cost: None,
-            categories: Categories::default(),
-            channel: None,
-            campaign: None,
-            coupon: None,
-            properties: Vec::new(),
-            attributes: Vec::new(),
-            unfit: Unfit::default(),
-        }
+        Self { event_type, time, customer_id: "c".into(), ..Self::EMPTY }
     }
 }
 
@@ -288,6 +293,8 @@ pub struct Unfit {
 }
 
 impl Unfit {
+    pub const NONE: Self = Self { left_out: 0, cut: 0 };
+
     pub fn is_empty(self) -> bool {
         self.left_out == 0 && self.cut == 0
     }

@@ -5,54 +5,37 @@ use super::fields::{Field, Fields, schema_rejection};
 use super::money::{Amount, MINOR_UNITS_MAX, Rate};
 use super::value::{JsonKind, JsonValue};
 use super::{Decoder, reject, shortened};
-use crate::engine::event::{DescriptiveField, EventType, Reason, Rejection, Unfit};
-
-/// The amounts of an event in minor units of the base currency.
-#[derive(Default)]
-pub struct Money {
-    pub amount: Option<i64>,
-    /// Whether `amount` was in another currency than the base.
-    pub foreign: bool,
-    pub discount: Option<i64>,
-    pub cart_total: Option<i64>,
-    pub cost: Option<i64>,
-}
+use crate::engine::event::{DescriptiveField, Event, EventType, Reason, Rejection, Unfit};
 
 impl Decoder {
     /// `amount`, `currency`, and `amount` again. An optional amount that does not fit is left out (E5); the currency
     /// is looked at only if an amount is there.
     #[inline]
-    pub fn money(
-        &self,
-        event_type: EventType,
-        fields: &Fields<'_>,
-        written: JsonValue,
-        unfit: &mut Unfit,
-    ) -> Result<Money, Rejection> {
-        let mut money = Money::default();
-        match event_type {
+    pub fn money(&self, fields: &Fields<'_>, written: JsonValue, event: &mut Event<'_>) -> Result<(), Rejection> {
+        let unfit = &mut event.unfit;
+        match event.event_type {
             EventType::PURCHASE | EventType::REFUND | EventType::AMEND => {
-                let amount = required_amount(event_type, fields, written)?;
-                let discount = match event_type {
+                let amount = required_amount(event.event_type, fields, written)?;
+                let discount = match event.event_type {
                     EventType::PURCHASE => optional_amount(fields, Field::Discount, DescriptiveField::Discount, unfit),
                     _ => None,
                 };
                 if amount.is_some() || discount.is_some() {
                     let rate = self.rate(fields, unfit)?;
-                    money.foreign = amount.is_some() && self.is_foreign(fields);
-                    money.amount = amount.map(|amount| minor_units(amount, rate)).transpose()?;
-                    money.discount = optional_units(discount, rate, DescriptiveField::Discount, unfit);
+                    event.foreign = amount.is_some() && self.is_foreign(fields);
+                    event.amount = amount.map(|amount| minor_units(amount, rate)).transpose()?;
+                    event.discount = optional_units(discount, rate, DescriptiveField::Discount, unfit);
                 }
             }
             EventType::CART_ADD | EventType::CART_REMOVE => {
-                money.cart_total = self.optional_money(fields, Field::CartTotal, DescriptiveField::CartTotal, unfit)?;
+                event.cart_total = self.optional_money(fields, Field::CartTotal, DescriptiveField::CartTotal, unfit)?;
             }
             EventType::EXPOSURE => {
-                money.cost = self.optional_money(fields, Field::Cost, DescriptiveField::Cost, unfit)?;
+                event.cost = self.optional_money(fields, Field::Cost, DescriptiveField::Cost, unfit)?;
             }
             _ => {}
         }
-        Ok(money)
+        Ok(())
     }
 
     /// The only amount of a type, which is optional.

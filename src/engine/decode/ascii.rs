@@ -1,6 +1,6 @@
 //! Bytes as text. Most values are ASCII, and checking for ASCII is five times faster than checking for UTF-8.
 //!
-//! The only unsafe code of decoding is here.
+//! The only unsafe code of decoding is here and in `vector`.
 
 use std::str::Utf8Error;
 

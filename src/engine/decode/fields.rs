@@ -8,7 +8,7 @@ use super::names::NameSet;
 use super::reject;
 use super::scan::{Scan, expect_end, syntax_error};
 use super::value::{JsonKind, JsonValue};
-use crate::engine::event::{Categories, DescriptiveField, Reason, Rejection, Text, Unfit};
+use crate::engine::event::{Categories, DescriptiveField, EventType, Reason, Rejection, Text, Unfit};
 
 /// Bytes of a text that only describes at most; more are cut (E5).
 pub const TEXT_BYTES_MAX: usize = 128;
@@ -38,8 +38,29 @@ pub enum Field {
 impl Field {
     const COUNT: usize = 17;
 
+    #[cfg(test)]
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::EventId,
+        Self::CustomerId,
+        Self::Type,
+        Self::Time,
+        Self::OrderId,
+        Self::Amount,
+        Self::Currency,
+        Self::Discount,
+        Self::CartTotal,
+        Self::Category,
+        Self::Items,
+        Self::Channel,
+        Self::Campaign,
+        Self::Cost,
+        Self::Attributes,
+        Self::Coupon,
+        Self::Properties,
+    ];
+
     #[inline]
-    fn of(name: &[u8]) -> Option<Self> {
+    pub fn of(name: &[u8]) -> Option<Self> {
         Some(match name {
             b"event_id" => Self::EventId,
             b"customer_id" => Self::CustomerId,
@@ -88,6 +109,8 @@ impl Field {
 /// A record's text with the values of the known fields.
 pub struct Fields<'a> {
     pub text: &'a str,
+    /// The type of the event, if the record's shape has told it; [`Field::Type`] then has no value.
+    pub event_type: Option<EventType>,
     values: [JsonValue; Field::COUNT],
 }
 
@@ -95,7 +118,7 @@ impl<'a> Fields<'a> {
     /// A record's text before its scan.
     #[inline]
     pub fn unscanned(text: &'a str) -> Self {
-        Self { text, values: [JsonValue::ABSENT; Field::COUNT] }
+        Self { text, event_type: None, values: [JsonValue::ABSENT; Field::COUNT] }
     }
 
     /// Checks that the text is one JSON object as E1 requires (`decode`), and finds the known fields.
@@ -124,6 +147,11 @@ impl<'a> Fields<'a> {
     }
 
     #[inline]
+    pub fn set(&mut self, field: Field, value: JsonValue) {
+        self.values[field as usize] = value;
+    }
+
+    #[inline]
     pub fn value(&self, field: Field) -> JsonValue {
         self.values[field as usize]
     }
@@ -136,14 +164,12 @@ impl<'a> Fields<'a> {
 
     /// The event's category, then those of its items.
     #[inline(always)]
-    pub fn categories(&self, unfit: &mut Unfit) -> Categories<'a> {
-        let first = self.description(Field::Category, DescriptiveField::Category, unfit);
-        let mut categories = Categories { first, others: Vec::new() };
+    pub fn categories(&self, categories: &mut Categories<'a>, unfit: &mut Unfit) {
+        categories.first = self.description(Field::Category, DescriptiveField::Category, unfit);
         let items = self.value(Field::Items);
         if !items.is_absent() {
-            self.item_categories(items, &mut categories, unfit);
+            self.item_categories(items, categories, unfit);
         }
-        categories
     }
 
     fn item_categories(&self, items: JsonValue, categories: &mut Categories<'a>, unfit: &mut Unfit) {

@@ -114,8 +114,9 @@ impl<'a> Entries<'a> {
     }
 }
 
+/// The value that begins at an offset, in an object or array of this depth.
 #[inline]
-fn value(text: &str, at: usize, depth: u32) -> Scan<JsonValue> {
+pub fn value(text: &str, at: usize, depth: u32) -> Scan<JsonValue> {
     match peek(text, at) {
         b'"' => string::quoted(text, at + 1),
         b'-' | b'0'..=b'9' => number(text, at),

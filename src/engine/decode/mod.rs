@@ -18,9 +18,11 @@ mod names;
 mod partition;
 mod properties;
 mod scan;
+mod shapes;
 mod string;
 mod time;
 mod value;
+mod vector;
 
 #[cfg(test)]
 mod agreement;
@@ -31,10 +33,8 @@ mod tests;
 
 pub use partition::{Partitioner, partition_of};
 
-use super::calendar::parse_rfc3339;
-use super::event::{
-    AttributeValue, Categories, DescriptiveField, Event, EventType, Millis, Reason, Record, Rejection, Text, Unfit,
-};
+use super::calendar::Rfc3339Parser;
+use super::event::{DescriptiveField, Event, EventType, Millis, Reason, Record, Rejection};
 use super::event_settings::{Attribute, EventSettings};
 use crate::document::nearest::nearest;
 use ascii::utf8;
@@ -43,6 +43,7 @@ use fields::{Field, Fields, TEXT_BYTES_MAX, schema_rejection};
 use ids::{Placeholders, optional_id};
 use money::Rates;
 use properties::Properties;
+use shapes::Shapes;
 use std::borrow::Cow;
 use value::{JsonKind, JsonValue};
 
@@ -76,6 +77,8 @@ pub struct Decoder {
     rates: Rates,
     placeholders: Placeholders,
     max_future: Millis,
+    shapes: Shapes,
+    rfc3339: Rfc3339Parser,
 }
 
 impl Decoder {
@@ -89,54 +92,64 @@ impl Decoder {
             rates: Rates::new(&event_settings.currency),
             placeholders: Placeholders::new(&event_settings.placeholders),
             max_future: event_settings.max_future,
+            shapes: Shapes::default(),
+            rfc3339: Rfc3339Parser::default(),
         }
     }
 
     /// The event of a record, or the first reason in the order of E1 to reject it. `now` caps the arrival.
+    pub fn decode<'a>(&mut self, record: &Record<'a>, source: &Source, now: Millis) -> Result<Event<'a>, Rejection> {
+        let mut event = Event::EMPTY;
+        self.decode_into(record, source, now, &mut event).map(|()| event)
+    }
+
+    /// The same into an empty event, where it stays: an event is too large to be moved for nothing. A rejected event
+    /// has some of its fields.
     #[inline(never)]
-    pub fn decode<'a>(&self, record: &Record<'a>, source: &Source, now: Millis) -> Result<Event<'a>, Rejection> {
-        let mut fields = Fields::unscanned(text(record.value)?);
-        scan(&mut fields)?;
-        let customer_id = customer::customer_id(record.key, source, &fields, &self.placeholders)?;
+    pub fn decode_into<'a>(
+        &mut self,
+        record: &Record<'a>,
+        source: &Source,
+        now: Millis,
+        event: &mut Event<'a>,
+    ) -> Result<(), Rejection> {
+        let fields = self.fields(text(record.value)?)?;
+        event.customer_id = customer::customer_id(record.key, source, &fields, &self.placeholders)?;
         check_partition(record, source)?;
-        let event_type = self.event_type(&fields)?;
-        let mut unfit = Unfit::default();
-        let parts = self.parts(event_type, &fields, &mut unfit)?;
-        let time = self.time(&fields, record.arrival.map_or(now, |arrival| arrival.min(now)))?;
-        let money = self.money(event_type, &fields, parts.amount, &mut unfit)?;
-        let coupon = properties::coupon(event_type, &fields, &mut unfit);
-        let properties = self.properties.read(event_type, &fields, &mut unfit);
-        Ok(Event {
-            event_type,
-            time,
-            customer_id,
-            event_id: parts.event_id,
-            order_id: parts.order_id,
-            amount: money.amount,
-            foreign: money.foreign,
-            discount: money.discount,
-            cart_total: money.cart_total,
-            cost: money.cost,
-            categories: parts.categories,
-            channel: parts.channel,
-            campaign: parts.campaign,
-            coupon,
-            properties,
-            attributes: parts.attributes,
-            unfit,
-        })
+        event.event_type = self.event_type(&fields)?;
+        let amount = self.described(&fields, event)?;
+        event.time = self.time(&fields, record.arrival.map_or(now, |arrival| arrival.min(now)))?;
+        self.money(&fields, amount, event)?;
+        event.coupon = properties::coupon(event.event_type, &fields, &mut event.unfit);
+        event.properties = self.properties.read(event.event_type, &fields, &mut event.unfit);
+        Ok(())
+    }
+
+    /// The rest of `decode`, and the fields of the record.
+    #[inline(always)]
+    fn fields<'a>(&mut self, text: &'a str) -> Result<Fields<'a>, Rejection> {
+        let mut fields = Fields::unscanned(text);
+        if self.shapes.read(&mut fields) {
+            return Ok(fields);
+        }
+        let mut fields = Fields::unscanned(text);
+        scan(&mut fields)?;
+        self.shapes.learn(text, |name| type_named(&self.types, name));
+        Ok(fields)
     }
 
     #[inline]
     fn event_type(&self, fields: &Fields<'_>) -> Result<EventType, Rejection> {
+        if let Some(event_type) = fields.event_type {
+            return Ok(event_type);
+        }
         let value = fields.value(Field::Type);
         if !value.is_text() {
             let found = value.description();
             return Err(reject(Reason::Type, format!("`type`: expected the name of a type, found {found}")));
         }
         let name = value.text(fields.text);
-        let known = self.types.iter().find(|(known, _)| **known == *name);
-        known.map(|(_, event_type)| *event_type).ok_or_else(|| self.unknown_type(&name))
+        type_named(&self.types, &name).ok_or_else(|| self.unknown_type(&name))
     }
 
     #[cold]
@@ -148,55 +161,54 @@ impl Decoder {
         reject(Reason::Type, format!("`type`: {message} {name:?}{hint}"))
     }
 
-    /// `schema`: reads the fields that have a meaning for the type, all but optional amounts and the currency. The
-    /// digits of a required amount are checked in [`Self::money`].
+    /// `schema`: reads the fields that have a meaning for the type, all but optional amounts and the currency. Returns
+    /// the required amount as it is written; its digits are checked in [`Self::money`].
     #[inline(always)]
-    fn parts<'a>(&self, event_type: EventType, fields: &Fields<'a>, unfit: &mut Unfit) -> Result<Parts<'a>, Rejection> {
+    fn described<'a>(&self, fields: &Fields<'a>, event: &mut Event<'a>) -> Result<JsonValue, Rejection> {
         check_time_schema(fields)?;
-        let mut parts = Parts {
-            event_id: optional_id(fields, Field::EventId, &self.placeholders)?,
-            channel: fields.description(Field::Channel, DescriptiveField::Channel, unfit),
-            campaign: fields.description(Field::Campaign, DescriptiveField::Campaign, unfit),
-            ..Parts::default()
-        };
-        match event_type {
+        let unfit = &mut event.unfit;
+        event.event_id = optional_id(fields, Field::EventId, &self.placeholders)?;
+        event.channel = fields.description(Field::Channel, DescriptiveField::Channel, unfit);
+        event.campaign = fields.description(Field::Campaign, DescriptiveField::Campaign, unfit);
+        match event.event_type {
             EventType::PURCHASE | EventType::REFUND | EventType::AMEND => {
-                parts.order_id = optional_id(fields, Field::OrderId, &self.placeholders)?;
-                parts.amount = amounts::decimal(fields)?;
-                let is_optional = event_type == EventType::REFUND && parts.order_id.is_some();
-                if parts.amount.is_absent() && !is_optional {
+                event.order_id = optional_id(fields, Field::OrderId, &self.placeholders)?;
+                let amount = amounts::decimal(fields)?;
+                let is_optional = event.event_type == EventType::REFUND && event.order_id.is_some();
+                if amount.is_absent() && !is_optional {
                     return Err(schema_rejection(
                         "amount",
                         "a decimal (optional in a refund with `order_id`)",
                         "nothing",
                     ));
                 }
-                if event_type == EventType::AMEND && parts.order_id.is_none() {
+                if event.event_type == EventType::AMEND && event.order_id.is_none() {
                     return Err(schema_rejection("order_id", "the order to amend", "nothing"));
                 }
-                if event_type == EventType::PURCHASE {
-                    parts.categories = fields.categories(unfit);
+                if event.event_type == EventType::PURCHASE {
+                    fields.categories(&mut event.categories, unfit);
                 }
+                return Ok(amount);
             }
             EventType::CANCEL => {
-                parts.order_id = optional_id(fields, Field::OrderId, &self.placeholders)?;
-                if parts.order_id.is_none() {
+                event.order_id = optional_id(fields, Field::OrderId, &self.placeholders)?;
+                if event.order_id.is_none() {
                     return Err(schema_rejection("order_id", "the order to cancel", "nothing"));
                 }
             }
             EventType::VIEW | EventType::CART_ADD | EventType::CART_REMOVE => {
-                parts.categories = fields.categories(unfit);
+                fields.categories(&mut event.categories, unfit);
             }
-            EventType::PROFILE => parts.attributes = attributes::read(&self.attributes, fields, unfit),
+            EventType::PROFILE => event.attributes = attributes::read(&self.attributes, fields, unfit),
             _ => {}
         }
-        Ok(parts)
+        Ok(JsonValue::ABSENT)
     }
 
     /// `time`, `time_unit`, `time_future`.
     #[inline]
-    fn time(&self, fields: &Fields<'_>, arrival: Millis) -> Result<Millis, Rejection> {
-        let time = written_time(fields)?;
+    fn time(&mut self, fields: &Fields<'_>, arrival: Millis) -> Result<Millis, Rejection> {
+        let time = written_time(fields, &mut self.rfc3339)?;
         let latest = arrival.saturating_add(self.max_future);
         if time > latest {
             let message = "expected at most max_future after the record's arrival (check the source's clock, or --now)";
@@ -204,6 +216,10 @@ impl Decoder {
         }
         Ok(time)
     }
+}
+
+fn type_named(types: &[(Box<str>, EventType)], name: &str) -> Option<EventType> {
+    types.iter().find(|(known, _)| **known == *name).map(|(_, event_type)| *event_type)
 }
 
 /// The customer id of a line, if the line can be decoded that far. It determines the shard in a replay.
@@ -219,20 +235,7 @@ pub fn time_of(line: &[u8]) -> Option<Millis> {
     let mut fields = Fields::unscanned(text(line).ok()?);
     scan(&mut fields).ok()?;
     check_time_schema(&fields).ok()?;
-    written_time(&fields).ok()
-}
-
-/// The fields that passed `schema`.
-#[derive(Default)]
-struct Parts<'a> {
-    event_id: Option<Text<'a>>,
-    order_id: Option<Text<'a>>,
-    channel: Option<Text<'a>>,
-    campaign: Option<Text<'a>>,
-    categories: Categories<'a>,
-    attributes: Vec<(u8, AttributeValue<'a>)>,
-    /// As it is written.
-    amount: JsonValue,
+    written_time(&fields, &mut Rfc3339Parser::default()).ok()
 }
 
 /// `too_large`, and the part of `decode` that the record is UTF-8.
@@ -276,13 +279,13 @@ fn check_time_schema(fields: &Fields<'_>) -> Result<(), Rejection> {
 
 /// `time`, `time_unit`.
 #[inline]
-fn written_time(fields: &Fields<'_>) -> Result<Millis, Rejection> {
+fn written_time(fields: &Fields<'_>, rfc3339: &mut Rfc3339Parser) -> Result<Millis, Rejection> {
     let value = fields.value(Field::Time);
     let text = value.text(fields.text);
     let (time, reason) = if value.is(JsonKind::Number) {
         (time::milliseconds(&text).unwrap_or(Millis::MAX), Reason::TimeUnit)
     } else {
-        (parse_rfc3339(&text).ok_or_else(|| not_rfc3339(&text))?, Reason::Time)
+        (rfc3339.parse(&text).ok_or_else(|| not_rfc3339(&text))?, Reason::Time)
     };
     if !(time::EVENT_MIN..time::END).contains(&time) {
         let message = "expected a moment from 1990 to before 2100 (an integer is in milliseconds since 1970)";

@@ -296,8 +296,8 @@ fn time() {
 
 #[test]
 fn time_future() {
-    let decoder = Decoder::new(&event_settings());
-    let check = |time: Millis, arrival, now, expected: Result<(), Reason>| {
+    let mut decoder = Decoder::new(&event_settings());
+    let mut check = |time: Millis, arrival, now, expected: Result<(), Reason>| {
         let text = format!(r#"{{"customer_id":"c","type":"search","time":{time}}}"#);
         let result = decoder.decode(&Record { arrival, ..line(text.as_bytes()) }, &Source::File, now);
         assert_eq!(result.map(|_| ()).map_err(|rejection| rejection.reason), expected);

@@ -172,29 +172,35 @@ impl Shard {
     /// processed in order.
     fn apply_records(&mut self, rules: &Rules, records: &[Record<'_>], effects: &mut Effects) {
         assert!(records.len() <= Self::CHUNK, "{} records in one chunk, at most {}", records.len(), Self::CHUNK);
-        let mut decoded = Vec::with_capacity(records.len());
-        for record in records {
-            let event = self.decoder.decode(record, &self.settings.source, self.time.now);
-            let hash = event.as_ref().map_or(0, |event| Profiles::hash(event.customer_id.as_bytes()));
-            self.customers.profiles.prefetch_slot(hash);
-            decoded.push((event, hash, None));
-        }
-        for (_, hash, row) in &mut decoded {
-            *row = self.customers.profiles.prefetch_row(*hash);
-        }
-        for (event, hash, row) in &decoded {
-            if let (Ok(event), Some(row)) = (event, *row) {
-                self.prefetch_state(event, *hash, row);
+        let mut decoded = Vec::new();
+        decoded.resize_with(records.len(), || Decoded::EMPTY);
+        for (record, decoded) in records.iter().zip(&mut decoded) {
+            match self.decoder.decode_into(record, &self.settings.source, self.time.now, &mut decoded.event) {
+                Ok(()) => {
+                    decoded.customer_hash = Profiles::hash(decoded.event.customer_id.as_bytes());
+                    self.customers.profiles.prefetch_slot(decoded.customer_hash);
+                }
+                Err(rejection) => decoded.rejection = Some(rejection),
             }
         }
-        for (index, ((event, hash, _), record)) in decoded.iter().zip(records).enumerate() {
-            match event {
-                Ok(event) => {
+        for decoded in decoded.iter_mut().filter(|decoded| decoded.rejection.is_none()) {
+            decoded.row = self.customers.profiles.prefetch_row(decoded.customer_hash);
+        }
+        for Decoded { event, customer_hash, row, .. } in &decoded {
+            if let Some(row) = row {
+                self.prefetch_state(event, *customer_hash, *row);
+            }
+        }
+        for (index, (Decoded { event, rejection, customer_hash, .. }, record)) in
+            decoded.iter().zip(records).enumerate()
+        {
+            match rejection {
+                None => {
                     let arrival = self.time.arrival(record, &rules.event_settings);
-                    let incoming = IncomingEvent { record, event, customer_hash: *hash, arrival };
+                    let incoming = IncomingEvent { record, event, customer_hash: *customer_hash, arrival };
                     process_event::process_event(self, rules, &incoming, effects);
                 }
-                Err(rejection) => self.reject(record, index, rejection, effects),
+                Some(rejection) => self.reject(record, index, rejection, effects),
             }
         }
         effects.counts.records += records.len() as u64;
@@ -258,6 +264,19 @@ impl Shard {
             self.marks.expire(watermark);
         }
     }
+}
+
+/// A record between the passes.
+struct Decoded<'a> {
+    event: Event<'a>,
+    rejection: Option<Rejection>,
+    customer_hash: u64,
+    /// The first row that the index has for the hash.
+    row: Option<RowNumber>,
+}
+
+impl Decoded<'_> {
+    const EMPTY: Self = Self { event: Event::EMPTY, rejection: None, customer_hash: 0, row: None };
 }
 
 /// What can be asked of a shard.

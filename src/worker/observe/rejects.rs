@@ -294,7 +294,7 @@ mod tests {
             "{\"customer_id\":Zq7}".into(),
             format!("{{\"type\":\"view\",{good},\"email\":\"Zq7\"}}"),
         ];
-        let decoder = Decoder::new(&EventSettings::default());
+        let mut decoder = Decoder::new(&EventSettings::default());
         for value in &records {
             let value = value.as_bytes();
             let record = Record { topic: 0, partition: 0, offset: 0, arrival: None, key: None, value };

@@ -2,7 +2,7 @@
 //! (E5).
 
 use super::*;
-use crate::engine::event::AttributeValue;
+use crate::engine::event::{AttributeValue, Text, Unfit};
 
 fn unfit(left_out: &[DescriptiveField], cut: &[DescriptiveField]) -> Unfit {
     let mut unfit = Unfit::default();
