@@ -175,6 +175,12 @@ impl Profiles {
         );
     }
 
+    /// The value of one segmentation or audience.
+    #[inline]
+    pub fn held_value(&self, row: RowNumber, target: usize) -> u16 {
+        HeldValue::unpack(self.blocks.section(self.row(row).block, Section::HeldValues)[target]).value
+    }
+
     /// The held values without their times: one byte each, 255 for null.
     pub fn held_bytes(&self, row: RowNumber) -> impl ExactSizeIterator<Item = u8> + use<'_> {
         self.blocks.section(self.row(row).block, Section::HeldValues).iter().map(|&word| HeldValue::byte_of(word))

@@ -9,6 +9,8 @@ use crate::engine::profile::storage::Blocks;
 
 /// Past hours are removed once in this many hours of the customer's time.
 const REMOVAL_HOURS: i64 = 240;
+/// Up to this number of bytes no type can have more than [`HOURS_MAX`] hours.
+const BOUND_BYTES: usize = HOURS_MAX * GROUP_BYTES_MIN;
 
 /// Counts a browsing event and the session it may start; returns how many hours were removed at the bound.
 pub fn browse(
@@ -34,6 +36,9 @@ pub fn browse(
         let end = bytes.len();
         blocks.splice_hours(&mut row.block, end..end, &new);
         remove_past_at_times(blocks, &mut row.block, newest, hour, at, folding);
+        if end + new.len() <= BOUND_BYTES {
+            return 0;
+        }
         return remove_beyond_bound(blocks, &mut row.block, event_type, at, folding)
             + remove_beyond_bound(blocks, &mut row.block, EventType::SESSION, at, folding);
     }
@@ -171,7 +176,7 @@ fn remove_beyond_bound(
     at: Millis,
     folding: &mut Folding<'_>,
 ) -> u32 {
-    if blocks.hours(*handle).len() <= HOURS_MAX * GROUP_BYTES_MIN {
+    if blocks.hours(*handle).len() <= BOUND_BYTES {
         return 0;
     }
     remove_past(blocks, handle, at, folding);

@@ -160,9 +160,37 @@ pub fn start(words: &[u64], section: Section) -> usize {
     start
 }
 
+/// The first word of the hours: the same as [`start`], with one shift and one mask for each section.
+#[inline]
+pub fn hours_start(words: &[u64]) -> usize {
+    let sections = length::<{ Section::Id as usize }>(words)
+        + length::<{ Section::HeldValues as usize }>(words)
+        + length::<{ Section::Totals as usize }>(words)
+        + length::<{ Section::Latest as usize }>(words)
+        + length::<{ Section::Attributes as usize }>(words)
+        + length::<{ Section::Waiting as usize }>(words)
+        + length::<{ Section::Orders as usize }>(words)
+        + length::<{ Section::Refunds as usize }>(words)
+        + length::<{ Section::CategoryHours as usize }>(words)
+        + length::<{ Section::Cart as usize }>(words);
+    if is_extended(words) {
+        let rare = length::<{ Section::Amendments as usize }>(words) + length::<{ Section::ReturnIds as usize }>(words);
+        return HEADER + 1 + sections + rare;
+    }
+    HEADER + sections
+}
+
+/// Words of a section of records that is counted in the header of these words.
+#[inline]
+fn length<const SECTION: usize>(words: &[u64]) -> usize {
+    let field = const { &COUNT_FIELDS[SECTION] };
+    (words[field.word] >> field.shift & ((1 << field.bits) - 1)) as usize * field.record_words
+}
+
 /// Words in use, header included.
+#[inline]
 pub fn used(words: &[u64]) -> usize {
-    start(words, Section::Hours) + count(words, Section::Hours).div_ceil(8)
+    hours_start(words) + count(words, Section::Hours).div_ceil(8)
 }
 
 /// Granules of a block with that many words in use: steps of about an eighth.
@@ -180,12 +208,12 @@ pub fn size(words: &[u64]) -> usize {
 /// The words of a section; for hours, words that hold all its bytes.
 #[inline]
 pub fn range(words: &[u64], section: Section) -> Range<usize> {
+    if section == Section::Hours {
+        let start = hours_start(words);
+        return start..start + count(words, section).div_ceil(8);
+    }
     let start = start(words, section);
-    let length = match section {
-        Section::Hours => count(words, section).div_ceil(8),
-        _ => count(words, section) * COUNT_FIELDS[section as usize].record_words,
-    };
-    start..start + length
+    start..start + count(words, section) * COUNT_FIELDS[section as usize].record_words
 }
 
 /// The words of a section of a block's contents.
@@ -197,7 +225,7 @@ pub fn section(contents: &[u64], section: Section) -> &[u64] {
 /// The bytes of the hours in a block's contents.
 #[inline]
 pub fn hours(contents: &[u64]) -> &[u8] {
-    &memory::bytes(section(contents, Section::Hours))[..count(contents, Section::Hours)]
+    &memory::bytes(&contents[hours_start(contents)..])[..count(contents, Section::Hours)]
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 
 use super::blocks::Blocks;
 use super::layout::{
-    self, EXTENDED, HEADER, RARE, SECTIONS, SECTIONS_OF_RECORDS, Section, count, granules, is_extended, is_rare, range,
-    record_words, set_count, size, start, used,
+    self, EXTENDED, HEADER, RARE, SECTIONS, SECTIONS_OF_RECORDS, Section, count, granules, hours_start, is_extended,
+    is_rare, range, record_words, set_count, size, start, used,
 };
 use super::memory::{self, Record};
 use crate::engine::profile::row::{BlockHandle, RowNumber};
@@ -96,8 +96,8 @@ impl Blocks {
 
     pub fn hours_mut(&mut self, handle: BlockHandle) -> &mut [u8] {
         let words = self.words_mut(handle);
-        let (range, count) = (range(words, Section::Hours), count(words, Section::Hours));
-        &mut memory::bytes_mut(&mut words[range])[..count]
+        let (start, count) = (hours_start(words), count(words, Section::Hours));
+        &mut memory::bytes_mut(&mut words[start..])[..count]
     }
 
     /// Replaces `removed` records from the `at`-th on by `added` new ones, which the caller must write.
@@ -146,7 +146,7 @@ impl Blocks {
     /// Replaces the bytes of the hours in `range`.
     pub fn splice_hours(&mut self, handle: &mut BlockHandle, range: Range<usize>, bytes: &[u8]) {
         let words = self.words(*handle);
-        let (begin, old_count) = (start(words, Section::Hours), count(words, Section::Hours));
+        let (begin, old_count) = (hours_start(words), count(words, Section::Hours));
         let new_count = old_count - range.len() + bytes.len();
         let largest = begin + old_count.max(new_count).div_ceil(8);
         self.refit(handle, begin + old_count.div_ceil(8), largest);
