@@ -4,10 +4,6 @@ use super::{Arguments, Value};
 use crate::engine::event::{Millis, NEVER};
 use crate::engine::profile::Customer;
 
-pub fn count(arguments: &Arguments, customer: &Customer<'_>, now: Millis) -> Option<i64> {
-    Some(customer.count_after(arguments.event_type, arguments.after(now)) as i64)
-}
-
 pub fn fewer(arguments: &Arguments, customer: &Customer<'_>, now: Millis, n: u64) -> Millis {
     let nth = customer.nth_latest(arguments.event_type, arguments.after(now), n);
     nth.map_or(NEVER, |newest| arguments.leaves(newest))

@@ -144,7 +144,9 @@ pub enum AffectedBy {
 /// How a feature is read.
 #[derive(Clone, Copy, Debug)]
 pub enum Read {
-    /// A whole number: a count or minor units.
+    /// The number of events of the arguments' type in the hours of a window (B1).
+    Events,
+    /// Another whole number: a count or minor units.
     Whole(fn(&Arguments, &Customer<'_>, Millis) -> Option<i64>),
     /// A whole number of a category or channel.
     WholeOf(fn(&Arguments, &Customer<'_>, Millis, &str) -> i64),
@@ -226,6 +228,12 @@ impl Arguments {
         self.window.map_or(Millis::MIN, |window| now - window)
     }
 
+    /// Number of events of the type in the window.
+    #[inline]
+    pub fn events(&self, customer: &Customer<'_>, now: Millis) -> i64 {
+        customer.count_after(self.event_type, self.after(now)) as i64
+    }
+
     /// The absolute interval with what is counted in it.
     pub fn interval(&self) -> Interval {
         let [from, to] = self.between;
@@ -300,6 +308,7 @@ impl Call {
     #[inline]
     pub fn whole(&self, customer: &Customer<'_>, now: Millis, segment: Option<&str>) -> Option<i64> {
         match self.feature.read {
+            Read::Events => Some(self.arguments.events(customer, now)),
             Read::Whole(read) => read(&self.arguments, customer, now),
             Read::WholeOf(read) => {
                 let text = self.text(customer, now, segment)?;
@@ -318,7 +327,7 @@ impl Call {
     pub fn read_with<'a>(&'a self, customer: &Customer<'a>, now: Millis, segment: Option<&'a str>) -> Value<'a> {
         let arguments = &self.arguments;
         match self.feature.read {
-            Read::Whole(_) | Read::WholeOf(_) => match self.whole(customer, now, segment) {
+            Read::Events | Read::Whole(_) | Read::WholeOf(_) => match self.whole(customer, now, segment) {
                 None => Value::Null,
                 Some(minor) if self.unit == Unit::Money => Value::Money(minor, arguments.decimals),
                 Some(count) => Value::Integer(count),

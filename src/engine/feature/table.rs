@@ -25,7 +25,7 @@ const fn counted(name: &'static str, description: &'static str) -> Feature {
         unit: Unit::Count,
         description,
         affected_by: AffectedBy::ItsType,
-        read: Read::Whole(browsing::count),
+        read: Read::Events,
         steps: Steps::Falls(browsing::fewer),
     }
 }

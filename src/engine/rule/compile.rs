@@ -168,13 +168,14 @@ fn intervals(comparisons: &[Comparison], include: &[(String, Scalar)]) -> Vec<In
     intervals
 }
 
-/// The targets that have one of these comparisons, and all comparisons that decide them.
+/// The targets that have one of these comparisons, and the other comparisons that decide them.
 fn touched(affected: &[u16], targets: &[Target], comparisons: &[Comparison]) -> Closure {
     let is_touched = |target: &Target| target.comparisons.iter().any(|index| affected.contains(index));
     let touched: Vec<u16> =
         (0..).zip(targets).filter(|(_, target)| is_touched(target)).map(|(index, _)| index).collect();
     let decisive = (0..comparisons.len() as u16).filter(|index| {
         comparisons[usize::from(*index)].on_customer
+            && !affected.contains(index)
             && touched.iter().any(|target| targets[usize::from(*target)].comparisons.contains(index))
     });
     Closure { comparisons: decisive.collect(), targets: touched, on_both: Vec::new() }

@@ -5,7 +5,7 @@ use super::compiled::scalar::Facts;
 use super::compiled::target::{Audience, IN, OUT, TargetKind};
 use super::compiled::truth::Truths;
 use super::compiled::values::{Decision, TargetValues};
-use crate::engine::event::{Millis, NEVER};
+use crate::engine::event::{EventType, Millis, NEVER};
 use crate::engine::profile::{Customer, HeldValue};
 
 impl Rules {
@@ -66,6 +66,19 @@ impl Rules {
             true => Decision { value: held.value, waits_until: dwell_end },
             false => Decision { value: wanted, waits_until: NEVER },
         };
+    }
+
+    /// Whether an event of this type may have changed what the rules want, after which everything must be evaluated.
+    /// `truths` are those of the affected and unaffected comparisons after the event. Before it the customer held what
+    /// the rules wanted, or waited for the end of a dwell, whose deadline is armed: a target that the event does not
+    /// touch stays as it is.
+    pub fn may_change_values(&self, event_type: EventType, truths: &Truths, held: impl Fn(usize) -> u16) -> bool {
+        let is_unsettled = |target: &u16| {
+            let target = usize::from(*target);
+            let held = held(target);
+            !self.targets[target].on_targets.is_empty() || self.wanted(target, truths, held) != held
+        };
+        !self.on_both.is_empty() || self.touched[event_type.index()].targets.iter().any(is_unsettled)
     }
 
     /// The value that the rules want without regard to dwell (R2).

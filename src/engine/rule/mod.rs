@@ -94,8 +94,8 @@ pub struct Rules {
     on_both: Vec<u16>,
     /// By event type: the comparisons whose truth it can change.
     affected: Vec<Vec<u16>>,
-    /// By event type: the targets that have one of those comparisons, and all comparisons of these targets except those
-    /// on targets.
+    /// By event type: the targets that have one of those comparisons, and the other comparisons of these targets except
+    /// those on targets.
     touched: Vec<Closure>,
     /// Indexes of the targets, each after those it refers to.
     order: Vec<u16>,
@@ -133,9 +133,9 @@ impl Rules {
         &self.affected[event_type.index()]
     }
 
-    /// Indexes of all comparisons of the targets that an event of this type touches, except those on segment() and
-    /// audience().
-    pub fn decisive_comparisons(&self, event_type: EventType) -> &[u16] {
+    /// Indexes of the other comparisons of the targets that an event of this type touches, except those on segment()
+    /// and audience(): together with the affected ones they decide the values of these targets.
+    pub fn unaffected_comparisons(&self, event_type: EventType) -> &[u16] {
         &self.touched[event_type.index()].comparisons
     }
 
@@ -161,13 +161,43 @@ impl Rules {
         truths.resize(self.comparisons.len());
         for index in comparisons {
             let comparison = &self.comparisons[usize::from(*index)];
-            truths.set(
-                *index,
-                match comparison.on_targets {
-                    false => comparison.truth(customer, now),
-                    true => comparison.predicate.truth(self.facts(customer, now)),
-                },
-            );
+            truths.set(*index, self.truth(comparison, customer, now));
+        }
+    }
+
+    #[inline]
+    fn truth(&self, comparison: &Comparison, customer: &Customer<'_>, now: Millis) -> Truth {
+        match comparison.on_targets {
+            false => comparison.truth(customer, now),
+            true => comparison.predicate.truth(self.facts(customer, now)),
+        }
+    }
+
+    /// Reads the truths before an event in order of the comparisons that its type can change into `before`. Those that
+    /// stay the same whatever the event has are copied into `after`; the others are listed in `open`.
+    pub fn read_truths_before_event(
+        &self,
+        event_type: EventType,
+        customer: &Customer<'_>,
+        now: Millis,
+        before: &mut Truths,
+        after: &mut Truths,
+        open: &mut Vec<u16>,
+    ) {
+        before.resize(self.comparisons.len());
+        after.resize(self.comparisons.len());
+        for index in self.affected_comparisons(event_type) {
+            let comparison = &self.comparisons[usize::from(*index)];
+            let (truth, may_change) = match &comparison.range {
+                Some(range) if !comparison.on_targets => range.truth_before_event(customer, now),
+                _ => (self.truth(comparison, customer, now), true),
+            };
+            before.set(*index, truth);
+            if may_change {
+                open.push(*index);
+            } else {
+                after.set(*index, truth);
+            }
         }
     }
 

@@ -95,6 +95,9 @@ impl Evaluation {
 pub struct EvaluationBuffers {
     evaluations: Vec<Evaluation>,
     truths: Vec<Truths>,
+    comparisons: Vec<u16>,
+    /// The truths of conditions on an event (B8).
+    pub of_events: Truths,
     pub forecast: ForecastScratch,
 }
 
@@ -115,5 +118,15 @@ impl EvaluationBuffers {
 
     pub fn return_truths(&mut self, truths: Truths) {
         self.truths.push(truths);
+    }
+
+    /// An empty list of comparisons, to be returned with [`Self::return_comparisons`].
+    pub fn comparisons(&mut self) -> Vec<u16> {
+        std::mem::take(&mut self.comparisons)
+    }
+
+    pub fn return_comparisons(&mut self, mut comparisons: Vec<u16>) {
+        comparisons.clear();
+        self.comparisons = comparisons;
     }
 }

@@ -131,23 +131,35 @@ fn update_customer(
     let Shard { customers, buffers, .. } = shard;
     let at = event.time.max(customers.profiles.row(row).clock);
     let affected = rules.affected_comparisons(event.event_type);
-    let (mut before, mut after) = (buffers.truths(), buffers.truths());
-    rules.read_truths(affected, &customers.profiles.customer(row), at, &mut before);
+    let (mut before, mut after, mut open) = (buffers.truths(), buffers.truths(), buffers.comparisons());
+    let customer = customers.profiles.customer(row);
+    if cause == Cause::Event {
+        rules.read_truths_before_event(event.event_type, &customer, at, &mut before, &mut after, &mut open);
+    } else {
+        rules.read_truths(affected, &customer, at, &mut before);
+    }
     customers.count_action(row, event, &rules.event_settings);
-    effects.counts.overflow.add(&customers.profiles.update(row, event, at, &rules.event_settings));
-    let counts = rules.own_counts_of(event, &mut after);
+    let mut overflow = customers.profiles.update(row, event, at, &rules.event_settings);
+    let counts = rules.own_counts_of(event, &mut buffers.of_events);
     if counts != 0 {
         let intervals = &rules.event_settings.intervals;
-        effects.counts.overflow.hours += customers.profiles.count_own(row, counts, event.time, at, intervals);
+        overflow.hours += customers.profiles.count_own(row, counts, event.time, at, intervals);
     }
+    effects.counts.overflow.add(&overflow);
     customers.profiles.row_mut(row).clock = at;
     let customer = customers.profiles.customer(row);
-    rules.read_truths(rules.decisive_comparisons(event.event_type), &customer, at, &mut after);
+    // Late events, and events that pushed an hour out at the bound, may have changed more than one event in a window.
+    let open_after = if cause == Cause::Event && overflow.hours == 0 { &*open } else { affected };
+    rules.read_truths(open_after, &customer, at, &mut after);
+    rules.read_truths(rules.unaffected_comparisons(event.event_type), &customer, at, &mut after);
     let deadline = rules.next_deadline_touched_by(event.event_type, &customer, at, &after);
     // Deadlines and ends of dwells between here and the watermark may have fired without a trace: after this event they
     // may have one, whether or not it flips a comparison.
     let is_behind = at < shard.time.watermark;
-    if is_behind || !rules.same_truths(affected, &before, &after) {
+    let held = |target: usize| shard.customers.profiles.held_value(row, target);
+    let may_change =
+        || !rules.same_truths(affected, &before, &after) && rules.may_change_values(event.event_type, &after, held);
+    if is_behind || may_change() {
         let evaluation = evaluate(rules, &shard.customers.profiles, row, at, &mut shard.buffers);
         arm(shard, row, evaluation.dwell_ends());
         if evaluation.has_changes() {
@@ -166,6 +178,7 @@ fn update_customer(
     }
     shard.buffers.return_truths(before);
     shard.buffers.return_truths(after);
+    shard.buffers.return_comparisons(open);
 }
 
 /// What follows from an applied event besides its changes: the watermark rises, the customer's deadlines up to it

@@ -106,15 +106,33 @@ impl Range {
             (Read::Since(_), _) => self.next_duration_flip(customer, now),
             (_, Steps::Never) => NEVER,
             (_, Steps::Falls(_) | Steps::FallsOf(_)) if !self.call.has_source() => {
-                let Some(number) = self.number(customer, now) else { return NEVER };
-                let left = if number > self.high { self.high.saturating_add(1) } else { self.low };
-                if number < self.low || left < 1 {
-                    return NEVER;
-                }
+                let left = match self.falls_to(customer, now, truth) {
+                    Some(left) if left >= 1 => left,
+                    _ => return NEVER,
+                };
                 self.call.fewer(customer, now, None, left as u64)
             }
             _ => self.walk(customer, now, truth),
         }
+    }
+
+    /// The number below which a falling count must go for the truth to change; `None` if the truth stays whatever the
+    /// count falls to. With one end of the range open the truth tells on which side the count is, without reading it.
+    fn falls_to(&self, customer: &Customer<'_>, now: Millis, truth: Truth) -> Option<i64> {
+        let inside = match truth {
+            Truth::Null => return None,
+            Truth::True => !self.negated,
+            Truth::False => self.negated,
+        };
+        if inside {
+            return Some(self.low);
+        }
+        let above = match (self.low, self.high) {
+            (_, i64::MAX) => false,
+            (i64::MIN, _) => true,
+            (low, high) => self.number(customer, now).is_some_and(|number| number > high && number >= low),
+        };
+        above.then(|| self.high.saturating_add(1))
     }
 
     /// Elapsed milliseconds grow with time: they enter the range at its low end and leave it after its high end.

@@ -6,7 +6,7 @@
 use super::predicate::{Comparator, Predicate};
 use super::scalar::{Operand, Scalar};
 use super::truth::Truth;
-use crate::engine::event::Millis;
+use crate::engine::event::{HOUR, Millis};
 use crate::engine::feature::{Arguments, Call, Read, Unit};
 use crate::engine::profile::Customer;
 use std::cmp::Ordering;
@@ -60,6 +60,7 @@ impl Range {
     pub fn number(&self, customer: &Customer<'_>, now: Millis) -> Option<i64> {
         let arguments: &Arguments = &self.call.arguments;
         match self.call.feature.read {
+            Read::Events => Some(arguments.events(customer, now)),
             Read::Whole(read) => read(arguments, customer, now),
             Read::WholeOf(_) => self.call.whole(customer, now, None),
             Read::Since(read) => read(arguments, customer, now).map(|moment| now - moment),
@@ -71,8 +72,27 @@ impl Range {
     pub fn truth(&self, customer: &Customer<'_>, now: Millis) -> Truth {
         match self.number(customer, now) {
             None => Truth::Null,
-            Some(number) => ((self.low <= number && number <= self.high) != self.negated).into(),
+            Some(number) => self.contains(number).into(),
         }
+    }
+
+    fn contains(&self, number: i64) -> bool {
+        (self.low <= number && number <= self.high) != self.negated
+    }
+
+    /// The truth, and whether the next event, if it comes in order, may change it: whether one event more in the window
+    /// makes a difference. All events of an hour are in the window together, so a window of at least an hour has those
+    /// of the event's hour already.
+    #[inline]
+    pub fn truth_before_event(&self, customer: &Customer<'_>, now: Millis) -> (Truth, bool) {
+        let counts_hours = matches!(self.call.feature.read, Read::Events)
+            && self.call.arguments.window.is_some_and(|window| window >= HOUR);
+        if !counts_hours {
+            return (self.truth(customer, now), true);
+        }
+        let events = self.call.arguments.events(customer, now);
+        let truth = self.contains(events);
+        (truth.into(), self.contains(events + 1) != truth)
     }
 }
 
@@ -89,8 +109,8 @@ fn literal(scalar: &Scalar) -> Option<Operand<'static>> {
 /// that is no whole number.
 pub fn operand_of(call: &Call) -> Option<fn(i64, u32) -> Operand<'static>> {
     match (call.feature.read, call.unit) {
-        (Read::Whole(_) | Read::WholeOf(_), Unit::Count) => Some(|number, _| Operand::Integer(number)),
-        (Read::Whole(_) | Read::WholeOf(_), Unit::Money) => Some(Operand::Money),
+        (Read::Events | Read::Whole(_) | Read::WholeOf(_), Unit::Count) => Some(|number, _| Operand::Integer(number)),
+        (Read::Events | Read::Whole(_) | Read::WholeOf(_), Unit::Money) => Some(Operand::Money),
         (Read::Since(_), Unit::Days) => Some(|millis, _| Operand::Double(millis as f64 / 86_400_000.0)),
         (Read::Since(_), Unit::Minutes) => Some(|millis, _| Operand::Double(millis as f64 / 60_000.0)),
         _ => None,
