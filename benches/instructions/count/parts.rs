@@ -22,9 +22,12 @@ const fn open(name: &'static str, functions: &'static [&'static str]) -> Part {
 
 const PARTS: [Part; 15] = [
     open("rest", &["::shard::Shard::apply"]),
-    closed("decode", &["::decode::Decoder::decode"]),
+    closed("decode", &["::decode::Decoder::decode_into"]),
     closed("ids", &["::DuplicateMemory::contains", "::DuplicateMemory::insert"]),
-    closed("read", &["::rule::Rules::read_truths"]),
+    closed(
+        "read",
+        &["::rule::Rules::read_truths", "::rule::Rules::read_truths_before_event", "Rules>::may_change_values"],
+    ),
     closed("update", &["Profiles>::update", "Profiles>::count_own", "::customers::Customers::count_action"]),
     open(
         "deadlines",

@@ -72,6 +72,7 @@ impl Rules {
     /// `truths` are those of the affected and unaffected comparisons after the event. Before it the customer held what
     /// the rules wanted, or waited for the end of a dwell, whose deadline is armed: a target that the event does not
     /// touch stays as it is.
+    #[inline(never)]
     pub fn may_change_values(&self, event_type: EventType, truths: &Truths, held: impl Fn(usize) -> u16) -> bool {
         let is_unsettled = |target: &u16| {
             let target = usize::from(*target);

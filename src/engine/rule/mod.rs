@@ -175,6 +175,7 @@ impl Rules {
 
     /// Reads the truths before an event in order of the comparisons that its type can change into `before`. Those that
     /// stay the same whatever the event has are copied into `after`; the others are listed in `open`.
+    #[inline(never)]
     pub fn read_truths_before_event(
         &self,
         event_type: EventType,
