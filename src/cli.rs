@@ -100,6 +100,7 @@ pub fn run() -> ExitCode {
                 eprintln!("{mistakes}");
                 ExitCode::from(STATUS_CONFIGURATION)
             }
+            None if error.is::<clap::Error>() => error.downcast_ref().map_or(ExitCode::FAILURE, help::print),
             None => {
                 report_failure(&error);
                 let is_refused = matches!(error.downcast_ref(), Some(Failure::Stop(_)));

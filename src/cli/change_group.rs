@@ -29,7 +29,7 @@ pub struct ChangeGroupArguments {
 
 impl ChangeGroupArguments {
     pub fn run(self) -> anyhow::Result<()> {
-        let Service { settings, stop, .. } = self.service.begin(false, false, Audience::People)?;
+        let Service { settings, stop, .. } = self.service.begin(None, false, false, Audience::People)?;
         let (from, to) = (&self.from, &settings.kafka.group);
         let agreed = || {
             eprintln!(

@@ -28,7 +28,7 @@ pub struct RebuildArguments {
 
 impl RebuildArguments {
     pub fn run(self) -> anyhow::Result<()> {
-        let Service { settings, stop, .. } = self.service.begin(false, false, Audience::People)?;
+        let Service { settings, stop, .. } = self.service.begin(None, false, false, Audience::People)?;
         let done = worker::rebuild(&settings, &stop, |plans| self.confirm(plans))?;
         eprintln!("{done} shards were rebuilt. The next `shoal run` continues from here and publishes what differs.");
         Ok(())

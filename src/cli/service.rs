@@ -39,9 +39,16 @@ pub struct ServiceArguments {
 
 impl ServiceArguments {
     /// Reads settings and rules, starts the log, and installs the signal handlers. Mistakes in settings and rules are
-    /// reported before anything is started.
-    pub fn begin(&self, force_rules: bool, take_over: bool, audience: Audience) -> anyhow::Result<Service> {
-        let settings = Settings::load(self.config.as_deref())?;
+    /// reported before anything is started. `rules` is the rules file, if it is not the one of the settings.
+    pub fn begin(
+        &self,
+        rules: Option<PathBuf>,
+        force_rules: bool,
+        take_over: bool,
+        audience: Audience,
+    ) -> anyhow::Result<Service> {
+        let mut settings = Settings::load(self.config.as_deref())?;
+        settings.rules = rules.unwrap_or(settings.rules);
         rules::read(&settings.rules)?;
         let logs = match audience {
             Audience::Service => super::start_log(&settings.log),

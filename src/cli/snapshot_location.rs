@@ -27,7 +27,7 @@ impl SnapshotLocation {
         {
             bail!("--snapshot: expected a folder with snapshots, found no folder {folder}");
         }
-        self.objects()
+        StoredObjects::open_to_read(&settings).map_err(|message| anyhow!("--snapshot: {message}"))
     }
 
     fn settings(&self) -> SnapshotSettings {

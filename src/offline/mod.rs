@@ -3,7 +3,8 @@
 //! In reading order: `convert` makes events from order exports; `input`, `encoding`, `lines` and `merge` read them;
 //! `player` applies them to shards, and `leaps` watches their times; `rejected` and `unusable` report what could not
 //! be used; `replay` and `demo` output the changes, `seed` stores the state; `snapshots` inspects and
-//! exports stored snapshots; `produce` writes events to Kafka; `dry_run` is the service on real inputs without outputs.
+//! exports stored snapshots; `produce` writes events to Kafka; `dry_run` is the service on real inputs or with other
+//! rules, without outputs.
 //! `describe` and `summary` format changes and counts for people.
 
 pub mod convert;
@@ -25,4 +26,4 @@ pub mod snapshots;
 pub mod summary;
 pub mod unusable;
 
-pub use dry_run::dry_run;
+pub use dry_run::{dry_run, dry_run_rules};

@@ -37,6 +37,8 @@ pub struct StoredObjects {
     location: String,
     /// The folder, if it is one.
     folder: Option<std::path::PathBuf>,
+    /// Nothing is written, created or removed.
+    is_read_only: bool,
     /// Time-out of a request with all its attempts.
     limit: Duration,
 }
@@ -73,13 +75,26 @@ impl StoredObjects {
         Ok(objects)
     }
 
+    /// Opens the storage of the settings to read from it: nothing is created, written or removed. A folder that is
+    /// missing counts as empty.
+    pub fn open_to_read(settings: &SnapshotSettings) -> Result<Self, String> {
+        Ok(Self { is_read_only: true, ..Self::of(settings)? })
+    }
+
     fn of(settings: &SnapshotSettings) -> Result<Self, String> {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime =
             runtime.enable_all().build().map_err(|error| format!("cannot start a runtime for requests: {error}"))?;
         let location = settings.url.clone();
-        let mut objects =
-            Self { runtime, store: OnceLock::new(), prefix: String::new(), folder: None, location, limit: TIMEOUT };
+        let mut objects = Self {
+            runtime,
+            store: OnceLock::new(),
+            prefix: String::new(),
+            folder: None,
+            is_read_only: false,
+            location,
+            limit: TIMEOUT,
+        };
         match settings.location()? {
             Location::Folder(folder) => objects.folder = Some(folder.into()),
             Location::S3 { bucket, prefix } => {
@@ -101,7 +116,8 @@ impl StoredObjects {
             return Ok(store);
         }
         let folder = self.folder.as_ref().expect("the storage of a bucket is set from the beginning");
-        std::fs::create_dir_all(folder).map_err(|error| NotCreated {
+        let created = if self.is_read_only { Ok(()) } else { std::fs::create_dir_all(folder) };
+        created.map_err(|error| NotCreated {
             message: self.cannot_store(format!("the folder cannot be created: {error}")),
             is_in_the_way: matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory),
         })?;
@@ -123,6 +139,9 @@ impl StoredObjects {
     }
 
     fn writable(&self) -> Result<&Arc<dyn ObjectStore>, String> {
+        if self.is_read_only {
+            return Err(format!("{} was opened to be read only", self.location));
+        }
         self.store().map_err(|failed| failed.message)
     }
 
@@ -150,7 +169,7 @@ impl StoredObjects {
 
     /// Removes files of interrupted requests from a folder; listings do not have them.
     fn remove_leftovers(&self, folder: &str) {
-        let Some(root) = &self.folder else { return };
+        let Some(root) = self.folder.as_ref().filter(|_| !self.is_read_only) else { return };
         let Ok(entries) = std::fs::read_dir(root.join(folder)) else { return };
         for entry in entries.flatten() {
             let is_staged = entry.file_name().to_string_lossy().contains('#');
@@ -250,6 +269,9 @@ impl Objects for StoredObjects {
 
     fn remove(&self, path: &str) -> Result<(), String> {
         let at = self.path(path);
+        if self.is_read_only {
+            self.writable()?;
+        }
         let Some(store) = self.readable()? else { return Ok(()) };
         match self.request("removing", path, store.delete(&at))? {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),

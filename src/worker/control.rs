@@ -174,6 +174,13 @@ impl Control {
         Ok(())
     }
 
+    /// Adds a record as if it had been published.
+    pub fn add_unpublished(&mut self, record: &ControlRecord) -> Result<(), Failure> {
+        let offset = self.next;
+        self.next += 1;
+        self.add_record(offset, &record.key, &record.value)
+    }
+
     fn add_record(&mut self, offset: i64, key: &[u8], value: &[u8]) -> Result<(), Failure> {
         match RecordType::of(offset, key)? {
             RecordType::Inputs => self.inputs.add_record(offset, value),

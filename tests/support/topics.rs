@@ -129,6 +129,13 @@ impl Broker {
         metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
     }
 
+    /// Names of all consumer groups.
+    pub fn groups(&self) -> Vec<String> {
+        let client: BaseConsumer = self.client().create().expect("client");
+        let groups = client.fetch_group_list(None, PATIENCE).expect("groups");
+        groups.groups().iter().map(|group| group.name().to_owned()).collect()
+    }
+
     /// Writes records and waits until the broker has acknowledged them.
     pub fn produce<'a>(&self, topic: &str, records: impl IntoIterator<Item = Produced<'a>>) {
         let producer = self.producer();

@@ -2,10 +2,10 @@
 
 use super::reader::{IdleConsumers, KafkaReader};
 use crate::kafka::client::{Logging, REQUEST_WAIT, consumer_config, make};
-use crate::kafka::error_class::classify_request;
+use crate::kafka::error_class::{classify_request, not_allowed};
 use crate::kafka::{Batch, Failure, KafkaBatch, KafkaSettings, Own, Reader};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::types::RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
+use rdkafka::types::RDKafkaErrorCode::{self, TopicAuthorizationFailed, UnknownTopic, UnknownTopicOrPartition};
 use std::sync::Arc;
 
 /// Records read at once.
@@ -24,10 +24,14 @@ pub fn read_readable(
     let client: Arc<BaseConsumer<Logging>> = make(settings, &config, Logging, "the Kafka client")?;
     let metadata = client.fetch_metadata(Some(name), REQUEST_WAIT);
     let metadata = metadata.map_err(classify_request(format!("the partitions of {name}")))?;
-    let is_missing = |code| matches!(code, UnknownTopic | UnknownTopicOrPartition);
-    let mut topics = metadata.topics().iter().filter(|topic| topic.name() == name);
-    if topics.any(|topic| topic.partitions().is_empty() || topic.error().is_some_and(|code| is_missing(code.into()))) {
-        return Ok(());
+    if let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) {
+        match topic.error().map(RDKafkaErrorCode::from) {
+            // Such a topic seems to have no partitions.
+            Some(TopicAuthorizationFailed) => return Err(Failure::Stop(not_allowed("Read", "topic", name))),
+            Some(UnknownTopic | UnknownTopicOrPartition) => return Ok(()),
+            _ if topic.partitions().is_empty() => return Ok(()),
+            _ => {}
+        }
     }
     let mut reader = KafkaReader::open(settings, &IdleConsumers::default(), &client, name, 0, 0)?;
     let (end, mut batch) = (reader.end(), KafkaBatch::default());

@@ -217,11 +217,8 @@ impl<L: Log> Worker<L> {
         let mut begun = Vec::new();
         for owned in self.shards.owned_mut() {
             while matches!(owned.phase(), Phase::Waiting | Phase::Running)
-                && !owned.is_sweeping()
-                && let Some((offset, rules)) = self.control.topic.rules_from(owned.control_next())
+                && owned.apply_next_rules(&self.control.topic)?
             {
-                owned.check_rules(rules)?;
-                owned.apply_rules(offset, rules);
                 if owned.phase() == Phase::Waiting {
                     owned.enter_phase(Phase::Running);
                     begun.push(owned.number());

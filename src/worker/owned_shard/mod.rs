@@ -23,6 +23,7 @@ use crate::engine::event::Millis;
 use crate::engine::rule::Rules;
 use crate::engine::shard::{Input, Settings, Shard};
 use crate::kafka::{Failure, InputOffset};
+use crate::worker::control::Control;
 use crate::worker::journal::Operation;
 use crate::worker::lifecycle::Phase;
 use crate::worker::transaction::open::OpenTransaction;
@@ -203,9 +204,18 @@ impl OwnedShard {
         self.apply_live(Operation::Sweep { now, customers: SWEEP_SLICE }, None);
     }
 
-    /// Applies the control record at `offset`, which holds these rules.
-    pub fn apply_rules(&mut self, offset: i64, rules: &Arc<Rules>) {
+    /// Applies the next rules of the control topic, if there are some and the sweep of those before has ended; whether
+    /// it did.
+    ///
+    /// # Errors
+    /// If the state is that of a seed, and these are not the seed's rules.
+    pub fn apply_next_rules(&mut self, control: &Control) -> Result<bool, Failure> {
+        let Some((offset, rules)) = control.rules_from(self.control_next()).filter(|_| !self.is_sweeping()) else {
+            return Ok(false);
+        };
+        self.check_rules(rules)?;
         self.apply_live(Operation::Control(offset), Some(rules));
+        Ok(true)
     }
 
     /// Whether the state is that of a seed, with the rules of the seed.

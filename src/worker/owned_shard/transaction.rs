@@ -11,7 +11,7 @@ use crate::fault_injection;
 use crate::kafka::{self, Batch, Failure, Log};
 use crate::worker::input_buffer::{InputBuffer, MergedRecord, RECORDS_MAX};
 use crate::worker::journal::{Frame, Operation, StepHash, StepPart};
-use crate::worker::transaction::outbox::{HeaderOf, Outbox, no_header};
+use crate::worker::transaction::outbox::{HeaderOf, Outbox, Output, no_header};
 use crate::worker::transaction::publish::{ExtraRecord, Published, SealedTransaction, publish};
 use crate::worker::transaction::traceparent;
 
@@ -226,6 +226,14 @@ impl OwnedShard {
         self.count_actions();
         self.counters.settle();
         self.open.clear();
+    }
+
+    /// Ends the open transaction without publishing it, after passing its outputs to `each`.
+    pub fn end_unpublished<E>(&mut self, each: impl FnMut(Output<'_>) -> Result<(), E>) -> Result<(), E> {
+        self.complete_outputs();
+        self.open.outbox().outputs().try_for_each(each)?;
+        self.mark_committed();
+        Ok(())
     }
 
     /// Goes on after a journalled transaction that was committed before.

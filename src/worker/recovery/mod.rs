@@ -15,6 +15,8 @@ mod replay;
 mod snapshot;
 pub mod tail;
 
+pub use snapshot::restore;
+
 use crate::fault_injection;
 use crate::kafka::{Batch, Failure, InputOffset, Log, Own, Reader, StartAt, Topic};
 use crate::store::SnapshotStore;

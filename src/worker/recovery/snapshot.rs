@@ -39,9 +39,7 @@ pub fn load<L: Log>(
     }
     let Some(loaded) = found else { return Ok(()) };
     let (transaction, digest) = (loaded.head.position.transaction, loaded.head.state.digest);
-    check_inputs(owned, &loaded)?;
-    let (rules, old_rules) = rules_of(control, owned, &loaded)?;
-    owned.restore(loaded, rules, old_rules);
+    restore(control, owned, loaded)?;
     tracing::info!(shard = owned.number(), transaction, journal_end = last, "snapshot loaded");
     warn_of_gaps(log, store, owned.number(), transaction);
     match &tail.journal {
@@ -55,6 +53,14 @@ pub fn load<L: Log>(
         }
         _ => Ok(()),
     }
+}
+
+/// Restores a shard from a snapshot, if it is of the configured inputs.
+pub fn restore(control: &Control, owned: &mut OwnedShard, loaded: LoadedSnapshot) -> Result<(), Failure> {
+    check_inputs(owned, &loaded)?;
+    let (rules, old_rules) = rules_of(control, owned, &loaded)?;
+    owned.restore(loaded, rules, old_rules);
+    Ok(())
 }
 
 /// The rules under which a snapshot was made, and those before, if they were being swept out.

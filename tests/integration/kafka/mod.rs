@@ -5,6 +5,7 @@ mod alerts;
 mod bare;
 mod cli;
 mod crash;
+mod dry_run;
 mod faults;
 mod golden;
 mod group;

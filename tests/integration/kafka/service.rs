@@ -4,7 +4,7 @@ use crate::support::wait::within;
 use shoal::worker::RunSettings;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -61,8 +61,13 @@ impl Service {
 
     /// Runs another command of the program on the same settings, such as `check`. Returns its status and what it wrote.
     pub fn run_command(settings: &RunSettings, arguments: &[&str]) -> (Option<i32>, String) {
-        let out = Self::command(settings, "only", 0).args(arguments).output().expect("the program starts");
+        let out = Self::output(settings, 0, arguments);
         (out.status.code(), String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned())
+    }
+
+    /// The same with what it wrote to standard output and standard error apart.
+    pub fn output(settings: &RunSettings, changes_per_minute: u64, arguments: &[&str]) -> Output {
+        Self::command(settings, "only", changes_per_minute).args(arguments).output().expect("the program starts")
     }
 
     /// Starts `shoal rebuild`, which may have to wait.

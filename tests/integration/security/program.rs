@@ -47,6 +47,16 @@ impl Program {
         self.start(&["run", "--dry-run"])
     }
 
+    pub fn dry_run_of(&self, rules: &str) -> Child {
+        std::fs::write(self.folder.path().join("new.toml"), rules).unwrap();
+        self.start(&["run", "--dry-run", "--rules", "new.toml"])
+    }
+
+    /// Runs the service as another user with the same password.
+    pub fn run_as(&self, user: &str) -> Child {
+        self.command(&["run"]).env("SHOAL__KAFKA__CLIENT__SASL_USERNAME", user).spawn().unwrap()
+    }
+
     /// Writes one event, given as a line of JSON.
     pub fn produce(&self) -> Child {
         std::fs::write(self.folder.path().join("events.jsonl"), purchase("anna") + "\n").unwrap();
@@ -54,15 +64,14 @@ impl Program {
     }
 
     fn start(&self, command: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_shoal"))
-            .args(command)
-            .args(["--config", "shoal.toml"])
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        self.command(command).spawn().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shoal"));
+        command.args(arguments).args(["--config", "shoal.toml"]).current_dir(self.folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     /// Writes events of customers who have not bought before.

@@ -57,7 +57,7 @@ fn user_without(index: usize) -> String {
 pub fn users() -> Vec<(String, String)> {
     let users = (0..least().len())
         .map(user_without)
-        .chain(["least", "trier", "writer"].map(str::to_owned))
+        .chain(["least", "trier", "writer", "owner"].map(str::to_owned))
         .chain(TAKEN.map(str::to_owned));
     users.map(|user| (user, PASSWORD.to_owned())).chain([(USER.0.to_owned(), USER.1.to_owned())]).collect()
 }
@@ -156,6 +156,31 @@ fn a_dry_run_and_producing_need_less() {
     let change = lines.next().expect("a change").unwrap();
     assert!(change.contains("\"customer_id\":\"anna\"") && change.contains("buyer"), "{change}");
     stop(child);
+    a_dry_run_of_rules_needs_the_control_topic(secure, &trying);
+}
+
+/// The rights of a dry run, and Read on the control topic.
+fn a_dry_run_of_rules_needs_the_control_topic(secure: &Secure, trying: &Program) {
+    let [topic, group, id] = [Kind::Topic, Kind::Group, Kind::TransactionalId];
+    let all = [Operation::Read, Operation::Write, Operation::Create, Operation::DescribeConfigs];
+    let of_topics = all.map(|operation| Acl::prefixed(topic, "less.", operation));
+    let others = [Acl::new(group, "less", Operation::Read), Acl::prefixed(id, "less-", Operation::Write)];
+    allow(&secure.broker.address, of_topics.iter().chain(&others).map(|acl| ("owner", acl)));
+    let service = trying.run_as("owner");
+    trying.wait_for_changes(&secure.broker, 1);
+    stop(service);
+    let rules = "[audience.customer]\nwhen = \"orders > 0\"\n";
+    let (status, text) = end(trying.dry_run_of(rules));
+    assert_eq!(status, 3, "{text}");
+    assert!(text.contains("less.control") && text.contains("denies Shoal Read"), "{text}");
+    let control = Acl::new(Kind::Topic, "less.control", Operation::Read);
+    allow(&secure.broker.address, [("trier", &control)]);
+    let (status, text) = end(trying.dry_run_of(rules));
+    assert_eq!(status, 0, "{text}");
+    assert!(
+        text.contains("\"segmentation\":\"customer\",\"from\":\"out\"") && text.contains("2 changes of 1"),
+        "{text}"
+    );
 }
 
 #[test]

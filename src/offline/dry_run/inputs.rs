@@ -1,11 +1,11 @@
-//! `shoal run --dry-run`: prints the changes that the service would publish.
+//! A dry run on the real inputs, until it is stopped.
 //!
-//! Runs the worker of the service on the real inputs, in a temporary group of its own. No topic is created and nothing
-//! is written to Kafka.
+//! Runs the worker of the service, in a temporary group of its own. No topic is created and nothing is written to
+//! Kafka.
 
-use super::summary::Summary;
 use crate::engine::shard::Shard;
 use crate::kafka::DryRun;
+use crate::offline::summary::Summary;
 use crate::worker::{OwnedShard, RunSettings, Worker, worker_config};
 use std::io::Write;
 use std::sync::Arc;
