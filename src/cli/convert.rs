@@ -1,6 +1,6 @@
 //! `shoal convert`: its arguments.
 
-use crate::offline::convert::{self, mapping::Mapping};
+use crate::offline::convert::{self, mapping::Mapping, summary::counted};
 use crate::offline::rejected::RejectedLines;
 use anyhow::bail;
 use clap::Args;
@@ -67,7 +67,8 @@ impl ConvertArguments {
         };
         eprint!("{summary}");
         if summary.invalid > 0 {
-            bail!("{} lines are invalid, {} orders are missing", summary.invalid, summary.missing);
+            let (lines, orders) = (counted(summary.invalid, "invalid line"), counted(summary.missing, "order"));
+            bail!("{lines}, {orders} not written");
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use csv_reader::{CsvError, CsvReader, Record};
 use events::EventWriter;
 use line::LineReader;
 use mapping::{Mapping, OrderLines};
-use order::{FileLines, Order};
+use order::{FileLines, HeldBack, Order};
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, Read, Write};
 use std::path::PathBuf;
@@ -165,6 +165,10 @@ impl<'m, W: Write> Conversion<'m, W> {
             return Ok(());
         }
         if let Err((reason, message)) = order.add(self.mapping, &line, record.fingerprint(), attributes) {
+            if order.customer_id.is_none() && line.customer_id.is_none() {
+                order.held_back.push(HeldBack { position, reason, message, record: record.clone() });
+                return Ok(());
+            }
             self.mark_incomplete(line.order_id)?;
             return self.reject(position, reason, &message, record);
         }
@@ -226,15 +230,24 @@ impl<'m, W: Write> Conversion<'m, W> {
         }
         let mut orders = std::mem::take(&mut self.orders);
         orders.sort_by_key(|order| (order.time, order.first_line));
-        for order in orders.drain(..) {
-            self.write_order(&order)?;
+        for mut order in orders.drain(..) {
+            self.write_order(&mut order)?;
         }
         self.orders = orders;
         Ok(())
     }
 
-    fn write_order(&mut self, order: &Order) -> anyhow::Result<()> {
-        let is_incomplete = self.incomplete.remove(&order.order_id);
+    fn write_order(&mut self, order: &mut Order) -> anyhow::Result<()> {
+        let mut is_incomplete = self.incomplete.remove(&order.order_id);
+        let held_back = std::mem::take(&mut order.held_back);
+        if order.customer_id.is_none() {
+            self.summary.without_customer += held_back.len() as u64;
+        } else {
+            is_incomplete |= !held_back.is_empty();
+            for HeldBack { position, reason, message, record } in held_back {
+                self.reject(position, reason, &message, &record)?;
+            }
+        }
         // An order whose only lines are invalid has nothing that could be written.
         if is_incomplete && (!self.partial || order.lines.count == 0) {
             self.summary.missing += 1;

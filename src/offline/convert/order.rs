@@ -1,5 +1,6 @@
 //! Collects the lines of an order. A line that contradicts the order changes nothing of it.
 
+use super::csv_reader::Record;
 use super::line::{AttributeValue, Invalid, Line, add};
 use super::mapping::{DiscountPer, Mapping, NegativePrice, StatusMeaning};
 use crate::engine::event::{Categories, Millis};
@@ -41,6 +42,17 @@ pub struct Order {
     pub returned: Option<Decimal>,
     pub returned_at: Option<Millis>,
     pub attributes: Vec<Option<AttributeValue>>,
+    /// Lines that contradict the order and have no customer: they are invalid only if the order turns out to have one.
+    pub held_back: Vec<HeldBack>,
+}
+
+/// An invalid line of an order whose customer is not known yet.
+#[derive(Debug)]
+pub struct HeldBack {
+    pub position: (usize, u64),
+    pub reason: &'static str,
+    pub message: String,
+    pub record: Record,
 }
 
 /// What lines of an order give back of one order.
@@ -106,6 +118,7 @@ impl Order {
             returned: None,
             returned_at: None,
             attributes: Vec::new(),
+            held_back: Vec::new(),
         }
     }
 
@@ -230,9 +243,13 @@ impl Order {
         let is_negative = line_sum.is_sign_negative() && !line_sum.is_zero() || line.quantity.is_sign_negative();
         let is_discount = mapping.amount.negative_price == NegativePrice::Discount && !line.quantity.is_sign_negative();
         if is_negative && !is_discount {
+            let found = match line.quantity.is_sign_negative() {
+                true => format!("a quantity of {}", line.quantity),
+                false => format!("a sum of {line_sum}"),
+            };
             let message = format!(
-                "expected a quantity and a price of at least 0, found a sum of {line_sum}; see `negative_price` of \
-                 [amount] and `negative_quantity` of [returns]"
+                "expected a quantity and a price of at least 0, found {found}; see `negative_price` of [amount] and \
+                 `negative_quantity` of [returns]"
             );
             return Err(("amount", message));
         }

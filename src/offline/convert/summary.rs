@@ -4,12 +4,18 @@ use super::events::{SampleRow, Written};
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+/// A number with what is counted, whose plural ends with `s`.
+pub fn counted(number: u64, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+}
+
 /// The counts of a conversion.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     pub lines: u64,
-    /// Lines of orders without a customer.
+    /// Lines of orders without a customer, invalid ones included.
     pub without_customer: u64,
+    /// Invalid lines of orders with a customer, or of an order that is not known.
     pub invalid: u64,
     /// Orders that were not written because of an invalid line.
     pub missing: u64,
@@ -32,29 +38,31 @@ pub struct Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let written = &self.written;
-        writeln!(f, "{} lines became {} events in {:.1} s:", self.lines, written.events(), self.took.as_secs_f64())?;
-        write!(f, "  {} purchases, {} refunds", written.purchases, written.refunds)?;
+        let (lines, events) = (counted(self.lines, "line"), counted(written.events(), "event"));
+        writeln!(f, "{lines} became {events} in {:.1} s:", self.took.as_secs_f64())?;
+        write!(f, "  {}, {}", counted(written.purchases, "purchase"), counted(written.refunds, "refund"))?;
         if written.cancels > 0 {
-            write!(f, ", {} cancellations", written.cancels)?;
+            write!(f, ", {}", counted(written.cancels, "cancellation"))?;
         }
-        writeln!(f, ", {} profile events", written.profiles)?;
-        writeln!(f, "  {} lines without a customer skipped, {} invalid lines", self.without_customer, self.invalid)?;
-        for (count, what) in [
-            (self.missing, "orders are missing, since a line of them is invalid (--partial writes what is valid)"),
-            (written.partial, "orders written without their invalid lines, marked `\"partial\":true`"),
-            (self.unknown_order, "invalid lines have no order number: they may belong to any order"),
-            (self.repeated, "lines skipped that a later file repeats"),
-            (self.repeated_headers, "repeated header lines skipped"),
-            (self.attributes_left_out, "values of attributes left out that are not of their type"),
-            (written.empty_returns, "returns of nothing skipped"),
-            (self.out_of_order, "orders earlier than the one before: use lines = \"anywhere\""),
+        writeln!(f, ", {}", counted(written.profiles, "profile event"))?;
+        let (skipped, invalid) = (counted(self.without_customer, "line"), counted(self.invalid, "invalid line"));
+        writeln!(f, "  {skipped} without a customer skipped, {invalid}")?;
+        for (count, one, what) in [
+            (self.missing, "order", "not written because of an invalid line (--partial writes what is valid)"),
+            (written.partial, "order", "written without the invalid lines, marked `\"partial\":true`"),
+            (self.unknown_order, "invalid line", "without an order number, which may belong to any order"),
+            (self.repeated, "line", "skipped that a later file repeats"),
+            (self.repeated_headers, "repeated header line", "skipped"),
+            (self.attributes_left_out, "value", "of attributes left out, not of the declared type"),
+            (written.empty_returns, "return", "of nothing skipped"),
+            (self.out_of_order, "order", "earlier than the one before: use lines = \"anywhere\""),
         ] {
             if count > 0 {
-                writeln!(f, "  {count} {what}")?;
+                writeln!(f, "  {} {what}", counted(count, one))?;
             }
         }
         for (status, count) in &written.ignored {
-            writeln!(f, "  {count} orders not written, since their status is {status:?}")?;
+            writeln!(f, "  {} not written because of the status {status:?}", counted(*count, "order"))?;
         }
         Ok(())
     }

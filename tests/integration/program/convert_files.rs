@@ -160,7 +160,7 @@ fn ids_are_trimmed_lowered_and_never_shortened_ones() {
     assert_eq!(ids, ["c-a7", "c-a7", "eve@example.com", "eve@example.com", "c-007", "c-007"]);
     assert!(errors.contains("orders.csv:5: customer: \"1.0E+05\" in column `who` is an id"), "{errors}");
     assert!(errors.contains("orders.csv:6: order: expected an order number in column `order`, found the placeholder"));
-    assert!(errors.contains("1 lines without a customer skipped"), "{errors}");
+    assert!(errors.contains("1 line without a customer skipped"), "{errors}");
 }
 
 #[test]

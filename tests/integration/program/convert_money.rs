@@ -24,7 +24,7 @@ fn fields(events: &str, name: &str) -> Vec<String> {
 fn expect(mapping: &str, csv: &str, field: &str, expected: &[&str]) -> String {
     let (events, errors, status) = convert(mapping, csv);
     assert_eq!(fields(&events, field), expected, "{errors}");
-    assert_eq!(status, i32::from(errors.contains("lines are invalid")), "{errors}");
+    assert_eq!(status, i32::from(errors.contains("not written\n") && errors.contains("shoal: ")), "{errors}");
     errors
 }
 
@@ -42,12 +42,27 @@ fn an_order_with_an_invalid_line_is_written_only_with_partial() {
     };
     let (events, errors, status) = run(&[]);
     assert_eq!((fields(&events, "amount"), status), (vec!["purchase order-2 7.00".to_owned()], Some(1)));
-    assert!(errors.contains("2 orders are missing") && errors.contains("2 lines are invalid"), "{errors}");
+    assert!(errors.contains("shoal: 2 invalid lines, 2 orders not written"), "{errors}");
     let (events, errors, status) = run(&["--partial"]);
     assert_eq!(fields(&events, "amount"), ["purchase order-1 5.00", "purchase order-2 7.00"]);
     assert!(events.lines().next().unwrap().ends_with(",\"partial\":true}"), "{events}");
-    assert!(errors.contains("1 orders are missing") && errors.contains("1 orders written without their invalid lines"));
+    assert!(errors.contains("1 order not written") && errors.contains("1 order written without the invalid lines"));
     assert_eq!(status, Some(1));
+}
+
+#[test]
+fn a_line_of_an_order_without_a_customer_is_not_invalid() {
+    let csv = format!("order,who,when,n,price\n1,,{WHEN},-30,0\n2,,{WHEN},-1,5\n2,ann,{WHEN},1,7\n3,,{WHEN},1,2\n");
+    let amount = "price = \"price\"\nquantity = \"n\"";
+    let (events, errors, status) = convert(&mapping("", amount, ""), &csv);
+    assert_eq!((&*events, status), ("", 1), "{errors}");
+    assert!(
+        errors.contains("orders.csv:3: amount: expected a quantity and a price of at least 0, found a quantity of -1")
+    );
+    assert!(errors.contains("2 lines without a customer skipped, 1 invalid line\n"), "{errors}");
+    assert!(errors.contains("1 order not written because of an invalid line"), "{errors}");
+    let csv = csv.replace(",-1,5", ",1,5");
+    expect(&mapping("", amount, ""), &csv, "amount", &["purchase order-2 12.00"]);
 }
 
 #[test]
@@ -149,7 +164,7 @@ fn statuses_count_cancel_refund_or_are_ignored() {
     ];
     let errors = expect(&mapping, &csv, "amount", &expected);
     assert!(errors.contains("found \"refundet\"; did you mean `refunded`?"), "{errors}");
-    assert!(errors.contains("1 orders not written, since their status is \"pending\""), "{errors}");
+    assert!(errors.contains("1 order not written because of the status \"pending\""), "{errors}");
     assert!(errors.contains("5 purchases, 2 refunds, 2 cancellations"), "{errors}");
     let (events, ..) = convert(&mapping, &csv);
     assert!(events.lines().next().unwrap().contains("\"coupon\":\"SPRING\""), "{events}");

@@ -67,8 +67,8 @@ fn shopify() {
         "order-#2007 kim@example.com 2023-03-07T08:00:00Z #2007 61.50 EUR 4.50",
     ];
     assert_eq!(events, expected, "{errors}");
-    assert!(errors.contains("1 lines without a customer skipped, 0 invalid lines"), "{errors}");
-    assert!(errors.contains("1 orders not written, since their status is \"pending\""), "{errors}");
+    assert!(errors.contains("1 line without a customer skipped, 0 invalid lines"), "{errors}");
+    assert!(errors.contains("1 order not written because of the status \"pending\""), "{errors}");
 }
 
 #[test]
