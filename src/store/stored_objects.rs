@@ -285,6 +285,34 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
+    #[test]
+    fn storage_that_is_read_only_stays_as_it_is() {
+        let root = std::env::temp_dir().join(format!("shoal-read-only-{}", std::process::id()));
+        let settings = SnapshotSettings { url: root.to_string_lossy().into_owned(), ..SnapshotSettings::default() };
+        let missing = StoredObjects::open_to_read(&settings).expect("a missing folder is empty");
+        assert_eq!((missing.list(""), missing.get("one")), (Ok(Listing::default()), Ok(None)));
+        assert!(!root.exists(), "no folder is created");
+
+        let writable = StoredObjects::open(&settings).expect("a folder");
+        writable.put("shard/one", Bytes::from_static(b"1")).expect("an object");
+        let leftover = root.join("shard/one#1");
+        std::fs::write(&leftover, "").expect("a file of an interrupted request");
+        let long_ago = std::time::SystemTime::now() - 2 * LEFTOVER_AFTER;
+        let file = std::fs::File::options().write(true).open(&leftover).expect("the file");
+        file.set_modified(long_ago).expect("a time");
+        let readable = StoredObjects::open_to_read(&settings).expect("the folder is there");
+        assert_eq!(readable.get("shard/one"), Ok(Some(Bytes::from_static(b"1"))));
+        assert_eq!(readable.list("shard").map(|found| found.files.len()), Ok(1));
+        assert!(leftover.exists(), "nothing is removed");
+        for refused in [readable.put("two", Bytes::new()), readable.remove("shard/one")] {
+            assert!(refused.expect_err("nothing is written").contains("was opened to be read only"));
+        }
+        assert!(readable.create("two", Bytes::new()).is_err());
+        assert_eq!(writable.list("shard").map(|found| found.files.len()), Ok(1));
+        assert!(!leftover.exists(), "a service removes it");
+        std::fs::remove_dir_all(&root).expect("the folder is removed");
+    }
+
     /// A request ends in time, however many attempts and pauses it has.
     #[test]
     fn a_server_that_never_answers_is_an_error_in_time() {
