@@ -21,8 +21,10 @@ const CHILDREN_MAX: usize = 24;
 const MEMBERS_MAX: usize = 32;
 /// Bytes between two values at most.
 const LITERAL_BYTES_MAX: usize = 160;
-/// After so many records that could not be learnt, everything is forgotten: the producers write other shapes now.
-const FORGET_AFTER: u32 = 1_024;
+/// Once a record could not be learnt, one in so many is tried, so that a stream of ever new shapes costs little.
+const TRIED_ONE_IN: u32 = 16;
+/// After so many that could not be learnt, everything is forgotten: the producers write other shapes now.
+const FORGET_AFTER: u32 = 64;
 
 /// What follows the literal of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ enum Follows {
     Value(Field),
     /// A value that is not used.
     Ignored,
-    /// Nothing of the type's value, which is the end of the literal.
+    /// Nothing: the literal ends with the value of `type`.
     Type(EventType),
     /// Nothing: the record ends.
     End,
@@ -50,7 +52,9 @@ struct Node {
 #[derive(Debug, Default)]
 pub struct Shapes {
     nodes: Vec<Node>,
-    /// Records that were of no known shape, and of which nothing could be learnt.
+    /// Records of no known shape since everything was forgotten.
+    unknown: u32,
+    /// Those of them that could not be learnt.
     refused: u32,
 }
 
@@ -93,6 +97,10 @@ impl Shapes {
     pub fn learn(&mut self, text: &str, event_type: impl Fn(&str) -> Option<EventType>) {
         if self.refused == FORGET_AFTER {
             *self = Self::default();
+        }
+        self.unknown = self.unknown.wrapping_add(1);
+        if self.refused > 0 && !self.unknown.is_multiple_of(TRIED_ONE_IN) {
+            return;
         }
         let Some(shape) = shape_of(text, event_type) else {
             self.refused += 1;
@@ -303,8 +311,10 @@ mod tests {
         shapes.learn(&format!(r#"{{"{}":1}}"#, "x".repeat(200)), types);
         assert!(shapes.refused > 0);
         let last = r#"{"type":"view","time":1}"#;
-        (0..2 * FORGET_AFTER).for_each(|_| shapes.learn(&format!(r#"{{"{}":1}}"#, "x".repeat(200)), types));
-        shapes.learn(last, types);
-        assert!(agrees(&shapes, last));
+        let learnt_after = (1..).take_while(|_| {
+            shapes.learn(last, types);
+            !agrees(&shapes, last)
+        });
+        assert!(learnt_after.count() as u32 <= FORGET_AFTER * TRIED_ONE_IN);
     }
 }
