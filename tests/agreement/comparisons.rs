@@ -104,11 +104,19 @@ impl Writer<'_> {
     fn count(&mut self) -> String {
         let window = self.lengths.window(self.random);
         let days = self.lengths.window_days(self.random);
-        let orders =
-            ["orders", "orders_placed", "orders_returned", "orders_returned", "discounted_orders", "discounted_orders"];
+        let orders = [
+            "orders",
+            "orders_placed",
+            "orders_returned",
+            "orders_returned",
+            "discounted_orders",
+            "discounted_orders",
+            "discounted_orders",
+        ];
         // The rarer types are listed more often.
         let browsing = [
             "views",
+            "sessions",
             "sessions",
             "cart_adds",
             "searches",
@@ -129,16 +137,16 @@ impl Writer<'_> {
         if self.random.chance(14) {
             return self.count_of_source();
         }
-        match self.random.below(14) {
+        match self.random.below(15) {
             0 | 1 => self.random.pick(&orders).to_string(),
             2 | 3 => format!("{}_{window}", self.random.pick(&orders)),
             4..=6 | 12 => format!("{}_{window}", self.random.pick(&browsing)),
             7 => format!("orders_in('{category}', {days})"),
             8 => format!("views_in('{category}', {days})"),
             9 => format!("orders_via('{}', {days})", self.random.pick(&CHANNELS)),
-            10 | 13 => {
+            10 | 13 | 14 => {
                 let types = ["wishlist_add", "survey", "app_screen", "view", "click", "cart_add", "exposure"];
-                let of = if self.random.chance(30) { self.random.pick(&COUNTS) } else { self.random.pick(&types) };
+                let of = if self.random.chance(45) { self.random.pick(&COUNTS) } else { self.random.pick(&types) };
                 format!("events('{of}', {days})")
             }
             _ => {
@@ -190,7 +198,7 @@ impl Writer<'_> {
 
     fn money(&mut self) -> String {
         let window = self.lengths.window(self.random);
-        match self.random.below(13) {
+        match self.random.below(14) {
             0 | 1 => "revenue".into(),
             2 | 3 => format!("revenue_{window}"),
             4 => "refunded".into(),
@@ -199,7 +207,7 @@ impl Writer<'_> {
             7 => "cart_value".into(),
             8 => "largest_order".into(),
             9 | 10 => format!("largest_order_{window}"),
-            11 => {
+            11 | 12 => {
                 if self.random.chance(40) {
                     return self.of_source("revenue_in");
                 }
@@ -233,6 +241,9 @@ impl Writer<'_> {
     }
 
     fn since(&mut self) -> String {
+        if self.random.chance(25) {
+            return format!("since('{}')", self.random.pick(&COUNTS));
+        }
         let types = [
             "purchase",
             "refund",
@@ -250,8 +261,6 @@ impl Writer<'_> {
             "wishlist_add",
             "survey",
             "app_screen",
-            "big_basket",
-            "long_view",
         ];
         format!("since('{}')", self.random.pick(&types))
     }
@@ -383,12 +392,13 @@ impl Writer<'_> {
     }
 
     fn null_comparison(&mut self) -> String {
-        let scalar = match self.random.below(6) {
+        let scalar = match self.random.below(8) {
             0 => self.duration(),
             1 => self.money(),
             2 => "cart_idle_minutes".into(),
             3 => self.text().0.into(),
-            4 => self.random.pick(&["gap_days", "overdue_ratio", "age", "cart_value", "tags"]).into(),
+            4 => self.random.pick(&["gap_days", "overdue_ratio", "age", "cart_value"]).into(),
+            5 | 6 => "tags".into(),
             _ => format!("COALESCE({}, {})", self.since(), self.since()),
         };
         format!("{scalar} {}", self.random.pick(&["IS NULL", "IS NOT NULL"]))

@@ -173,7 +173,8 @@ impl Stream {
                 15..=17 if changes_rules => self.new_rules(),
                 18 if self.random.chance(10) => self.burst(),
                 19 | 20 if self.random.chance(50) => self.echo(),
-                21..=24 => self.held_back(),
+                21..=26 => self.held_back(),
+                27 | 28 => self.life_of_an_order(),
                 _ => self.event(),
             }
         }
@@ -275,7 +276,7 @@ impl Stream {
         let customer = self.random.pick(&self.customers);
         let start = self.cursor + self.random.between(0, self.pace.min(DAY));
         self.event_at(start, Some(customer.clone()), Some(kind));
-        let is_over = self.random.chance(60);
+        let is_over = self.random.chance(35);
         let dwells = if is_over { self.random.between(1, 3) } else { 0 };
         let passed = dwell * dwells + self.random.pick(&[-1, 0, 1, HOUR]);
         self.event_at(start + length + self.header.grace + passed, Some("other".into()), Some("open"));
@@ -292,20 +293,20 @@ impl Stream {
             return;
         }
         // Something else comes while the dwell lasts, or it ends with a tick.
-        match self.random.below(9) {
-            0..=2 => self.event_at(second + 1, Some(customer), Some("erase")),
-            3..=6 => self.new_rules(),
+        match self.random.below(10) {
+            0..=3 => self.event_at(second + 1, Some(customer), Some("erase")),
+            4 => self.new_rules(),
             _ if !self.is_from_files() => {
                 self.now = self.now.max(start + length + 2 * dwell + self.header.grace);
                 self.inputs.push(Input::Tick(self.now));
             }
-            _ => {}
+            _ => self.new_rules(),
         }
     }
 
     /// A rhythm of the rules; if they have none, perhaps one that does not decide anything.
     fn rhythm(&mut self) -> Option<Rhythm> {
-        if !self.rhythms.is_empty() && self.random.chance(80) {
+        if !self.rhythms.is_empty() && self.random.chance(90) {
             return Some(self.random.pick(&self.rhythms));
         }
         let lengths: Vec<i64> =
@@ -318,10 +319,23 @@ impl Stream {
         let customer = customer.unwrap_or_else(|| self.random.pick(&self.customers));
         let kind = kind.unwrap_or_else(|| self.kind());
         let fields = self.fields(&customer, time, kind);
+        self.happened(Moment { time, customer, kind }, fields);
+    }
+
+    pub fn happened(&mut self, moment: Moment, fields: Vec<(&'static str, String)>) {
         self.placed.events += 1;
-        self.moments.push(Moment { time, customer: customer.clone(), kind });
-        self.cursor = self.cursor.max(time);
-        self.record(&customer, time, object(fields).into_bytes());
+        self.cursor = self.cursor.max(moment.time);
+        self.record(&moment.customer, moment.time, object(fields).into_bytes());
+        self.moments.push(moment);
+    }
+
+    pub fn any_customer(&mut self) -> String {
+        self.random.pick(&self.customers)
+    }
+
+    /// A moment soon after the latest event.
+    pub fn soon(&mut self) -> i64 {
+        self.cursor + self.random.between(0, self.pace)
     }
 
     fn broken(&mut self) {

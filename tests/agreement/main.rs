@@ -13,6 +13,7 @@ mod fields;
 mod generate;
 mod model;
 mod moments;
+mod orders;
 mod random;
 mod rules_text;
 #[path = "../support/seed.rs"]

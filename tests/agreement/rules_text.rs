@@ -234,7 +234,7 @@ impl Writer<'_> {
         let mut lines = String::new();
         let dwell = self.dwell().map(|dwell| format!("min_dwell = \"{dwell}\"\n")).unwrap_or_default();
         for (index, segment) in names[..count].iter().enumerate() {
-            let is_rhythm = index == 0 && !dwell.is_empty() && self.random.chance(30);
+            let is_rhythm = index == 0 && !dwell.is_empty() && self.random.chance(60);
             let when = if is_rhythm { self.rhythm() } else { self.condition(2) };
             lines += &format!("  {{ name = \"{segment}\", when = \"{when}\" }},\n");
         }
@@ -263,6 +263,11 @@ impl Writer<'_> {
     }
 
     fn audience(&mut self, name: &str) -> String {
+        if self.random.chance(8) {
+            let (when, dwells) = (self.rhythm(), self.lengths.dwells.clone());
+            self.audiences.push(name.into());
+            return format!("[audience.{name}]\nwhen = \"{when}\"\nmin_dwell = \"{}\"\n", self.random.pick(&dwells).0);
+        }
         let mut text = format!("[audience.{name}]\nwhen = \"{}\"\n", self.condition(2));
         if self.random.chance(35) {
             text += &format!("exit = \"{}\"\n", self.condition(1));
