@@ -12,8 +12,8 @@ use report::Report;
 /// A change detected at most this long after its instant is fresh: it is about the present, not about history.
 pub const FRESH: Millis = 5 * MINUTE;
 
-/// A piece of text in [`Effects`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A piece of text in [`Effects`], in the order in which they were kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
     start: u32,
     end: u32,
@@ -255,7 +255,7 @@ impl Counts {
 /// The effects of inputs since they were last cleared.
 #[derive(Debug, Default)]
 pub struct Effects {
-    text: Vec<u8>,
+    text: String,
     pub changes: Vec<Change>,
     pub because: Vec<Because>,
     pub features: Vec<Feature>,
@@ -286,13 +286,13 @@ impl Effects {
 
     /// The text of a span.
     pub fn text(&self, span: Span) -> &str {
-        std::str::from_utf8(&self.text[span.start as usize..span.end as usize]).expect("a span covers a whole text")
+        &self.text[span.start as usize..span.end as usize]
     }
 
     /// Keeps a text until the next [`Effects::clear`].
     pub fn keep(&mut self, text: &str) -> Span {
         let start = self.text.len() as u32;
-        self.text.extend_from_slice(text.as_bytes());
+        self.text.push_str(text);
         Span { start, end: self.text.len() as u32 }
     }
 
@@ -311,12 +311,12 @@ impl Effects {
     }
 
     /// The run of `because` from `start` to its end.
-    pub(super) fn because_since(&self, start: usize) -> Run {
+    pub fn because_since(&self, start: usize) -> Run {
         Run { start: start as u32, end: self.because.len() as u32 }
     }
 
     /// The run of `features` from `start` to its end.
-    pub(super) fn features_since(&self, start: usize) -> Run {
+    pub fn features_since(&self, start: usize) -> Run {
         Run { start: start as u32, end: self.features.len() as u32 }
     }
 }

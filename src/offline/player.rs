@@ -66,7 +66,7 @@ impl Player {
     pub fn new(rules: &Arc<Rules>, settings: PlayerSettings, topics: &[String]) -> Self {
         let PlayerSettings { partitions, publish_from, bootstrap, .. } = settings;
         let shard = |_| Shard::new(Settings { source: Source::File, publish_from, bootstrap }, rules.clone());
-        let outbox = |_| Outbox::new(topics.to_vec(), "shoal".into(), DetectedAt::Effective);
+        let outbox = |_| Outbox::new(topics.to_vec(), "shoal", DetectedAt::Effective);
         Self {
             settings,
             shards: (0..partitions).map(shard).collect(),

@@ -149,7 +149,7 @@ impl Run {
                 }
             }
         }
-        let mut outbox = Outbox::new(vec![self.topic.clone()], "tests".into(), DetectedAt::Effective);
+        let mut outbox = Outbox::new(vec![self.topic.clone()], "tests", DetectedAt::Effective);
         outbox.encode(&self.effects, records);
         outbox.encode_memberships(&self.shard);
         for output in outbox.outputs() {

@@ -73,7 +73,7 @@ impl OwnedShard {
             positions: Positions::new(inputs.len()),
             time: ShardTime::default(),
             committed: Committed::default(),
-            open: OpenTransaction::new(Outbox::new(inputs.to_vec(), source.to_owned(), DetectedAt::WallClock)),
+            open: OpenTransaction::new(Outbox::new(inputs.to_vec(), source, DetectedAt::WallClock)),
             counters: ShardCounters::default(),
             snapshots: ShardSnapshots::default(),
             effects: Effects::default(),

@@ -210,7 +210,7 @@ impl Driven {
         Self {
             partition,
             shard: Shard::new(settings(scenario, way), rules.clone()),
-            outbox: Outbox::new(vec!["events".to_owned()], "/shoal".to_owned(), DetectedAt::WallClock),
+            outbox: Outbox::new(vec!["events".to_owned()], "/shoal", DetectedAt::WallClock),
             effects: Effects::default(),
             waiting: Vec::new(),
             numbers: Vec::new(),
