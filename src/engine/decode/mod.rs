@@ -32,6 +32,7 @@ mod oracle;
 mod tests;
 
 pub use partition::{Partitioner, partition_of};
+pub use string::special_bytes;
 
 use super::calendar::Rfc3339Parser;
 use super::event::{DescriptiveField, Event, EventType, Millis, Reason, Record, Rejection};
@@ -97,14 +98,15 @@ impl Decoder {
         }
     }
 
-    /// The event of a record, or the first reason in the order of E1 to reject it. `now` caps the arrival.
+    /// The event of a record, or why it is rejected, for tests.
+    #[cfg(test)]
     pub fn decode<'a>(&mut self, record: &Record<'a>, source: &Source, now: Millis) -> Result<Event<'a>, Rejection> {
         let mut event = Event::EMPTY;
         self.decode_into(record, source, now, &mut event).map(|()| event)
     }
 
-    /// The same into an empty event, where it stays: an event is too large to be moved for nothing. A rejected event
-    /// has some of its fields.
+    /// Decodes a record into an empty event, or returns the first reason in the order of E1 to reject it; then the
+    /// event has some of its fields. `now` caps the arrival. The event is not returned, since it is large to be moved.
     #[inline(never)]
     pub fn decode_into<'a>(
         &mut self,

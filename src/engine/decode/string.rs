@@ -57,7 +57,7 @@ fn skip_plain(text: &str, mut at: usize) -> usize {
 
 /// A bit for each byte that is a quote, a backslash or below 0x20; exact up to and including the lowest one.
 #[inline]
-fn special_bytes(word: u64) -> u64 {
+pub fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word;
     let control = word.wrapping_sub(ONES * 0x20) & !word;

@@ -152,7 +152,7 @@ impl Blocks {
     /// Chooses a chunk to clear if too much memory is free, and removes its free blocks from the lists. The caller must
     /// move its other blocks, whose [`Self::owners`] it asks for, and then call [`Self::finish_clearing`].
     pub fn begin_clearing(&mut self) -> Option<usize> {
-        if self.chunks < 2 || self.free_granules * FREE_SHARE <= self.chunks * CHUNK {
+        if self.free_granules * FREE_SHARE <= self.chunks * CHUNK {
             return None;
         }
         let candidates = (0..CANDIDATES).map(|step| (self.cursor + step) % self.chunks);

@@ -5,6 +5,7 @@
 //! are written in pairs, and a moment that an output repeats is formatted once.
 
 use crate::engine::calendar::{DIGIT_PAIRS, rfc3339_text};
+use crate::engine::decode::special_bytes;
 use crate::engine::event::Millis;
 use std::ops::Range;
 
@@ -39,15 +40,6 @@ fn is_plain(text: &[u8]) -> bool {
         }
     };
     special | last == 0
-}
-
-/// Not 0 if one of eight bytes needs an escape.
-fn special_bytes(word: u64) -> u64 {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    // The high bit of the lowest byte that is below a bound of at most 128, and perhaps of bytes above it.
-    let below = |word: u64, bound: u8| word.wrapping_sub(EACH * u64::from(bound)) & !word;
-    let equal = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
-    (below(word, b' ') | equal(b'"') | equal(b'\\')) & (EACH << 7)
 }
 
 /// A number without a sign.
