@@ -37,6 +37,10 @@ pub struct ShardPreview {
 }
 
 impl RulesPreview {
+    /// Why a dry run that got a signal shows no changes.
+    pub const STOPPED: &str = "a signal ended the dry run before all shards were evaluated, so no changes are shown: \
+                               start it again";
+
     /// Reads the rules file of the settings and the control topic, outside of the group.
     pub fn begin(settings: &RunSettings) -> anyhow::Result<Self> {
         // The rights of a dry run are those on a group of its own, which is not joined.
@@ -99,7 +103,7 @@ impl RulesPreview {
             let swept_before = owned.swept_changes();
             while owned.is_sweeping() {
                 if stop.load(Ordering::Relaxed) {
-                    bail!("stopped by a signal before the end: nothing is shown");
+                    bail!(Self::STOPPED);
                 }
                 owned.sweep_slice(wall);
                 owned.end_unpublished(|output| if is_last { each(output) } else { Ok(()) })?;

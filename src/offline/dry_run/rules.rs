@@ -145,8 +145,11 @@ fn newest(objects: &StoredObjects, location: &str, shard: u32, stop: &AtomicBool
             Ok(Some((_, snapshot))) => return Ok(snapshot),
             Ok(None) if listed()? != before => {}
             Ok(None) => break,
-            Err(LoadError::Interrupted) => anyhow::bail!("stopped by a signal before the end: nothing is shown"),
-            Err(LoadError::Unavailable(message)) => anyhow::bail!("no snapshot can be read: {message}"),
+            Err(LoadError::Interrupted) => anyhow::bail!(RulesPreview::STOPPED),
+            Err(LoadError::Unavailable(message)) => anyhow::bail!(
+                "expected to read the snapshots of shard {shard} at {location}, found: {message}. Check that the location can \
+                 be reached and read, and start the dry run again"
+            ),
         }
     }
     Err(refused(format!(
