@@ -17,6 +17,8 @@
 //!   `STALE` in between. What is there before the first worker starts may arrive through any topic at any moment: there
 //!   a worker must find the order by arrival.
 //! * Events that are late by hours belong to customers without deadlines in the near future.
+//! * New rules evaluate a customer at its clock as it is when they come (R6): they come after the records of the first
+//!   part are committed.
 
 use shoal::engine::decode::{Partitioner, partition_of};
 use shoal::random::Random;

@@ -29,6 +29,8 @@ pub struct Status {
     pub turns: u64,
     pub is_idle: bool,
     pub shards: Vec<u32>,
+    /// The next offset of each input of the shards that have nothing open.
+    pub committed: BTreeMap<(u16, u32), i64>,
     pub torn_repaired: u64,
     /// States of shards after transactions.
     pub observed: Vec<ObservedState>,
@@ -88,6 +90,13 @@ impl Observer {
     }
 }
 
+fn committed<L: Log>(worker: &Worker<L>) -> BTreeMap<(u16, u32), i64> {
+    let settled = worker.shards().filter(|owned| owned.is_settled());
+    let inputs =
+        settled.flat_map(|owned| (0..).zip(owned.positions()).map(|(topic, next)| ((topic, owned.number()), *next)));
+    inputs.collect()
+}
+
 impl Process {
     pub fn start(cluster: &Cluster, start: Start) -> Self {
         let Start { client, slot, batch_max, config, snapshots, bug } = start;
@@ -108,6 +117,7 @@ impl Process {
                 status.turns += 1;
                 status.is_idle = worker.is_idle();
                 status.shards = worker.shards().map(|held| held.number()).collect();
+                status.committed = committed(&worker);
                 status.torn_repaired = worker.torn_repaired();
                 observer.observe(&worker, &mut status.observed);
             }
@@ -115,6 +125,11 @@ impl Process {
         });
         let suspended = Suspended { at: Point::Poll, until: cluster.clock() };
         Self { client, slot, suspended, version: 0, is_paused: false, status, worker }
+    }
+
+    /// The next offset of an input up to which the worker has committed all effects, if it owns the shard.
+    pub fn committed(&self, topic: u16, shard: u32) -> Option<i64> {
+        self.status.borrow().committed.get(&(topic, shard)).copied()
     }
 
     /// Lets the worker continue until it is suspended again; its result if it has ended.

@@ -14,6 +14,7 @@ use super::schedule::{Schedule, Task};
 use super::storage::FaultyStorage;
 use super::tally::{self, Tally};
 use shoal::engine::rule::Rules;
+use shoal::kafka::Topic;
 use shoal::kafka::memory::{Cluster, Faults, Point};
 use shoal::random::Random;
 use std::collections::{BTreeSet, VecDeque};
@@ -112,7 +113,7 @@ impl<'p> World<'p> {
         let last_incident = self.plan.incidents.iter().map(|(moment, _)| *moment).max().unwrap_or(0);
         self.run_until(BEGIN + last_arrival.max(last_incident).max(4_000));
         if self.plan.changes_rules {
-            self.settle();
+            self.settle_on_every_record();
             self.jump(BEGIN + RULES_CHANGE);
             self.change_rules();
             self.run_until(BEGIN + RULES_CHANGE + 3_000);
@@ -204,6 +205,25 @@ impl<'p> World<'p> {
         while !self.is_settled() {
             self.step(self.now + 1_000);
         }
+    }
+
+    /// Runs until all workers are at rest and the effects of every record are committed. A worker at rest may know an
+    /// end of a partition that is `STALE` old: new rules would overtake the records behind it (R6).
+    fn settle_on_every_record(&mut self) {
+        self.settle();
+        while !self.is_every_record_committed() {
+            self.step(self.now + 1_000);
+            self.settle();
+        }
+    }
+
+    fn is_every_record_committed(&self) -> bool {
+        let is_committed = |topic: u16, shard: u32| {
+            let last = self.cluster.records(Topic::Input(topic), shard).last().map(|stored| stored.offset);
+            let committed = self.processes.iter().filter_map(|process| process.committed(topic, shard)).max();
+            last <= committed.map(|position| position - 1)
+        };
+        (0..self.plan.inputs).all(|topic| (0..self.plan.shards).all(|shard| is_committed(topic, shard)))
     }
 
     /// Something has happened: all workers must be seen at rest again.
