@@ -6,7 +6,7 @@ use super::consume::{
 };
 use super::error_class::{classify_code, classify_request};
 use super::inbox::Inbox;
-use super::produce::{Publisher, Refusal, Step};
+use super::produce::{Publishers, Refusal, Step};
 use super::raw::admin::describe_topics;
 use super::{
     ClientReport, Failure, GroupEvent, GroupProtocol, InputOffset, KafkaSettings, Log, Moment, PartitionStatus,
@@ -25,16 +25,12 @@ const GATHER: Duration = Duration::from_millis(1);
 const EPOCH_WAIT: Duration = Duration::from_secs(2);
 const EPOCH_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// From the end of a transaction to the best begin of the next. A transaction that begins before the markers of the
-/// last one are written is refused, and the client retries only after 20 ms; most markers are written after this time.
-const MARKER_WAIT: Duration = Duration::from_millis(10);
-
 pub struct KafkaLog {
     settings: KafkaSettings,
     transactional_id: String,
     member: GroupMember,
     fetcher: Fetcher,
-    publisher: Option<Publisher>,
+    publishers: Option<Publishers>,
     /// Failed transactions, by step.
     failures: [u64; TRANSACTION_STEPS.len()],
     survey: Survey,
@@ -63,7 +59,7 @@ impl KafkaLog {
             transactional_id: format!("{}-{member}", settings.group),
             fetcher: Fetcher::new(settings, partitions, clock, &inbox)?,
             member: GroupMember::join(settings, &member, &client, &inbox)?,
-            publisher: None,
+            publishers: None,
             failures: Default::default(),
             survey: Survey::spawn(settings, partitions, &client, &inbox)?,
             idle_consumers: IdleConsumers::default(),
@@ -76,13 +72,13 @@ impl KafkaLog {
 
     /// Publishes with proof of membership. Under the protocol `consumer` the member's epoch changes with the group, and
     /// the client learns of it a moment later: until then the transaction is retried.
-    fn publish_as_member(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
-        let publisher = self.publisher.as_mut().ok_or_else(|| Failure::Rebuild("there is no producer".into()))?;
+    fn publish_as_member(&mut self, transaction: &Transaction<'_>) -> Result<Instant, Failure> {
+        let publishers = self.publishers.as_mut().ok_or_else(|| Failure::Rebuild("there is no producer".into()))?;
         let deadline = Instant::now() + EPOCH_WAIT;
         loop {
             let proof = Arc::new(self.member.proof()?);
-            match publisher.publish(transaction, &self.settings.inputs, &proof) {
-                Ok(()) => return Ok(()),
+            match publishers.publish(transaction, &self.settings.inputs, &proof) {
+                Ok(begin) => return Ok(begin),
                 Err(Refusal::Failed(failure)) => return Err(failure),
                 Err(Refusal::Epoch(message))
                     if self.settings.group_protocol == GroupProtocol::Classic || Instant::now() > deadline =>
@@ -164,14 +160,14 @@ impl Log for KafkaLog {
     }
 
     fn fence(&mut self) -> Result<(), Failure> {
-        // The old producer is dropped first: it must not be able to send any more.
-        self.publisher = None;
-        self.publisher = Some(Publisher::open(&self.settings, &self.transactional_id)?);
+        // The old producers are dropped first: they must not be able to send any more.
+        self.publishers = None;
+        self.publishers = Some(Publishers::open(&self.settings, &self.transactional_id)?);
         Ok(())
     }
 
     fn fence_other(&mut self, transactional_id: &str) -> Result<(), Failure> {
-        if let Err(error) = Publisher::open(&self.settings, transactional_id) {
+        if let Err(error) = Publishers::open(&self.settings, transactional_id) {
             tracing::warn!(
                 target: "kafka",
                 transactional_id,
@@ -185,10 +181,10 @@ impl Log for KafkaLog {
     fn publish(&mut self, transaction: &Transaction<'_>) -> Result<u64, Failure> {
         let published = self.publish_as_member(transaction);
         if published.is_err() {
-            let step = self.publisher.take().map_or(Step::Begin, |publisher| publisher.step());
+            let step = self.publishers.take().map_or(Step::Begin, |publishers| publishers.step());
             self.failures[step as usize] += 1;
         }
-        published.map(|()| (self.clock.elapsed() + MARKER_WAIT).as_micros().div_ceil(1_000) as u64)
+        published.map(|begin| begin.saturating_duration_since(self.clock).as_micros().div_ceil(1_000) as u64)
     }
 
     fn committed(&mut self, shards: &[u32]) -> Result<Vec<InputOffset>, Failure> {

@@ -210,6 +210,12 @@ pub struct ClientReport {
     pub transaction_failures: [u64; TRANSACTION_STEPS.len()],
 }
 
+/// The transactional ids of the two producers that a worker of this identity uses in turn: each transaction is begun
+/// by the other producer, after the one before was acknowledged.
+pub fn producer_ids(transactional_id: &str) -> [String; 2] {
+    [transactional_id.to_owned(), format!("{transactional_id}.2")]
+}
+
 /// A log of partitioned topics with transactions, as one worker sees it.
 pub trait Log {
     type Batch: Batch;
@@ -217,7 +223,7 @@ pub trait Log {
 
     fn now(&self) -> Moment;
 
-    /// The identity under which this worker writes; stable over restarts.
+    /// The identity under which this worker writes; stable over restarts. Its producers have [`producer_ids`].
     fn transactional_id(&self) -> &str;
 
     // The consumer group.
@@ -260,11 +266,11 @@ pub trait Log {
 
     // Writing.
 
-    /// Makes a new producer. Ends the transaction that an earlier producer of this identity left open, and prevents
-    /// that producer from publishing any more. Needed before the first transaction and after each one that failed.
+    /// Makes new producers. Ends the transaction that earlier producers of this identity left open, and prevents them
+    /// from publishing any more. Needed before the first transaction and after each one that failed.
     fn fence(&mut self) -> Result<(), Failure>;
 
-    /// Ends the transaction that another identity left open and prevents its producer from publishing any more. Where
+    /// Ends the transaction that another identity left open and prevents its producers from publishing any more. Where
     /// that is not possible, the transaction ends by its time-out.
     fn fence_other(&mut self, transactional_id: &str) -> Result<(), Failure>;
 

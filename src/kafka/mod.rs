@@ -31,7 +31,7 @@ pub use dry_run::DryRun;
 pub use kafka_log::KafkaLog;
 pub use log::{
     Batch, ClientReport, Failure, GroupEvent, Header, InputOffset, Log, Moment, OutRecord, Own, PartitionStatus,
-    Position, Reader, Record, StartAt, TRANSACTION_STEPS, Topic, Transaction,
+    Position, Reader, Record, StartAt, TRANSACTION_STEPS, Topic, Transaction, producer_ids,
 };
 pub use produce::{EventProducer, ProducedEvent, publish_single};
 pub use settings::{GroupProtocol, KafkaSettings, Start};

@@ -21,7 +21,8 @@ pub(super) enum Phase {
 pub(super) struct Client {
     /// Its name in the group; a process that is started later in its stead has the same.
     pub instance: String,
-    pub identity: usize,
+    /// The transactional identities of the producers that its worker uses in turn.
+    pub identities: [usize; 2],
     pub phase: Phase,
     /// Its number in the group, as far as it knows.
     pub member: Option<u64>,
@@ -43,10 +44,10 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub fn new(instance: &str, identity: usize) -> Self {
+    pub fn new(instance: &str, identities: [usize; 2]) -> Self {
         Self {
             instance: instance.to_owned(),
-            identity,
+            identities,
             phase: Phase::Out,
             member: None,
             shards: Vec::new(),

@@ -7,7 +7,7 @@
 use super::faults::Fault;
 use super::partition::{Stored, Writer};
 use super::requests::{MemberTag, Part, Refusal, Request, TopicPartition};
-use super::shared::{Event, Shared, State};
+use super::shared::{Event, GroupOffset, Shared, State};
 
 impl Shared {
     /// Executes a request. Returns the new epoch for `Init`, otherwise 0.
@@ -136,7 +136,9 @@ impl Shared {
             self.faults.count(Fault::OffsetsFenced);
             return Err(Refusal::Fenced(message));
         }
-        self.pending.entry(writer.identity).or_default().extend(offsets.iter().copied());
+        let written = self.next_write();
+        let offsets = offsets.iter().map(|&(input, offset)| (input, GroupOffset { offset, written }));
+        self.pending.entry(writer.identity).or_default().extend(offsets);
         Ok(0)
     }
 
@@ -186,7 +188,7 @@ impl Shared {
             Part::Group => {
                 let offsets = self.pending.remove(&writer.identity).unwrap_or_default();
                 if is_commit {
-                    self.committed.extend(offsets);
+                    offsets.into_iter().for_each(|(input, offset)| self.commit_offset(input, offset));
                 }
             }
         }

@@ -198,7 +198,7 @@ impl Shared {
             self.group.members.remove(instance);
             self.note(|| format!("   client {client} is no longer a member"));
             self.count(Fault::MemberLost);
-            self.close_connections(self.clients[client].identity);
+            self.close_connections(self.clients[client].identities);
             if self.group.members.is_empty() {
                 self.group.is_rebalancing = false;
             } else if self.group.is_incremental {

@@ -33,10 +33,10 @@ pub use scheduler::{NoScheduler, Point, Scheduler};
 pub use shared::SESSION_TIMEOUT_MS;
 pub use view::MemoryLog;
 
-use crate::kafka::{GroupEvent, Topic};
+use crate::kafka::{GroupEvent, Topic, producer_ids};
 use client::Client;
 use requests::TopicPartition;
-use shared::{Event, Shared};
+use shared::{Event, GroupOffset, Shared};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -174,16 +174,21 @@ impl Cluster {
     }
 
     pub fn committed(&self, topic: u16, partition: u32) -> Option<i64> {
-        self.lock().committed.get(&(topic, partition)).copied()
+        self.lock().committed.get(&(topic, partition)).map(|known| known.offset)
     }
 
     /// Sets a group offset as another program might, or deletes it.
     pub fn set_committed(&self, topic: u16, partition: u32, offset: Option<i64>) {
         let mut shared = self.lock();
         match offset {
-            Some(offset) => shared.committed.insert((topic, partition), offset),
-            None => shared.committed.remove(&(topic, partition)),
-        };
+            Some(offset) => {
+                let written = shared.next_write();
+                shared.commit_offset((topic, partition), GroupOffset { offset, written });
+            }
+            None => {
+                shared.committed.remove(&(topic, partition));
+            }
+        }
     }
 
     /// Transactions committed so far.
@@ -191,7 +196,7 @@ impl Cluster {
         self.lock().transactions
     }
 
-    /// Breaks the end of the next transaction of this identity, after those already broken.
+    /// Breaks the end of the next transaction of this worker, after those already broken.
     pub fn break_publish(&self, transactional_id: &str, how: Break) {
         let mut shared = self.lock();
         let identity = shared.identity(transactional_id);
@@ -316,8 +321,8 @@ impl Cluster {
 
     fn add_client(&self, transactional_id: &str) -> usize {
         let mut shared = self.lock();
-        let identity = shared.identity(transactional_id);
-        shared.clients.push(Client::new(transactional_id, identity));
+        let identities = producer_ids(transactional_id).map(|id| shared.identity(&id));
+        shared.clients.push(Client::new(transactional_id, identities));
         shared.clients.len() - 1
     }
 

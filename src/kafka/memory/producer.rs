@@ -69,7 +69,7 @@ impl<S: Scheduler> MemoryLog<S> {
                 group.iter().map(|(topic_partition, _)| *topic_partition).collect();
             self.ask(Point::Begin, &Request::Partitions { writer, transaction: number, topic_partitions })?;
             for (topic_partition, records) in group {
-                let next = self.sequences.entry(topic_partition).or_default();
+                let next = self.sequences.entry((writer.identity, topic_partition)).or_default();
                 let sequence = *next;
                 *next += 1;
                 self.ask(Point::Produce, &Request::Produce { writer, topic_partition, sequence, records })?;

@@ -42,6 +42,14 @@ pub(super) struct Producer {
     pub state: State,
 }
 
+/// An offset that was written for the group.
+#[derive(Clone, Copy)]
+pub(super) struct GroupOffset {
+    pub offset: i64,
+    /// When it was written, by the order of writes.
+    pub written: u64,
+}
+
 #[derive(Default)]
 pub(super) enum State {
     #[default]
@@ -65,12 +73,13 @@ pub(super) struct Shared {
     pub shards: u32,
     pub partitions: BTreeMap<TopicPartition, Partition>,
     /// Offsets of the group, and by identity those of transactions that have not ended.
-    pub committed: BTreeMap<(u16, u32), i64>,
-    pub pending: BTreeMap<usize, BTreeMap<(u16, u32), i64>>,
+    pub committed: BTreeMap<(u16, u32), GroupOffset>,
+    pub pending: BTreeMap<usize, BTreeMap<(u16, u32), GroupOffset>>,
     /// By identity.
     pub producers: Vec<Producer>,
     pub group: Group,
     pub clients: Vec<Client>,
+    /// By the first identity of a worker.
     pub breaks: BTreeMap<usize, VecDeque<Break>>,
     pub transactions: u64,
     /// Input partitions whose leader is unavailable, and silent topics.
@@ -151,8 +160,8 @@ impl Shared {
         if self.clients[client].is_cut {
             return Delivery::Lost;
         }
-        if let (Request::End { writer, .. }, true) = (request, !self.breaks.is_empty())
-            && let Some(broken) = self.breaks.get_mut(&writer.identity).and_then(VecDeque::pop_front)
+        if let (Request::End { .. }, true) = (request, !self.breaks.is_empty())
+            && let Some(broken) = self.breaks.get_mut(&self.clients[client].identities[0]).and_then(VecDeque::pop_front)
         {
             return if broken == Break::Lost { Delivery::Lost } else { Delivery::AnswerLost };
         }
@@ -190,8 +199,8 @@ impl Shared {
     /// Drops the requests of a lost client that have not arrived yet, since its connections are closed. Otherwise a
     /// repeated request to end a transaction, which Kafka's older protocol cannot attribute to one, could commit a
     /// later transaction that the group's generation should have fenced.
-    pub fn close_connections(&mut self, identity: usize) {
-        let is_own = |request: &Request| request.writer().is_some_and(|writer| writer.identity == identity);
+    pub fn close_connections(&mut self, identities: [usize; 2]) {
+        let is_own = |request: &Request| request.writer().is_some_and(|writer| identities.contains(&writer.identity));
         self.ends_again.retain(|(_, request)| !is_own(request));
         self.later.retain(|_, event| !matches!(event, Event::Request(request) if is_own(request)));
     }
@@ -220,6 +229,21 @@ impl Shared {
             self.producers.push(Producer { id: id.to_owned(), ..Producer::default() });
             self.producers.len() - 1
         })
+    }
+
+    /// Notes an offset that was written for the group. Of two the one that was written later counts, also if its
+    /// transaction ended first: so does Kafka's group coordinator.
+    pub fn commit_offset(&mut self, input: (u16, u32), offset: GroupOffset) {
+        let known = self.committed.entry(input).or_insert(offset);
+        if known.written < offset.written {
+            *known = offset;
+        }
+    }
+
+    /// The number of a write to the group's offsets: later ones have higher numbers.
+    pub fn next_write(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
     }
 
     /// Whether offsets of these input partitions are in a transaction that has not ended.

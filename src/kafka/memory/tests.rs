@@ -2,10 +2,11 @@
 
 use super::client::Phase;
 use super::partition::{Stored, Writer};
-use super::requests::{MemberTag, Refusal, Request, TopicPartition};
-use super::shared::{SESSION_TIMEOUT_MS, Shared};
+use super::requests::{MemberTag, Part, Refusal, Request, TopicPartition};
+use super::shared::{SESSION_TIMEOUT_MS, Shared, State};
 use super::*;
 use crate::kafka::{Batch, InputOffset, Log, OutRecord, Own, PartitionStatus, Position, Reader, Transaction};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const CHANGES: TopicPartition = (Topic::Own(Own::Changes), 0);
@@ -196,9 +197,36 @@ fn wait_for(cluster: &Cluster, client: usize) -> MemberTag {
     panic!("client {client} gets no shards");
 }
 
+fn offset(shared: &Shared, input: (u16, u32)) -> Option<i64> {
+    shared.committed.get(&input).map(|known| known.offset)
+}
+
 fn commit_offset(shared: &mut Shared, writer: Writer, tag: &MemberTag) -> Result<u32, Refusal> {
-    let offsets = vec![((0, 0), 7)];
+    commit_offset_of(shared, writer, tag, 7)
+}
+
+fn commit_offset_of(shared: &mut Shared, writer: Writer, tag: &MemberTag, offset: i64) -> Result<u32, Refusal> {
+    let offsets = vec![((0, 0), offset)];
     shared.execute(&Request::Offsets { writer, transaction: 1, member: Some(tag.clone()), offsets }, false)
+}
+
+#[test]
+fn of_two_transactions_the_offset_written_later_counts_whichever_marker_comes_first() {
+    let cluster = cluster();
+    let first = cluster.connect("w0", 0);
+    let tag = wait_for(&cluster, first);
+    let mut shared = cluster.lock();
+    let [earlier, later] = producer_ids("w0").map(|id| open(&mut shared, &id));
+    commit_offset_of(&mut shared, earlier, &tag, 7).unwrap();
+    // The coordinator has decided, and its marker is on its way.
+    shared.producers[earlier.identity].state = State::Ending { is_commit: true, left: BTreeSet::from([Part::Group]) };
+    commit_offset_of(&mut shared, later, &tag, 8).unwrap();
+    end(&mut shared, later, 1).unwrap();
+    assert_eq!(offset(&shared, (0, 0)), Some(8));
+    assert!(shared.has_pending(&[0]), "a recovery waits for the earlier marker");
+    shared.land_marker(earlier, Part::Group);
+    assert_eq!(offset(&shared, (0, 0)), Some(8));
+    assert!(!shared.has_pending(&[0]));
 }
 
 #[test]
@@ -210,9 +238,9 @@ fn offsets_count_with_the_marker_and_only_of_members_of_the_generation() {
     let writer = open(&mut shared, "w0");
     commit_offset(&mut shared, writer, &tag).unwrap();
     assert!(shared.has_pending(&[0]) && !shared.has_pending(&[1]));
-    assert_eq!(shared.committed.get(&(0, 0)), None);
+    assert_eq!(offset(&shared, (0, 0)), None);
     end(&mut shared, writer, 1).unwrap();
-    assert_eq!(shared.committed.get(&(0, 0)), Some(&7));
+    assert_eq!(offset(&shared, (0, 0)), Some(7));
     drop(shared);
     // It stands still, and is no member any more.
     cluster.set_stopped(first, true);

@@ -8,7 +8,8 @@ use super::requests::{MemberTag, Request, TopicPartition};
 use super::scheduler::{NoScheduler, Point, Scheduler};
 use super::shared::Shared;
 use crate::kafka::{
-    ClientReport, Failure, GroupEvent, InputOffset, Log, Moment, PartitionStatus, Position, StartAt, Topic, Transaction,
+    ClientReport, Failure, GroupEvent, InputOffset, Log, Moment, PartitionStatus, Position, StartAt, Topic,
+    Transaction, producer_ids,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,9 +27,10 @@ pub struct MemoryLog<S: Scheduler = NoScheduler> {
     pub(super) client: usize,
     transactional_id: String,
     scheduler: S,
-    pub(super) writer: Option<Writer>,
-    /// Number of requests of this writer, by partition.
-    pub(super) sequences: BTreeMap<TopicPartition, u32>,
+    /// The producers, the one whose turn is next first.
+    writers: Option<[Writer; 2]>,
+    /// Number of requests of each producer, by its identity and the partition.
+    pub(super) sequences: BTreeMap<(usize, TopicPartition), u32>,
     /// Number of the last transaction.
     pub(super) transaction: u64,
     pub(super) member: Option<MemberTag>,
@@ -58,7 +60,7 @@ impl<S: Scheduler> MemoryLog<S> {
             client,
             transactional_id: transactional_id.to_owned(),
             scheduler,
-            writer: None,
+            writers: None,
             sequences: BTreeMap::new(),
             transaction: 0,
             member: None,
@@ -126,6 +128,12 @@ impl<S: Scheduler> MemoryLog<S> {
         }
         shared.note(|| format!("w{} receives {event:?}", self.client));
         Ok(Some(event))
+    }
+
+    /// Makes the producer of an identity, after ending what an earlier one left open and fencing it.
+    fn init(&mut self, identity: usize) -> Result<Writer, Failure> {
+        let epoch = self.ask(Point::Fence, &Request::Init { identity })?;
+        Ok(Writer { identity, epoch })
     }
 
     /// Pauses before a request to the brokers, which fails if the process is cut off.
@@ -235,28 +243,27 @@ impl<S: Scheduler> Log for MemoryLog<S> {
     }
 
     fn fence(&mut self) -> Result<(), Failure> {
-        self.writer = None;
+        self.writers = None;
         self.sequences.clear();
-        let identity = self.cluster.lock().clients[self.client].identity;
-        let epoch = self.ask(Point::Fence, &Request::Init { identity })?;
-        self.writer = Some(Writer { identity, epoch });
+        let [first, second] = self.cluster.lock().clients[self.client].identities;
+        self.writers = Some([self.init(first)?, self.init(second)?]);
         Ok(())
     }
 
     fn fence_other(&mut self, transactional_id: &str) -> Result<(), Failure> {
         let mut shared = self.cluster.lock();
-        let identity = shared.identity(transactional_id);
+        let identities = producer_ids(transactional_id).map(|id| shared.identity(&id));
         shared.count(Fault::HolderFenced);
         drop(shared);
-        self.ask(Point::Fence, &Request::Init { identity }).map(|_| ())
+        identities.into_iter().try_for_each(|identity| self.init(identity).map(|_| ()))
     }
 
     fn publish(&mut self, transaction: &Transaction<'_>) -> Result<u64, Failure> {
-        let Some(writer) = self.writer.take() else {
+        let Some([writer, other]) = self.writers.take() else {
             return Err(Failure::Rebuild(format!("`{}` has no producer", self.transactional_id)));
         };
         self.send(writer, transaction)?;
-        self.writer = Some(writer);
+        self.writers = Some([other, writer]);
         Ok(self.now().monotonic)
     }
 
@@ -269,7 +276,9 @@ impl<S: Scheduler> Log for MemoryLog<S> {
         }
         let shared = self.cluster.lock();
         let of_shards = shared.committed.iter().filter(|((_, partition), _)| shards.contains(partition));
-        Ok(of_shards.map(|(&(topic, partition), &offset)| InputOffset { topic, partition, offset }).collect())
+        Ok(of_shards
+            .map(|(&(topic, partition), known)| InputOffset { topic, partition, offset: known.offset })
+            .collect())
     }
 
     fn first_offset(&mut self, topic: Topic, partition: u32, start: StartAt) -> Result<i64, Failure> {

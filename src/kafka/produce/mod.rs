@@ -4,7 +4,10 @@ mod events;
 mod offsets;
 mod single;
 mod transaction;
+mod turns;
 
 pub use events::{EventProducer, ProducedEvent};
 pub use single::publish_single;
-pub use transaction::{Publisher, Refusal, Step};
+use transaction::Publisher;
+pub use transaction::{Refusal, Step};
+pub use turns::Publishers;

@@ -65,19 +65,26 @@ impl Positions {
 }
 
 /// The last committed transaction.
-#[derive(Default)]
 pub struct Committed {
     pub transaction: u64,
     /// Number of its last output.
     pub outputs: u64,
-    /// A transaction, and the offset right after its journal record.
+    /// A transaction, and what [`Self::journal_from`] counts from: the offset right after its journal record.
     journal: (u64, i64),
 }
 
+impl Default for Committed {
+    fn default() -> Self {
+        Self::at(0, 0, 0)
+    }
+}
+
 impl Committed {
-    /// The state after a transaction, whose journal record is right before `journal_from`.
+    /// The state after a transaction; the next journal record is at `journal_from` or later.
     pub fn at(transaction: u64, outputs: u64, journal_from: i64) -> Self {
-        Self { transaction, outputs, journal: (transaction, journal_from) }
+        // Where no record is before the first, no marker is before the second.
+        let from = if journal_from == 0 { -1 } else { journal_from };
+        Self { transaction, outputs, journal: (transaction, from) }
     }
 
     /// A transaction with this number of outputs was committed.
@@ -86,14 +93,82 @@ impl Committed {
         self.outputs += outputs;
     }
 
-    /// An offset in the journal at or before that of the next record: each record takes an offset, and its commit
-    /// marker another one.
+    /// An offset in the journal at or before that of the next record. Each record takes an offset, and its commit
+    /// marker another one. The marker of a worker's last transaction may come after the record of its next one, which
+    /// another producer writes; the marker before that does not.
     pub fn journal_from(&self) -> i64 {
         let (transaction, offset) = self.journal;
-        offset + 2 * (self.transaction - transaction) as i64
+        (offset + 2 * (self.transaction - transaction) as i64).max(0)
     }
 
     pub fn set_journal_offset(&mut self, offset: i64) {
         self.journal = (self.transaction, offset + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    /// The journal of a shard, as two producers write it in turn: offsets of records, and of markers that come late.
+    #[derive(Default)]
+    struct Journal {
+        end: i64,
+        /// Of each producer, whether its last transaction has a marker here that is not written yet.
+        owes_marker: [bool; 2],
+    }
+
+    impl Journal {
+        /// The next transaction of the worker, by the producer whose turn it is; the offset of its record, if the shard
+        /// takes part in it.
+        fn transaction(&mut self, producer: usize, takes_part: bool, random: &mut Random) -> Option<i64> {
+            // A producer's next transaction is refused until the markers of its last one are written.
+            self.write_marker(producer);
+            let record = self.end;
+            if takes_part {
+                self.end += 1;
+                self.owes_marker[producer] = true;
+            }
+            for producer in [producer, 1 - producer] {
+                if random.one_in(2) {
+                    self.write_marker(producer);
+                }
+            }
+            takes_part.then_some(record)
+        }
+
+        fn write_marker(&mut self, producer: usize) {
+            if std::mem::take(&mut self.owes_marker[producer]) {
+                self.end += 1;
+            }
+        }
+    }
+
+    #[test]
+    fn the_next_journal_record_is_never_before_where_reading_begins() {
+        let mut random = Random::of_test();
+        for _ in 0..1_000 {
+            let (mut journal, mut committed) = (Journal::default(), Committed::default());
+            let mut last = None;
+            for number in 0..40 {
+                let from = committed.journal_from();
+                if let Some(offset) = journal.transaction(number % 2, random.chance(70), &mut random) {
+                    assert!(from <= offset, "reading begins at {from}, the next record is at {offset}");
+                    committed.advance(0);
+                    last = Some(offset);
+                }
+                match (random.below(20), last) {
+                    // A snapshot is restored, by a recovery that reads no record after it.
+                    (0, _) => committed = Committed::at(committed.transaction, 0, committed.journal_from()),
+                    // A recovery reads the last record, after all markers are written.
+                    (1, Some(offset)) => {
+                        (0..2).for_each(|producer| journal.write_marker(producer));
+                        committed.set_journal_offset(offset);
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 }

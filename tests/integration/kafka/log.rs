@@ -5,7 +5,7 @@ use crate::support::{self, Produced};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use shoal::kafka::{
     Batch, Failure, Header, KafkaBatch, Log, OutRecord, Own, Position, ReadAgain, Reader, StartAt, Topic, Transaction,
-    create_or_check_topics, input_partitions,
+    create_or_check_topics, input_partitions, producer_ids,
 };
 use std::time::{Duration, Instant};
 
@@ -125,8 +125,10 @@ fn a_later_worker_fences_the_earlier_one() {
     let transaction =
         |value| Transaction { records: vec![to(Own::Changes, 0, value)], offsets: offsets.clone(), headers: vec![] };
     log.publish(&transaction("first")).unwrap();
-    let usurper: BaseProducer = broker.client().set("transactional.id", log.transactional_id()).create().unwrap();
-    usurper.init_transactions(PATIENCE).unwrap();
+    for id in producer_ids(log.transactional_id()) {
+        let usurper: BaseProducer = broker.client().set("transactional.id", id).create().unwrap();
+        usurper.init_transactions(PATIENCE).unwrap();
+    }
 
     let before = Instant::now();
     assert!(matches!(log.publish(&transaction("fenced")), Err(Failure::Rebuild(_))));
