@@ -55,7 +55,11 @@ pub fn newest(
     }
     if !known.is_empty() {
         let snapshots = known.len();
-        tracing::warn!(shard, snapshots, "all snapshots are damaged; the journal is replayed from its beginning");
+        tracing::warn!(
+            shard,
+            snapshots,
+            "every snapshot of the shard is damaged: the shard counts as one without snapshots"
+        );
     }
     Ok(None)
 }

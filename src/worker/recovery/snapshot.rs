@@ -31,7 +31,7 @@ pub fn load<L: Log>(
         Ok(found) => found,
         Err(LoadError::Interrupted) => return Err(Aborted::Interrupted),
         Err(LoadError::Unavailable(message)) => {
-            return Err(Failure::Rebuild(format!("no snapshot can be read: {message}")).into());
+            return Err(Failure::Rebuild(format!("the snapshot store cannot be read: {message}")).into());
         }
     };
     if last == 0 {
@@ -118,8 +118,8 @@ fn check_seed(
     owned: &OwnedShard,
     loaded: Option<&LoadedSnapshot>,
 ) -> Result<(), Failure> {
-    let note =
-        SeedNote::read(store).map_err(|message| Failure::Rebuild(format!("no snapshot can be read: {message}")))?;
+    let note = SeedNote::read(store)
+        .map_err(|message| Failure::Rebuild(format!("the snapshot store cannot be read: {message}")))?;
     let found = seed::NewShard {
         shard: owned.number(),
         partitions: owned.partitions(),
