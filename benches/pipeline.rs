@@ -154,7 +154,8 @@ fn best_discard(broker: &Broker, size: Size) -> Took {
     let mut best: Option<Took> = None;
     for (index, fetching) in grid.iter().enumerate() {
         for _ in 0..size.repeats {
-            let took = Took::of(size.events, || discard(broker, TOPIC, size.partitions, size.events, fetching));
+            let took =
+                Took::of(size.events, || discard(broker.client(), TOPIC, size.partitions, size.events, fetching));
             took.print(&format!("discard, {fetching}{}", if index == 0 { " (the pipeline's)" } else { "" }));
             if best.is_none_or(|best| took.per_cpu_second() > best.per_cpu_second()) {
                 best = Some(took);

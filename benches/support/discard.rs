@@ -1,6 +1,6 @@
 //! The lower bound of costs: the client delivers every message, and it is discarded.
 
-use super::support::Broker;
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use rdkafka_sys as sys;
@@ -28,9 +28,8 @@ impl fmt::Display for Fetching {
     }
 }
 
-/// Reads this number of messages of a topic from its beginning.
-pub fn discard(broker: &Broker, topic: &str, partitions: i32, events: u64, fetching: &Fetching) {
-    let mut config = broker.client();
+/// Reads this number of messages of a topic from its beginning; `config` names the brokers.
+pub fn discard(mut config: ClientConfig, topic: &str, partitions: i32, events: u64, fetching: &Fetching) {
     config
         .set("group.id", "bench-discard")
         .set("enable.auto.commit", "false")

@@ -193,9 +193,26 @@ impl Broker {
 
     /// Sends the broker's process a signal: `STOP` makes it hang with its connections open, `CONT` continues it.
     pub fn signal(&self, signal: &str) {
-        let process = fs::read_to_string(self.folder.join("pid")).expect("the broker runs");
-        let sent = Command::new("kill").args(["-s", signal, process.trim()]).status().expect("kill runs");
+        let process = self.process();
+        let sent = Command::new("kill").args(["-s", signal, &process]).status().expect("kill runs");
         assert!(sent.success(), "signal {signal} to {process}");
+    }
+
+    /// The id of the broker's process.
+    pub fn process(&self) -> String {
+        fs::read_to_string(self.folder.join("pid")).expect("the broker runs").trim().to_owned()
+    }
+
+    /// The bytes of the records of a topic on its disk.
+    pub fn stored_bytes(&self, topic: &str) -> u64 {
+        let is_partition =
+            |name: &str| name.rsplit_once('-').is_some_and(|(of, number)| of == topic && number.parse::<u32>().is_ok());
+        let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let partitions = entries(&self.folder.join("data"))
+            .filter(|path| path.file_name().is_some_and(|name| is_partition(&name.to_string_lossy())));
+        let segments = partitions.flat_map(|partition| entries(&partition).collect::<Vec<_>>());
+        let logs = segments.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+        logs.filter_map(|log| fs::metadata(log).ok()).map(|log| log.len()).sum()
     }
 
     /// The broker's log so far.
