@@ -37,14 +37,49 @@ impl Rfc3339Parser {
     pub fn parse(&mut self, text: &str) -> Option<Millis> {
         let (date, time) = text.as_bytes().split_first_chunk()?;
         if *date != self.date {
-            (self.date, self.midnight) = (*date, days_of_date(*date)? * DAY);
+            self.begin_date(*date)?;
         }
-        Some(self.midnight + time_of_day(time)?)
+        let in_day = match time.try_into() {
+            Ok(time) => utc_time_of_day(time).or_else(|| time_of_day(time)),
+            Err(_) => time_of_day(time),
+        };
+        Some(self.midnight + in_day?)
+    }
+
+    #[inline(never)]
+    fn begin_date(&mut self, date: [u8; 10]) -> Option<()> {
+        (self.date, self.midnight) = (date, days_of_date(date)? * DAY);
+        Some(())
     }
 }
 
-/// The time since midnight UTC of the date, from the `T` on: negative, or over a day, with an offset from UTC.
+/// The common form of [`time_of_day`], `THH:MM:SS.fffZ`, with the digits in two words; `None` for all others.
 #[inline]
+fn utc_time_of_day(text: &[u8; 14]) -> Option<Millis> {
+    const CLOCK: u64 = u64::from_le_bytes(*b"00:00:00");
+    const COLONS: u64 = u64::from_le_bytes(*b"\0\0\xFF\0\0\xFF\0\0");
+    const FRACTION: u32 = u32::from_le_bytes(*b"000Z");
+    // A byte that was a digit is at most 9 now, one that was punctuation is 0.
+    let [b'T', clock @ .., b'.', f1, f2, f3, zone] = *text else { return None };
+    let clock = u64::from_le_bytes(clock) ^ CLOCK;
+    let fraction = u32::from_le_bytes([f1, f2, f3, zone]) ^ FRACTION;
+    let above_9 = |word: u64| (word | word.wrapping_add(0x7676_7676_7676_7676)) & 0x8080_8080_8080_8080;
+    if above_9(clock) | above_9(fraction.into()) | clock & COLONS | u64::from(fraction >> 24) != 0 {
+        return None;
+    }
+    // Ten times each byte plus the one after it: no sum is above 99.
+    let pairs = clock * 10 + (clock >> 8);
+    let number = |shift: u32| (pairs >> shift & 0xFF) as i64;
+    let (hour, minute, second) = (number(0), number(24), number(48));
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let digit = |shift: u32| i64::from(fraction >> shift & 0xFF);
+    let fraction = digit(0) * 100 + digit(8) * 10 + digit(16);
+    Some(hour * HOUR + minute * MINUTE + second * 1_000 + fraction)
+}
+
+/// The time since midnight UTC of the date, from the `T` on: negative, or over a day, with an offset from UTC.
 fn time_of_day(text: &[u8]) -> Option<Millis> {
     let (time, rest) = text.split_first_chunk()?;
     let [b't' | b'T', h1, h2, b':', i1, i2, b':', s1, s2] = *time else { return None };
@@ -269,6 +304,20 @@ mod tests {
             "２024-01-01T00:00:00Z",
         ] {
             check(text, None);
+        }
+    }
+
+    /// Any byte in any place of the common form.
+    #[test]
+    fn the_common_form_is_read_as_all_others_are() {
+        for common in ["2024-02-29T00:00:00.000Z", "2024-02-29T23:59:59.999Z", "2024-02-29T19:38:47.156Z"] {
+            check(common, parse_rfc3339(common));
+            for (at, byte) in (0..24).flat_map(|at| (0..128).map(move |byte| (at, byte))) {
+                let mut text = common.as_bytes().to_vec();
+                text[at] = byte;
+                let text = String::from_utf8(text).expect("ASCII");
+                check(&text, parse_rfc3339(&text));
+            }
         }
     }
 

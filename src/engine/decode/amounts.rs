@@ -7,10 +7,24 @@ use super::value::{JsonKind, JsonValue};
 use super::{Decoder, reject, shortened};
 use crate::engine::event::{DescriptiveField, Event, EventType, Reason, Rejection, Unfit};
 
+/// Whether events of a type have an amount.
+#[inline]
+pub fn has_money(event_type: EventType) -> bool {
+    matches!(
+        event_type,
+        EventType::PURCHASE
+            | EventType::REFUND
+            | EventType::AMEND
+            | EventType::CART_ADD
+            | EventType::CART_REMOVE
+            | EventType::EXPOSURE
+    )
+}
+
 impl Decoder {
     /// `amount`, `currency`, and `amount` again. An optional amount that does not fit is left out (E5); the currency
     /// is looked at only if an amount is there.
-    #[inline]
+    #[inline(never)]
     pub fn money(&self, fields: &Fields<'_>, written: JsonValue, event: &mut Event<'_>) -> Result<(), Rejection> {
         let unfit = &mut event.unfit;
         match event.event_type {

@@ -4,7 +4,7 @@ use super::fields::{Field, Fields};
 use super::ids::{self, ID_BYTES_MAX, Placeholders};
 use super::key_shape;
 use super::partition::{Partitioner, partition_of};
-use super::value::JsonValue;
+use super::value::{JsonKind, JsonValue};
 use super::{Source, reject};
 use crate::engine::event::{Reason, Record, Rejection, Text};
 use std::borrow::Cow;
@@ -12,6 +12,24 @@ use std::borrow::Cow;
 /// `key`: the customer id from the record's key or from the field, which must be equal if both are there.
 #[inline]
 pub fn customer_id<'a>(
+    key: Option<&'a [u8]>,
+    source: &Source,
+    fields: &Fields<'a>,
+    placeholders: &Placeholders,
+) -> Result<Text<'a>, Rejection> {
+    let field = fields.value(Field::CustomerId);
+    if field.is(JsonKind::Text) && key.map_or(matches!(source, Source::File), |key| key == field.bytes(fields.text)) {
+        let id = field.raw(fields.text);
+        if (1..=ID_BYTES_MAX).contains(&id.len()) && !placeholders.contains(id) {
+            return Ok(Cow::Borrowed(id));
+        }
+    }
+    unusual_customer_id(key, source, fields, placeholders)
+}
+
+/// The same of any key and field.
+#[inline(never)]
+fn unusual_customer_id<'a>(
     key: Option<&'a [u8]>,
     source: &Source,
     fields: &Fields<'a>,

@@ -115,29 +115,38 @@ impl Decoder {
         now: Millis,
         event: &mut Event<'a>,
     ) -> Result<(), Rejection> {
-        let fields = self.fields(text(record.value)?)?;
+        let mut fields = Fields::unscanned(text(record.value)?);
+        self.find_fields(&mut fields)?;
         event.customer_id = customer::customer_id(record.key, source, &fields, &self.placeholders)?;
         check_partition(record, source)?;
         event.event_type = self.event_type(&fields)?;
         let amount = self.described(&fields, event)?;
         event.time = self.time(&fields, record.arrival.map_or(now, |arrival| arrival.min(now)))?;
-        self.money(&fields, amount, event)?;
-        event.coupon = properties::coupon(event.event_type, &fields, &mut event.unfit);
-        event.properties = self.properties.read(event.event_type, &fields, &mut event.unfit);
+        if amounts::has_money(event.event_type) {
+            self.money(&fields, amount, event)?;
+        }
+        if properties::has_coupon(event.event_type) {
+            event.coupon = fields.description(Field::Coupon, DescriptiveField::Coupon, &mut event.unfit);
+        }
+        if self.properties.are_read_in(event.event_type) {
+            event.properties = self.properties.read(event.event_type, &fields, &mut event.unfit);
+        }
         Ok(())
     }
 
     /// The rest of `decode`, and the fields of the record.
     #[inline(always)]
-    fn fields<'a>(&mut self, text: &'a str) -> Result<Fields<'a>, Rejection> {
-        let mut fields = Fields::unscanned(text);
-        if self.shapes.read(&mut fields) {
-            return Ok(fields);
-        }
-        let mut fields = Fields::unscanned(text);
-        scan(&mut fields)?;
-        self.shapes.learn(text, |name| type_named(&self.types, name));
-        Ok(fields)
+    fn find_fields(&mut self, fields: &mut Fields<'_>) -> Result<(), Rejection> {
+        if self.shapes.read(fields) { Ok(()) } else { self.scan_fields(fields) }
+    }
+
+    /// The same of a record of no known shape, whose shape it learns.
+    #[inline(never)]
+    fn scan_fields(&mut self, fields: &mut Fields<'_>) -> Result<(), Rejection> {
+        *fields = Fields::unscanned(fields.text);
+        scan(fields)?;
+        self.shapes.learn(fields.text, |name| type_named(&self.types, name));
+        Ok(())
     }
 
     #[inline]
@@ -268,10 +277,10 @@ fn scan(fields: &mut Fields<'_>) -> Result<(), Rejection> {
 fn check_time_schema(fields: &Fields<'_>) -> Result<(), Rejection> {
     const EXPECTED: &str = "RFC 3339 text with zone or integer milliseconds since 1970";
     let value = fields.value(Field::Time);
+    if value.is_text() && (1..=TEXT_BYTES_MAX).contains(&value.length()) {
+        return Ok(());
+    }
     match value.kind() {
-        JsonKind::Text | JsonKind::EscapedText if (1..=TEXT_BYTES_MAX).contains(&value.raw(fields.text).len()) => {
-            Ok(())
-        }
         JsonKind::Text | JsonKind::EscapedText => check_time_length(&value.text(fields.text)),
         JsonKind::Number if time::milliseconds(value.raw(fields.text)).is_ok() => Ok(()),
         JsonKind::Number => Err(schema_rejection("time", EXPECTED, "a number with a fraction or an exponent")),
@@ -283,7 +292,19 @@ fn check_time_schema(fields: &Fields<'_>) -> Result<(), Rejection> {
 #[inline]
 fn written_time(fields: &Fields<'_>, rfc3339: &mut Rfc3339Parser) -> Result<Millis, Rejection> {
     let value = fields.value(Field::Time);
-    let text = value.text(fields.text);
+    if value.is(JsonKind::Text)
+        && let Some(time) = rfc3339.parse(value.raw(fields.text))
+        && (time::EVENT_MIN..time::END).contains(&time)
+    {
+        return Ok(time);
+    }
+    unusual_time(fields.text, value, rfc3339)
+}
+
+/// The same of any value.
+#[inline(never)]
+fn unusual_time(record: &str, value: JsonValue, rfc3339: &mut Rfc3339Parser) -> Result<Millis, Rejection> {
+    let text = value.text(record);
     let (time, reason) = if value.is(JsonKind::Number) {
         (time::milliseconds(&text).unwrap_or(Millis::MAX), Reason::TimeUnit)
     } else {

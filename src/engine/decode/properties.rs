@@ -4,7 +4,7 @@
 use super::attributes;
 use super::fields::{CHECKED, Field, Fields};
 use super::value::JsonKind;
-use crate::engine::event::{AttributeValue, DescriptiveField, EventType, Text, Unfit};
+use crate::engine::event::{AttributeValue, DescriptiveField, EventType, Unfit};
 use crate::engine::event_settings::{EventSettings, Property};
 
 /// The declared properties, and which of them are read in events of each type.
@@ -24,8 +24,14 @@ impl Properties {
         Self { declared: event_settings.properties.clone(), read_in }
     }
 
-    /// The properties of an event, each with its index.
+    /// Whether a count reads a property of the events of a type.
     #[inline(always)]
+    pub fn are_read_in(&self, event_type: EventType) -> bool {
+        self.read_in[event_type.index()] != 0
+    }
+
+    /// The properties of an event, each with its index.
+    #[inline(never)]
     pub fn read<'a>(
         &self,
         event_type: EventType,
@@ -33,11 +39,6 @@ impl Properties {
         unfit: &mut Unfit,
     ) -> Vec<(u8, AttributeValue<'a>)> {
         let wanted = self.read_in[event_type.index()];
-        if wanted == 0 { Vec::new() } else { self.find(wanted, fields, unfit) }
-    }
-
-    #[inline(never)]
-    fn find<'a>(&self, wanted: u32, fields: &Fields<'a>, unfit: &mut Unfit) -> Vec<(u8, AttributeValue<'a>)> {
         let mut properties = Vec::new();
         let object = fields.value(Field::Properties);
         if object.is_absent() {
@@ -69,12 +70,10 @@ impl Properties {
     }
 }
 
-/// The coupon of an event whose type has one.
+/// Whether events of a type have a coupon.
 #[inline]
-pub fn coupon<'a>(event_type: EventType, fields: &Fields<'a>, unfit: &mut Unfit) -> Option<Text<'a>> {
-    let has_coupon =
-        matches!(event_type, EventType::PURCHASE | EventType::CART_ADD | EventType::CART_REMOVE | EventType::CHECKOUT);
-    if has_coupon { fields.description(Field::Coupon, DescriptiveField::Coupon, unfit) } else { None }
+pub fn has_coupon(event_type: EventType) -> bool {
+    matches!(event_type, EventType::PURCHASE | EventType::CART_ADD | EventType::CART_REMOVE | EventType::CHECKOUT)
 }
 
 #[cfg(test)]

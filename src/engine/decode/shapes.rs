@@ -43,9 +43,56 @@ enum Follows {
 struct Node {
     /// The text from the end of one value to the beginning of the next.
     literal: Box<[u8]>,
+    /// Its first bytes, which are compared at once.
+    head: Head,
     follows: Follows,
-    first_child: Option<u8>,
-    next_sibling: Option<u8>,
+    /// Indexes of nodes, or [`NO_NODE`].
+    first_child: u16,
+    next_sibling: u16,
+}
+
+/// An index that no node has.
+const NO_NODE: u16 = u16::MAX;
+
+/// The first sixteen bytes of a literal; with a shorter one, the mask clears what follows it.
+#[derive(Debug)]
+struct Head {
+    bytes: u128,
+    mask: u128,
+}
+
+impl Head {
+    const BYTES: usize = 16;
+
+    fn of(literal: &[u8]) -> Self {
+        let (mut bytes, mut mask) = ([0; Self::BYTES], [0; Self::BYTES]);
+        for (index, byte) in literal.iter().take(Self::BYTES).enumerate() {
+            (bytes[index], mask[index]) = (*byte, 0xFF);
+        }
+        Self { bytes: u128::from_ne_bytes(bytes), mask: u128::from_ne_bytes(mask) }
+    }
+}
+
+impl Node {
+    fn new(literal: &[u8], follows: Follows) -> Self {
+        Self { literal: literal.into(), head: Head::of(literal), follows, first_child: NO_NODE, next_sibling: NO_NODE }
+    }
+
+    /// Whether a text has the literal at an offset. Most literals are no longer than a head, and most texts go on for
+    /// as long.
+    #[inline(always)]
+    fn is_at(&self, text: &[u8], at: usize) -> bool {
+        let Some((bytes, rest)) = text.get(at..).and_then(|rest| rest.split_first_chunk()) else {
+            return self.is_at_end(text, at);
+        };
+        (u128::from_ne_bytes(*bytes) ^ self.head.bytes) & self.head.mask == 0
+            && (self.literal.len() <= Head::BYTES || rest.starts_with(&self.literal[Head::BYTES..]))
+    }
+
+    #[inline(never)]
+    fn is_at_end(&self, text: &[u8], at: usize) -> bool {
+        text.get(at..).is_some_and(|rest| rest.starts_with(&self.literal))
+    }
 }
 
 /// The tree of known shapes.
@@ -64,30 +111,28 @@ impl Shapes {
     #[inline]
     pub fn read(&self, fields: &mut Fields<'_>) -> bool {
         let text = fields.text;
-        let mut child = if self.nodes.is_empty() { None } else { Some(0) };
-        let mut at = 0;
-        while let Some(node) = child.map(|child| &self.nodes[usize::from(child)]) {
-            if !begins_with(&text.as_bytes()[at..], &node.literal) {
-                child = node.next_sibling;
+        let (mut next, mut at) = (0, 0);
+        while let Some(node) = self.nodes.get(usize::from(next)) {
+            if !node.is_at(text.as_bytes(), at) {
+                next = node.next_sibling;
                 continue;
             }
             at += node.literal.len();
-            match node.follows {
-                Follows::End => return at == text.len(),
+            next = node.first_child;
+            let field = match node.follows {
+                Follows::Value(field) => Some(field),
+                Follows::Ignored => None,
                 Follows::Type(event_type) => {
                     fields.event_type = Some(event_type);
+                    continue;
                 }
-                Follows::Value(field) => {
-                    let Ok(value) = value(text, at) else { return false };
-                    fields.set(field, value);
-                    at = value.after();
-                }
-                Follows::Ignored => {
-                    let Ok(value) = value(text, at) else { return false };
-                    at = value.after();
-                }
+                Follows::End => return at == text.len(),
+            };
+            let Ok(value) = value(text, at) else { return false };
+            if let Some(field) = field {
+                fields.set(field, value);
             }
-            child = node.first_child;
+            at = value.after();
         }
         false
     }
@@ -113,36 +158,30 @@ impl Shapes {
 
     /// Adds the nodes that are missing on the way; false if a node has too many children.
     fn add(&mut self, shape: &[(&[u8], Follows)]) -> bool {
-        let mut parent: Option<u8> = None;
+        let mut parent = None;
+        let mut next = if self.nodes.is_empty() { NO_NODE } else { 0 };
         for (literal, follows) in shape {
-            let mut last = None;
-            let mut next = match parent {
-                Some(parent) => self.nodes[usize::from(parent)].first_child,
-                None => (!self.nodes.is_empty()).then_some(0),
-            };
-            let mut siblings = 0;
-            while let Some(index) = next {
-                let node = &self.nodes[usize::from(index)];
+            let (mut last, mut siblings) = (None, 0);
+            while let Some(node) = self.nodes.get(usize::from(next)) {
                 if *node.literal == **literal && node.follows == *follows {
                     break;
                 }
-                (last, next) = (next, node.next_sibling);
+                (last, next) = (Some(next), node.next_sibling);
                 siblings += 1;
             }
-            if next.is_none() {
+            if next == NO_NODE {
                 if siblings == CHILDREN_MAX {
                     return false;
                 }
-                next = Some(self.nodes.len() as u8);
+                next = self.nodes.len() as u16;
                 match (last, parent) {
                     (Some(last), _) => self.nodes[usize::from(last)].next_sibling = next,
                     (None, Some(parent)) => self.nodes[usize::from(parent)].first_child = next,
                     (None, None) => {}
                 }
-                let literal = (*literal).into();
-                self.nodes.push(Node { literal, follows: *follows, first_child: None, next_sibling: None });
+                self.nodes.push(Node::new(literal, *follows));
             }
-            parent = next;
+            (parent, next) = (Some(next), self.nodes[usize::from(next)].first_child);
         }
         true
     }
@@ -177,18 +216,6 @@ fn shape_of(text: &str, event_type: impl Fn(&str) -> Option<EventType>) -> Optio
     }
     shape.push((&text.as_bytes()[from..], Follows::End));
     shape.iter().all(|(literal, _)| literal.len() <= LITERAL_BYTES_MAX).then_some(shape)
-}
-
-/// Whether a text begins with a literal. A mismatch is mostly found in the last eight bytes: siblings differ there.
-#[inline]
-fn begins_with(text: &[u8], literal: &[u8]) -> bool {
-    let Some(text) = text.get(..literal.len()) else { return false };
-    let (Some(end), Some(literal_end)) = (text.last_chunk::<8>(), literal.last_chunk::<8>()) else {
-        return text.iter().zip(literal).all(|(a, b)| a == b);
-    };
-    let equal = |a: &[u8; 8], b: &[u8; 8]| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b);
-    let (words, literal_words) = (text.as_chunks::<8>().0, literal.as_chunks::<8>().0);
-    equal(end, literal_end) && words.iter().zip(literal_words).all(|(a, b)| equal(a, b))
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ fn quoted_with_escapes(text: &str, start: usize, mut at: usize) -> Scan<JsonValu
 fn skip_plain(text: &str, mut at: usize) -> usize {
     let bytes = text.as_bytes();
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-        let special = vector::special_bytes(*chunk);
+        let special = vector::special_bytes(chunk);
         if special != 0 {
             return at + special.trailing_zeros() as usize;
         }

@@ -94,6 +94,12 @@ impl JsonValue {
         self.0 as usize & ((1 << Self::OFFSET_BITS) - 1)
     }
 
+    /// Bytes of the range: of a string, as it is written between the quotes.
+    #[inline]
+    pub fn length(self) -> usize {
+        self.end() - self.start()
+    }
+
     /// The offset after the value, its closing quote included.
     #[inline]
     pub fn after(self) -> usize {

@@ -161,7 +161,7 @@ impl Profiles {
     /// Second pass: prefetches the row that the index points to, without comparing its id.
     #[inline]
     pub fn prefetch_row(&self, hash: u64) -> Option<RowNumber> {
-        let number = self.index.rows(hash).next()?;
+        let number = self.index.first(hash)?;
         self.prefetch_number(number);
         Some(number)
     }
@@ -189,18 +189,34 @@ impl Profiles {
     }
 
     /// The row of the customer with this id.
-    #[inline]
+    #[inline(never)]
     pub fn find(&self, hash: u64, id: &str) -> Option<RowNumber> {
-        let id = id.as_bytes();
-        let (mut inline, length) = ([0; ID_INLINE], id.len());
-        if length > ID_INLINE {
-            return self.index.rows(hash).find(|&row| self.id_bytes(row) == id);
+        self.index.rows(hash).find(|row| self.is_of(*row, id.as_bytes()))
+    }
+
+    /// The same, where `expected` is most likely the row: [`Self::prefetch_row`] found it a while ago.
+    #[inline]
+    pub fn find_expected(&self, expected: Option<RowNumber>, hash: u64, id: &str) -> Option<RowNumber> {
+        match expected {
+            Some(row) if self.is_of(row, id.as_bytes()) => Some(row),
+            _ => self.find(hash, id),
         }
-        inline[..length].copy_from_slice(id);
-        self.index.rows(hash).find(|&row| {
-            let row = self.slab.get(row);
-            row.id == inline && usize::from(row.id_length) + 1 == length
-        })
+    }
+
+    /// Whether a row is that of the customer with this id.
+    #[inline]
+    fn is_of(&self, number: RowNumber, id: &[u8]) -> bool {
+        let row = self.slab.get(number);
+        if !row.alive || usize::from(row.id_length) + 1 != id.len() {
+            return false;
+        }
+        match (id.first_chunk::<8>(), id.last_chunk::<8>()) {
+            // Two words, which overlap in most ids.
+            (Some(first), Some(last)) if id.len() <= ID_INLINE => {
+                row.id.first_chunk() == Some(first) && row.id[..id.len()].last_chunk() == Some(last)
+            }
+            _ => self.id_bytes(number) == id,
+        }
     }
 
     /// Number of customers.

@@ -3,6 +3,7 @@
 use crate::engine::effects::{Effects, Trigger};
 use crate::engine::event::{Event, EventType, Millis, Record};
 use crate::engine::event_settings::EventSettings;
+use crate::engine::profile::RowNumber;
 
 /// A decoded event and its record.
 #[derive(Clone, Copy)]
@@ -11,6 +12,10 @@ pub struct IncomingEvent<'a> {
     pub event: &'a Event<'a>,
     /// The hash of the customer's id.
     pub customer_hash: u64,
+    /// Most likely the customer's row: the one that the index had for the hash before the chunk was processed.
+    pub expected_row: Option<RowNumber>,
+    /// The hash of the event's id, if it was computed then.
+    pub id_hash: Option<IdHash>,
     /// The earliest moment in whose minute the event's changes count for alerts.
     pub arrival: Millis,
 }
@@ -29,6 +34,15 @@ impl IncomingEvent<'_> {
         }
     }
 
+    /// The hash under which the event's id is remembered for this incarnation of its customer; `None` without an id.
+    #[inline]
+    pub fn id_hash(&self, incarnation: u32) -> Option<u64> {
+        match self.id_hash {
+            Some(known) if known.incarnation == incarnation => Some(known.hash),
+            _ => IdHash::new(self.event, self.customer_hash, incarnation).map(|id_hash| id_hash.hash),
+        }
+    }
+
     /// Whether the event only concerns the customer's consent to be known (E3, R3).
     pub fn is_about_consent(&self) -> bool {
         matches!(self.event.event_type, EventType::ERASE | EventType::OPT_OUT | EventType::OPT_IN)
@@ -36,9 +50,17 @@ impl IncomingEvent<'_> {
 }
 
 /// The hash under which an event id of a customer is remembered. The incarnation makes an erasure forget the ids (E3).
-pub fn event_id_hash(customer_hash: u64, incarnation: u32, event_id: &str) -> u64 {
-    xxhash_rust::xxh3::xxh3_64_with_seed(
-        event_id.as_bytes(),
-        customer_hash ^ (u64::from(incarnation) << 32 | u64::from(incarnation)),
-    )
+#[derive(Clone, Copy)]
+pub struct IdHash {
+    pub hash: u64,
+    incarnation: u32,
+}
+
+impl IdHash {
+    /// The hash of an event's id; `None` if it has none.
+    pub fn new(event: &Event<'_>, customer_hash: u64, incarnation: u32) -> Option<Self> {
+        let id = event.event_id.as_deref()?;
+        let seed = customer_hash ^ (u64::from(incarnation) << 32 | u64::from(incarnation));
+        Some(Self { hash: xxhash_rust::xxh3::xxh3_64_with_seed(id.as_bytes(), seed), incarnation })
+    }
 }

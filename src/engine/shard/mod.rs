@@ -39,14 +39,14 @@ pub use restore::Restored;
 
 use super::decode::{Decoder, Source};
 use super::effects::{Effects, Rejected};
-use super::event::{Event, HOUR, Millis, Reason, Record, Rejection};
+use super::event::{Event, Millis, Reason, Record, Rejection};
 use super::profile::dedup::DuplicateMemory;
 use super::profile::{Profiles, RowNumber};
 use super::rule::{Rules, Target};
 use super::timer::Wheel;
 use customers::Customers;
 use digest::{Digest, Verdict};
-use incoming::{IncomingEvent, event_id_hash};
+use incoming::{IdHash, IncomingEvent};
 use std::sync::Arc;
 
 /// What a shard is given when it is made, fixed for its life.
@@ -186,18 +186,18 @@ impl Shard {
         for decoded in decoded.iter_mut().filter(|decoded| decoded.rejection.is_none()) {
             decoded.row = self.customers.profiles.prefetch_row(decoded.customer_hash);
         }
-        for Decoded { event, customer_hash, row, .. } in &decoded {
+        for Decoded { event, customer_hash, row, id_hash, .. } in &mut decoded {
             if let Some(row) = row {
-                self.prefetch_state(event, *customer_hash, *row);
+                *id_hash = self.prefetch_state(event, *customer_hash, *row);
             }
         }
-        for (index, (Decoded { event, rejection, customer_hash, .. }, record)) in
-            decoded.iter().zip(records).enumerate()
-        {
-            match rejection {
+        for (index, (decoded, record)) in decoded.iter().zip(records).enumerate() {
+            match &decoded.rejection {
                 None => {
+                    let Decoded { event, customer_hash, row, id_hash, .. } = decoded;
                     let arrival = self.time.arrival(record, &rules.event_settings);
-                    let incoming = IncomingEvent { record, event, customer_hash: *customer_hash, arrival };
+                    let (customer_hash, expected_row, id_hash) = (*customer_hash, *row, *id_hash);
+                    let incoming = IncomingEvent { record, event, customer_hash, expected_row, id_hash, arrival };
                     process_event::process_event(self, rules, &incoming, effects);
                 }
                 Some(rejection) => self.reject(record, index, rejection, effects),
@@ -206,12 +206,14 @@ impl Shard {
         effects.counts.records += records.len() as u64;
     }
 
-    fn prefetch_state(&self, event: &Event<'_>, customer_hash: u64, row: RowNumber) {
+    /// Returns the hash of the event's id, if the row is that of its customer.
+    #[inline]
+    fn prefetch_state(&self, event: &Event<'_>, customer_hash: u64, row: RowNumber) -> Option<IdHash> {
         let profiles = &self.customers.profiles;
         profiles.prefetch_blocks(row);
-        if let Some(id) = event.event_id.as_deref() {
-            self.duplicates.prefetch(event_id_hash(customer_hash, profiles.row(row).incarnation, id));
-        }
+        let id_hash = IdHash::new(event, customer_hash, profiles.row(row).incarnation)?;
+        self.duplicates.prefetch(id_hash.hash);
+        Some(id_hash)
     }
 
     fn reject(&mut self, record: &Record<'_>, index: usize, rejection: &Rejection, effects: &mut Effects) {
@@ -259,9 +261,8 @@ impl Shard {
     /// Raises the watermark by an accepted event or a tick at `moment` (T3), and drops what no later event can need.
     fn raise_watermark(&mut self, moment: Millis) {
         if self.time.raise_watermark(moment - self.rules.event_settings.grace) {
-            let watermark = self.time.watermark;
-            self.duplicates.expire(watermark.div_euclid(HOUR));
-            self.marks.expire(watermark);
+            self.duplicates.expire(self.time.hour());
+            self.marks.expire(self.time.watermark);
         }
     }
 }
@@ -273,10 +274,11 @@ struct Decoded<'a> {
     customer_hash: u64,
     /// The first row that the index has for the hash.
     row: Option<RowNumber>,
+    id_hash: Option<IdHash>,
 }
 
 impl Decoded<'_> {
-    const EMPTY: Self = Self { event: Event::EMPTY, rejection: None, customer_hash: 0, row: None };
+    const EMPTY: Self = Self { event: Event::EMPTY, rejection: None, customer_hash: 0, row: None, id_hash: None };
 }
 
 /// What can be asked of a shard.

@@ -7,18 +7,19 @@ use super::create_customer::create_customer;
 use super::deadlines::{arm, arm_next, catch_up, catch_up_to_arrival};
 use super::digest::Verdict;
 use super::evaluation::{EvaluationContext, evaluate};
-use super::incoming::{IncomingEvent, event_id_hash};
+use super::incoming::IncomingEvent;
 use super::marks::Treatment;
 use super::remove_customer::remove_by_event;
 use crate::engine::effects::{Cause, Effects};
-use crate::engine::event::{EventType, HOUR, Unfit};
+use crate::engine::event::{EventType, Unfit};
 use crate::engine::profile::RowNumber;
 use crate::engine::rule::Rules;
 
 /// Processes an event: drops it without a trace (E4) or applies it. The customer's deadlines that come before it fire
 /// first, and those that it lets the watermark pass fire afterwards.
 pub fn process_event(shard: &mut Shard, rules: &Rules, incoming: &IncomingEvent<'_>, effects: &mut Effects) {
-    let mut row = shard.customers.profiles.find(incoming.customer_hash, &incoming.event.customer_id);
+    let IncomingEvent { event, customer_hash, expected_row, .. } = *incoming;
+    let mut row = shard.customers.profiles.find_expected(expected_row, customer_hash, &event.customer_id);
     if let Some(known) = row {
         let due_before = shard.time.due_before(incoming.record, &rules.event_settings);
         catch_up_to_arrival(shard, rules, known, due_before, effects);
@@ -57,9 +58,7 @@ fn drop_verdict(shard: &mut Shard, incoming: &IncomingEvent<'_>, row: Option<Row
         return None;
     }
     let (incarnation, clock) = (customers.profiles.row(row).incarnation, customers.profiles.row(row).clock);
-    if let Some(id) = event.event_id.as_deref()
-        && duplicates.contains(event_id_hash(customer_hash, incarnation, id))
-    {
+    if incoming.id_hash(incarnation).is_some_and(|hash| duplicates.contains(hash)) {
         return Some(Verdict::Duplicate);
     }
     if !event.event_type.is_about_orders() {
@@ -190,15 +189,14 @@ fn pass_event(
     row: Option<RowNumber>,
     effects: &mut Effects,
 ) {
-    let IncomingEvent { record, event, customer_hash, arrival } = *incoming;
+    let IncomingEvent { record, event, arrival, .. } = *incoming;
     shard.time.latest_event = shard.time.latest_event.max(event.time);
     shard.raise_watermark(event.time.min(record.arrival.unwrap_or(event.time)).min(shard.time.now));
     let Some(row) = row else { return };
-    if let Some(id) = event.event_id.as_deref()
-        && !incoming.is_about_consent()
+    if !incoming.is_about_consent()
+        && let Some(hash) = incoming.id_hash(shard.customers.profiles.row(row).incarnation)
     {
-        let hash = event_id_hash(customer_hash, shard.customers.profiles.row(row).incarnation, id);
-        shard.duplicates.insert(hash, shard.time.watermark.div_euclid(HOUR));
+        shard.duplicates.insert(hash, shard.time.hour());
     }
     catch_up(shard, rules, row, shard.time.watermark, Some(arrival), effects);
 }

@@ -141,7 +141,7 @@ impl Shard {
             duplicates,
             marks,
             wheel,
-            time: ShardTime { watermark: head.watermark, now: head.now, latest_event: head.latest_event },
+            time: ShardTime::new(head.watermark, head.now, head.latest_event),
             sweep: head.sweep.map(sweep),
             census: head.census.clone(),
             digest: Digest::from(head.digest),

@@ -12,19 +12,36 @@ pub struct ShardTime {
     pub now: Millis,
     /// The latest time of an accepted event.
     pub latest_event: Millis,
+    /// The hour of the watermark, counted from 1970.
+    hour: i64,
 }
 
 impl ShardTime {
-    pub const UNKNOWN: Self = Self { watermark: Millis::MIN, now: Millis::MIN, latest_event: Millis::MIN };
+    pub const UNKNOWN: Self = Self::new(Millis::MIN, Millis::MIN, Millis::MIN);
+
+    pub const fn new(watermark: Millis, now: Millis, latest_event: Millis) -> Self {
+        Self { watermark, now, latest_event, hour: watermark.div_euclid(HOUR) }
+    }
+
+    /// The hour of the watermark, counted from 1970.
+    #[inline]
+    pub fn hour(&self) -> i64 {
+        self.hour
+    }
 
     /// Raises the watermark to a moment, unless it is there already. Returns whether this began another hour.
+    #[inline]
     pub fn raise_watermark(&mut self, moment: Millis) -> bool {
         if moment <= self.watermark {
             return false;
         }
-        let previous_hour = self.watermark.div_euclid(HOUR);
         self.watermark = moment;
-        moment.div_euclid(HOUR) != previous_hour
+        // An hour that has begun ends after the watermark's first moment in it.
+        let is_same = moment < self.hour.saturating_add(1).saturating_mul(HOUR);
+        if !is_same {
+            self.hour = moment.div_euclid(HOUR);
+        }
+        !is_same
     }
 
     /// The moment up to which the deadlines of a record's customer fire before the record is applied: the watermark

@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// Ids of a piece.
 const PIECE: usize = 4_096;
 
-/// A list of ids that grows and shrinks at its end.
+/// A list of ids that grows at its end.
 #[derive(Default)]
 pub(super) struct Ids {
     full: Vec<Arc<[u64]>>,
@@ -29,25 +29,18 @@ impl Ids {
         self.full.len() * PIECE + self.open.len()
     }
 
+    #[inline]
     pub fn push(&mut self, id: u64) {
         if self.open.len() == PIECE {
-            let open = std::mem::take(&mut self.open);
-            self.full.push(open.into());
+            self.close_piece();
         }
         self.open.push(id);
     }
 
-    pub fn pop(&mut self) -> Option<u64> {
-        if self.open.is_empty() {
-            self.open = self.full.pop()?.to_vec();
-        }
-        self.open.pop()
-    }
-
-    /// The id at a distance from the last one, if it is in the same piece.
-    pub fn before_end(&self, distance: usize) -> Option<u64> {
-        let index = self.open.len().checked_sub(distance + 1)?;
-        Some(self.open[index])
+    #[cold]
+    fn close_piece(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        self.full.push(open.into());
     }
 
     pub fn shrink(&mut self) {
@@ -86,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_later_ids_and_shrinks_from_the_end() {
+    fn shares_later_ids() {
         let mut ids = Ids::default();
         let all: Vec<u64> = (0..3 * PIECE as u64 + 7).collect();
         for (count, &id) in all.iter().enumerate() {
@@ -97,14 +90,7 @@ mod tests {
             }
             ids.push(id);
         }
-        assert_eq!(ids.before_end(6), Some(all[all.len() - 7]));
+        assert_eq!(ids.len(), all.len());
         assert_eq!(ids.share(5, PIECE + 3).iter().collect::<Vec<_>>(), all[PIECE + 3..]);
-        let mut back = Vec::new();
-        while let Some(id) = ids.pop() {
-            assert_eq!(ids.len(), all.len() - back.len() - 1);
-            back.push(id);
-        }
-        back.reverse();
-        assert_eq!(back, all);
     }
 }

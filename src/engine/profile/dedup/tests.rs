@@ -44,6 +44,16 @@ fn an_id_accepted_again_counts_from_the_later_hour() {
 }
 
 #[test]
+fn numbers_of_batches_come_again() {
+    let mut memory = DuplicateMemory::new(24, 2);
+    for n in 0..200_000 {
+        assert!(!memory.contains(id(n)), "id {n} is new");
+        memory.insert(id(n), n as i64);
+        assert!(memory.contains(id(n)) && (n < 2 || !memory.contains(id(n - 2))), "after id {n}");
+    }
+}
+
+#[test]
 fn memory_per_id() {
     let mut memory = DuplicateMemory::new(24, 1_000_000);
     for n in 0..500_000 {

@@ -96,6 +96,22 @@ impl Index {
         candidates(&self.slots, hash).chain(candidates(&self.old, hash)).map(|(_, row)| row)
     }
 
+    /// The first of [`Self::rows`].
+    #[inline]
+    pub fn first(&self, hash: u64) -> Option<RowNumber> {
+        let mut index = home(self.slots.len(), hash);
+        loop {
+            let slot = self.slots[index];
+            if (slot ^ hash) & !ROW_MASK == 0 && slot != EMPTY {
+                return Some(row_of(slot));
+            }
+            if slot == EMPTY {
+                return candidates(&self.old, hash).next().map(|(_, row)| row);
+            }
+            index = next(self.slots.len(), index);
+        }
+    }
+
     /// Adds a row that is not in the index.
     pub fn insert(&mut self, hash: u64, row: RowNumber) {
         assert!((row as usize) < ROWS_MAX, "at most {ROWS_MAX} customers per shard");
@@ -198,9 +214,12 @@ mod tests {
                     assert!(!index.rows(random.draw()).any(|found| found == row));
                 }
                 assert_eq!(index.len(), naive.len());
+                let hash = random.draw() & spread;
+                assert_eq!(index.first(hash), index.rows(hash).next());
             }
             for (row, hash) in &naive {
                 assert!(index.rows(*hash).any(|found| found == *row));
+                assert_eq!(index.first(*hash), index.rows(*hash).next());
             }
             let all = index
                 .slots
