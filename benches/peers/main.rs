@@ -42,7 +42,7 @@ struct Plan {
     shapes: Vec<Shape>,
     systems: Vec<System>,
     repeats: usize,
-    /// Systems that run in the first repeat only.
+    /// Systems that run in the last repeat only.
     once: Vec<System>,
     /// Files of the report and of the picture.
     report: Option<PathBuf>,
@@ -61,11 +61,12 @@ fn main() {
     let benches: Vec<Bench<'_>> = plan.shapes.iter().enumerate().map(fill).collect();
     let mut measured: Vec<Measured> = benches.iter().map(|bench| bench.measured(&plan.systems)).collect();
     for repeat in 0..plan.repeats {
-        for (bench, measured) in benches.iter().zip(&mut measured) {
-            bench.repeat(repeat, &plan.once, measured);
+        let left_out = if repeat + 1 < plan.repeats { plan.once.as_slice() } else { &[] };
+        for (index, bench) in benches.iter().enumerate() {
+            bench.repeat(repeat, left_out, &mut measured[index]);
+            // Each time, so that a run that is ended early leaves what it has measured.
+            write(&plan, &measured);
         }
-        // After each repeat, so that a run that is ended early leaves what it has measured.
-        write(&plan, &measured);
     }
     println!("\n{}", report::markdown(&measured));
     if !arguments::is_full() {

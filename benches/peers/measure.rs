@@ -35,6 +35,16 @@ pub struct Spent {
 }
 
 impl Spent {
+    /// What was spent since an earlier moment, or from the beginning.
+    fn since(self, earlier: Option<Self>) -> Self {
+        let Some(earlier) = earlier else { return self };
+        Self {
+            events: self.events - earlier.events,
+            seconds: self.seconds - earlier.seconds,
+            cpu_seconds: self.cpu_seconds - earlier.cpu_seconds,
+        }
+    }
+
     pub fn events_per_cpu_second(&self) -> f64 {
         self.events as f64 / self.cpu_seconds
     }
@@ -43,8 +53,10 @@ impl Spent {
 /// One run of one system.
 #[derive(Clone, Debug)]
 pub struct Run {
+    /// In which turn it was.
+    pub repeat: usize,
     pub whole: Spent,
-    /// The second half of the events.
+    /// The second half of the events, by what is committed; everything, where all was committed at once.
     pub warm: Spent,
     /// Processor time of the broker during the run.
     pub broker_cpu_seconds: f64,
@@ -85,11 +97,12 @@ impl<'a> Bench<'a> {
         producer.flush(PATIENCE).expect("flush");
         let expected = model.play();
         println!(
-            "{} events of {} customers, {} changes: {:.1} % of the events",
+            "{} events of {} customers, {} changes: {:.1} % of the events, {} % are wanted",
             shape.events,
             shape.customers,
             expected.changes,
-            100.0 * expected.changes as f64 / shape.events as f64
+            100.0 * expected.changes as f64 / shape.events as f64,
+            shape.changes_percent
         );
         Self { broker, shape, input: input.to_owned(), expected }
     }
@@ -100,22 +113,22 @@ impl<'a> Bench<'a> {
         Measured { shape: self.shape, changes: self.expected.changes, systems }
     }
 
-    /// The systems in turns; who was first in one turn is last in the next. Those of `once` run in the first only.
-    pub fn repeat(&self, repeat: usize, once: &[System], measured: &mut Measured) {
+    /// The systems in turns, but for those that are left out; who was first in one turn is last in the next.
+    pub fn repeat(&self, repeat: usize, left_out: &[System], measured: &mut Measured) {
         for turn in 0..measured.systems.len() {
             let index = (turn + repeat) % measured.systems.len();
             let (system, runs) = &mut measured.systems[index];
-            if repeat > 0 && once.iter().any(|once| once.name == system.name) {
+            if left_out.iter().any(|left_out| left_out.name == system.name) {
                 continue;
             }
-            let run = if system.is_discard() { self.discard(system) } else { self.job(system, repeat) };
+            let run = if system.is_discard() { self.discard(system, repeat) } else { self.job(system, repeat) };
             print(system, &run);
             runs.push(run);
         }
     }
 
     /// A program that consumes the topic, says what that took, and ends.
-    fn discard(&self, system: &System) -> Run {
+    fn discard(&self, system: &System, repeat: usize) -> Run {
         let folder = tempfile::tempdir().expect("temporary folder");
         let place = Place { broker: self.broker, folder: folder.path(), input: &self.input, run: system.name };
         let broker_before = cpu_seconds_of(&self.broker.process());
@@ -128,6 +141,7 @@ impl<'a> Bench<'a> {
         let [seconds, cpu_seconds] = figures[..] else { panic!("expected two figures, found {text:?}") };
         let spent = Spent { events: self.shape.events, seconds, cpu_seconds };
         Run {
+            repeat,
             whole: spent,
             warm: spent,
             broker_cpu_seconds: cpu_seconds_of(&self.broker.process()) - broker_before,
@@ -161,7 +175,7 @@ impl<'a> Bench<'a> {
         let topic_bytes = own.iter().map(|topic| self.broker.stored_bytes(topic)).sum();
         own.iter().for_each(|topic| self.broker.delete_topic(topic));
         let agreement = Some(outcome.compare(&self.expected));
-        Run { whole, warm, broker_cpu_seconds, peak_bytes, topic_bytes, file_bytes, agreement }
+        Run { repeat, whole, warm, broker_cpu_seconds, peak_bytes, topic_bytes, file_bytes, agreement }
     }
 
     /// Waits until the group is at the end of every partition. Returns the whole of it and the second half.
@@ -181,17 +195,11 @@ impl<'a> Bench<'a> {
                 seconds: begin.elapsed().as_secs_f64(),
                 cpu_seconds: process.cpu_seconds(),
             };
-            if half.is_none() && 2 * spent.events >= self.shape.events {
+            if half.is_none() && 2 * spent.events >= self.shape.events && spent.events < self.shape.events {
                 half = Some(spent);
             }
             if spent.events >= self.shape.events {
-                let half = half.expect("it was passed");
-                let warm = Spent {
-                    events: spent.events - half.events,
-                    seconds: spent.seconds - half.seconds,
-                    cpu_seconds: spent.cpu_seconds - half.cpu_seconds,
-                };
-                return (spent, warm);
+                return (spent, spent.since(half));
             }
             assert!(begin.elapsed() < RUN_MAX, "{group} is not at the end within {RUN_MAX:?}:\n{}", process.tail());
             wait_until_moment(Instant::now() + ASK_EVERY);

@@ -40,8 +40,10 @@ impl Measured {
 
     /// Shoal's figure divided by that of another system in the same repeat.
     pub fn ratios(&self, runs: &[Run], figure: impl Fn(&Run) -> f64) -> Option<Spread> {
-        let pairs = self.shoal()?.iter().zip(runs);
-        Some(Spread::of(pairs.map(|(shoal, other)| figure(shoal) / figure(other))))
+        let shoal = self.shoal()?;
+        let pairs = runs.iter().filter_map(|run| Some((shoal.iter().find(|shoal| shoal.repeat == run.repeat)?, run)));
+        let ratios: Vec<f64> = pairs.map(|(shoal, other)| figure(shoal) / figure(other)).collect();
+        (!ratios.is_empty()).then(|| Spread::of(ratios))
     }
 }
 
