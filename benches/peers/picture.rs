@@ -49,9 +49,13 @@ fn draw_shape(svg: &mut String, measured: &Measured, top: f64) {
     let _ = writeln!(
         svg,
         r#"<text x="12" y="{:.0}" font-size="15">{title}</text>
-<text x="12" y="{:.0}" fill="gray">medians of interleaved runs on one machine, the line is their range{yardstick}</text>"#,
+<text x="12" y="{:.0}" fill="gray">{}{yardstick}</text>"#,
         top + 24.0,
         top + 43.0,
+        match measured.systems.iter().map(|(_, runs)| runs.len()).max() {
+            Some(2..) => "medians of interleaved runs on one machine, the line is their range",
+            _ => "one run of each in turn on one machine",
+        },
     );
     let most = compared(measured).map(|(_, runs)| warm(runs).greatest).fold(1.0, f64::max);
     for (index, (system, runs)) in compared(measured).enumerate() {

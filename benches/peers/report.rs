@@ -55,11 +55,12 @@ fn shape(measured: &Measured) -> String {
     let shape = measured.shape;
     let repeats = measured.systems.iter().map(|(_, runs)| runs.len()).max().unwrap_or(0);
     let mut text = format!(
-        "**{} customers, {:.0} % changes**: {} events, {} changes; median and range of {repeats} runs, or one run.\n\n",
+        "**{} customers, {:.0} % changes**: {} events, {} changes; {}.\n\n",
         grouped(shape.customers),
         100.0 * measured.changes as f64 / shape.events as f64,
         grouped(shape.events),
         grouped(measured.changes),
+        if repeats > 1 { format!("median and range of {repeats} runs, or one run") } else { "one run of each".into() },
     );
     text.push_str(
         "| system | thousand events per CPU-second, whole run | warm | Shoal ÷ it, whole run | warm | seconds | memory, MB | bytes written per event, topics; files | CPU of the broker, µs per event |\n|---|---|---|---|---|---|---|---|---|\n",
