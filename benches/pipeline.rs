@@ -17,7 +17,9 @@ mod support;
 use discard::{Fetching, discard};
 use shoal::kafka::KafkaSettings;
 use shoal::store::SnapshotSettings;
-use shoal::worker::{AlertSettings, RunSettings, TracesSettings, WorkerSettings, journal::JournalRecord, run};
+use shoal::worker::{
+    AlertSettings, OutputSettings, RunSettings, TracesSettings, WorkerSettings, journal::JournalRecord, run,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -204,6 +206,7 @@ fn settings(broker: &Broker, folder: &Path, repeat: usize) -> RunSettings {
     RunSettings {
         kafka,
         worker: WorkerSettings::default(),
+        output: OutputSettings::default(),
         traces: TracesSettings::default(),
         snapshots: SnapshotSettings { url: String::new(), ..SnapshotSettings::default() },
         alerts: AlertSettings::default(),

@@ -10,7 +10,7 @@ use crate::document::schema::Schema;
 use crate::http::AdminSettings;
 use crate::kafka::KafkaSettings;
 use crate::store::SnapshotSettings;
-use crate::worker::{AlertSettings, TracesSettings, WorkerSettings};
+use crate::worker::{AlertSettings, OutputSettings, TracesSettings, WorkerSettings};
 use anyhow::Context;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,7 @@ pub struct Settings {
     pub rules: PathBuf,
     pub kafka: KafkaSettings,
     pub worker: WorkerSettings,
+    pub output: OutputSettings,
     pub snapshots: SnapshotSettings,
     pub admin: AdminSettings,
     pub traces: TracesSettings,
@@ -161,13 +162,15 @@ impl Settings {
 mod tests {
     use super::*;
     use crate::document::duration::DurationSetting;
-    use crate::kafka::{GroupProtocol, Start};
+    use crate::kafka::{Compression, GroupProtocol, Start};
+    use crate::worker::OutputHeaders;
 
     #[test]
     fn the_shipped_file_is_the_defaults() {
         let shipped = Settings::from_layers(None, []).unwrap();
         assert_eq!(shipped.kafka, KafkaSettings::default());
         assert_eq!(shipped.worker, WorkerSettings::default());
+        assert_eq!(shipped.output, OutputSettings::default());
         assert_eq!(shipped.snapshots, SnapshotSettings::default());
         assert_eq!(shipped.admin, AdminSettings::default());
         assert_eq!(shipped.traces, TracesSettings::default());
@@ -186,6 +189,35 @@ mod tests {
         assert!(
             message.starts_with("shoal.toml:2:10: `kafka.hold_time_when_silent.visits`: expected a duration"),
             "{message}"
+        );
+    }
+
+    #[test]
+    fn outputs_are_configured_and_mistakes_name_what_there_is() {
+        let load = |file: &str| Settings::from_layers(Some(("shoal.toml", file)), []);
+        let output = load("[output]\nheaders = \"all\"\ncompression = \"zstd\"\n").unwrap().output;
+        assert_eq!(
+            output,
+            OutputSettings { headers: OutputHeaders::All, membership: true, compression: Compression::Zstd }
+        );
+        let output = load("[output]\nheaders = \"none\"\nmembership = false\n").unwrap().output;
+        let expected =
+            OutputSettings { headers: OutputHeaders::None, membership: false, compression: Compression::default() };
+        assert_eq!(output, expected);
+        let file = "[output]\nheaders = \"some\"\ncompression = \"gzip\"\nmemberships = false\n";
+        let message = load(file).unwrap_err().to_string();
+        for expected in [
+            "shoal.toml:2:11: `output.headers`: unknown variant `some`, expected one of `all`, `cloudevents`, `none`",
+            "shoal.toml:3:15: `output.compression`: unknown variant `gzip`, expected one of `none`, `lz4`, `zstd`",
+            "shoal.toml:4:1: unknown key `output.memberships`",
+        ] {
+            assert!(message.lines().any(|line| line.starts_with(expected)), "{expected}\nis not in\n{message}");
+        }
+        let environment = [("SHOAL__OUTPUT__MEMBERSHIP".to_owned(), "no".to_owned())];
+        let message = Settings::from_layers(None, environment).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "environment variable SHOAL__OUTPUT__MEMBERSHIP: `output.membership`: expected true or false, found \"no\""
         );
     }
 

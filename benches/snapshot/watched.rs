@@ -18,7 +18,7 @@ use shoal::store::{
     LoadError, LoadedSnapshot, Piece, ShardPosition, SnapshotOutcome, SnapshotSettings, SnapshotStore,
     SnapshotStoreThread, StoredSnapshot,
 };
-use shoal::worker::{Worker, WorkerConfig};
+use shoal::worker::{OutputSettings, Worker, WorkerConfig};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -43,6 +43,7 @@ pub fn config(partitions: u32) -> WorkerConfig {
         partitions,
         shard: Settings { source, publish_from: None, bootstrap: Bootstrap::Nothing },
         source: "/shoal/bench".into(),
+        output: OutputSettings::default(),
         start: StartAt::Earliest,
         rules: crowd::rules(),
         group: "test".into(),

@@ -80,7 +80,15 @@ impl SeedArguments {
         }
         let rules = rules::read(&self.rules)?;
         if let Some(config) = &self.config {
-            check_group(config)?;
+            let settings = Settings::load(Some(config))?;
+            if !settings.output.membership && self.bootstrap == Bootstrap::Membership {
+                bail!(
+                    "--bootstrap: expected `none` or `changes`, found `membership` (the default): `membership` of [output] is \
+                     false in {}, so that nothing would be published",
+                    config.display()
+                );
+            }
+            check_group(config, &settings)?;
         }
         let seed = Seed {
             rules,
@@ -99,9 +107,8 @@ impl SeedArguments {
 }
 
 /// Checks that Shoal's own topics do not belong to another group than the one of these settings. Reads only.
-fn check_group(config: &Path) -> anyhow::Result<()> {
-    let kafka = Settings::load(Some(config))?.kafka;
-    Ok(worker::check_group_once(&kafka).map_err(|failure| {
+fn check_group(config: &Path, settings: &Settings) -> anyhow::Result<()> {
+    Ok(worker::check_group_once(&settings.kafka).map_err(|failure| {
         Failure::Stop(format!(
             "{failure}. Nothing was stored: `shoal run` with {} would be refused for the same reason. To seed without this \
              check, leave out --config",

@@ -55,8 +55,8 @@ impl ServiceArguments {
             Audience::People => super::start_command_log(&settings.log),
         };
         let stop = worker::stop_on_signal().context("cannot listen for signals")?;
-        let Settings { kafka, worker, snapshots, alerts, traces, admin, rules, .. } = settings;
-        let settings = RunSettings { kafka, worker, snapshots, traces, alerts, rules, force_rules, take_over };
+        let Settings { kafka, worker, output, snapshots, alerts, traces, admin, rules, .. } = settings;
+        let settings = RunSettings { kafka, worker, output, snapshots, traces, alerts, rules, force_rules, take_over };
         Ok(Service { settings, admin, logs, stop })
     }
 }

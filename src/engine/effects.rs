@@ -289,6 +289,11 @@ impl Effects {
         &self.text[span.start as usize..span.end as usize]
     }
 
+    /// All texts that are kept, one after the other.
+    pub fn all_text(&self) -> &str {
+        &self.text
+    }
+
     /// Keeps a text until the next [`Effects::clear`].
     pub fn keep(&mut self, text: &str) -> Span {
         let start = self.text.len() as u32;

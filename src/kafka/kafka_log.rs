@@ -9,8 +9,8 @@ use super::inbox::Inbox;
 use super::produce::{Publishers, Refusal, Step};
 use super::raw::admin::describe_topics;
 use super::{
-    ClientReport, Failure, GroupEvent, GroupProtocol, InputOffset, KafkaSettings, Log, Moment, PartitionStatus,
-    Position, StartAt, TRANSACTION_STEPS, Topic, Transaction,
+    ClientReport, Compression, Failure, GroupEvent, GroupProtocol, InputOffset, KafkaSettings, Log, Moment,
+    PartitionStatus, Position, StartAt, TRANSACTION_STEPS, Topic, Transaction,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -27,6 +27,7 @@ const EPOCH_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 pub struct KafkaLog {
     settings: KafkaSettings,
+    compression: Compression,
     transactional_id: String,
     member: GroupMember,
     fetcher: Fetcher,
@@ -47,6 +48,11 @@ impl KafkaLog {
         retry(|| Self::try_join(settings, worker))
     }
 
+    /// Compresses what is published in this way.
+    pub fn with_compression(self, compression: Compression) -> Self {
+        Self { compression, ..self }
+    }
+
     fn try_join(settings: &KafkaSettings, worker: usize) -> Result<Self, Failure> {
         let clock = Instant::now();
         let member = format!("{}-{worker}", settings.instance);
@@ -65,6 +71,7 @@ impl KafkaLog {
             idle_consumers: IdleConsumers::default(),
             client,
             settings: settings.clone(),
+            compression: Compression::default(),
             inbox,
             clock,
         })
@@ -162,12 +169,12 @@ impl Log for KafkaLog {
     fn fence(&mut self) -> Result<(), Failure> {
         // The old producers are dropped first: they must not be able to send any more.
         self.publishers = None;
-        self.publishers = Some(Publishers::open(&self.settings, &self.transactional_id)?);
+        self.publishers = Some(Publishers::open(&self.settings, self.compression, &self.transactional_id)?);
         Ok(())
     }
 
     fn fence_other(&mut self, transactional_id: &str) -> Result<(), Failure> {
-        if let Err(error) = Publishers::open(&self.settings, transactional_id) {
+        if let Err(error) = Publishers::open(&self.settings, self.compression, transactional_id) {
             tracing::warn!(
                 target: "kafka",
                 transactional_id,

@@ -34,4 +34,4 @@ pub use log::{
     Position, Reader, Record, StartAt, TRANSACTION_STEPS, Topic, Transaction, producer_ids,
 };
 pub use produce::{EventProducer, ProducedEvent, publish_single};
-pub use settings::{GroupProtocol, KafkaSettings, Start};
+pub use settings::{Compression, GroupProtocol, KafkaSettings, Start};

@@ -3,7 +3,8 @@
 
 use super::control::{Inputs, read_rules};
 use super::journal::TOPICS_MAX;
-use super::settings::RunSettings;
+use super::settings::{OutputSettings, RunSettings};
+use super::transaction::outbox::{DetectedAt, Outbox};
 use crate::engine::decode::{Partitioner, Source};
 use crate::engine::rule::Rules;
 use crate::engine::shard::{Bootstrap, Settings};
@@ -23,6 +24,7 @@ pub struct WorkerConfig {
     pub shard: Settings,
     /// `ce_source` of the changes.
     pub source: String,
+    pub output: OutputSettings,
     pub start: StartAt,
     /// The owner of shard 0 publishes them unless they were published before.
     pub rules: Arc<Rules>,
@@ -37,7 +39,14 @@ impl WorkerConfig {
     /// The inputs as the control topic records them, with the current ids of the topics.
     pub fn inputs_with(&self, ids: Vec<String>) -> Inputs {
         let (topics, group) = (self.inputs.clone(), self.group.clone());
-        Inputs { topics, partitions: self.partitions, ids, group, moved_from: None }
+        let membership = self.output.membership;
+        Inputs { topics, partitions: self.partitions, ids, group, moved_from: None, membership }
+    }
+
+    /// The outputs of a shard.
+    pub fn outbox(&self) -> Outbox {
+        let outbox = Outbox::new(self.inputs.clone(), &self.source, DetectedAt::WallClock);
+        outbox.with_headers(self.output.headers)
     }
 }
 
@@ -62,6 +71,7 @@ pub fn worker_config(settings: &RunSettings) -> anyhow::Result<WorkerConfig> {
         partitions,
         shard: Settings { source, publish_from: None, bootstrap: Bootstrap::Nothing },
         source: format!("/shoal/{}", kafka.group),
+        output: settings.output,
         start: StartAt::from(&kafka.start),
         rules,
         force_rules: settings.force_rules,

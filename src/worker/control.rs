@@ -1,15 +1,17 @@
 //! The control topic: inputs and rules reach all shards through it by value, so that a replay sees what was in force.
 //!
 //! It has one partition and is read from its beginning. The owner of shard 0 writes it. The key is the type of a
-//! record: `inputs` (the group, the ordered input topics, their ids and their number of partitions, as JSON) first,
-//! alone in its transaction, and again when only the ids or the group change (`shoal rebuild`, `shoal change-group`);
-//! `rules/<version>` (the bytes of a rules file).
+//! record: `inputs` (the group, the ordered input topics, their ids and their number of partitions, and whether the
+//! membership topic is kept, as JSON) first, alone in its transaction, and again when only the ids or the group change
+//! (`shoal rebuild`, `shoal change-group`), or when the membership topic is given up; `rules/<version>` (the bytes of a
+//! rules file).
 //!
 //! The first `inputs` record names the group to which Shoal's own topics belong. If two groups start at the same time
 //! on the same new topics, the record that came second is ignored, and its group stops before it publishes anything
 //! else.
 
 use super::reading::{Aborted, read_all};
+use super::transaction::outbox::Memberships;
 use super::transaction::publish::ExtraRecord;
 use crate::engine::event_settings::EventSettings;
 use crate::engine::rule::{self, Rules};
@@ -39,6 +41,17 @@ pub struct Inputs {
     /// The group to which they belonged before `shoal change-group`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved_from: Option<String>,
+    /// Every membership is published, so that the topic has all customers. Once it is not, it is never complete again.
+    #[serde(default = "is_kept", skip_serializing_if = "is_true")]
+    pub membership: bool,
+}
+
+fn is_kept() -> bool {
+    true
+}
+
+fn is_true(kept: &bool) -> bool {
+    *kept
 }
 
 impl Inputs {
@@ -113,10 +126,11 @@ impl KnownInputs {
     }
 
     fn add_record(&mut self, offset: i64, value: &[u8]) -> Result<(), Failure> {
-        let inputs: Inputs = serde_json::from_slice(value).map_err(|error| {
+        let mut inputs: Inputs = serde_json::from_slice(value).map_err(|error| {
             Failure::Stop(format!("the control topic, offset {offset}: expected the inputs as JSON: {error}"))
         })?;
         if self.0.as_ref().is_none_or(|known| inputs.follows(known)) {
+            inputs.membership &= self.0.as_ref().is_none_or(|known| known.membership);
             self.0 = Some(inputs);
         }
         Ok(())
@@ -241,6 +255,15 @@ impl Control {
         self.inputs.check_group(group)
     }
 
+    /// Which memberships are published. All processes follow the topic, whatever they are configured to do: otherwise
+    /// the membership topic could be incomplete without anything that says so.
+    pub fn memberships(&self) -> Memberships {
+        match &self.inputs.0 {
+            Some(Inputs { membership: false, .. }) => Memberships::Tombstones,
+            _ => Memberships::All,
+        }
+    }
+
     /// Checks that these are the inputs of the state, if there is a state, and that it belongs to this group.
     ///
     /// # Errors
@@ -267,10 +290,23 @@ impl Control {
         }
     }
 
+    /// Checks that memberships are not to be published again. A process that runs need not be stopped for this.
+    ///
+    /// # Errors
+    /// If they are.
+    pub fn check_memberships(&self, inputs: &Inputs) -> Result<(), Failure> {
+        match self.memberships() {
+            Memberships::Tombstones if inputs.membership => Err(Failure::Stop(NOT_KEPT.to_owned())),
+            _ => Ok(()),
+        }
+    }
+
     /// The record with these inputs, if the topic does not have them yet.
     pub fn missing_inputs(&self, inputs: &Inputs) -> Option<ControlRecord> {
         let is_missing = self.inputs.0.as_ref().is_none_or(|known| {
-            known.ids != inputs.ids && !inputs.ids.is_empty() || known.group.is_empty() && !inputs.group.is_empty()
+            known.ids != inputs.ids && !inputs.ids.is_empty()
+                || known.group.is_empty() && !inputs.group.is_empty()
+                || known.membership && !inputs.membership
         });
         is_missing.then(|| inputs.record())
     }
@@ -297,6 +333,11 @@ impl Control {
         Ok(Some(ControlRecord { key, value: rules.bytes.clone() }))
     }
 }
+
+/// Why memberships cannot be published again.
+const NOT_KEPT: &str = "the topic `membership` is out of date: customers changed while `membership` of [output] was false, and \
+                        Shoal cannot publish again what did not change. Set `membership = false`; to have the topic again, begin \
+                        a new state with another group and other output topics, for example with `shoal seed`";
 
 /// Why a process of one group does not work on the topics of another.
 pub fn of_another_group(owner: &str, group: &str) -> String {
@@ -392,7 +433,8 @@ mod tests {
     fn whose_topics_they_are_is_known_without_reading_the_rules() {
         let inputs = |group: &str, moved_from: Option<&str>| {
             let (topics, moved_from) = (vec!["events".to_owned()], moved_from.map(str::to_owned));
-            let record = Inputs { topics, partitions: 2, ids: Vec::new(), group: group.into(), moved_from }.record();
+            let (ids, group) = (Vec::new(), group.into());
+            let record = Inputs { topics, partitions: 2, ids, group, moved_from, membership: true }.record();
             (record.key, record.value)
         };
         let rules = |text: &str| (b"rules/1".to_vec(), text.as_bytes().to_vec());
@@ -410,5 +452,34 @@ mod tests {
         records.0.push((b"new".to_vec(), Vec::new()));
         let failure = known.add(&records).expect_err("an unknown key").to_string();
         assert!(failure.contains("offset 4: unknown key \"new\""), "{failure}");
+    }
+    #[test]
+    fn a_membership_topic_that_was_given_up_stays_so() {
+        let inputs = |membership| Inputs {
+            topics: vec!["events".into()],
+            partitions: 2,
+            ids: vec!["a".into()],
+            group: "shop".into(),
+            moved_from: None,
+            membership,
+        };
+        let (kept, given_up) = (inputs(true), inputs(false));
+        let text = String::from_utf8(kept.record().value).unwrap();
+        assert!(!text.contains("membership"), "a record of before means the same: {text}");
+        let mut control = Control::default();
+        assert_eq!((control.memberships(), control.missing_inputs(&given_up).is_some()), (Memberships::All, true));
+        control.add_unpublished(&kept.record()).unwrap();
+        assert_eq!((control.memberships(), control.missing_inputs(&kept)), (Memberships::All, None));
+        let record = control.missing_inputs(&given_up).expect("it is given up now");
+        control.check_memberships(&given_up).unwrap();
+        control.add_unpublished(&record).unwrap();
+        assert_eq!((control.memberships(), control.missing_inputs(&given_up)), (Memberships::Tombstones, None));
+        control.check_inputs(&kept).unwrap();
+        let failure = control.check_memberships(&kept).expect_err("it is out of date").to_string();
+        assert!(failure.contains("out of date") && failure.contains("Set `membership = false`"), "{failure}");
+        let moved = control.inputs.moved_to("other").unwrap();
+        control.add_unpublished(&moved).unwrap();
+        control.add_unpublished(&Inputs { group: "other".into(), ..kept }.record()).unwrap();
+        assert_eq!(control.memberships(), Memberships::Tombstones, "for good, also for another group");
     }
 }

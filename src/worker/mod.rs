@@ -44,4 +44,5 @@ pub use ownership::{change_group, check_group_once, inspect_group};
 pub use preview::{RulesPreview, ShardPreview};
 pub use rebuild::{InputPlan, Rebuild, ShardPlan, rebuild};
 pub use run::{run, stop_on_signal};
-pub use settings::{RunSettings, WorkerSettings};
+pub use settings::{OutputSettings, RunSettings, WorkerSettings};
+pub use transaction::outbox::OutputHeaders;

@@ -50,7 +50,9 @@ impl RulesPreview {
         let config = WorkerConfig { group, ..config };
         let mut control = Control::default();
         read_readable(&kafka, Own::Control, |batch| control.add(batch))?;
-        control.check_inputs(&config.inputs_with(Vec::new()))?;
+        let inputs = config.inputs_with(Vec::new());
+        control.check_inputs(&inputs)?;
+        control.check_memberships(&inputs)?;
         Ok(Self { config, control })
     }
 
@@ -92,8 +94,7 @@ impl RulesPreview {
         stop: &AtomicBool,
         mut each: impl FnMut(Output<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<ShardPreview> {
-        let WorkerConfig { shard, inputs, source, .. } = &self.config;
-        let mut owned = OwnedShard::new(number, shard.clone(), inputs, source);
+        let mut owned = OwnedShard::new(number, self.config.shard.clone(), self.config.outbox());
         owned.enter_phase(Phase::Recovering);
         restore(&self.control, &mut owned, snapshot)?;
         owned.enter_phase(Phase::Running);

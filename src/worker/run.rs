@@ -97,6 +97,12 @@ pub fn run(settings: &RunSettings, statuses: &[Arc<WorkerStatus>], stop: &Arc<At
              and a record that kills the process is not found. Configure a location for snapshots in production"
         );
     }
+    if !config.output.membership {
+        tracing::info!(
+            "memberships are not published, because `membership` of [output] is false: the topic only gets tombstones, and \
+             `shoal rebuild` is not possible"
+        );
+    }
     let spans = Spans::start(&settings.traces, &settings.kafka.instance).map_err(Failure::Stop)?;
     tracing::info!(workers, shards = config.partitions, rules = config.rules.version, "running");
     thread::scope(|scope| {
@@ -138,8 +144,9 @@ fn work(
 ) -> Result<(), Failure> {
     let statuses = status.as_slice();
     let joined = until_answered(statuses, stop, || Ok(KafkaLog::join(&settings.kafka, number)?));
+    let compressed = |log: KafkaLog| log.with_compression(settings.output.compression);
     let log = match joined {
-        Ok(Some(log)) => log,
+        Ok(Some(log)) => compressed(log),
         Ok(None) => return Ok(()),
         Err(error) => return Err(error.downcast().unwrap_or_else(|error| Failure::Stop(error.to_string()))),
     };

@@ -1,9 +1,10 @@
-//! The settings of workers: section `[worker]` of `shoal.toml`, and all settings of `shoal run`.
+//! The settings of workers: sections `[worker]` and `[output]` of `shoal.toml`, and all settings of `shoal run`.
 
-use crate::kafka::KafkaSettings;
+use crate::kafka::{Compression, KafkaSettings};
 use crate::store::SnapshotSettings;
 use crate::worker::alerts::webhook::AlertSettings;
 use crate::worker::observe::spans::TracesSettings;
+use crate::worker::transaction::outbox::OutputHeaders;
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -25,11 +26,30 @@ impl Default for WorkerSettings {
     }
 }
 
+/// How outputs are published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutputSettings {
+    /// The headers of changes.
+    pub headers: OutputHeaders,
+    /// Whether the topic `membership` has every customer; otherwise it only gets tombstones.
+    pub membership: bool,
+    /// Of the record batches of all of Shoal's own topics.
+    pub compression: Compression,
+}
+
+impl Default for OutputSettings {
+    fn default() -> Self {
+        Self { headers: OutputHeaders::default(), membership: true, compression: Compression::default() }
+    }
+}
+
 /// The settings of [`crate::worker::run`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunSettings {
     pub kafka: KafkaSettings,
     pub worker: WorkerSettings,
+    pub output: OutputSettings,
     pub snapshots: SnapshotSettings,
     pub traces: TracesSettings,
     pub alerts: AlertSettings,

@@ -4,7 +4,7 @@
 //! It knows the format of the outputs and nothing of how they were made, with one exception: it reads journal records,
 //! to verify that there is exactly one for each transaction.
 
-use super::plan::Plan;
+use super::plan::{Memberships, Plan};
 use super::tally::{self, Tally};
 use serde_json::Value;
 use shoal::kafka::memory::{Cluster, Stored};
@@ -24,8 +24,18 @@ pub fn check(plan: &Plan, found: &Cluster, expected: &Cluster, tally: &mut Tally
         compare("changes", &changes, &changes_expected)?;
         check_sequences(&changes)?;
         let memberships = memberships(found, shard)?;
-        compare("membership", &memberships, &self::memberships(expected, shard)?)?;
-        check_fold(&changes, &memberships)?;
+        match plan.memberships {
+            Memberships::Kept => {
+                compare("membership", &memberships, &self::memberships(expected, shard)?)?;
+                check_fold(&changes, &memberships)?;
+            }
+            Memberships::LeftOut => {
+                compare("tombstones", &memberships, &self::memberships(expected, shard)?)?;
+                check_tombstones(&changes, &memberships, true)?;
+            }
+            // When the last membership was published depends on the faults.
+            Memberships::UntilSecondRules => check_tombstones(&changes, &memberships, false)?,
+        }
         compare("rejected", &rejected(found, shard)?, &rejected(expected, shard)?)?;
     }
     Ok(())
@@ -183,6 +193,21 @@ fn check_sequences(changes: &ByKey) -> Verdict {
         }
     }
     Ok(())
+}
+
+/// A customer that left has a tombstone, also where the others are left out.
+fn check_tombstones(changes: &ByKey, memberships: &ByKey, are_all: bool) -> Verdict {
+    let is_tombstone = |key: &String| memberships.get(key).is_some_and(|values| values == &[Value::Null]);
+    for (key, changes) in changes {
+        let cause = changes.last().expect("a change")["cause"].as_str();
+        if matches!(cause, Some("erase" | "opt_out" | "forgotten")) && !is_tombstone(key) {
+            return Err(format!("{key} left by {cause:?}, and has the membership {:?}", memberships.get(key)));
+        }
+    }
+    match memberships.keys().find(|key| are_all && !is_tombstone(key)) {
+        Some(key) => Err(format!("{key} has the membership {:?}, and all are left out", memberships.get(key))),
+        None => Ok(()),
+    }
 }
 
 /// The membership of a customer is the sum of its changes.

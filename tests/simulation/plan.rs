@@ -3,13 +3,14 @@
 //! Everything is drawn before the world begins, so that the same records can be played without faults.
 
 use super::load::{self, Arrival, RULES_CHANGE};
+use super::rules;
 use shoal::engine::decode::{Partitioner, Source};
 use shoal::engine::rule::Rules;
 use shoal::engine::shard::{Bootstrap, Settings};
 use shoal::kafka::StartAt;
 use shoal::kafka::memory::Point;
 use shoal::random::Random;
-use shoal::worker::WorkerConfig;
+use shoal::worker::{OutputSettings, WorkerConfig};
 use std::sync::Arc;
 
 /// By how much a worker's wall clock may be wrong.
@@ -66,6 +67,26 @@ pub enum Incident {
     SnapshotDamaged { shard: u32 },
 }
 
+/// Whether workers are configured to publish memberships.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Memberships {
+    Kept,
+    LeftOut,
+    /// Those that start with the second rules are not.
+    UntilSecondRules,
+}
+
+impl Memberships {
+    /// Drawn from a generator of its own, so that a seed's world is otherwise the same.
+    fn draw(seed: u64, changes_rules: bool) -> Self {
+        match Random(seed ^ 0x3e3b_0517).below(8) {
+            0 => Self::LeftOut,
+            1..=3 if changes_rules => Self::UntilSecondRules,
+            _ => Self::Kept,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Plan {
     pub seed: u64,
@@ -76,6 +97,7 @@ pub struct Plan {
     /// Ticks follow the wall clock.
     pub is_live: bool,
     pub changes_rules: bool,
+    pub memberships: Memberships,
     /// The group uses the newer protocol.
     pub is_incremental: bool,
     pub batch_max: usize,
@@ -150,6 +172,7 @@ impl Plan {
             slots: 1 + random.below(3) as usize,
             is_live,
             changes_rules: !is_live && random.one_in(2),
+            memberships: Memberships::Kept,
             is_incremental: random.one_in(3),
             batch_max: [1, 3, 20, 4_096][random.below(4) as usize],
             skews: Vec::new(),
@@ -164,6 +187,7 @@ impl Plan {
             plan.skews.push(random.between(-SKEW_MS, SKEW_MS + 1));
             plan.starts.push(if slot == 0 { 0 } else { random.between(0, 3_000) });
         }
+        plan.memberships = Memberships::draw(seed, plan.changes_rules);
         plan.draw_outages(&mut random);
         plan.draw_silence(&mut random);
         plan.parts[0] = load::draw(&mut random, plan.inputs, plan.shards, 0);
@@ -185,6 +209,11 @@ impl Plan {
 
     /// What every worker of this world is started with.
     pub fn config(&self, rules: &Arc<Rules>) -> WorkerConfig {
+        let membership = match self.memberships {
+            Memberships::Kept => true,
+            Memberships::LeftOut => false,
+            Memberships::UntilSecondRules => rules.version != rules::rules(self.is_live, self.grace(), true).version,
+        };
         let inputs = ["orders", "browsing", "profiles"].into_iter().take(usize::from(self.inputs));
         WorkerConfig {
             inputs: inputs.map(str::to_owned).collect(),
@@ -195,6 +224,7 @@ impl Plan {
                 bootstrap: Bootstrap::Nothing,
             },
             source: "/shoal/simulation".into(),
+            output: OutputSettings { membership, ..OutputSettings::default() },
             start: StartAt::Earliest,
             rules: Arc::clone(rules),
             group: "test".into(),

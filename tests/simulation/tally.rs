@@ -12,6 +12,8 @@ pub const REPLACED: &str = "replaced while paused";
 pub const RESTARTED: &str = "orderly restart";
 pub const CLOCK_SET: &str = "clock set";
 pub const RULES_CHANGED: &str = "rules changed";
+pub const MEMBERSHIPS_LEFT_OUT: &str = "memberships left out";
+pub const MEMBERSHIPS_STOPPED: &str = "memberships left out from the second rules on";
 pub const ORPHAN_OUTPUT: &str = "torn: journal record missing";
 pub const MISSING_OUTPUT: &str = "torn: output missing";
 pub const INCREMENTAL: &str = "shards move one by one";
@@ -40,8 +42,10 @@ pub const FAILED: &str = "FAILED";
 /// Alerts that fired or were resolved.
 pub const ALERTS: &str = "alerts decided";
 /// Kinds besides faults of the cluster and crashes.
-const KINDS: [&str; 28] = [
+const KINDS: [&str; 30] = [
     ALERTS,
+    MEMBERSHIPS_LEFT_OUT,
+    MEMBERSHIPS_STOPPED,
     INCREMENTAL,
     PAUSED,
     REPLACED,

@@ -7,7 +7,7 @@ use super::audit::ObservedState;
 use super::buggy::Bug;
 use super::crash::Crashes;
 use super::load::{Arrival, BEGIN, RULES_CHANGE, SECOND_PART};
-use super::plan::{Plan, PlannedCrash, PlannedFault};
+use super::plan::{Memberships, Plan, PlannedCrash, PlannedFault};
 use super::process::Process;
 use super::rules::{LONGEST_DEADLINE_MS, rules};
 use super::schedule::{Schedule, Task};
@@ -108,6 +108,11 @@ impl<'p> World<'p> {
     /// Plays the world until all records are read and every change by time has happened.
     pub fn play(&mut self) {
         self.crashes.set_hook();
+        match self.plan.memberships {
+            Memberships::LeftOut => self.tally.count(tally::MEMBERSHIPS_LEFT_OUT),
+            Memberships::UntilSecondRules => self.tally.count(tally::MEMBERSHIPS_STOPPED),
+            Memberships::Kept => {}
+        }
         self.arrivals.extend(self.plan.parts[0].iter().cloned());
         let last_arrival = self.plan.parts[0].last().map_or(0, |arrival| arrival.moment);
         let last_incident = self.plan.incidents.iter().map(|(moment, _)| *moment).max().unwrap_or(0);

@@ -215,6 +215,11 @@ impl Broker {
         logs.filter_map(|log| fs::metadata(log).ok()).map(|log| log.len()).sum()
     }
 
+    /// Where its settings and its data are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The broker's log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()

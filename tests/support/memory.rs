@@ -9,7 +9,7 @@ use shoal::kafka::memory::{Cluster, MemoryLog, Stored};
 use shoal::kafka::{Failure, Own, StartAt, Topic};
 use shoal::store::SnapshotWriter;
 use shoal::store::objects::MemoryObjects;
-use shoal::worker::{Worker, WorkerConfig, control};
+use shoal::worker::{OutputSettings, Worker, WorkerConfig, control};
 use std::sync::Arc;
 
 /// The identity of the worker of [`worker`].
@@ -25,6 +25,7 @@ pub fn config(input: &str, shards: u32, rules: &str) -> WorkerConfig {
             bootstrap: Bootstrap::Nothing,
         },
         source: "/shoal/test".into(),
+        output: OutputSettings::default(),
         start: StartAt::Earliest,
         rules: control::read_rules(rules.as_bytes()).expect("rules"),
         group: "test".into(),

@@ -9,7 +9,7 @@ use shoal::engine::effects::Effects;
 use shoal::engine::shard::{Bootstrap, Settings};
 use shoal::kafka::memory::{Cluster, MemoryLog};
 use shoal::kafka::{Own, StartAt, Topic};
-use shoal::worker::{Worker, WorkerConfig, control};
+use shoal::worker::{OutputSettings, Worker, WorkerConfig, control};
 use std::ffi::CStr;
 
 /// How much a measurement does.
@@ -95,6 +95,7 @@ fn config() -> WorkerConfig {
             bootstrap: Bootstrap::Nothing,
         },
         source: "/shoal/bench".into(),
+        output: OutputSettings::default(),
         start: StartAt::Earliest,
         rules: control::read_rules(crowd::RULES.as_bytes()).expect("the bench's rules are right"),
         group: "bench".into(),

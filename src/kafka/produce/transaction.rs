@@ -10,7 +10,7 @@ use crate::kafka::client::{Logging, REQUEST_WAIT, config, init_transactions, mak
 use crate::kafka::error_class::{classify_transaction, not_allowed};
 use crate::kafka::produce::offsets::OffsetSender;
 use crate::kafka::raw::producer::{self as raw, RawRecord};
-use crate::kafka::{Failure, InputOffset, KafkaSettings, OutRecord, Own, Transaction};
+use crate::kafka::{Compression, Failure, InputOffset, KafkaSettings, OutRecord, Own, Transaction};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -111,14 +111,14 @@ fn remove<T>(slot: &Mutex<Option<T>>) -> Option<T> {
 
 impl Publisher {
     /// Makes the producer and fences every earlier one of the same identity.
-    pub fn open(settings: &KafkaSettings, transactional_id: &str) -> Result<Self, Failure> {
+    pub fn open(settings: &KafkaSettings, compression: Compression, transactional_id: &str) -> Result<Self, Failure> {
         let mut config = config(settings);
         config
             .set("transactional.id", transactional_id)
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS.to_string())
             .set("delivery.report.only.error", "true")
             .set("linger.ms", "5")
-            .set("compression.type", "lz4")
+            .set("compression.type", compression.name())
             .set("queue.buffering.max.messages", "1000000");
         let producer = make(settings, &config, Deliveries::default(), "the Kafka producer")?;
         init_transactions(&producer, transactional_id, REQUEST_WAIT)?;

@@ -9,7 +9,7 @@
 //! Both identities are fenced before a worker or its successor publishes anything.
 
 use super::{Publisher, Refusal, Step};
-use crate::kafka::{Failure, KafkaSettings, Transaction, producer_ids};
+use crate::kafka::{Compression, Failure, KafkaSettings, Transaction, producer_ids};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,9 +32,11 @@ struct Turn {
 
 impl Publishers {
     /// Makes the producers and fences every earlier one of the same identities.
-    pub fn open(settings: &KafkaSettings, transactional_id: &str) -> Result<Self, Failure> {
-        let open =
-            |id: &String| Publisher::open(settings, id).map(|publisher| Turn { publisher, ready_at: Instant::now() });
+    pub fn open(settings: &KafkaSettings, compression: Compression, transactional_id: &str) -> Result<Self, Failure> {
+        let open = |id: &String| {
+            let publisher = Publisher::open(settings, compression, id)?;
+            Ok(Turn { publisher, ready_at: Instant::now() })
+        };
         let [first, second] = producer_ids(transactional_id);
         Ok(Self { producers: [open(&first)?, open(&second)?], last: 1 })
     }

@@ -11,7 +11,7 @@ use crate::engine::rule::Rules;
 use crate::engine::shard::{Bootstrap, Settings, Shard};
 use crate::kafka::memory::{Cluster, MemoryBatch, MemoryLog};
 use crate::kafka::{Batch, Failure, Log, Own, Reader, StartAt, Topic};
-use crate::worker::{OwnedShard, Worker, WorkerConfig};
+use crate::worker::{OutputSettings, OwnedShard, Worker, WorkerConfig};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -49,6 +49,7 @@ impl Live {
             partitions: 1,
             shard: Settings { source, publish_from: None, bootstrap: Bootstrap::Nothing },
             source: "/shoal/demo".into(),
+            output: OutputSettings::default(),
             start: StartAt::Earliest,
             rules,
             group: "demo".into(),

@@ -126,6 +126,7 @@ impl<L: Log> Worker<L> {
             self.control.topic.read_to_end(&mut self.log, &self.stop)?;
             let inputs = self.inputs()?;
             self.control.topic.check_inputs(&inputs)?;
+            self.control.topic.check_memberships(&inputs)?;
             self.control.start(&mut self.log)?;
         }
         Ok(())
@@ -187,6 +188,12 @@ impl<L: Log> Worker<L> {
             self.shards.get_mut(0).map_or(Ok(()), |first| first.owned.check_rules(&self.config.rules))?;
         }
         if let Some(record) = self.control.topic.missing_inputs(&inputs) {
+            if !inputs.membership && self.control.topic.rules_in_force().is_some() {
+                tracing::warn!(
+                    "memberships are published no more, because `membership` of [output] is false: the topic becomes out of date, \
+                     except that customers who are removed get a tombstone. This cannot be undone for this state"
+                );
+            }
             self.publish_control_record(&record)?;
             // Another group may have been faster: then the topics are not ours.
             self.control.topic.check_inputs(&inputs)?;

@@ -212,10 +212,13 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
-    /// Applies new rules to each shard that has ended the sweep of the rules before.
+    /// Applies new rules to each shard that has ended the sweep of the rules before. Also whether memberships are
+    /// published follows the control topic.
     fn apply_new_rules(&mut self) -> Result<(), Failure> {
         let mut begun = Vec::new();
+        let memberships = self.control.topic.memberships();
         for owned in self.shards.owned_mut() {
+            owned.set_memberships(memberships);
             while matches!(owned.phase(), Phase::Waiting | Phase::Running)
                 && owned.apply_next_rules(&self.control.topic)?
             {

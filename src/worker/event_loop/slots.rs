@@ -42,7 +42,7 @@ impl<B: Batch> Shards<B> {
     pub fn add(&mut self, number: u32, config: &WorkerConfig, now: u64) {
         let kept = self.kept.remove(&number);
         let is_kept = kept.is_some();
-        let fresh = || OwnedShard::new(number, config.shard.clone(), &config.inputs, &config.source);
+        let fresh = || OwnedShard::new(number, config.shard.clone(), config.outbox());
         let owned = kept.map_or_else(fresh, |(_, owned)| owned);
         let buffer = InputBuffer::new(config.inputs.len());
         let throttle = Throttle::new(config.max_changes_per_minute, config.partitions, now);

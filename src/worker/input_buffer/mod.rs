@@ -91,7 +91,15 @@ impl<B: Batch> InputBuffer<B> {
     /// A header of a buffered record.
     pub fn header(&self, topic: u16, offset: i64, name: &str) -> Option<&[u8]> {
         let batch = self.batches.get(usize::from(topic))?;
+        // Few offsets of a partition are not records, so that the index is mostly known at once.
+        let oldest = if batch.is_empty() { return None } else { batch.record(0).offset };
         let (mut first, mut end) = (0, batch.len());
+        if let Ok(index) = usize::try_from(offset - oldest)
+            && index < end
+            && batch.record(index).offset == offset
+        {
+            return batch.header(index, name);
+        }
         while first < end {
             let middle = first + (end - first) / 2;
             if batch.record(middle).offset < offset { first = middle + 1 } else { end = middle }

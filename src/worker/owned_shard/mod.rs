@@ -27,7 +27,7 @@ use crate::worker::control::Control;
 use crate::worker::journal::Operation;
 use crate::worker::lifecycle::Phase;
 use crate::worker::transaction::open::OpenTransaction;
-use crate::worker::transaction::outbox::{DetectedAt, Outbox, no_header};
+use crate::worker::transaction::outbox::{Outbox, no_header};
 use counters::ShardCounters;
 use positions::{Committed, Positions};
 use snapshot::ShardSnapshots;
@@ -64,16 +64,17 @@ pub enum EffectMode {
 }
 
 impl OwnedShard {
-    pub fn new(number: u32, settings: Settings, inputs: &[String], source: &str) -> Self {
+    /// `outbox` is empty; it knows the inputs.
+    pub fn new(number: u32, settings: Settings, outbox: Outbox) -> Self {
         Self {
             number,
             phase: Phase::Assigned,
             settings,
             shard: None,
-            positions: Positions::new(inputs.len()),
+            positions: Positions::new(outbox.inputs().len()),
             time: ShardTime::default(),
             committed: Committed::default(),
-            open: OpenTransaction::new(Outbox::new(inputs.to_vec(), source, DetectedAt::WallClock)),
+            open: OpenTransaction::new(outbox),
             counters: ShardCounters::default(),
             snapshots: ShardSnapshots::default(),
             effects: Effects::default(),

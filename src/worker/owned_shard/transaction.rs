@@ -11,7 +11,7 @@ use crate::fault_injection;
 use crate::kafka::{self, Batch, Failure, Log};
 use crate::worker::input_buffer::{InputBuffer, MergedRecord, RECORDS_MAX};
 use crate::worker::journal::{Frame, Operation, StepHash, StepPart};
-use crate::worker::transaction::outbox::{HeaderOf, Outbox, Output, no_header};
+use crate::worker::transaction::outbox::{HeaderOf, Memberships, Outbox, Output, no_header};
 use crate::worker::transaction::publish::{ExtraRecord, Published, SealedTransaction, publish};
 use crate::worker::transaction::traceparent;
 
@@ -184,6 +184,16 @@ impl OwnedShard {
     /// The outputs of the open transaction.
     pub fn outbox(&self) -> &Outbox {
         self.open.outbox()
+    }
+
+    /// From now on these memberships are published.
+    pub fn set_memberships(&mut self, memberships: Memberships) {
+        self.open.outbox_mut().set_memberships(memberships);
+    }
+
+    /// Publishes the memberships with which the open transaction has this number of outputs, if possible these.
+    pub fn fit_memberships(&mut self, memberships: Memberships, outputs: u64) {
+        self.open.outbox_mut().fit_memberships(memberships, outputs);
     }
 
     /// Encodes the outputs that are due at the end of the open transaction.

@@ -20,6 +20,7 @@ use super::journal::Operation;
 use super::lifecycle::Phase;
 use super::owned_shard::{EffectMode, OwnedShard, RebuildBase, commit};
 use super::reading::{Aborted, check_interrupted};
+use super::transaction::outbox::Memberships;
 use super::transaction::publish::ExtraRecord;
 use crate::engine::rule::Rules;
 use crate::fault_injection;
@@ -68,6 +69,12 @@ impl<'a, L: Log, B: Objects> Rebuild<'a, L, B> {
         // The ids may differ: if recreated topics have the same records, the state is made from those.
         let inputs = Inputs { ids: Vec::new(), ..self.inputs()? };
         self.control.check_inputs(&inputs)?;
+        if self.control.memberships() != Memberships::All {
+            let message = "a rebuild gives customers the values that the topic `membership` has, and those are out of date, because \
+                           `membership` of [output] is, or was, false. Restore the snapshots, the inputs or the journal; otherwise begin \
+                           without state, with another group and other output topics";
+            return Err(stop(message));
+        }
         self.rules()?;
         let Self { log, store, config, stop, .. } = self;
         (0..config.partitions).map(|shard| plan::plan(*log, *store, config, shard, stop)).collect()
@@ -149,8 +156,7 @@ impl<'a, L: Log, B: Objects> Rebuild<'a, L, B> {
 
     /// A shard that has read no record yet, under the rules in force.
     fn begin(&mut self, plan: &ShardPlan, rules_at: i64, rules: &Arc<Rules>) -> Result<OwnedShard, Aborted> {
-        let mut owned =
-            OwnedShard::new(plan.shard, self.config.shard.clone(), &self.config.inputs, &self.config.source);
+        let mut owned = OwnedShard::new(plan.shard, self.config.shard.clone(), self.config.outbox());
         owned.enter_phase(Phase::Recovering);
         let seed = load_seed(self.store, plan.shard, self.stop)?;
         check_seed(plan, seed.as_ref())?;

@@ -27,7 +27,7 @@ pub fn rebuild(
     let blobs = StoredObjects::open(snapshots).map_err(Failure::Stop)?;
     let mut store = SnapshotWriter::new(blobs, snapshots.keep as usize, RandomState::new().hash_one("rebuild"));
     wait_until_alone(&settings.kafka, stop)?;
-    let mut log = KafkaLog::join(&settings.kafka, 0)?;
+    let mut log = KafkaLog::join(&settings.kafka, 0)?.with_compression(settings.output.compression);
     let mut rebuild = Rebuild::new(&mut log, &mut store, &config, stop);
     let plans = rebuild.plan()?;
     agreed(&plans)?;

@@ -5,7 +5,7 @@ use crate::fault_injection;
 use crate::kafka::{Failure, Log, Transaction};
 use crate::worker::journal::JournalRecord;
 use crate::worker::owned_shard::OwnedShard;
-use crate::worker::transaction::outbox::{Output, Topic};
+use crate::worker::transaction::outbox::{Memberships, Output, Topic};
 use crate::worker::transaction::publish::{add_outputs, journal_record, output_number};
 
 /// Publishes the missing parts of a transaction that was replayed just now; whether any were missing. `is_orphan`: the
@@ -15,8 +15,11 @@ pub fn repair<L: Log>(
     owned: &mut OwnedShard,
     (record, bytes): (&JournalRecord, &[u8]),
     is_orphan: bool,
+    memberships: Memberships,
     is_missing: impl Fn(Topic, u64) -> bool,
 ) -> Result<bool, Failure> {
+    // The number of outputs says whether memberships were published then; `memberships` are those published now.
+    owned.fit_memberships(memberships, record.outputs);
     owned.complete_outputs();
     let found = owned.outbox().outputs().len() as u64;
     if found != record.outputs {
@@ -29,10 +32,10 @@ pub fn repair<L: Log>(
         .zip(owned.outbox().outputs())
         .filter(|(number, output)| is_missing(output.topic, *number))
         .collect();
-    let numbers: Vec<String> =
+    let numbers: Vec<Vec<u8>> =
         missing.iter().map(|(number, _)| output_number(record.shard, record.transaction, *number)).collect();
     let mut transaction = Transaction::default();
-    let outputs = missing.iter().map(|(_, output)| *output).zip(numbers.iter().map(String::as_bytes));
+    let outputs = missing.iter().map(|(_, output)| *output).zip(numbers.iter().map(Vec::as_slice));
     add_outputs(&mut transaction, record.shard, outputs, bytes);
     if is_orphan {
         transaction.records.push(journal_record(record.shard, bytes));

@@ -62,7 +62,7 @@ impl<'a, L: Log> Replay<'a, L> {
         }
         let tail = self.tail;
         let repaired = is_torn
-            && repair(log, owned, (record, bytes), is_orphan, |topic, number| {
+            && repair(log, owned, (record, bytes), is_orphan, self.control.memberships(), |topic, number| {
                 tail.is_missing(topic, record.transaction, number)
             })?;
         owned.pass_transaction(record.outputs);

@@ -17,11 +17,10 @@ use crate::engine::profile::{HeldValue, split_set};
 use crate::engine::rule::{Rules, Truth};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use json::{Moments, integer, string, unsigned};
+use json::{Moments, integer, is_plain, plain_string, string};
 use membership::Template;
-use std::ops::Range;
 
-pub use json::hex;
+pub use json::{Piece, hex, unsigned};
 
 /// Raw bytes of a rejected record that are published.
 const REJECTED_BYTES_MAX: usize = 64 * 1024;
@@ -30,6 +29,8 @@ const REJECTED_BYTES_MAX: usize = 64 * 1024;
 pub struct Encoder {
     /// Names of the input topics as JSON strings, by index.
     topics: Vec<Vec<u8>>,
+    /// No text of the effects at hand needs an escape, so that not each one has to be looked at.
+    is_plain: bool,
     moments: Moments,
     /// The constant parts of memberships.
     template: Template,
@@ -37,14 +38,14 @@ pub struct Encoder {
 
 /// An encoded change: where its parts are in the buffer.
 pub struct EncodedChange {
-    pub value: Range<usize>,
+    pub value: Piece,
     /// The fields `customer_id`, `life` and `sequence`, without brackets.
-    pub identity: Range<usize>,
+    pub identity: Piece,
     /// The object of included features.
-    pub features: Range<usize>,
+    pub features: Piece,
     /// RFC 3339 text without quotes.
-    pub effective_at: Range<usize>,
-    pub cause: Range<usize>,
+    pub effective_at: Piece,
+    pub cause: Piece,
     pub customer_id: Content,
     pub segmentation: Content,
     pub from: Option<Content>,
@@ -52,24 +53,23 @@ pub struct EncodedChange {
 }
 
 /// The content of a JSON string in the buffer, without its quotes.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct Content {
     pub text: Span,
     /// It has escapes if it is longer than the text.
-    pub range: Range<usize>,
+    pub piece: Piece,
 }
 
-/// What a membership record says besides the customer's values. Ranges are those of the buffer that it is written to.
-pub struct Membership {
-    /// Where the customer's id is in the buffer.
-    pub id: Range<usize>,
+/// What a membership record says besides the customer's values. Pieces are those of the buffer that it is written to.
+pub struct Membership<'a> {
+    pub customer_id: &'a str,
     pub life: Millis,
     pub sequence: u32,
     pub effective_at: Millis,
     /// Where a change has id, life and sequence as the membership has them.
-    pub identity: Option<Range<usize>>,
+    pub identity: Option<Piece>,
     /// Where the object of included features is.
-    pub features: Range<usize>,
+    pub features: Piece,
 }
 
 impl Encoder {
@@ -80,7 +80,17 @@ impl Encoder {
             string(&mut quoted, topic);
             quoted
         };
-        Self { topics: topics.iter().map(quoted).collect(), moments: Moments::new(), template: Template::default() }
+        Self {
+            topics: topics.iter().map(quoted).collect(),
+            is_plain: false,
+            moments: Moments::new(),
+            template: Template::default(),
+        }
+    }
+
+    /// Begins with the effects of another input: what is encoded from now on has its texts from them.
+    pub fn begin(&mut self, effects: &Effects) {
+        self.is_plain = is_plain(effects.all_text().as_bytes());
     }
 
     /// The value of a change on the topic `changes`.
@@ -93,18 +103,22 @@ impl Encoder {
     ) -> EncodedChange {
         let start = out.len();
         out.extend_from_slice(b"{\"schema\":1,");
-        let (identity, customer_id) = identity(out, effects.text(change.customer_id), change.life, change.sequence);
+        let identity_at = out.len();
+        out.extend_from_slice(b"\"customer_id\":");
+        let customer_id = self.content(out, change.customer_id, effects);
+        life_and_sequence(out, change.life, change.sequence);
+        let identity = Piece::since(identity_at, out);
         out.extend_from_slice(b",\"segmentation\":");
-        let segmentation = content(out, change.segmentation, effects);
+        let segmentation = self.content(out, change.segmentation, effects);
         out.extend_from_slice(b",\"from\":");
-        let from = optional_text(out, change.from, effects);
+        let from = self.optional_text(out, change.from, effects);
         out.extend_from_slice(b",\"from_since\":");
         match change.from_since {
             Some(since) => drop(self.moments.write(out, since)),
             None => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b",\"to\":");
-        let to = optional_text(out, change.to, effects);
+        let to = self.optional_text(out, change.to, effects);
         out.extend_from_slice(b",\"cause\":\"");
         let cause = append(out, change.cause.name().as_bytes());
         let fill = b"\",\"fill\":true,\"effective_at\":";
@@ -120,7 +134,7 @@ impl Encoder {
         match change.next {
             Some(next) => {
                 out.extend_from_slice(b"{\"to\":");
-                string(out, effects.text(next.to));
+                self.text(out, next.to, effects);
                 out.extend_from_slice(b",\"at\":");
                 self.moments.write(out, next.at);
                 out.push(b'}');
@@ -130,28 +144,28 @@ impl Encoder {
         out.extend_from_slice(b",\"features\":");
         let features = self.features(out, change.features.of(&effects.features), effects);
         out.extend_from_slice(b",\"rules_version\":");
-        string(out, effects.text(change.rules_version));
+        self.text(out, change.rules_version, effects);
         out.extend_from_slice(b",\"cuts_version\":null}");
-        let customer_id = Content { text: change.customer_id, range: customer_id };
-        let value = start..out.len();
+        let value = Piece::since(start, out);
         EncodedChange { value, identity, features, effective_at, cause, customer_id, segmentation, from, to }
     }
 
     /// The value of a membership record (R12).
-    pub fn membership(&mut self, out: &mut Vec<u8>, customer: Membership, held: &[HeldValue], rules: &Rules) {
+    pub fn membership(&mut self, out: &mut Vec<u8>, customer: &Membership<'_>, held: &[HeldValue], rules: &Rules) {
         self.template.follow(rules);
         out.push(b'{');
         match customer.identity {
-            Some(range) => out.extend_from_within(range),
+            Some(identity) => out.extend_from_within(identity.range()),
             None => {
-                let id = String::from_utf8_lossy(&out[customer.id]).into_owned();
-                identity(out, &id, customer.life, customer.sequence);
+                out.extend_from_slice(b"\"customer_id\":");
+                string(out, customer.customer_id);
+                life_and_sequence(out, customer.life, customer.sequence);
             }
         }
         out.extend_from_slice(b",\"effective_at\":");
         self.moments.write(out, customer.effective_at);
         self.template.write(out, held, &mut self.moments);
-        out.extend_from_within(customer.features);
+        out.extend_from_within(customer.features.range());
         out.push(b'}');
     }
 
@@ -177,20 +191,40 @@ impl Encoder {
         out.push(b'}');
     }
 
+    /// A text of the effects that were begun with, as a string.
+    #[inline]
+    fn text(&self, out: &mut Vec<u8>, text: Span, effects: &Effects) -> Piece {
+        let text = effects.text(text);
+        if self.is_plain { plain_string(out, text) } else { string(out, text) }
+    }
+
+    #[inline]
+    fn content(&self, out: &mut Vec<u8>, text: Span, effects: &Effects) -> Content {
+        Content { text, piece: self.text(out, text, effects) }
+    }
+
+    #[inline]
+    fn optional_text(&self, out: &mut Vec<u8>, text: Option<Span>, effects: &Effects) -> Option<Content> {
+        if text.is_none() {
+            out.extend_from_slice(b"null");
+        }
+        text.map(|text| self.content(out, text, effects))
+    }
+
     /// The object of included features.
-    pub fn features(&mut self, out: &mut Vec<u8>, features: &[Feature], effects: &Effects) -> Range<usize> {
+    pub fn features(&mut self, out: &mut Vec<u8>, features: &[Feature], effects: &Effects) -> Piece {
         let start = out.len();
         out.push(b'{');
         for (index, feature) in features.iter().enumerate() {
             if index > 0 {
                 out.push(b',');
             }
-            string(out, effects.text(feature.name));
+            self.text(out, feature.name, effects);
             out.push(b':');
             self.scalar(out, feature.value, effects);
         }
         out.push(b'}');
-        start..out.len()
+        Piece::since(start, out)
     }
 
     fn trigger(&mut self, out: &mut Vec<u8>, trigger: Option<&Trigger>, effects: &Effects) {
@@ -198,9 +232,9 @@ impl Encoder {
         out.extend_from_slice(b"{\"topic\":");
         self.place(out, trigger.topic, trigger.partition, trigger.offset);
         out.extend_from_slice(b",\"event_id\":");
-        optional_text(out, trigger.event_id, effects);
+        self.optional_text(out, trigger.event_id, effects);
         out.extend_from_slice(b",\"type\":");
-        string(out, effects.text(trigger.event_type));
+        self.text(out, trigger.event_type, effects);
         out.extend_from_slice(b",\"time\":");
         self.moments.write(out, trigger.time);
         out.push(b'}');
@@ -218,7 +252,7 @@ impl Encoder {
     fn because(&mut self, out: &mut Vec<u8>, because: &[Because], effects: &Effects) {
         for (index, because) in because.iter().enumerate() {
             out.extend_from_slice(if index == 0 { b"{\"rule\":".as_slice() } else { b",{\"rule\":" });
-            string(out, effects.text(because.rule));
+            self.text(out, because.rule, effects);
             out.extend_from_slice(b",\"value\":");
             self.scalar(out, because.value, effects);
             out.extend_from_slice(b",\"was\":");
@@ -235,7 +269,7 @@ impl Encoder {
             Scalar::Integer(number) => integer(out, number),
             Scalar::Money(minor, decimals) => json::money(out, minor, decimals),
             Scalar::Double(number) => json::double(out, number),
-            Scalar::Text(span) => drop(string(out, effects.text(span))),
+            Scalar::Text(span) => drop(self.text(out, span, effects)),
             Scalar::Boolean(boolean) => json::boolean(out, boolean),
             Scalar::Time(time) => drop(self.moments.write(out, time)),
             Scalar::Texts(set) => {
@@ -252,16 +286,12 @@ impl Encoder {
     }
 }
 
-/// The fields that say which state of a customer is meant. Returns where they are, and the content of the first.
-fn identity(out: &mut Vec<u8>, customer_id: &str, life: Millis, sequence: u32) -> (Range<usize>, Range<usize>) {
-    let start = out.len();
-    out.extend_from_slice(b"\"customer_id\":");
-    let id = string(out, customer_id);
+/// The fields that, after the customer's id, say which state of the customer is meant.
+fn life_and_sequence(out: &mut Vec<u8>, life: Millis, sequence: u32) {
     out.extend_from_slice(b",\"life\":");
     integer(out, life);
     out.extend_from_slice(b",\"sequence\":");
     unsigned(out, sequence.into());
-    (start..out.len(), id)
 }
 
 fn truth(truth: Truth) -> &'static [u8] {
@@ -272,22 +302,11 @@ fn truth(truth: Truth) -> &'static [u8] {
     }
 }
 
-fn content(out: &mut Vec<u8>, text: Span, effects: &Effects) -> Content {
-    Content { text, range: string(out, effects.text(text)) }
-}
-
-fn optional_text(out: &mut Vec<u8>, text: Option<Span>, effects: &Effects) -> Option<Content> {
-    if text.is_none() {
-        out.extend_from_slice(b"null");
-    }
-    text.map(|text| content(out, text, effects))
-}
-
 /// Appends bytes. Returns where they are.
-pub fn append(out: &mut Vec<u8>, bytes: &[u8]) -> Range<usize> {
+pub fn append(out: &mut Vec<u8>, bytes: &[u8]) -> Piece {
     let start = out.len();
     out.extend_from_slice(bytes);
-    start..out.len()
+    Piece::since(start, out)
 }
 
 fn base64(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -4,7 +4,7 @@
 //! its end (R12), from the state that the transaction leaves.
 
 use super::census;
-use super::encode::{Content, EncodedChange, Encoder, Membership, append, hex};
+use super::encode::{Content, EncodedChange, Encoder, Membership, Piece, append, hex};
 use super::traceparent::{self, Traceparent};
 use crate::engine::effects::report::Report;
 use crate::engine::effects::{Change, Effects, Span, Touched};
@@ -12,7 +12,7 @@ use crate::engine::event::{Millis, Record};
 use crate::engine::profile::{HeldValue, Profiles};
 use crate::engine::shard::Shard;
 use hashbrown::HashTable;
-use std::ops::Range;
+use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Sampled traces of one shard that a transaction is linked to.
@@ -40,6 +40,27 @@ pub enum DetectedAt {
     Effective,
 }
 
+/// Which headers changes have, besides those by which Shoal finds its own outputs again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputHeaders {
+    /// The attributes of CloudEvents, and what the value has, to filter without parsing it.
+    All,
+    /// Those that CloudEvents requires in Kafka's binary mode, and `traceparent`.
+    #[default]
+    CloudEvents,
+    None,
+}
+
+/// Which memberships are published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Memberships {
+    #[default]
+    All,
+    /// Only the tombstones of customers that are removed, so that none stays in the topic from before.
+    Tombstones,
+}
+
 /// One encoded output.
 #[derive(Clone, Copy, Debug)]
 pub struct Output<'a> {
@@ -52,53 +73,60 @@ pub struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &'a [u8])> {
+    pub fn headers(&self) -> impl ExactSizeIterator<Item = (&'static str, &'a [u8])> {
         let bytes = self.bytes;
-        self.headers.iter().map(move |header| (header.name, &bytes[header.value.clone()]))
+        self.headers.iter().map(move |header| (header.name, header.value.of(bytes)))
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct OutputHeader {
     name: &'static str,
-    value: Range<usize>,
+    value: Piece,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct OutputEntry {
     topic: Topic,
-    key: Range<usize>,
-    value: Option<Range<usize>>,
-    headers: Range<usize>,
+    key: Piece,
+    value: Option<Piece>,
+    /// Indexes into the list of headers.
+    headers: (u32, u32),
 }
 
 /// A customer whose membership is encoded at the end of the transaction.
 struct PendingMembership {
-    id: Range<usize>,
+    /// In [`Outbox::ids`].
+    id: Piece,
+    /// The same among the bytes of the outputs.
+    key: Piece,
     /// Of the id, as profiles are found by it.
     hash: u64,
     effective_at: Millis,
     /// The customer is gone; a new customer with the same id has not changed yet.
     is_gone: bool,
-    features: Range<usize>,
+    /// A customer with this id is gone, and perhaps there is a new one.
+    was_gone: bool,
+    features: Piece,
     /// The customer's latest change in this transaction.
     latest: Option<LatestChange>,
 }
 
 /// A change whose bytes its customer's membership can share.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct LatestChange {
     life: Millis,
     sequence: u32,
     /// See [`EncodedChange`].
-    identity: Range<usize>,
+    identity: Piece,
 }
 
 /// What the changes of one evaluation share with its touched customer.
+#[derive(Clone, Copy)]
 struct EvaluationParts {
     customer_id: Span,
-    key: Range<usize>,
-    features: Range<usize>,
+    key: Piece,
+    features: Piece,
     latest: LatestChange,
 }
 
@@ -115,6 +143,8 @@ pub struct Outbox {
     /// Names of the input topics, by index.
     topics: Vec<String>,
     detection: DetectedAt,
+    headers_of_changes: OutputHeaders,
+    memberships: Memberships,
     encoder: Encoder,
     /// Begins with the values of [`ConstantHeaders`].
     bytes: Vec<u8>,
@@ -122,6 +152,8 @@ pub struct Outbox {
     entries: Vec<OutputEntry>,
     headers: Vec<OutputHeader>,
     pending: Vec<PendingMembership>,
+    /// Ids of the customers in `pending`.
+    ids: String,
     pending_by_id: HashTable<u32>,
     /// The first sampled traces that led to changes.
     links: Vec<Traceparent>,
@@ -133,10 +165,10 @@ pub struct Outbox {
 
 /// Where the values of headers are that all changes have.
 struct ConstantHeaders {
-    specversion: Range<usize>,
-    event_type: Range<usize>,
-    source: Range<usize>,
-    content_type: Range<usize>,
+    specversion: Piece,
+    event_type: Piece,
+    source: Piece,
+    content_type: Piece,
     /// Of all of them.
     length: usize,
 }
@@ -165,16 +197,44 @@ impl Outbox {
             constants: ConstantHeaders::new(source, &mut bytes),
             topics,
             detection,
+            headers_of_changes: OutputHeaders::default(),
+            memberships: Memberships::default(),
             bytes,
             entries: Vec::new(),
             headers: Vec::new(),
             pending: Vec::new(),
+            ids: String::new(),
             pending_by_id: HashTable::new(),
             links: Vec::new(),
             evaluations: Vec::new(),
             held: Vec::new(),
             hashed: Vec::new(),
         }
+    }
+
+    /// With these headers of changes.
+    pub fn with_headers(mut self, headers: OutputHeaders) -> Self {
+        self.headers_of_changes = headers;
+        self
+    }
+
+    /// From now on these memberships are published, also of customers that changed in this transaction before.
+    pub fn set_memberships(&mut self, memberships: Memberships) {
+        self.memberships = memberships;
+    }
+
+    /// Publishes these memberships, or the others if only then the transaction has this number of outputs.
+    pub fn fit_memberships(&mut self, memberships: Memberships, outputs: u64) {
+        let count = |memberships| match memberships {
+            Memberships::All => self.pending.len(),
+            Memberships::Tombstones => self.pending.iter().filter(|pending| pending.was_gone).count(),
+        };
+        let other = match memberships {
+            Memberships::All => Memberships::Tombstones,
+            Memberships::Tombstones => Memberships::All,
+        };
+        let fits = |memberships: &Memberships| (self.entries.len() + count(*memberships)) as u64 == outputs;
+        self.memberships = Some(other).filter(|other| !fits(&memberships) && fits(other)).unwrap_or(memberships);
     }
 
     /// Encodes the effects of an input. `records` are the input's records; empty if it has none.
@@ -185,12 +245,13 @@ impl Outbox {
     /// Encodes the effects of an input whose records may have the header `traceparent`.
     #[inline(never)]
     pub fn encode_traced(&mut self, effects: &Effects, records: &[Record<'_>], traceparent: &HeaderOf<'_>) {
+        self.encoder.begin(effects);
         for rejected in &effects.rejected {
             let record = &records[rejected.record as usize];
             let key = append(&mut self.bytes, record.key.unwrap_or_default());
             let start = self.bytes.len();
             self.encoder.rejected(&mut self.bytes, rejected, effects.text(rejected.message), record);
-            self.push_output(Topic::Rejected, key, Some(start..self.bytes.len()), self.headers.len());
+            self.push_output(Topic::Rejected, key, Some(Piece::since(start, &self.bytes)), self.headers.len());
         }
         self.evaluations.clear();
         for change in &effects.changes {
@@ -225,17 +286,23 @@ impl Outbox {
     #[inline(never)]
     pub fn encode_memberships(&mut self, shard: &Shard) {
         let mut pending = std::mem::take(&mut self.pending);
+        self.entries.reserve(pending.len());
         for pending in pending.drain(..) {
-            let Self { bytes, encoder, held, .. } = self;
-            let customer_id = std::str::from_utf8(&bytes[pending.id.clone()]).expect("ids are text");
-            let row = shard.profiles().find(pending.hash, customer_id).filter(|_| !pending.is_gone);
+            let Self { bytes, encoder, held, ids, memberships, .. } = self;
+            let is_tombstone = match memberships {
+                Memberships::All => pending.is_gone,
+                Memberships::Tombstones if !pending.was_gone => continue,
+                Memberships::Tombstones => true,
+            };
+            let customer_id = &ids[pending.id.range()];
+            let row = shard.profiles().find(pending.hash, customer_id).filter(|_| !is_tombstone);
             let value = row.map(|row| {
                 let profile = shard.profiles().row(row);
                 shard.profiles().held(row, held);
                 let is_latest =
                     |change: &LatestChange| (change.life, change.sequence) == (profile.life, profile.sequence);
                 let customer = Membership {
-                    id: pending.id.clone(),
+                    customer_id,
                     life: profile.life,
                     sequence: profile.sequence,
                     effective_at: pending.effective_at,
@@ -243,12 +310,13 @@ impl Outbox {
                     features: pending.features,
                 };
                 let start = bytes.len();
-                encoder.membership(bytes, customer, held, shard.rules());
-                start..bytes.len()
+                encoder.membership(bytes, &customer, held, shard.rules());
+                Piece::since(start, bytes)
             });
-            self.push_output(Topic::Membership, pending.id, value, self.headers.len());
+            self.push_output(Topic::Membership, pending.key, value, self.headers.len());
         }
         self.pending = pending;
+        self.ids.clear();
         self.pending_by_id.clear();
     }
 
@@ -256,11 +324,16 @@ impl Outbox {
     pub fn outputs(&self) -> impl ExactSizeIterator<Item = Output<'_>> {
         self.entries.iter().map(|entry| Output {
             topic: entry.topic,
-            key: &self.bytes[entry.key.clone()],
-            value: entry.value.clone().map(|value| &self.bytes[value]),
-            headers: &self.headers[entry.headers.clone()],
+            key: entry.key.of(&self.bytes),
+            value: entry.value.map(|value| value.of(&self.bytes)),
+            headers: &self.headers[entry.headers.0 as usize..entry.headers.1 as usize],
             bytes: &self.bytes,
         })
+    }
+
+    /// How many headers all outputs have.
+    pub fn headers(&self) -> usize {
+        self.headers.len()
     }
 
     /// Whether there is nothing to publish, neither now nor at the end of the transaction.
@@ -284,6 +357,7 @@ impl Outbox {
         self.entries.clear();
         self.headers.clear();
         self.pending.clear();
+        self.ids.clear();
         self.pending_by_id.clear();
         self.links.clear();
     }
@@ -294,14 +368,18 @@ impl Outbox {
             DetectedAt::Effective => change.effective_at,
         };
         let encoded = self.encoder.change(&mut self.bytes, change, detected_at, effects);
-        let key = self.text_of(&encoded.customer_id, effects);
+        let key = self.text_of(encoded.customer_id, effects);
         let first_header = self.headers.len();
-        self.add_headers(change, &encoded, key.clone(), effects);
-        if let Some(value) = traceparent {
+        match self.headers_of_changes {
+            OutputHeaders::All => self.add_all_headers(change, &encoded, key, effects),
+            OutputHeaders::CloudEvents => self.add_required_headers(change, effects),
+            OutputHeaders::None => {}
+        }
+        if let Some(value) = traceparent.filter(|_| self.headers_of_changes != OutputHeaders::None) {
             let value = append(&mut self.bytes, value);
             self.add_header(traceparent::HEADER, value);
         }
-        self.push_output(Topic::Changes, key.clone(), Some(encoded.value), first_header);
+        self.push_output(Topic::Changes, key, Some(encoded.value), first_header);
         let EncodedChange { identity, features, .. } = encoded;
         let latest = LatestChange { life: change.life, sequence: change.sequence, identity };
         let parts = EvaluationParts { customer_id: change.customer_id, key, features, latest };
@@ -311,39 +389,47 @@ impl Outbox {
         }
     }
 
-    /// CloudEvents 1.0 attributes in Kafka's binary mode, and attributes that let a consumer filter without parsing.
-    fn add_headers(&mut self, change: &Change, encoded: &EncodedChange, subject: Range<usize>, effects: &Effects) {
-        self.add_header("ce_specversion", self.constants.specversion.clone());
+    /// Those that CloudEvents 1.0 requires in Kafka's binary mode.
+    fn add_required_headers(&mut self, change: &Change, effects: &Effects) {
         let id = self.change_id(change, effects);
-        self.add_header("ce_id", id);
-        self.add_header("ce_type", self.constants.event_type.clone());
-        self.add_header("ce_source", self.constants.source.clone());
+        let ConstantHeaders { specversion, event_type, source, content_type, .. } = self.constants;
+        self.headers.extend([
+            OutputHeader { name: "ce_specversion", value: specversion },
+            OutputHeader { name: "ce_id", value: id },
+            OutputHeader { name: "ce_type", value: event_type },
+            OutputHeader { name: "ce_source", value: source },
+            OutputHeader { name: "content-type", value: content_type },
+        ]);
+    }
+
+    /// All of them, also attributes that let a consumer filter without parsing.
+    fn add_all_headers(&mut self, change: &Change, encoded: &EncodedChange, subject: Piece, effects: &Effects) {
+        self.add_required_headers(change, effects);
         self.add_header("ce_subject", subject);
-        self.add_header("ce_time", encoded.effective_at.clone());
-        self.add_header("content-type", self.constants.content_type.clone());
-        let segmentation = self.text_of(&encoded.segmentation, effects);
+        self.add_header("ce_time", encoded.effective_at);
+        let segmentation = self.text_of(encoded.segmentation, effects);
         self.add_header("ce_segmentation", segmentation);
-        for (name, content) in [("ce_from", &encoded.from), ("ce_to", &encoded.to)] {
+        for (name, content) in [("ce_from", encoded.from), ("ce_to", encoded.to)] {
             if let Some(content) = content {
                 let value = self.text_of(content, effects);
                 self.add_header(name, value);
             }
         }
-        self.add_header("ce_cause", encoded.cause.clone());
+        self.add_header("ce_cause", encoded.cause);
     }
 
-    fn add_header(&mut self, name: &'static str, value: Range<usize>) {
+    fn add_header(&mut self, name: &'static str, value: Piece) {
         self.headers.push(OutputHeader { name, value });
     }
 
     /// Where a text is in the buffer: in the encoded value, or appended if it has escapes there.
-    fn text_of(&mut self, content: &Content, effects: &Effects) -> Range<usize> {
+    fn text_of(&mut self, content: Content, effects: &Effects) -> Piece {
         let text = effects.text(content.text);
-        if content.range.len() == text.len() { content.range.clone() } else { append(&mut self.bytes, text.as_bytes()) }
+        if content.piece.range().len() == text.len() { content.piece } else { append(&mut self.bytes, text.as_bytes()) }
     }
 
     /// `ce_id`: the same for the same change, however often it is published.
-    fn change_id(&mut self, change: &Change, effects: &Effects) -> Range<usize> {
+    fn change_id(&mut self, change: &Change, effects: &Effects) -> Piece {
         let Self { hashed, bytes, .. } = self;
         hashed.clear();
         for text in [change.customer_id, change.segmentation] {
@@ -354,42 +440,39 @@ impl Outbox {
         hashed.extend_from_slice(&change.sequence.to_be_bytes());
         let start = bytes.len();
         hex(bytes, xxh3_128(hashed));
-        start..bytes.len()
+        Piece::since(start, bytes)
     }
 
-    fn push_output(&mut self, topic: Topic, key: Range<usize>, value: Option<Range<usize>>, first_header: usize) {
-        self.entries.push(OutputEntry { topic, key, value, headers: first_header..self.headers.len() });
+    fn push_output(&mut self, topic: Topic, key: Piece, value: Option<Piece>, first_header: usize) {
+        let headers = (first_header as u32, self.headers.len() as u32);
+        self.entries.push(OutputEntry { topic, key, value, headers });
     }
 
     /// Notes a customer whose membership is due. `parts` is what the changes of the same evaluation have encoded.
     fn touch(&mut self, touched: &Touched, parts: Option<EvaluationParts>, effects: &Effects) {
-        let Self { bytes, encoder, pending, pending_by_id, .. } = self;
-        let id = effects.text(touched.customer_id).as_bytes();
-        let hash = Profiles::hash(id);
-        let touched = match parts {
-            Some(EvaluationParts { key, features, latest, .. }) => PendingMembership {
-                id: key,
-                hash,
-                effective_at: touched.effective_at,
-                is_gone: touched.is_gone,
-                features,
-                latest: Some(latest),
-            },
-            None => PendingMembership {
-                id: append(bytes, id),
-                hash,
-                effective_at: touched.effective_at,
-                is_gone: touched.is_gone,
-                features: encoder.features(bytes, touched.features.of(&effects.features), effects),
-                latest: None,
-            },
+        let Self { bytes, encoder, pending, ids, pending_by_id, .. } = self;
+        let id = effects.text(touched.customer_id);
+        let hash = Profiles::hash(id.as_bytes());
+        let (key, features, latest) = match parts {
+            Some(EvaluationParts { key, features, latest, .. }) => (key, features, Some(latest)),
+            None => {
+                let key = append(bytes, id.as_bytes());
+                (key, encoder.features(bytes, touched.features.of(&effects.features), effects), None)
+            }
         };
-        let same_id = |&index: &u32| bytes[pending[index as usize].id.clone()] == *id;
+        let Touched { effective_at, is_gone, .. } = *touched;
+        let same_id = |&index: &u32| ids[pending[index as usize].id.range()] == *id;
         if let Some(&index) = pending_by_id.find(hash, same_id) {
-            pending[index as usize] = touched;
+            let known = &mut pending[index as usize];
+            let (id, was_gone) = (known.id, known.was_gone || is_gone);
+            *known = PendingMembership { id, key, hash, effective_at, is_gone, was_gone, features, latest };
             return;
         }
         pending_by_id.insert_unique(hash, pending.len() as u32, |&index| pending[index as usize].hash);
-        pending.push(touched);
+        let start = ids.len();
+        ids.push_str(id);
+        let id = Piece::since(start, ids.as_bytes());
+        let was_gone = is_gone;
+        pending.push(PendingMembership { id, key, hash, effective_at, is_gone, was_gone, features, latest });
     }
 }

@@ -4,10 +4,10 @@
 //! also carries a copy of the shard's journal record in the header `shoal_journal`, so that a torn transaction can be
 //! repaired from either side.
 
+use super::encode::unsigned;
 use super::outbox::{Outbox, Output, Topic};
 use crate::fault_injection;
 use crate::kafka::{Failure, Header, InputOffset, Log, OutRecord, Own, Transaction};
-use std::ops::Range;
 
 /// What one shard contributes to a transaction.
 pub struct SealedTransaction<'a> {
@@ -46,13 +46,11 @@ pub fn publish<L: Log>(
     sealed: &[SealedTransaction<'_>],
     extra: &[ExtraRecord<'_>],
 ) -> Result<Published, Failure> {
-    let (numbers, number_ranges) = number_outputs(sealed);
-    let mut number_ranges = number_ranges.into_iter();
-    let mut transaction = Transaction::default();
+    let numbers: Vec<OutputNumbers> = sealed.iter().map(OutputNumbers::new).collect();
+    let mut transaction = with_room_for(sealed, extra);
     transaction.records.extend(extra.iter().map(extra_record));
-    for shard in sealed {
-        let numbers = number_ranges.by_ref().map(|range| &numbers[range]);
-        add_outputs(&mut transaction, shard.shard, shard.outbox.outputs().zip(numbers), shard.journal);
+    for (shard, numbers) in sealed.iter().zip(&numbers) {
+        add_outputs(&mut transaction, shard.shard, shard.outbox.outputs().zip(numbers.iter()), shard.journal);
         transaction.records.push(journal_record(shard.shard, shard.journal));
         transaction.offsets.extend(&shard.offsets);
     }
@@ -64,23 +62,56 @@ pub fn publish<L: Log>(
     Ok(Published { outputs, bytes, next_transaction })
 }
 
-/// The values of `shoal_out` of all outputs in order, and the range of each.
-fn number_outputs(sealed: &[SealedTransaction<'_>]) -> (Vec<u8>, Vec<Range<usize>>) {
-    let (mut numbers, mut ranges) = (Vec::new(), Vec::new());
-    for shard in sealed {
-        for number in 1..=shard.outbox.outputs().len() as u64 {
-            let start = numbers.len();
-            let number = shard.outputs_before + number;
-            numbers.extend(output_number(shard.shard, shard.transaction, number).into_bytes());
-            ranges.push(start..numbers.len());
-        }
+/// An empty transaction whose lists need not grow: copies of long lists cost as much as what is in them.
+fn with_room_for<'a>(sealed: &[SealedTransaction<'_>], extra: &[ExtraRecord<'_>]) -> Transaction<'a> {
+    let outputs: usize = sealed.iter().map(|shard| shard.outbox.outputs().len()).sum();
+    // Each output has its number; the first ones on each topic have a copy of the journal record.
+    let own = outputs + sealed.len() * Topic::ALL.len();
+    let headers: usize = sealed.iter().map(|shard| shard.outbox.headers()).sum();
+    Transaction {
+        records: Vec::with_capacity(extra.len() + outputs + sealed.len()),
+        headers: Vec::with_capacity(headers + own),
+        offsets: Vec::with_capacity(sealed.iter().map(|shard| shard.offsets.len()).sum()),
     }
-    (numbers, ranges)
+}
+
+/// The values of `shoal_out` of a shard's outputs, in order.
+struct OutputNumbers {
+    bytes: Vec<u8>,
+    /// The end of each.
+    ends: Vec<u32>,
+}
+
+impl OutputNumbers {
+    fn new(shard: &SealedTransaction<'_>) -> Self {
+        let outputs = shard.outbox.outputs().len();
+        let head = output_number_head(shard.shard, shard.transaction);
+        let length_max = head.len() + u64::MAX.ilog10() as usize + 1;
+        let (mut bytes, mut ends) = (Vec::with_capacity(outputs * length_max), Vec::with_capacity(outputs));
+        for number in (shard.outputs_before + 1..).take(outputs) {
+            bytes.extend_from_slice(&head);
+            unsigned(&mut bytes, number);
+            ends.push(bytes.len() as u32);
+        }
+        Self { bytes, ends }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start as usize..end as usize])
+    }
+}
+
+/// What the values of `shoal_out` of one transaction begin with: shard/transaction/
+fn output_number_head(shard: u32, transaction: u64) -> Vec<u8> {
+    format!("{shard}/{transaction}/").into_bytes()
 }
 
 /// The value of the header `shoal_out`.
-pub fn output_number(shard: u32, transaction: u64, number: u64) -> String {
-    format!("{shard}/{transaction}/{number}")
+pub fn output_number(shard: u32, transaction: u64, number: u64) -> Vec<u8> {
+    let mut value = output_number_head(shard, transaction);
+    unsigned(&mut value, number);
+    value
 }
 
 fn extra_record<'a>(extra: &ExtraRecord<'a>) -> OutRecord<'a> {

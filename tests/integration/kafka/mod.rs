@@ -15,6 +15,7 @@ mod log;
 mod logs;
 mod metrics;
 mod outage;
+mod outputs;
 mod pipeline;
 mod program;
 mod rebuild;

@@ -7,7 +7,7 @@ use crate::support::wait::wait_for_ok;
 use crate::support::{self, Broker, Produced, Received};
 use shoal::kafka::KafkaSettings;
 use shoal::store::SnapshotSettings;
-use shoal::worker::{AlertSettings, RunSettings, TracesSettings, WorkerSettings, run};
+use shoal::worker::{AlertSettings, OutputSettings, RunSettings, TracesSettings, WorkerSettings, run};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +32,7 @@ pub fn settings(broker: &Broker, folder: &Path, test: &str, partitions: i32) -> 
     RunSettings {
         kafka,
         worker: WorkerSettings::default(),
+        output: OutputSettings::default(),
         traces: TracesSettings::default(),
         snapshots: SnapshotSettings { url: String::new(), ..SnapshotSettings::default() },
         alerts: AlertSettings::default(),

@@ -30,6 +30,7 @@ fn without_broker(folder: &Path) -> RunSettings {
     RunSettings {
         kafka: KafkaSettings { brokers: format!("127.0.0.1:{port}"), ..KafkaSettings::default() },
         worker: Default::default(),
+        output: Default::default(),
         traces: Default::default(),
         snapshots: SnapshotSettings { url: String::new(), ..SnapshotSettings::default() },
         alerts: Default::default(),

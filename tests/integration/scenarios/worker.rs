@@ -11,7 +11,7 @@ use shoal::engine::event::Millis;
 use shoal::engine::rule::{self, Rules};
 use shoal::kafka::{Log, Own, StartAt};
 use shoal::worker::transaction::outbox;
-use shoal::worker::{OwnedShard, Worker, WorkerConfig};
+use shoal::worker::{OutputSettings, OwnedShard, Worker, WorkerConfig};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -91,6 +91,7 @@ fn config(scenario: &Scenario, way: Way, rules: &Arc<Rules>) -> WorkerConfig {
         partitions: way.partitions,
         shard: settings(scenario, way),
         source: "/shoal/scenario".to_owned(),
+        output: OutputSettings::default(),
         start: StartAt::Earliest,
         rules: rules.clone(),
         group: "test".into(),

@@ -1,34 +1,70 @@
 //! Pieces of JSON, appended to a buffer: strings, numbers, money, moments. Their bytes are those of `serde_json`.
 //!
 //! They are written here because an output has thirty of them, and the general ways take several times the
-//! instructions: a string is looked at eight bytes at a time and copied as it stands unless it needs an escape, digits
-//! are written in pairs, and a moment that an output repeats is formatted once.
+//! instructions: a string is copied as it stands unless it needs an escape, digits are written in pairs, and a moment
+//! that an output repeats is formatted once, as is the date of a day.
 
 use crate::engine::calendar::{DIGIT_PAIRS, rfc3339_text};
 use crate::engine::decode::special_bytes;
-use crate::engine::event::Millis;
-use std::ops::Range;
+use crate::engine::event::{DAY, Millis};
 
 /// Moments that are kept, a power of two.
 const MOMENTS: usize = 16;
+/// Days whose dates are kept, a power of two: those of a change are within a year, as a rule.
+const DATES: usize = 256;
 
-/// A string with its quotes. Returns where its content is, which is the text itself if it has the length of the text.
-pub fn string(out: &mut Vec<u8>, text: &str) -> Range<usize> {
-    if is_plain(text.as_bytes()) {
-        out.push(b'"');
-        let start = out.len();
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
-        start..out.len() - 1
-    } else {
-        let start = out.len() + 1;
-        serde_json::to_writer(&mut *out, text).expect("text is written to memory");
-        start..out.len() - 1
+/// A piece of a buffer. Buffers stay far below 4 GiB: a transaction ends long before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Piece {
+    start: u32,
+    end: u32,
+}
+
+impl Piece {
+    pub fn new(start: usize, end: usize) -> Self {
+        debug_assert!(u32::try_from(end).is_ok(), "a buffer of {end} bytes");
+        Self { start: start as u32, end: end as u32 }
+    }
+
+    /// From `start` to the end of the buffer.
+    pub fn since(start: usize, buffer: &[u8]) -> Self {
+        Self::new(start, buffer.len())
+    }
+
+    pub fn range(self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// The bytes of this piece.
+    pub fn of(self, buffer: &[u8]) -> &[u8] {
+        &buffer[self.range()]
     }
 }
 
+/// A string with its quotes. Returns where its content is, which is the text itself if it has the length of the text.
+pub fn string(out: &mut Vec<u8>, text: &str) -> Piece {
+    if is_plain(text.as_bytes()) { plain_string(out, text) } else { escaped_string(out, text) }
+}
+
+/// The same for a text that is known to be plain.
+#[inline]
+pub fn plain_string(out: &mut Vec<u8>, text: &str) -> Piece {
+    out.push(b'"');
+    let start = out.len();
+    out.extend_from_slice(text.as_bytes());
+    let content = Piece::since(start, out);
+    out.push(b'"');
+    content
+}
+
+fn escaped_string(out: &mut Vec<u8>, text: &str) -> Piece {
+    let start = out.len() + 1;
+    serde_json::to_writer(&mut *out, text).expect("text is written to memory");
+    Piece::new(start, out.len() - 1)
+}
+
 /// Whether a text is the content of a string as it stands: no quote, no backslash, no control character.
-fn is_plain(text: &[u8]) -> bool {
+pub fn is_plain(text: &[u8]) -> bool {
     let (words, rest) = text.as_chunks::<8>();
     let special = words.iter().fold(0, |special, &word| special | special_bytes(u64::from_le_bytes(word)));
     let last = match (text.last_chunk::<8>(), rest) {
@@ -43,7 +79,16 @@ fn is_plain(text: &[u8]) -> bool {
 }
 
 /// A number without a sign.
-pub fn unsigned(out: &mut Vec<u8>, mut number: u64) {
+#[inline]
+pub fn unsigned(out: &mut Vec<u8>, number: u64) {
+    match number {
+        0..10 => out.push(b'0' + number as u8),
+        10..100 => out.extend_from_slice(&DIGIT_PAIRS[number as usize]),
+        _ => long_unsigned(out, number),
+    }
+}
+
+fn long_unsigned(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut start = digits.len();
     while number >= 100 {
@@ -103,34 +148,70 @@ pub fn money(out: &mut Vec<u8>, minor: i64, decimals: u32) {
 /// 32 hex digits.
 pub fn hex(out: &mut Vec<u8>, number: u128) {
     let mut digits = [0; 32];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
-        pair.copy_from_slice(&[
-            b"0123456789abcdef"[usize::from(byte >> 4)],
-            b"0123456789abcdef"[usize::from(byte & 15)],
-        ]);
+    for (digits, part) in digits.as_chunks_mut::<8>().0.iter_mut().zip((0..4).rev()) {
+        *digits = hex_digits((number >> (32 * part)) as u32);
     }
     out.extend_from_slice(&digits);
+}
+
+/// Eight hex digits, all at once: the bits are spread over the bytes of a word.
+fn hex_digits(number: u32) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    /// From the character after `9` to `a`.
+    const GAP: u64 = (b'a' - b'9' - 1) as u64;
+    let pairs = u64::from(number >> 16) << 32 | u64::from(number & 0xFFFF);
+    let bytes = (pairs & 0x0000_FF00_0000_FF00) << 8 | pairs & 0x0000_00FF_0000_00FF;
+    let nibbles = (bytes & 0x00F0_00F0_00F0_00F0) << 4 | bytes & 0x000F_000F_000F_000F;
+    let is_letter = (nibbles + ONES * 6) >> 4 & ONES;
+    (nibbles + ONES * u64::from(b'0') + is_letter * GAP).to_be_bytes()
 }
 
 /// Writes moments as quoted RFC 3339 text in UTC with milliseconds, and keeps the texts of the last ones: the instant
 /// of a change is in it several times, and in the membership after it; the clock is that of many changes.
 pub struct Moments {
     kept: [(Millis, [u8; 26]); MOMENTS],
+    /// Dates by day since 1970-01-01.
+    dates: Box<[(i64, [u8; 10]); DATES]>,
 }
 
 impl Moments {
     pub fn new() -> Self {
-        Self { kept: [(0, quoted(0)); MOMENTS] }
+        let epoch = *b"\"1970-01-01T00:00:00.000Z\"";
+        Self { kept: [(0, epoch); MOMENTS], dates: Box::new([(0, *b"1970-01-01"); DATES]) }
     }
 
     /// Appends a moment. Returns where it is, without its quotes.
-    pub fn write(&mut self, out: &mut Vec<u8>, time: Millis) -> Range<usize> {
-        let kept = &mut self.kept[place_of(time)];
-        if kept.0 != time {
-            *kept = (time, quoted(time));
+    #[inline]
+    pub fn write(&mut self, out: &mut Vec<u8>, time: Millis) -> Piece {
+        let place = place_of(time);
+        if self.kept[place].0 != time {
+            self.kept[place] = (time, self.quoted(time));
         }
-        out.extend_from_slice(&kept.1);
-        out.len() - 25..out.len() - 1
+        out.extend_from_slice(&self.kept[place].1);
+        Piece::new(out.len() - 25, out.len() - 1)
+    }
+
+    #[inline(never)]
+    fn quoted(&mut self, time: Millis) -> [u8; 26] {
+        let (day, in_day) = (time.div_euclid(DAY), time.rem_euclid(DAY) as u32);
+        let date = &mut self.dates[day as usize % DATES];
+        if date.0 != day {
+            let text = rfc3339_text(day * DAY);
+            *date = (day, *text.first_chunk().expect("the date is at its beginning"));
+        }
+        let (seconds, millisecond) = (in_day / 1_000, in_day % 1_000);
+        let (minutes, second) = (seconds / 60, seconds % 60);
+        let mut text = *b"\"0000-00-00T00:00:00.000Z\"";
+        text[1..11].copy_from_slice(&date.1);
+        let mut put = |start: usize, number: u32| {
+            text[start..start + 2].copy_from_slice(&DIGIT_PAIRS[number as usize]);
+        };
+        put(12, minutes / 60);
+        put(15, minutes % 60);
+        put(18, second);
+        put(21, millisecond / 10);
+        text[23] = b'0' + (millisecond % 10) as u8;
+        text
     }
 }
 
@@ -138,12 +219,6 @@ fn place_of(time: Millis) -> usize {
     /// The golden ratio's fraction: the highest bits of a product depend on all bits of a time.
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     ((time as u64).wrapping_mul(SPREAD) >> (u64::BITS - MOMENTS.trailing_zeros())) as usize
-}
-
-fn quoted(time: Millis) -> [u8; 26] {
-    let mut text = [b'"'; 26];
-    text[1..25].copy_from_slice(&rfc3339_text(time));
-    text
 }
 
 #[cfg(test)]
@@ -195,7 +270,7 @@ mod tests {
                     ['"', '\\', '\0', '\u{1f}', '\n', ' ', '\u{7f}', '\u{80}', '\u{a2}', 'ß', '\u{fffd}', '😀']
                 {
                     let text: String = (0..length).map(|index| if index == place { special } else { 'a' }).collect();
-                    let quoted = written(|out| assert_eq!(string(out, &text).start, 1));
+                    let quoted = written(|out| assert_eq!(string(out, &text).range().start, 1));
                     assert_eq!(quoted, serde_json::to_string(&text).unwrap());
                     assert_eq!(
                         is_plain(text.as_bytes()),
@@ -210,12 +285,16 @@ mod tests {
     fn moments_are_those_of_the_calendar() {
         let mut random = Random::of_test();
         let (mut moments, mut out) = (Moments::new(), Vec::new());
-        for _ in 0..10_000 {
-            let time = random.between(0, 40) * 86_399_999 * random.between(1, 500);
+        for index in 0..20_000 {
+            let time = match index % 3 {
+                0 => random.between(0, 40) * 86_399_999 * random.between(1, 500),
+                1 => random.between(0, DATES as i64 + 40) * DAY + random.between(-1, 2),
+                _ => random.between(-62_000_000_000_000, 250_000_000_000_000),
+            };
             out.clear();
-            let range = moments.write(&mut out, time);
-            assert_eq!(out[range.clone()], rfc3339_text(time));
-            assert_eq!((range, out[0], out[25], out.len()), (1..25, b'"', b'"', 26));
+            let piece = moments.write(&mut out, time);
+            assert_eq!(*piece.of(&out), rfc3339_text(time));
+            assert_eq!((piece.range(), out[0], out[25], out.len()), (1..25, b'"', b'"', 26));
         }
     }
 }

@@ -1,9 +1,8 @@
 //! The parts of membership records that depend on the rules alone, made once per rules file.
 
-use super::json::{Moments, string};
+use super::json::{Moments, Piece, string};
 use crate::engine::profile::HeldValue;
 use crate::engine::rule::{IN, Rules};
-use std::ops::Range;
 
 /// The texts of a membership record from `rules_version` to the name of `features`, without the moments.
 #[derive(Default)]
@@ -13,7 +12,7 @@ pub struct Template {
     /// All texts.
     bytes: Vec<u8>,
     /// From `rules_version` to the bracket of `segments`.
-    head: Range<usize>,
+    head: Piece,
     segmentations: Vec<TargetTexts>,
     audiences: Vec<TargetTexts>,
 }
@@ -23,7 +22,7 @@ struct TargetTexts {
     /// Of its held value.
     index: usize,
     /// For each value, null last: from the comma before its name to the name of `since`.
-    by_value: Vec<Range<usize>>,
+    by_value: Vec<Piece>,
 }
 
 impl Template {
@@ -40,7 +39,7 @@ impl Template {
         bytes.extend_from_slice(b",\"rules_version\":");
         string(bytes, &rules.version);
         bytes.extend_from_slice(b",\"cuts_version\":null,\"segments\":{");
-        template.head = 0..bytes.len();
+        template.head = Piece::since(0, bytes);
         for (index, target) in rules.targets.iter().enumerate() {
             let texts = if target.is_audience() { &mut template.audiences } else { &mut template.segmentations };
             let is_first = texts.is_empty();
@@ -60,7 +59,7 @@ impl Template {
                     None => bytes.extend_from_slice(b":{\"value\":null"),
                 }
                 bytes.extend_from_slice(b",\"since\":");
-                start..bytes.len()
+                Piece::since(start, bytes)
             };
             let by_value = target.values().map(Some).chain([None]).map(&mut text).collect();
             texts.push(TargetTexts { index, by_value });
@@ -70,7 +69,7 @@ impl Template {
 
     /// Appends everything from the comma before `rules_version` to the name of `features`.
     pub fn write(&self, out: &mut Vec<u8>, held: &[HeldValue], moments: &mut Moments) {
-        out.extend_from_slice(&self.bytes[self.head.clone()]);
+        out.extend_from_slice(self.head.of(&self.bytes));
         self.targets(out, &self.segmentations, held, moments);
         out.extend_from_slice(b"},\"audiences\":{");
         self.targets(out, &self.audiences, held, moments);
@@ -81,7 +80,7 @@ impl Template {
         // With fewer held values than targets the rest is left out: then the sweep with new rules is still to come.
         for (target, held) in targets.iter().filter_map(|target| Some((target, held.get(target.index)?))) {
             let text = target.by_value.get(usize::from(held.value)).or(target.by_value.last());
-            out.extend_from_slice(text.map_or(&[], |text| &self.bytes[text.clone()]));
+            out.extend_from_slice(text.map_or(&[], |text| text.of(&self.bytes)));
             moments.write(out, held.since);
             out.push(b'}');
         }

@@ -8,7 +8,7 @@ use crate::engine::profile::{HeldValue, split_set};
 use crate::engine::rule::{self, Direction, Truth, Value};
 use crate::engine::shard::{Bootstrap, Input, Settings, Shard};
 use crate::random::Random;
-use crate::worker::transaction::outbox::{DetectedAt, Outbox, Output, Topic};
+use crate::worker::transaction::outbox::{DetectedAt, Outbox, Output, OutputHeaders, Topic};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_128;
@@ -113,7 +113,10 @@ fn change(change: &Change, effects: &Effects) -> String {
     object(&fields)
 }
 
-fn headers(change: &Change, effects: &Effects) -> Vec<(&'static str, String)> {
+fn headers(which: OutputHeaders, change: &Change, effects: &Effects) -> Vec<(&'static str, String)> {
+    if which == OutputHeaders::None {
+        return Vec::new();
+    }
     let text = |span: Span| effects.text(span).to_owned();
     let (life, sequence) = (change.life.to_be_bytes(), change.sequence.to_be_bytes());
     let names = [text(change.customer_id), "\0".into(), text(change.segmentation), "\0".into()].concat();
@@ -122,11 +125,16 @@ fn headers(change: &Change, effects: &Effects) -> Vec<(&'static str, String)> {
         ("ce_id", format!("{:032x}", xxh3_128(&[names.as_bytes(), &life, &sequence].concat()))),
         ("ce_type", "shoal.segment.changed.v1".to_owned()),
         ("ce_source", SOURCE.to_owned()),
+        ("content-type", "application/json".to_owned()),
+    ];
+    if which == OutputHeaders::CloudEvents {
+        return headers;
+    }
+    headers.extend([
         ("ce_subject", text(change.customer_id)),
         ("ce_time", moment(change.effective_at)),
-        ("content-type", "application/json".to_owned()),
         ("ce_segmentation", text(change.segmentation)),
-    ];
+    ]);
     headers.extend(change.from.map(|from| ("ce_from", text(from))));
     headers.extend(change.to.map(|to| ("ce_to", text(to))));
     headers.push(("ce_cause", change.cause.name().to_owned()));
@@ -232,19 +240,42 @@ fn changes_are_those_of_a_naive_encoder() {
     let (mut outbox, mut compared) = (outbox(), 0);
     for _ in 0..3_000 {
         let effects = random_effects(&mut random);
+        let which = random.pick(&[OutputHeaders::All, OutputHeaders::CloudEvents, OutputHeaders::None]);
+        outbox = outbox.with_headers(which);
         outbox.encode(&effects, &[]);
         assert_eq!(outbox.outputs().len(), effects.changes.len());
         for (output, expected) in outbox.outputs().zip(&effects.changes) {
             let value = std::str::from_utf8(output.value.unwrap()).unwrap();
             assert_eq!(value, change(expected, &effects));
             assert_eq!(output.key, effects.text(expected.customer_id).as_bytes());
-            assert_eq!((output.topic, header_values(&output)), (Topic::Changes, headers(expected, &effects)));
+            assert_eq!((output.topic, header_values(&output)), (Topic::Changes, headers(which, expected, &effects)));
             compared += 1;
         }
         outbox.clear();
         assert_eq!(outbox.bytes(), 0);
     }
     assert!(compared > 3_000, "{compared}");
+}
+
+#[test]
+fn the_headers_of_a_change_are_those_that_are_configured() {
+    let mut random = Random::of_test();
+    let effects = std::iter::repeat_with(|| random_effects(&mut random))
+        .find(|effects| matches!(effects.changes[..], [Change { trigger: Some(_), .. }, ..]))
+        .expect("one of them");
+    let traceparent = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".as_slice();
+    let names = |outbox: Outbox| {
+        let mut outbox = outbox;
+        outbox.encode_traced(&effects, &[], &|_, _| Some(traceparent));
+        let change = outbox.outputs().next().expect("a change");
+        change.headers().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let required = ["ce_specversion", "ce_id", "ce_type", "ce_source", "content-type"];
+    assert_eq!(names(outbox()), [required.as_slice(), &["traceparent"]].concat(), "the default");
+    assert_eq!(names(outbox().with_headers(OutputHeaders::CloudEvents)), names(outbox()));
+    assert_eq!(names(outbox().with_headers(OutputHeaders::None)), [""; 0]);
+    let all = names(outbox().with_headers(OutputHeaders::All));
+    assert!(all.starts_with(&required) && all.ends_with(&["ce_cause", "traceparent"]), "{all:?}");
 }
 
 const RULES: &str = r#"
