@@ -9,7 +9,7 @@ use crate::fault_injection;
 use crate::kafka::client::{Logging, REQUEST_WAIT, config, init_transactions, make};
 use crate::kafka::error_class::{classify_transaction, not_allowed};
 use crate::kafka::produce::offsets::OffsetSender;
-use crate::kafka::raw::producer::{self as raw, RawRecord};
+use crate::kafka::raw::producer::{self as raw, ProducerTopic, RawRecord};
 use crate::kafka::{Compression, Failure, InputOffset, KafkaSettings, OutRecord, Own, Transaction};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -64,7 +64,9 @@ pub enum Step {
 pub struct Publisher {
     offsets: OffsetSender,
     producer: Arc<BaseProducer<Deliveries>>,
-    topics: [CString; Own::ALL.len()],
+    topics: Vec<ProducerTopic<Deliveries>>,
+    /// Names of `topics`, by [`Own`] like them.
+    names: [String; Own::ALL.len()],
     transactional_id: String,
     step: Cell<Step>,
 }
@@ -122,12 +124,16 @@ impl Publisher {
             .set("queue.buffering.max.messages", "1000000");
         let producer = make(settings, &config, Deliveries::default(), "the Kafka producer")?;
         init_transactions(&producer, transactional_id, REQUEST_WAIT)?;
-        let topics = Own::ALL.map(|topic| {
-            CString::new(settings.topics.name(topic)).expect("topic names are checked when topics are made")
-        });
+        let names = Own::ALL.map(|topic| settings.topics.name(topic).to_owned());
+        let topic = |name: &String| {
+            let name_bytes = CString::new(name.as_str()).expect("topic names are checked when topics are made");
+            ProducerTopic::new(&producer, &name_bytes)
+                .map_err(|code| Failure::Stop(format!("the client refuses the topic {name}: {code}")))
+        };
+        let topics = names.iter().map(topic).collect::<Result<Vec<_>, _>>()?;
         let transactional_id = transactional_id.to_owned();
         let offsets = OffsetSender::start(&producer)?;
-        Ok(Self { offsets, producer, topics, transactional_id, step: Cell::new(Step::Begin) })
+        Ok(Self { offsets, producer, topics, names, transactional_id, step: Cell::new(Step::Begin) })
     }
 
     /// The step at which the last transaction ended.
@@ -233,11 +239,10 @@ impl Publisher {
     }
 
     fn produce(&self, record: &OutRecord<'_>, transaction: &Transaction<'_>) -> Result<(), Failure> {
-        let topic = &self.topics[record.topic as usize];
-        let raw = RawRecord { topic, partition: record.partition, key: record.key, value: record.value };
+        let raw = RawRecord { partition: record.partition, key: record.key, value: record.value };
         let headers = transaction.headers[record.headers.clone()].iter().map(|header| (header.name, header.value));
-        raw::produce(&self.producer, &raw, headers).map_err(|code| {
-            let topic = topic.to_string_lossy();
+        raw::produce(&self.topics[record.topic as usize], &raw, headers).map_err(|code| {
+            let topic = &self.names[record.topic as usize];
             classify_transaction(code, format!("a record for {topic}[{}] was refused: {code}", record.partition))
         })
     }

@@ -6,12 +6,42 @@ use rdkafka_sys as sys;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 use sys::rd_kafka_resp_err_t as Code;
 
+/// A topic of a producer, looked up once: by its name the client would look it up for each record.
+pub struct ProducerTopic<C: ProducerContext> {
+    pointer: *mut sys::rd_kafka_topic_t,
+    /// The topic is given back before the producer is destroyed.
+    producer: Arc<BaseProducer<C>>,
+}
+
+// SAFETY: librdkafka's objects may be used by any thread.
+unsafe impl<C: ProducerContext> Send for ProducerTopic<C> {}
+
+impl<C: ProducerContext> ProducerTopic<C> {
+    pub fn new(producer: &Arc<BaseProducer<C>>, name: &CStr) -> Result<Self, RDKafkaErrorCode> {
+        // SAFETY: the producer is alive, and the name is copied. Without settings the topic has those of the producer.
+        let pointer =
+            unsafe { sys::rd_kafka_topic_new(producer.client().native_ptr(), name.as_ptr(), ptr::null_mut()) };
+        if pointer.is_null() {
+            // SAFETY: reads the error of this thread's last call.
+            return Err(unsafe { sys::rd_kafka_last_error() }.into());
+        }
+        Ok(Self { pointer, producer: Arc::clone(producer) })
+    }
+}
+
+impl<C: ProducerContext> Drop for ProducerTopic<C> {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, and the producer is alive.
+        unsafe { sys::rd_kafka_topic_destroy(self.pointer) };
+    }
+}
+
 /// A record for [`produce`].
 pub struct RawRecord<'a> {
-    pub topic: &'a CStr,
     pub partition: u32,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
@@ -19,7 +49,7 @@ pub struct RawRecord<'a> {
 
 /// Queues a record; its bytes are copied.
 pub fn produce<'a, C: ProducerContext>(
-    producer: &BaseProducer<C>,
+    topic: &ProducerTopic<C>,
     record: &RawRecord<'_>,
     headers: impl ExactSizeIterator<Item = (&'a str, &'a [u8])>,
 ) -> Result<(), RDKafkaErrorCode> {
@@ -31,9 +61,9 @@ pub fn produce<'a, C: ProducerContext>(
     let code = unsafe {
         use sys::rd_kafka_vtype_t as vtype;
         sys::rd_kafka_producev(
-            producer.client().native_ptr(),
-            vtype::RD_KAFKA_VTYPE_TOPIC,
-            record.topic.as_ptr(),
+            topic.producer.client().native_ptr(),
+            vtype::RD_KAFKA_VTYPE_RKT,
+            topic.pointer,
             vtype::RD_KAFKA_VTYPE_PARTITION,
             record.partition as i32,
             vtype::RD_KAFKA_VTYPE_MSGFLAGS,
