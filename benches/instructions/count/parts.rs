@@ -26,7 +26,12 @@ const PARTS: [Part; 15] = [
     closed("ids", &["::DuplicateMemory::contains", "::DuplicateMemory::insert"]),
     closed(
         "read",
-        &["::rule::Rules::read_truths", "::rule::Rules::read_truths_before_event", "Rules>::may_change_values"],
+        &[
+            "Rules>::read_truths",
+            "Rules>::read_truths_before_event",
+            "Rules>::may_change_values",
+            "Rules>::has_same_truths",
+        ],
     ),
     closed("update", &["Profiles>::update", "Profiles>::count_own", "::customers::Customers::count_action"]),
     open(
@@ -35,7 +40,7 @@ const PARTS: [Part; 15] = [
     ),
     closed("deadlines", &["Rules>::next_deadline", "Rules>::next_deadline_touched_by"]),
     closed("deadlines", &["::timer::Wheel::insert", "::timer::Wheel::advance"]),
-    closed("evaluate", &["::evaluation::evaluate"]),
+    closed("evaluate", &["::evaluation::evaluate", "::evaluation::evaluate_touched"]),
     closed("because", &["::changes::explain"]),
     closed("next", &["::changes::forecast"]),
     open("record", &["::changes::record_changes"]),

@@ -234,6 +234,12 @@ impl Arguments {
         customer.count_after(self.event_type, self.after(now)) as i64
     }
 
+    /// The same, if there are no more than `enough`; otherwise any number from `enough` on.
+    #[inline]
+    pub fn events_up_to(&self, customer: &Customer<'_>, now: Millis, enough: u64) -> i64 {
+        customer.count_up_to(self.event_type, self.after(now), enough) as i64
+    }
+
     /// The absolute interval with what is counted in it.
     pub fn interval(&self) -> Interval {
         let [from, to] = self.between;
@@ -364,6 +370,19 @@ impl Call {
         match &self.arguments.source {
             Some(TextSource::Feature(of, _)) => step.min(of.step(customer, now)),
             _ => step,
+        }
+    }
+
+    /// How often the value can step, at most, if nothing else happens; `usize::MAX` if it is not known.
+    pub fn steps_max(&self, customer: &Customer<'_>) -> usize {
+        match (self.steps, self.feature.affected_by) {
+            _ if self.has_source() => usize::MAX,
+            (Steps::Never, _) => 0,
+            // Each order and each refund leaves a window once.
+            (_, AffectedBy::Orders) => customer.orders().len() + customer.refunds().len(),
+            // The cart closes.
+            (_, AffectedBy::Cart) => 1,
+            _ => usize::MAX,
         }
     }
 

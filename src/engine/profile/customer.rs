@@ -67,7 +67,18 @@ impl<'a> Customer<'a> {
 
     /// Number of events in the hours whose newest event of that type is after `after` (B1).
     pub fn count_after(&self, event_type: EventType, after: Millis) -> u64 {
-        activity::count_after(self.hours, event_type, after)
+        self.count_up_to(event_type, after, u64::MAX)
+    }
+
+    /// The same, if there are no more than `enough`; otherwise any number from `enough` on.
+    #[inline]
+    pub fn count_up_to(&self, event_type: EventType, after: Millis, enough: u64) -> u64 {
+        activity::count_up_to(self.hours, event_type, after, enough)
+    }
+
+    /// Whether the next event may lead to the removal of hours at the bound, so that counts fall by it.
+    pub fn may_lose_hours(&self) -> bool {
+        activity::may_lose_hours(self.hours)
     }
 
     /// The newest event of the oldest hour in the window: when it leaves the window, the count falls.

@@ -45,7 +45,7 @@ mod update;
 #[cfg(test)]
 mod tests;
 
-pub use activity::CategoryHour;
+pub use activity::{CategoryHour, EVENTS_TOLD_APART};
 pub use attributes::{AttributeParts, InternedValue, StoredValue};
 pub use cart::CartEvent;
 pub use customer::Customer;
@@ -110,8 +110,8 @@ pub struct Profiles {
     texts: Texts,
     folded_intervals: FoldedIntervals,
     changes: Changes,
-    /// Buffer for the owners of blocks that move.
-    owners: Vec<RowNumber>,
+    /// Buffer for the owners and sizes of blocks that move.
+    owners: Vec<(RowNumber, usize)>,
 }
 
 impl Overflow {

@@ -87,7 +87,7 @@ impl Profiles {
         if event_settings.is_browsing(event_type) {
             overflow.hours = activity::browse(row, blocks, event_type, event.time, at, &mut folding);
         } else if event_settings.is_counted(event_type) {
-            overflow.hours = activity::count(blocks, &mut row.block, event_type, event.time, at, &mut folding);
+            overflow.hours = activity::count(row, blocks, event_type, event.time, at, &mut folding);
         }
         if event_type == EventType::VIEW {
             overflow.categories = activity::count_views(blocks, texts, &mut row.block, event, at);
@@ -112,7 +112,7 @@ impl Profiles {
         self.touch(row);
         let Self { slab, blocks, folded_intervals, .. } = self;
         let mut folding = Folding { row, intervals, folded: folded_intervals };
-        let removed = activity::count_own(blocks, &mut slab.get_mut(row).block, counts, time, at, &mut folding);
+        let removed = activity::count_own(slab.get_mut(row), blocks, counts, time, at, &mut folding);
         self.compact();
         removed
     }
@@ -153,15 +153,22 @@ impl Profiles {
     }
 
     /// Clears a chunk of blocks if too much of the blocks' memory is free.
+    #[inline]
     fn compact(&mut self) {
-        let Some(chunk) = self.blocks.begin_clearing() else { return };
-        self.blocks.owners(chunk, &mut self.owners);
-        for &owner in &self.owners {
+        if self.blocks.should_clear() {
+            self.clear_chunk();
+        }
+    }
+
+    #[inline(never)]
+    fn clear_chunk(&mut self) {
+        let Some(chunk) = self.blocks.begin_clearing(&mut self.owners) else { return };
+        for &(owner, _) in &self.owners {
             memory::prefetch(self.slab.get(owner));
         }
-        for &owner in &self.owners {
+        for &(owner, granules) in &self.owners {
             let block = &mut self.slab.get_mut(owner).block;
-            *block = self.blocks.move_away(*block);
+            *block = self.blocks.move_away(*block, granules);
         }
         self.blocks.finish_clearing(chunk);
     }

@@ -6,9 +6,10 @@ use super::check::place::Place;
 use super::compiled::comparison::Comparison;
 use super::compiled::condition::Condition;
 use super::compiled::own_counts::OwnCounts;
+use super::compiled::range::Range;
 use super::compiled::scalar::Scalar;
 use super::compiled::target::{Audience, Segment, Target, TargetKind};
-use super::{Alert, Closure, Rules};
+use super::{Alert, Closure, Rules, Touched};
 use crate::document::MistakeCollector;
 use crate::engine::event::{EventType, Millis};
 use crate::engine::event_settings::{EventSettings, Interval};
@@ -125,7 +126,9 @@ pub fn rules(
         all().filter(|index| of(index).on_customer && of(index).affected_by & (1 << event_type) != 0).collect()
     };
     let affected: Vec<Vec<u16>> = (0..EventType::COUNT).map(affected_by).collect();
-    let touched = affected.iter().map(|affected| touched(affected, &targets, &comparisons)).collect();
+    let is_lost = |index: &u16| !of(index).range.as_ref().is_some_and(Range::follows_from_what_an_event_adds);
+    let lost = affected.iter().map(|of_type| of_type.iter().copied().filter(is_lost).collect()).collect();
+    let touched = affected.iter().map(|affected| touched(affected, &targets, &references, &order)).collect();
     let closures =
         (0..targets.len()).map(|target| closure(target, &targets, &references, &order, &comparisons)).collect();
     let digest = Sha256::digest(file.as_bytes());
@@ -145,6 +148,7 @@ pub fn rules(
         on_customers,
         on_both,
         affected,
+        lost,
         touched,
         order,
         closures,
@@ -168,17 +172,19 @@ fn intervals(comparisons: &[Comparison], include: &[(String, Scalar)]) -> Vec<In
     intervals
 }
 
-/// The targets that have one of these comparisons, and the other comparisons that decide them.
-fn touched(affected: &[u16], targets: &[Target], comparisons: &[Comparison]) -> Closure {
+/// The targets that have one of these comparisons, and those that depend on them.
+fn touched(affected: &[u16], targets: &[Target], references: &[Vec<u16>], order: &[u16]) -> Touched {
     let is_touched = |target: &Target| target.comparisons.iter().any(|index| affected.contains(index));
     let touched: Vec<u16> =
         (0..).zip(targets).filter(|(_, target)| is_touched(target)).map(|(index, _)| index).collect();
-    let decisive = (0..comparisons.len() as u16).filter(|index| {
-        comparisons[usize::from(*index)].on_customer
-            && !affected.contains(index)
-            && touched.iter().any(|target| targets[usize::from(*target)].comparisons.contains(index))
-    });
-    Closure { comparisons: decisive.collect(), targets: touched, on_both: Vec::new() }
+    let mut with_dependents: Vec<u16> = Vec::new();
+    for index in order {
+        let refers = references[usize::from(*index)].iter().any(|other| with_dependents.contains(other));
+        if refers || touched.contains(index) {
+            with_dependents.push(*index);
+        }
+    }
+    Touched { targets: touched, with_dependents }
 }
 
 fn compiled(checked: CheckedTarget, comparisons: &[Comparison]) -> Target {

@@ -5,33 +5,31 @@
 //! late. Comparisons on other targets have no flips of their own: they change in an evaluation, after which all
 //! deadlines are computed anew. Where segment() is an argument of a feature, every step of the feature is a deadline.
 
-use super::Rules;
 use super::compiled::condition::Condition;
 use super::compiled::target::{Target, TargetKind};
 use super::compiled::truth::{Truth, Truths};
+use super::{Reading, Rules};
 use crate::engine::event::{EventType, Millis, NEVER};
 use crate::engine::profile::Customer;
 
 impl Rules {
-    /// The first instant after `now` at which the value of any target can change. `truths` are those of all comparisons
-    /// at `now`.
+    /// The first instant after `now` at which the value of any target can change. `truths` are those at `now`, as far
+    /// as they are known.
     #[inline(never)]
     pub fn next_deadline(&self, customer: &Customer<'_>, now: Millis, truths: &Truths) -> Millis {
-        let search = DeadlineSearch { rules: self, customer, now, truths };
+        let search = DeadlineSearch { truths: self.reading(customer, now, truths) };
         self.targets.iter().map(|target| search.target(target)).min().unwrap_or(NEVER)
     }
 
-    /// The same of the targets that an event of this type touches. `truths` are those of the decisive comparisons at
-    /// `now`.
+    /// The same of one target.
+    pub(super) fn next_deadline_of(&self, target: usize, truths: &Reading<'_>) -> Millis {
+        DeadlineSearch { truths: *truths }.target(&self.targets[target])
+    }
+
+    /// The same of the targets that an event of this type touches.
     #[inline(never)]
-    pub fn next_deadline_touched_by(
-        &self,
-        event: EventType,
-        customer: &Customer<'_>,
-        now: Millis,
-        truths: &Truths,
-    ) -> Millis {
-        let search = DeadlineSearch { rules: self, customer, now, truths };
+    pub fn next_deadline_touched_by(&self, event: EventType, truths: &Reading<'_>) -> Millis {
+        let search = DeadlineSearch { truths: *truths };
         let touched = self.touched[event.index()].targets.iter();
         touched.map(|target| search.target(&self.targets[usize::from(*target)])).min().unwrap_or(NEVER)
     }
@@ -39,10 +37,7 @@ impl Rules {
 
 /// The search for the next deadline of a customer.
 struct DeadlineSearch<'a> {
-    rules: &'a Rules,
-    customer: &'a Customer<'a>,
-    now: Millis,
-    truths: &'a Truths,
+    truths: Reading<'a>,
 }
 
 impl DeadlineSearch<'_> {
@@ -68,7 +63,7 @@ impl DeadlineSearch<'_> {
     /// The truth of a condition at `now`; `None` if it depends on other targets.
     fn truth(&self, condition: &Condition) -> Option<Truth> {
         match condition {
-            Condition::Comparison(index) if self.rules.comparisons[usize::from(*index)].on_targets => None,
+            Condition::Comparison(index) if self.truths.rules.comparisons[usize::from(*index)].on_targets => None,
             Condition::Comparison(index) => Some(self.truths.get(*index)),
             Condition::And(all) => self.joined(all, Truth::False, Truth::and),
             Condition::Or(any) => self.joined(any, Truth::True, Truth::or),
@@ -103,16 +98,13 @@ impl DeadlineSearch<'_> {
         match condition {
             Condition::Constant(_) => NEVER,
             Condition::Comparison(index) => {
-                let comparison = &self.rules.comparisons[usize::from(*index)];
+                let Reading { rules, customer, now, .. } = self.truths;
+                let comparison = &rules.comparisons[usize::from(*index)];
                 if comparison.on_targets {
                     let on_both = comparison.on_customer;
-                    return if on_both {
-                        comparison.next_wake(self.rules.facts(self.customer, self.now))
-                    } else {
-                        NEVER
-                    };
+                    return if on_both { comparison.next_wake(rules.facts(customer, now)) } else { NEVER };
                 }
-                comparison.next_flip(self.customer, self.now, self.truths.get(*index))
+                comparison.next_flip(customer, now, self.truths.get(*index))
             }
             Condition::And(all) => self.operands(all.iter(), Truth::False),
             Condition::Or(any) => self.operands(any.iter(), Truth::True),

@@ -1,8 +1,8 @@
 //! Rules: segmentations and audiences, their conditions compiled once, evaluated, explained and run forward.
 //!
 //! [`read`] makes [`Rules`] of a file: `file` reads what is written, `check` makes typed comparisons and conditions of
-//! its SQL, `compile` puts them together. For a customer the truths of comparisons are read ([`Rules::read_truths`]).
-//! When one differs from before the event, [`Rules::decide`] gives the values that follow, [`Rules::for_each_reason`]
+//! its SQL, `compile` puts them together. For a customer the truths of comparisons are read (`reading`). When
+//! a value may differ from before the event, [`Rules::decide`] gives the values that follow, [`Rules::for_each_reason`]
 //! why they changed, [`Rules::forecast`] what comes next, and [`Rules::next_deadline`] when time alone can change one.
 
 mod file;
@@ -14,6 +14,8 @@ mod compile;
 mod compiled;
 
 mod decide;
+
+pub mod reading;
 
 mod deadline;
 
@@ -56,14 +58,13 @@ pub use compiled::values::Decision;
 pub use explain::forecast::ForecastScratch;
 pub use explain::reasons::TargetChange;
 pub use file::{read, read_features, read_following, review_file};
+pub use reading::{AddedEvents, Reading};
 
-use crate::engine::event::{Event, EventType, Millis};
+use crate::engine::event::{Event, EventType};
 use crate::engine::event_settings::EventSettings;
-use crate::engine::profile::Customer;
 use compiled::comparison::Comparison;
 use compiled::own_counts::OwnCounts;
-use compiled::scalar::{Facts, Scalar};
-use compiled::values::TargetValues;
+use compiled::scalar::Scalar;
 
 /// A checked and compiled rules.toml.
 #[derive(Debug)]
@@ -94,13 +95,22 @@ pub struct Rules {
     on_both: Vec<u16>,
     /// By event type: the comparisons whose truth it can change.
     affected: Vec<Vec<u16>>,
-    /// By event type: the targets that have one of those comparisons, and the other comparisons of these targets except
-    /// those on targets.
-    touched: Vec<Closure>,
+    /// By event type: those of them whose truth before an event cannot be told from the customer after it.
+    lost: Vec<Vec<u16>>,
+    /// By event type: the targets that have one of its affected comparisons.
+    touched: Vec<Touched>,
     /// Indexes of the targets, each after those it refers to.
     order: Vec<u16>,
     /// By target: what its forecast evaluates.
     closures: Vec<Closure>,
+}
+
+/// The targets that events of one type touch.
+#[derive(Debug)]
+struct Touched {
+    targets: Vec<u16>,
+    /// In order of dependence: these, and those that refer to them, directly or through others.
+    with_dependents: Vec<u16>,
 }
 
 /// Some targets with their comparisons.
@@ -115,15 +125,15 @@ struct Closure {
 }
 
 impl Rules {
-    /// The counts of one's own that count an event (B8), one bit each, by their indexes in customers' state. `truths`
-    /// is memory that is reused.
+    /// The counts of one's own that count an event (B8), one bit each, by their indexes in customers' state.
     #[inline]
-    pub fn own_counts_of(&self, event: &Event<'_>, truths: &mut Truths) -> u32 {
-        self.own_counts.of(event, truths)
+    pub fn own_counts_of(&self, event: &Event<'_>) -> u32 {
+        self.own_counts.of(event)
     }
 
     /// A buffer for the truths of all comparisons.
-    pub fn truths(&self) -> Truths {
+    #[cfg(test)]
+    fn truths(&self) -> Truths {
         Truths::new(self.comparisons.len())
     }
 
@@ -131,12 +141,6 @@ impl Rules {
     /// audience().
     pub fn affected_comparisons(&self, event_type: EventType) -> &[u16] {
         &self.affected[event_type.index()]
-    }
-
-    /// Indexes of the other comparisons of the targets that an event of this type touches, except those on segment()
-    /// and audience(): together with the affected ones they decide the values of these targets.
-    pub fn unaffected_comparisons(&self, event_type: EventType) -> &[u16] {
-        &self.touched[event_type.index()].comparisons
     }
 
     /// Indexes of all comparisons except those on segment() and audience().
@@ -153,73 +157,5 @@ impl Rules {
     /// The text of a comparison.
     pub fn text(&self, comparison: u16) -> &str {
         &self.comparisons[usize::from(comparison)].text
-    }
-
-    /// Reads the truths of the given comparisons at `now` into `truths`.
-    #[inline(never)]
-    pub fn read_truths(&self, comparisons: &[u16], customer: &Customer<'_>, now: Millis, truths: &mut Truths) {
-        truths.resize(self.comparisons.len());
-        for index in comparisons {
-            let comparison = &self.comparisons[usize::from(*index)];
-            truths.set(*index, self.truth(comparison, customer, now));
-        }
-    }
-
-    #[inline]
-    fn truth(&self, comparison: &Comparison, customer: &Customer<'_>, now: Millis) -> Truth {
-        match comparison.on_targets {
-            false => comparison.truth(customer, now),
-            true => comparison.predicate.truth(self.facts(customer, now)),
-        }
-    }
-
-    /// Reads the truths before an event in order of the comparisons that its type can change into `before`. Those that
-    /// stay the same whatever the event has are copied into `after`; the others are listed in `open`.
-    #[inline(never)]
-    pub fn read_truths_before_event(
-        &self,
-        event_type: EventType,
-        customer: &Customer<'_>,
-        now: Millis,
-        before: &mut Truths,
-        after: &mut Truths,
-        open: &mut Vec<u16>,
-    ) {
-        before.resize(self.comparisons.len());
-        after.resize(self.comparisons.len());
-        for index in self.affected_comparisons(event_type) {
-            let comparison = &self.comparisons[usize::from(*index)];
-            let (truth, may_change) = match &comparison.range {
-                Some(range) if !comparison.on_targets => range.truth_before_event(customer, now),
-                _ => (self.truth(comparison, customer, now), true),
-            };
-            before.set(*index, truth);
-            if may_change {
-                open.push(*index);
-            } else {
-                after.set(*index, truth);
-            }
-        }
-    }
-
-    /// What a comparison on both customers and targets reads: the targets' values are those that the customer holds.
-    fn facts<'a, 'b>(&'a self, customer: &'b Customer<'a>, now: Millis) -> Facts<'a, 'b> {
-        Facts { customer, now, values: TargetValues::Stored(&self.targets), event: None }
-    }
-
-    /// Whether the given comparisons have the same truths in both.
-    pub fn same_truths(&self, comparisons: &[u16], a: &Truths, b: &Truths) -> bool {
-        comparisons.iter().all(|index| a.get(*index) == b.get(*index))
-    }
-
-    /// The first instant after `now` at which one of the comparisons may change its truth if nothing else happens:
-    /// never too late, possibly too early, `NEVER` if there is none. `truths` are those of `now`.
-    #[cfg(test)]
-    fn next_flip(&self, comparisons: &[u16], customer: &Customer<'_>, now: Millis, truths: &Truths) -> Millis {
-        let flips = comparisons.iter().map(|index| {
-            let comparison = &self.comparisons[usize::from(*index)];
-            comparison.next_flip(customer, now, truths.get(*index))
-        });
-        flips.min().unwrap_or(crate::engine::event::NEVER)
     }
 }

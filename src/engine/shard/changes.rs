@@ -68,15 +68,24 @@ impl Explanation {
     pub const NONE: Self = Self { because: Run::EMPTY, next: None };
 }
 
-/// Stores what an evaluation decided, and records each value that differs from the one held before. `truths_before`
-/// are the truths just before the evaluation, those of comparisons on segmentations and audiences excepted.
+/// A customer just before an evaluation: what the reasons of a change compare with (R9).
+pub struct Before<'a> {
+    /// The truths that can no longer be read, and those that were.
+    pub truths: &'a Truths,
+    /// When the others are read, of the customer as it is now.
+    pub at: Millis,
+    /// The customer as it was, if it was not known.
+    pub unknown: Option<Customer<'a>>,
+}
+
+/// Stores what an evaluation decided, and records each value that differs from the one held before.
 #[inline(never)]
 pub fn record_changes(
     shard: &mut Shard,
     row: RowNumber,
     context: &EvaluationContext<'_>,
     evaluation: &Evaluation,
-    truths_before: &mut Truths,
+    before: &Before<'_>,
     effects: &mut Effects,
 ) {
     store_values(shard, row, context.at, evaluation);
@@ -84,7 +93,7 @@ pub fn record_changes(
         return;
     }
     let rules = context.rules;
-    rules.read_target_truths(&evaluation.held_before, truths_before);
+    rules.read_target_truths(&evaluation.held_before, before.truths);
     let shared = SharedEntries::new(shard, row, context, &evaluation.held_after, effects);
     for (index, target) in rules.targets.iter().enumerate() {
         let (held, to) = (evaluation.held_before[index], evaluation.decided[index].value);
@@ -93,7 +102,7 @@ pub fn record_changes(
         }
         let Shard { customers, buffers, .. } = shard;
         let customer = customers.profiles.customer(row);
-        let because = explain(index, &customer, context, evaluation, truths_before, effects);
+        let because = explain(index, &customer, context, evaluation, before, effects);
         let next = forecast(index, &customer, context, &evaluation.held_after, buffers, effects);
         let transition = Transition::new(target, held, to, context.at);
         record_change(shard, row, context, &shared, &transition, Explanation { because, next }, effects);
@@ -149,21 +158,21 @@ fn explain(
     customer: &Customer<'_>,
     context: &EvaluationContext<'_>,
     evaluation: &Evaluation,
-    truths_before: &Truths,
+    before: &Before<'_>,
     effects: &mut Effects,
 ) -> Run {
-    let start = effects.because.len();
+    let (rules, start) = (context.rules, effects.because.len());
     let change = rule::TargetChange {
         target,
         from: evaluation.held_before[target].value,
         to: evaluation.decided[target].value,
         by_time: context.cause == Cause::Time,
-        before: truths_before,
-        after: &evaluation.truths,
+        before: rules.reading(before.unknown.as_ref().unwrap_or(customer), before.at, before.truths),
+        after: rules.reading(customer, context.at, &evaluation.truths),
         held: &evaluation.held_before,
         decided: &evaluation.decided,
     };
-    context.rules.for_each_reason(&change, customer, context.at, |text, value, was, now| {
+    rules.for_each_reason(&change, |text, value, was, now| {
         let rule = effects.keep(text);
         let value = effects.keep_value(value);
         effects.because.push(Because { rule, value, was, now });
@@ -180,8 +189,8 @@ pub fn explain_value(
     effects: &mut Effects,
 ) -> Run {
     let start = effects.because.len();
-    let Evaluation { truths, decided, .. } = evaluation;
-    context.rules.for_each_reason_of_value(target, truths, decided, customer, context.at, |text, value, now| {
+    let truths = context.rules.reading(customer, context.at, &evaluation.truths);
+    context.rules.for_each_reason_of_value(target, &truths, &evaluation.decided, |text, value, now| {
         let rule = effects.keep(text);
         let value = effects.keep_value(value);
         effects.because.push(Because { rule, value, was: Truth::Null, now });

@@ -1,7 +1,7 @@
 //! A customer's first event creates the customer (R3), if need be in place of the one to be forgotten (R7).
 
 use super::Shard;
-use super::changes::record_changes;
+use super::changes::{Before, record_changes};
 use super::deadlines::{arm, arm_next, catch_up};
 use super::evaluation::{EvaluationContext, evaluate};
 use super::incoming::IncomingEvent;
@@ -25,9 +25,7 @@ pub fn create_customer(
     let Shard { customers, buffers, .. } = shard;
     customers.count_action(row, event, &rules.event_settings);
     effects.counts.overflow.add(&customers.profiles.update(row, event, at, &rules.event_settings));
-    let mut truths = buffers.truths();
-    let counts = rules.own_counts_of(event, &mut truths);
-    buffers.return_truths(truths);
+    let counts = rules.own_counts_of(event);
     if counts != 0 {
         let intervals = &rules.event_settings.intervals;
         effects.counts.overflow.hours += customers.profiles.count_own(row, counts, event.time, at, intervals);
@@ -36,13 +34,11 @@ pub fn create_customer(
     let evaluation = evaluate(rules, &customers.profiles, row, at, buffers);
     arm(shard, row, evaluation.dwell_ends());
     if evaluation.has_changes() {
-        let mut before = shard.buffers.truths();
-        let unknown = Customer::unknown(&event.customer_id);
-        rules.read_truths(rules.customer_comparisons(), &unknown, at, &mut before);
-        rules.read_truths(rules.comparisons_on_both(), &unknown, at, &mut before);
+        let truths = shard.buffers.truths(rules);
         let context = EvaluationContext::of(incoming, rules, Cause::Event, at);
-        record_changes(shard, row, &context, &evaluation, &mut before, effects);
-        shard.buffers.return_truths(before);
+        let before = Before { truths: &truths, at, unknown: Some(Customer::unknown(&event.customer_id)) };
+        record_changes(shard, row, &context, &evaluation, &before, effects);
+        shard.buffers.return_truths(truths);
     }
     arm_next(shard, rules, row, at, &evaluation.truths);
     shard.buffers.return_evaluation(evaluation);

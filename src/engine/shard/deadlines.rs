@@ -5,7 +5,7 @@
 //! evaluated at its instant, and the next deadline is armed.
 
 use super::Shard;
-use super::changes::{begin_publishing, record_changes};
+use super::changes::{Before, begin_publishing, record_changes};
 use super::evaluation::{EvaluationContext, evaluate};
 use super::remove_customer::remove_customer;
 use super::sweep::enter_new_rules;
@@ -143,13 +143,13 @@ fn fire_deadline(
         let context = EvaluationContext { rules, at, cause: Cause::Bootstrap, event: None, arrival };
         begin_publishing(shard, row, &context, &evaluation, effects);
     } else if has_trace {
-        let mut before = shard.buffers.truths();
+        let truths = shard.buffers.truths(rules);
         let customer = shard.customers.profiles.customer(row);
-        rules.read_truths(rules.customer_comparisons(), &customer, at - 1, &mut before);
-        rules.read_truths(rules.comparisons_on_both(), &customer, at - 1, &mut before);
+        rules.read_truths(rules.comparisons_on_both(), &customer, at - 1, &truths);
         let context = EvaluationContext { rules, at, cause: Cause::Time, event: None, arrival };
-        record_changes(shard, row, &context, &evaluation, &mut before, effects);
-        shard.buffers.return_truths(before);
+        let before = Before { truths: &truths, at: at - 1, unknown: None };
+        record_changes(shard, row, &context, &evaluation, &before, effects);
+        shard.buffers.return_truths(truths);
     }
     arm_next(shard, rules, row, at, &evaluation.truths);
     shard.buffers.return_evaluation(evaluation);
@@ -157,7 +157,7 @@ fn fire_deadline(
 }
 
 /// Arms the first instant after `at` at which anything about the customer can change by time alone. `truths` are those
-/// of all comparisons at `at`.
+/// at `at`, as far as they are known.
 #[inline(never)]
 pub fn arm_next(shard: &mut Shard, rules: &Rules, row: RowNumber, at: Millis, truths: &Truths) {
     let deadline = rules.next_deadline(&shard.customers.profiles.customer(row), at, truths);

@@ -5,7 +5,7 @@
 
 use super::incoming::IncomingEvent;
 use crate::engine::effects::Cause;
-use crate::engine::event::{Millis, NEVER};
+use crate::engine::event::{EventType, Millis, NEVER};
 use crate::engine::profile::{Customer, HeldValue, Profiles, RowNumber};
 use crate::engine::rule::{Decision, ForecastScratch, Rules, Truths};
 
@@ -33,7 +33,7 @@ impl<'a> EvaluationContext<'a> {
 /// What the rules make of one customer at one instant.
 #[derive(Default)]
 pub struct Evaluation {
-    /// Truths of all comparisons at that instant.
+    /// Truths at that instant, as far as they were read.
     pub truths: Truths,
     /// All values held before, by target.
     pub held_before: Vec<HeldValue>,
@@ -58,11 +58,32 @@ pub fn evaluate(
     evaluation
 }
 
+/// The same after an event of this type in order, whose `truths` at `at` are known in part: only the targets that it
+/// touches are evaluated.
+#[inline(never)]
+pub fn evaluate_touched(
+    rules: &Rules,
+    profiles: &Profiles,
+    row: RowNumber,
+    at: Millis,
+    event_type: EventType,
+    truths: &mut Truths,
+    buffers: &mut EvaluationBuffers,
+) -> Evaluation {
+    let mut evaluation = buffers.evaluation();
+    profiles.held(row, &mut evaluation.held_before);
+    std::mem::swap(&mut evaluation.truths, truths);
+    let Evaluation { truths, held_before, decided, .. } = &mut evaluation;
+    rules.decide_touched(event_type, truths, &profiles.customer(row), held_before, at, decided);
+    evaluation.hold_decided(rules, at);
+    evaluation
+}
+
 impl Evaluation {
     /// Decides all values from those in `held_before`.
     pub fn decide(&mut self, rules: &Rules, customer: &Customer<'_>, at: Millis, obey_dwell: bool) {
-        rules.read_truths(rules.customer_comparisons(), customer, at, &mut self.truths);
-        rules.decide(&mut self.truths, customer, &self.held_before, at, obey_dwell, &mut self.decided);
+        rules.begin_reading(&mut self.truths);
+        rules.decide(&self.truths, customer, &self.held_before, at, obey_dwell, &mut self.decided);
     }
 
     /// Fills `held_after` with the decided values.
@@ -95,9 +116,6 @@ impl Evaluation {
 pub struct EvaluationBuffers {
     evaluations: Vec<Evaluation>,
     truths: Vec<Truths>,
-    comparisons: Vec<u16>,
-    /// The truths of conditions on an event (B8).
-    pub of_events: Truths,
     pub forecast: ForecastScratch,
 }
 
@@ -111,22 +129,14 @@ impl EvaluationBuffers {
         self.evaluations.push(evaluation);
     }
 
-    /// Truths to be read into; return them with [`Self::return_truths`].
-    pub fn truths(&mut self) -> Truths {
-        self.truths.pop().unwrap_or_default()
+    /// Truths of comparisons of these rules, of which none is known; return them with [`Self::return_truths`].
+    pub fn truths(&mut self, rules: &Rules) -> Truths {
+        let mut truths = self.truths.pop().unwrap_or_default();
+        rules.begin_reading(&mut truths);
+        truths
     }
 
     pub fn return_truths(&mut self, truths: Truths) {
         self.truths.push(truths);
-    }
-
-    /// An empty list of comparisons, to be returned with [`Self::return_comparisons`].
-    pub fn comparisons(&mut self) -> Vec<u16> {
-        std::mem::take(&mut self.comparisons)
-    }
-
-    pub fn return_comparisons(&mut self, mut comparisons: Vec<u16>) {
-        comparisons.clear();
-        self.comparisons = comparisons;
     }
 }

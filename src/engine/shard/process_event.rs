@@ -2,18 +2,18 @@
 //! or late; what does it change.
 
 use super::Shard;
-use super::changes::record_changes;
+use super::changes::{Before, record_changes};
 use super::create_customer::create_customer;
 use super::deadlines::{arm, arm_next, catch_up, catch_up_to_arrival};
 use super::digest::Verdict;
-use super::evaluation::{EvaluationContext, evaluate};
+use super::evaluation::{EvaluationContext, evaluate, evaluate_touched};
 use super::incoming::IncomingEvent;
 use super::marks::Treatment;
 use super::remove_customer::remove_by_event;
 use crate::engine::effects::{Cause, Effects};
 use crate::engine::event::{EventType, Unfit};
 use crate::engine::profile::RowNumber;
-use crate::engine::rule::Rules;
+use crate::engine::rule::{AddedEvents, Rules};
 
 /// Processes an event: drops it without a trace (E4) or applies it. The customer's deadlines that come before it fire
 /// first, and those that it lets the watermark pass fire afterwards.
@@ -127,44 +127,48 @@ fn update_customer(
     effects: &mut Effects,
 ) {
     let event = incoming.event;
-    let Shard { customers, buffers, .. } = shard;
-    let at = event.time.max(customers.profiles.row(row).clock);
-    let affected = rules.affected_comparisons(event.event_type);
-    let (mut before, mut after, mut open) = (buffers.truths(), buffers.truths(), buffers.comparisons());
+    let event_type = event.event_type;
+    let Shard { customers, buffers, time, .. } = shard;
+    let (truths_before, mut truths) = (buffers.truths(rules), buffers.truths(rules));
     let customer = customers.profiles.customer(row);
-    if cause == Cause::Event {
-        rules.read_truths_before_event(event.event_type, &customer, at, &mut before, &mut after, &mut open);
+    let at = event.time.max(customer.row().clock);
+    let starts_session = rules.event_settings.is_browsing(event_type) && customer.row().starts_session(event.time);
+    // Late events, and events that push an hour out at the bound, may change more than one event in a window.
+    if cause == Cause::Event && !customer.may_lose_hours() {
+        rules.read_truths_before_event(event_type, &customer, at, &truths_before);
     } else {
-        rules.read_truths(affected, &customer, at, &mut before);
+        rules.read_truths(rules.affected_comparisons(event_type), &customer, at, &truths_before);
     }
     customers.count_action(row, event, &rules.event_settings);
     let mut overflow = customers.profiles.update(row, event, at, &rules.event_settings);
-    let counts = rules.own_counts_of(event, &mut buffers.of_events);
-    if counts != 0 {
+    let own_counts = rules.own_counts_of(event);
+    if own_counts != 0 {
         let intervals = &rules.event_settings.intervals;
-        overflow.hours += customers.profiles.count_own(row, counts, event.time, at, intervals);
+        overflow.hours += customers.profiles.count_own(row, own_counts, event.time, at, intervals);
     }
     effects.counts.overflow.add(&overflow);
     customers.profiles.row_mut(row).clock = at;
     let customer = customers.profiles.customer(row);
-    // Late events, and events that pushed an hour out at the bound, may have changed more than one event in a window.
-    let open_after = if cause == Cause::Event && overflow.hours == 0 { &*open } else { affected };
-    rules.read_truths(open_after, &customer, at, &mut after);
-    rules.read_truths(rules.unaffected_comparisons(event.event_type), &customer, at, &mut after);
-    let deadline = rules.next_deadline_touched_by(event.event_type, &customer, at, &after);
+    let after = rules.reading(&customer, at, &truths);
+    let added = AddedEvents { event_type, starts_session, own_counts };
     // Deadlines and ends of dwells between here and the watermark may have fired without a trace: after this event they
     // may have one, whether or not it flips a comparison.
-    let is_behind = at < shard.time.watermark;
-    let held = |target: usize| shard.customers.profiles.held_value(row, target);
-    let may_change =
-        || !rules.same_truths(affected, &before, &after) && rules.may_change_values(event.event_type, &after, held);
-    if is_behind || may_change() {
-        let evaluation = evaluate(rules, &shard.customers.profiles, row, at, &mut shard.buffers);
+    let is_behind = at < time.watermark;
+    let held = |target: usize| customers.profiles.held_value(row, target);
+    let has_flipped = (is_behind || rules.may_change_values(event_type, &after, held))
+        && !rules.has_same_truths(added, &truths_before, &after);
+    let deadline = rules.next_deadline_touched_by(event_type, &after);
+    if is_behind || has_flipped {
+        let (profiles, buffers) = (&shard.customers.profiles, &mut shard.buffers);
+        let evaluation = match is_behind {
+            true => evaluate(rules, profiles, row, at, buffers),
+            false => evaluate_touched(rules, profiles, row, at, event_type, &mut truths, buffers),
+        };
         arm(shard, row, evaluation.dwell_ends());
         if evaluation.has_changes() {
-            before.fill_except(&evaluation.truths, affected);
             let context = EvaluationContext::of(incoming, rules, cause, at);
-            record_changes(shard, row, &context, &evaluation, &mut before, effects);
+            let before = Before { truths: &truths_before, at, unknown: None };
+            record_changes(shard, row, &context, &evaluation, &before, effects);
         }
         // Where segment() is an argument of a feature, the deadline is another one with another segment.
         if is_behind || evaluation.has_changes() && !rules.comparisons_on_both().is_empty() {
@@ -175,9 +179,8 @@ fn update_customer(
     if !is_behind {
         arm(shard, row, deadline);
     }
-    shard.buffers.return_truths(before);
-    shard.buffers.return_truths(after);
-    shard.buffers.return_comparisons(open);
+    shard.buffers.return_truths(truths_before);
+    shard.buffers.return_truths(truths);
 }
 
 /// What follows from an applied event besides its changes: the watermark rises, the customer's deadlines up to it

@@ -1,6 +1,8 @@
 //! Counts browsing and engagement events in the customer's hours (B1, B2), and what counts of one's own count (B8).
 
-use super::hours::{self, Buffer, GROUP_BYTES_MIN, Group, HOURS_MAX, group_before, is_past};
+use super::hours::{
+    self, Buffer, GROUP_BYTES_MAX, GROUP_BYTES_MIN, Group, HOURS_MAX, group_before, is_past, newest_hour,
+};
 use crate::engine::event::{EventType, HOUR, Millis};
 use crate::engine::event_settings::Interval;
 use crate::engine::profile::intervals::Folding;
@@ -24,32 +26,30 @@ pub fn browse(
     let starts = row.starts_session(time);
     row.last_browsing = row.last_browsing.max(time);
     if !starts {
-        return count(blocks, &mut row.block, event_type, time, at, folding);
+        return count(row, blocks, event_type, time, at, folding);
     }
     let hour = time.div_euclid(HOUR);
-    let bytes = blocks.hours(row.block);
-    let newest = group_before(bytes, bytes.len()).map(|group| group.hour());
+    let place = blocks.hours_place(row.block);
+    let newest = newest_hour(blocks.hours_at(row.block, place));
     if newest.is_none_or(|newest| newest < hour)
         && !is_past(hour, at)
         && let Some(new) = hours::hour_with_session(hour, event_type, (time - hour * HOUR) as u64)
     {
-        let end = bytes.len();
-        blocks.splice_hours(&mut row.block, end..end, &new);
-        remove_past_at_times(blocks, &mut row.block, newest, hour, at, folding);
-        if end + new.len() <= BOUND_BYTES {
+        blocks.append_hours(&mut row.block, place, &new);
+        remove_past_at_times(row, blocks, newest, hour, at, folding);
+        if place.1 + new.len() <= BOUND_BYTES {
             return 0;
         }
         return remove_beyond_bound(blocks, &mut row.block, event_type, at, folding)
             + remove_beyond_bound(blocks, &mut row.block, EventType::SESSION, at, folding);
     }
-    count(blocks, &mut row.block, event_type, time, at, folding)
-        + count(blocks, &mut row.block, EventType::SESSION, time, at, folding)
+    count(row, blocks, event_type, time, at, folding) + count(row, blocks, EventType::SESSION, time, at, folding)
 }
 
 /// Counts an event at `time` as of `at`; returns how many hours of the type were removed at the bound.
 pub fn count(
+    row: &mut Row,
     blocks: &mut Blocks,
-    handle: &mut BlockHandle,
     event_type: EventType,
     time: Millis,
     at: Millis,
@@ -61,10 +61,10 @@ pub fn count(
         folding.add(event_type, time, 1, 0);
         return 0;
     }
-    if hours::count_in_last(blocks.hours_mut(*handle), hour, event_type, ms) {
+    if hours::count_in_last(blocks.hours_mut(row.block), hour, event_type, ms) {
         return 0;
     }
-    let bytes = blocks.hours(*handle);
+    let bytes = blocks.hours(row.block);
     let mut end = bytes.len();
     let mut found = group_before(bytes, end);
     let newest = found.as_ref().map(Group::hour);
@@ -80,16 +80,16 @@ pub fn count(
     let mut buffer = Buffer::new();
     group.rewrite(event_type, latest, events, &mut buffer);
     let range = group.start..group.end;
-    blocks.splice_hours(handle, range, buffer.bytes());
-    remove_past_at_times(blocks, handle, newest, hour, at, folding);
-    if known.is_some() { 0 } else { remove_beyond_bound(blocks, handle, event_type, at, folding) }
+    blocks.splice_hours(&mut row.block, range, buffer.bytes());
+    remove_past_at_times(row, blocks, newest, hour, at, folding);
+    if known.is_some() { 0 } else { remove_beyond_bound(blocks, &mut row.block, event_type, at, folding) }
 }
 
 /// Counts an event at `time` for each count of one's own that has a bit in `counts`; returns how many of their hours
 /// were removed at the bound.
 pub fn count_own(
+    row: &mut Row,
     blocks: &mut Blocks,
-    handle: &mut BlockHandle,
     counts: u32,
     time: Millis,
     at: Millis,
@@ -98,7 +98,7 @@ pub fn count_own(
     let mut left = counts;
     let mut removed = 0;
     while left != 0 {
-        removed += count(blocks, handle, EventType::own_count(left.trailing_zeros() as u8), time, at, folding);
+        removed += count(row, blocks, EventType::own_count(left.trailing_zeros() as u8), time, at, folding);
         left &= left - 1;
     }
     removed
@@ -118,17 +118,24 @@ pub fn drop_own(blocks: &mut Blocks, handle: &mut BlockHandle, dropped: u32) {
     }
 }
 
-/// Removes past hours, now and then when an hour begins.
+/// Whether one event more may lead to the removal of hours at the bound.
+pub fn may_lose_hours(bytes: &[u8]) -> bool {
+    bytes.len() + GROUP_BYTES_MAX > BOUND_BYTES
+}
+
+/// Removes past hours, now and then when an hour begins. A customer whose first event is not past has none.
 fn remove_past_at_times(
+    row: &mut Row,
     blocks: &mut Blocks,
-    handle: &mut BlockHandle,
     newest: Option<i64>,
     hour: i64,
     at: Millis,
     folding: &mut Folding<'_>,
 ) {
-    if newest.is_some_and(|newest| newest < hour && newest / REMOVAL_HOURS != hour / REMOVAL_HOURS) {
-        remove_past(blocks, handle, at, folding);
+    if newest.is_some_and(|newest| newest < hour && newest / REMOVAL_HOURS != hour / REMOVAL_HOURS)
+        && is_past(row.first_event.div_euclid(HOUR), at)
+    {
+        remove_past(blocks, &mut row.block, at, folding);
     }
 }
 

@@ -25,9 +25,11 @@ const ENTRY: usize = 3;
 const ITEM: usize = 6;
 const TRAILER: usize = 4;
 /// Bytes of an hour with all types: nine entries or items, and 32 items each of declared types and counts of one's own.
-const GROUP_BYTES_MAX: usize = 9 * ITEM + 2 * (32 * ITEM + 1) + TRAILER;
+pub const GROUP_BYTES_MAX: usize = 9 * ITEM + 2 * (32 * ITEM + 1) + TRAILER;
 const NEWEST: u64 = (1 << 22) - 1;
 const ITEM_EVENTS_MAX: u64 = (1 << 20) - 1;
+/// Up to this number of events of a type, each event more is seen in the count: an hour counts no further.
+pub const EVENTS_TOLD_APART: u64 = ITEM_EVENTS_MAX - 1;
 const SESSION: u32 = 8;
 const COMMON_TYPES: u32 = (1 << 9) - 1;
 const HAS_ITEMS: u32 = 1 << 9;
@@ -111,6 +113,12 @@ pub fn group_before(bytes: &[u8], end: usize) -> Option<Group<'_>> {
     }
     let start = at - entry_bytes(trailer);
     Some(Group { start, end, trailer, bytes: &bytes[start..end], items, own })
+}
+
+/// The newest hour.
+#[inline]
+pub fn newest_hour(bytes: &[u8]) -> Option<i64> {
+    bytes.last_chunk::<TRAILER>().map(|trailer| hour_of(u32::from_le_bytes(*trailer)))
 }
 
 /// The items whose number is in the byte before `at`, which then is their beginning.
@@ -325,15 +333,17 @@ pub fn after(bytes: &[u8], event_type: EventType, after: Millis) -> impl Iterato
     })
 }
 
-/// Number of events of a type in the hours whose newest event is after `after`. The newest event's time is read only in
-/// the hour that contains `after`.
-pub fn count_after(bytes: &[u8], event_type: EventType, after: Millis) -> u64 {
+/// Number of events of a type in the hours whose newest event is after `after`, if there are no more than `enough`;
+/// otherwise any number from `enough` on. The newest event's time is read only in the hour that contains `after`.
+pub fn count_up_to(bytes: &[u8], event_type: EventType, after: Millis, enough: u64) -> u64 {
     let (mut end, mut sum) = (bytes.len(), 0);
     let containing = after.div_euclid(HOUR);
     if let Some(bit) = common_bit(event_type) {
-        (end, sum) = count_common_from(bytes, bit, containing + 1);
+        (end, sum) = count_common_from(bytes, bit, containing + 1, enough);
     }
-    while let Some(group) = group_before(bytes, end).filter(|group| group.hour() >= containing) {
+    while sum < enough
+        && let Some(group) = group_before(bytes, end).filter(|group| group.hour() >= containing)
+    {
         end = group.start;
         if group.hour() > containing {
             sum += group.events(event_type);
@@ -346,14 +356,16 @@ pub fn count_after(bytes: &[u8], event_type: EventType, after: Millis) -> u64 {
     sum
 }
 
-/// Number of events of a common type in the newest hours, those from `first` on, up to the first hour with items; and
-/// where these hours begin. Most customers have no items, and this is the hottest loop over the state.
+/// Number of events of a common type in the newest hours, those from `first` on, up to the first hour with items or to
+/// `enough`; and where these hours begin. Most customers have no items, and this is the hottest loop over the state.
 #[inline]
-fn count_common_from(bytes: &[u8], bit: u32, first: i64) -> (usize, u64) {
+fn count_common_from(bytes: &[u8], bit: u32, first: i64, enough: u64) -> (usize, u64) {
     let at_earliest = if bit == SESSION { SESSION_AT_EARLIEST } else { 0 };
     let (entry, before) = (1 << bit, (1 << bit) - 1);
     let (mut end, mut sum) = (bytes.len(), 0);
-    while let Some(trailer) = bytes[..end].last_chunk::<TRAILER>().map(|bytes| u32::from_le_bytes(*bytes)) {
+    while sum < enough
+        && let Some(trailer) = bytes[..end].last_chunk::<TRAILER>().map(|bytes| u32::from_le_bytes(*bytes))
+    {
         if hour_of(trailer) < first || trailer & HAS_ITEMS != 0 {
             break;
         }

@@ -6,5 +6,5 @@ mod counting;
 mod hours;
 
 pub use categories::{CategoryHour, count_views, release};
-pub use counting::{browse, count, count_own, drop_own, remove_past};
-pub use hours::{after, count_after, count_between, is_past};
+pub use counting::{browse, count, count_own, drop_own, may_lose_hours, remove_past};
+pub use hours::{EVENTS_TOLD_APART, after, count_between, count_up_to, is_past};

@@ -149,12 +149,16 @@ impl Blocks {
         (self.chunks * CHUNK * granule + large, (self.free_granules + unused) * granule)
     }
 
-    /// Chooses a chunk to clear if too much memory is free, and removes its free blocks from the lists. The caller must
-    /// move its other blocks, whose [`Self::owners`] it asks for, and then call [`Self::finish_clearing`].
-    pub fn begin_clearing(&mut self) -> Option<usize> {
-        if self.free_granules * FREE_SHARE <= self.chunks * CHUNK {
-            return None;
-        }
+    /// Whether so much memory is free that a chunk is to be cleared.
+    #[inline]
+    pub fn should_clear(&self) -> bool {
+        self.free_granules * FREE_SHARE > self.chunks * CHUNK
+    }
+
+    /// Chooses a chunk to clear, and removes its free blocks from the lists. The caller must move its other blocks,
+    /// whose owners and sizes are put into `owners`, and then call [`Self::finish_clearing`].
+    pub fn begin_clearing(&mut self, owners: &mut Vec<(RowNumber, usize)>) -> Option<usize> {
+        owners.clear();
         let candidates = (0..CANDIDATES).map(|step| (self.cursor + step) % self.chunks);
         let chunk = candidates.filter(|&chunk| chunk != self.current).max_by_key(|&chunk| self.free_in_chunk[chunk])?;
         self.cursor = (self.cursor + CANDIDATES) % self.chunks;
@@ -163,32 +167,25 @@ impl Blocks {
         }
         let (mut granule, end) = (chunk * CHUNK, (chunk + 1) * CHUNK);
         while granule < end {
-            let word = self.words(granule as BlockHandle)[0];
-            granule += match owner(word) {
-                Some(_) => size(self.words(granule as BlockHandle)),
+            let words = self.words(granule as BlockHandle);
+            granule += match owner(words[0]) {
+                Some(row) => {
+                    let size = size(words);
+                    owners.push((row, size));
+                    size
+                }
                 None => {
+                    let size = (words[0] >> 32) as usize;
                     self.unlink(granule as BlockHandle);
-                    (word >> 32) as usize
+                    size
                 }
             };
         }
         Some(chunk)
     }
 
-    /// The owners of a chunk's blocks.
-    pub fn owners(&self, chunk: usize, into: &mut Vec<RowNumber>) {
-        into.clear();
-        let (mut granule, end) = (chunk * CHUNK, (chunk + 1) * CHUNK);
-        while granule < end {
-            let words = self.words(granule as BlockHandle);
-            into.extend(owner(words[0]));
-            granule += owner(words[0]).map_or((words[0] >> 32) as usize, |_| size(words));
-        }
-    }
-
-    /// Moves a block out of the chunk that is being cleared.
-    pub fn move_away(&mut self, handle: BlockHandle) -> BlockHandle {
-        let granules = size(self.words(handle));
+    /// Moves a block of this size out of the chunk that is being cleared.
+    pub fn move_away(&mut self, handle: BlockHandle, granules: usize) -> BlockHandle {
         self.copy(handle, granules, granules * GRANULE)
     }
 

@@ -142,42 +142,37 @@ pub fn set_count(words: &mut [u64], section: Section, count: usize) {
     words[field.word] = words[field.word] & !mask | (count as u64) << field.shift;
 }
 
-/// The first word of a section.
-#[inline]
+/// The first word of a section. Inlined: where the section is known, only those before it are added.
+#[inline(always)]
 pub fn start(words: &[u64], section: Section) -> usize {
-    let length =
-        |field: &CountField| (words[field.word] >> field.shift & ((1 << field.bits) - 1)) as usize * field.record_words;
-    let mut start = HEADER;
-    for field in &COUNT_FIELDS[..RARE.min(section as usize)] {
-        start += length(field);
-    }
+    let sections = length_before::<{ Section::Id as usize }>(words, section)
+        + length_before::<{ Section::HeldValues as usize }>(words, section)
+        + length_before::<{ Section::Totals as usize }>(words, section)
+        + length_before::<{ Section::Latest as usize }>(words, section)
+        + length_before::<{ Section::Attributes as usize }>(words, section)
+        + length_before::<{ Section::Waiting as usize }>(words, section)
+        + length_before::<{ Section::Orders as usize }>(words, section)
+        + length_before::<{ Section::Refunds as usize }>(words, section)
+        + length_before::<{ Section::CategoryHours as usize }>(words, section)
+        + length_before::<{ Section::Cart as usize }>(words, section);
     if is_extended(words) {
-        start += 1;
-        for field in COUNT_FIELDS[..section as usize].iter().skip(RARE) {
-            start += length(field);
-        }
-    }
-    start
-}
-
-/// The first word of the hours: the same as [`start`], with one shift and one mask for each section.
-#[inline]
-pub fn hours_start(words: &[u64]) -> usize {
-    let sections = length::<{ Section::Id as usize }>(words)
-        + length::<{ Section::HeldValues as usize }>(words)
-        + length::<{ Section::Totals as usize }>(words)
-        + length::<{ Section::Latest as usize }>(words)
-        + length::<{ Section::Attributes as usize }>(words)
-        + length::<{ Section::Waiting as usize }>(words)
-        + length::<{ Section::Orders as usize }>(words)
-        + length::<{ Section::Refunds as usize }>(words)
-        + length::<{ Section::CategoryHours as usize }>(words)
-        + length::<{ Section::Cart as usize }>(words);
-    if is_extended(words) {
-        let rare = length::<{ Section::Amendments as usize }>(words) + length::<{ Section::ReturnIds as usize }>(words);
+        let rare = length_before::<{ Section::Amendments as usize }>(words, section)
+            + length_before::<{ Section::ReturnIds as usize }>(words, section);
         return HEADER + 1 + sections + rare;
     }
     HEADER + sections
+}
+
+/// Words of a section if it is before another.
+#[inline(always)]
+fn length_before<const SECTION: usize>(words: &[u64], section: Section) -> usize {
+    if SECTION < section as usize { length::<SECTION>(words) } else { 0 }
+}
+
+/// The first word of the hours: the same as [`start`], once for all who ask for the hours.
+#[inline]
+pub fn hours_start(words: &[u64]) -> usize {
+    start(words, Section::Hours)
 }
 
 /// Words of a section of records that is counted in the header of these words.
@@ -196,8 +191,11 @@ pub fn used(words: &[u64]) -> usize {
 /// Granules of a block with that many words in use: steps of about an eighth.
 pub fn granules(words: usize) -> usize {
     let granules = words.div_ceil(GRANULE);
-    let step = 1 << granules.ilog2().saturating_sub(3);
-    granules.next_multiple_of(step)
+    if granules < 16 {
+        return granules;
+    }
+    let step = 1_usize << (granules.ilog2() - 3);
+    (granules + step - 1) & !(step - 1)
 }
 
 /// Granules of a customer's block.
@@ -208,12 +206,11 @@ pub fn size(words: &[u64]) -> usize {
 /// The words of a section; for hours, words that hold all its bytes.
 #[inline]
 pub fn range(words: &[u64], section: Section) -> Range<usize> {
-    if section == Section::Hours {
-        let start = hours_start(words);
-        return start..start + count(words, section).div_ceil(8);
+    let (start, count) = (start(words, section), count(words, section));
+    match section {
+        Section::Hours => start..start + count.div_ceil(8),
+        _ => start..start + count * record_words(section),
     }
-    let start = start(words, section);
-    start..start + count(words, section) * COUNT_FIELDS[section as usize].record_words
 }
 
 /// The words of a section of a block's contents.

@@ -105,6 +105,9 @@ impl Blocks {
         if is_rare(section) && added > 0 && !is_extended(self.words(*handle)) {
             self.extend_header(handle);
         }
+        if added == removed {
+            return;
+        }
         let record = record_words(section);
         let words = self.words(*handle);
         let (old_used, old_count) = (used(words), count(words, section));
@@ -112,10 +115,8 @@ impl Blocks {
         let new_used = old_used + added * record - removed * record;
         self.refit(handle, old_used, old_used.max(new_used));
         let words = self.words_mut(*handle);
-        if added != removed {
-            words.copy_within(begin + removed * record..old_used, begin + added * record);
-            set_count(words, section, old_count + added - removed);
-        }
+        words.copy_within(begin + removed * record..old_used, begin + added * record);
+        set_count(words, section, old_count + added - removed);
         self.refit(handle, old_used.max(new_used), new_used);
         if is_rare(section) && added < removed && self.words(*handle)[HEADER] == 0 {
             self.shorten_header(handle);
@@ -143,6 +144,34 @@ impl Blocks {
         self.refit(handle, used, used - 1);
     }
 
+    /// Where the bytes of the hours begin, in words, and their number.
+    #[inline]
+    pub fn hours_place(&self, handle: BlockHandle) -> (usize, usize) {
+        let words = self.words(handle);
+        (hours_start(words), count(words, Section::Hours))
+    }
+
+    /// The bytes of the hours, of which the place is known.
+    #[inline]
+    pub fn hours_at(&self, handle: BlockHandle, (begin, count): (usize, usize)) -> &[u8] {
+        &memory::bytes(&self.words(handle)[begin..])[..count]
+    }
+
+    /// Appends bytes to the hours, of which the place is known.
+    #[inline]
+    pub fn append_hours<const BYTES: usize>(
+        &mut self,
+        handle: &mut BlockHandle,
+        (begin, count): (usize, usize),
+        bytes: &[u8; BYTES],
+    ) {
+        let end = begin + (count + BYTES).div_ceil(8);
+        self.refit(handle, begin + count.div_ceil(8), end);
+        let words = self.words_mut(*handle);
+        memory::bytes_mut(&mut words[begin..end])[count..count + BYTES].copy_from_slice(bytes);
+        set_count(words, Section::Hours, count + BYTES);
+    }
+
     /// Replaces the bytes of the hours in `range`.
     pub fn splice_hours(&mut self, handle: &mut BlockHandle, range: Range<usize>, bytes: &[u8]) {
         let words = self.words(*handle);
@@ -159,6 +188,7 @@ impl Blocks {
     }
 
     /// Moves the block if `to` words need another size than `from` words.
+    #[inline]
     fn refit(&mut self, handle: &mut BlockHandle, from: usize, to: usize) {
         let (before, after) = (granules(from), granules(to));
         if before != after {

@@ -151,7 +151,10 @@ fn check_counts(customer: &Customer<'_>, naive: &Naive, now: Millis, random: &mu
     for event_type in (3..=10).chain([15, 16, 17, 18]).map(EventType) {
         let hours = naive.hours_after(event_type, after);
         assert_eq!(customer.hours_after(event_type, after).collect::<Vec<_>>(), hours, "{event_type:?}");
-        assert_eq!(customer.count_after(event_type, after), hours.iter().map(|hour| hour.1).sum::<u64>());
+        let events = hours.iter().map(|hour| hour.1).sum::<u64>();
+        assert_eq!(customer.count_after(event_type, after), events);
+        let enough = random.below(12);
+        assert_eq!(customer.count_up_to(event_type, after, enough).min(enough), events.min(enough));
         assert_eq!(customer.next_newest(event_type, after), hours.last().map(|hour| hour.0));
         let n = 1 + random.below(8);
         let mut seen = 0;

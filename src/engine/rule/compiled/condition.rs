@@ -1,6 +1,6 @@
 //! Conditions: AND, OR, NOT, IS, COALESCE, `=` and `<>` over the truths of comparisons.
 
-use super::truth::{IsTest, Truth, Truths};
+use super::truth::{IsTest, Truth};
 
 /// A condition of a segment or an audience.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,14 +27,15 @@ pub enum Condition {
 }
 
 impl Condition {
-    pub fn truth(&self, truths: &Truths) -> Truth {
+    /// The truth by those of its comparisons. Operands behind one that decides are not asked for.
+    pub fn truth(&self, truth_of: &impl Fn(u16) -> Truth) -> Truth {
         match self {
             Self::Constant(truth) => *truth,
-            Self::Comparison(index) => truths.get(*index),
+            Self::Comparison(index) => truth_of(*index),
             Self::And(all) => {
                 let mut result = Truth::True;
                 for one in all {
-                    result = result.and(one.truth(truths));
+                    result = result.and(one.truth(truth_of));
                     if result == Truth::False {
                         break;
                     }
@@ -44,20 +45,20 @@ impl Condition {
             Self::Or(any) => {
                 let mut result = Truth::False;
                 for one in any {
-                    result = result.or(one.truth(truths));
+                    result = result.or(one.truth(truth_of));
                     if result == Truth::True {
                         break;
                     }
                 }
                 result
             }
-            Self::Not(of) => !of.truth(truths),
-            Self::Is { of, test, negated } => test.truth(of.truth(truths), *negated),
+            Self::Not(of) => !of.truth(truth_of),
+            Self::Is { of, test, negated } => test.truth(of.truth(truth_of), *negated),
             Self::Coalesce(of) => {
-                let mut given = of.iter().map(|one| one.truth(truths));
+                let mut given = of.iter().map(|one| one.truth(truth_of));
                 given.find(|truth| *truth != Truth::Null).unwrap_or(Truth::Null)
             }
-            Self::Equal { left, right, negated } => left.truth(truths).equals(right.truth(truths), *negated),
+            Self::Equal { left, right, negated } => left.truth(truth_of).equals(right.truth(truth_of), *negated),
         }
     }
 

@@ -41,6 +41,18 @@ impl Comparison {
         if self.moving { step.min(self.crossing(facts, (step - 1).min(FAR))) } else { step }
     }
 
+    /// How often the truth can flip, at most, if nothing else happens; `usize::MAX` if it is not known.
+    pub fn flips_max(&self, customer: &Customer<'_>) -> usize {
+        if let Some(range) = &self.range {
+            return range.flips_max(customer);
+        }
+        let mut steps = if self.moving || self.countdown.is_some() { usize::MAX } else { 0 };
+        self.predicate.for_each_operand(|operand| {
+            operand.for_each_feature(&mut |call| steps = usize::saturating_add(steps, call.steps_max(customer)));
+        });
+        steps
+    }
+
     fn walk(&self, facts: Facts<'_, '_>, truth: Truth) -> Millis {
         let mut from = facts;
         for _ in 0..STEPS_MAX {
@@ -113,6 +125,16 @@ impl Range {
                 self.call.fewer(customer, now, None, left as u64)
             }
             _ => self.walk(customer, now, truth),
+        }
+    }
+
+    fn flips_max(&self, customer: &Customer<'_>) -> usize {
+        match (self.call.feature.read, self.call.steps) {
+            // Time enters the range and leaves it, or the moment from which it counts is forgotten.
+            (Read::Since(_), _) => 3,
+            // A count falls into the range and out of it.
+            (_, Steps::Falls(_) | Steps::FallsOf(_)) if !self.call.has_source() => 2,
+            _ => self.call.steps_max(customer),
         }
     }
 

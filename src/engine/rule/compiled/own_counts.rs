@@ -3,7 +3,6 @@
 use super::comparison::Comparison;
 use super::condition::Condition;
 use super::scalar::Facts;
-use super::truth::Truths;
 use super::values::TargetValues;
 use crate::engine::event::{Event, EventType};
 use crate::engine::event_settings::EventSettings;
@@ -17,15 +16,10 @@ pub struct EventCondition {
 }
 
 impl EventCondition {
-    /// `truths` is memory that is reused, so that nothing is allocated.
-    fn is_true(&self, event: &Event<'_>, truths: &mut Truths) -> bool {
-        truths.resize(self.comparisons.len());
+    fn is_true(&self, event: &Event<'_>) -> bool {
         let customer = &Customer::unknown("");
         let facts = Facts { customer, now: 0, values: TargetValues::None, event: Some(event) };
-        for (index, comparison) in (0..).zip(&self.comparisons) {
-            truths.set(index, comparison.predicate.truth(facts));
-        }
-        self.condition.truth(truths).is_true()
+        self.condition.truth(&|index| self.comparisons[usize::from(index)].predicate.truth(facts)).is_true()
     }
 }
 
@@ -53,14 +47,14 @@ impl OwnCounts {
 
     /// The counts that count the event, by their indexes in customers' state, one bit each.
     #[inline]
-    pub fn of(&self, event: &Event<'_>, truths: &mut Truths) -> u32 {
+    pub fn of(&self, event: &Event<'_>) -> u32 {
         let counts = &self.0[event.event_type.index()];
-        if counts.is_empty() { 0 } else { counted(counts, event, truths) }
+        if counts.is_empty() { 0 } else { counted(counts, event) }
     }
 }
 
 #[inline(never)]
-fn counted(counts: &[OwnCount], event: &Event<'_>, truths: &mut Truths) -> u32 {
-    let is_counted = |count: &&OwnCount| count.condition.as_ref().is_none_or(|of| of.is_true(event, truths));
+fn counted(counts: &[OwnCount], event: &Event<'_>) -> u32 {
+    let is_counted = |count: &&OwnCount| count.condition.as_ref().is_none_or(|of| of.is_true(event));
     counts.iter().filter(is_counted).fold(0, |bits, count| bits | 1 << count.index)
 }

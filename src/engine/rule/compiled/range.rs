@@ -8,7 +8,7 @@ use super::scalar::{Operand, Scalar};
 use super::truth::Truth;
 use crate::engine::event::{HOUR, Millis};
 use crate::engine::feature::{Arguments, Call, Read, Unit};
-use crate::engine::profile::Customer;
+use crate::engine::profile::{Customer, EVENTS_TOLD_APART};
 use std::cmp::Ordering;
 
 /// Whether a feature's whole number (a count, minor units, or milliseconds of a duration) is in a range, ends included.
@@ -20,6 +20,8 @@ pub struct Range {
     pub high: i64,
     /// True outside instead of inside.
     pub negated: bool,
+    /// All numbers from here on have the same truth.
+    pub enough: u64,
 }
 
 impl Range {
@@ -35,7 +37,7 @@ impl Range {
             Predicate::Between { of: Scalar::Feature(call), low, high, negated } => {
                 let (low, _) = ends(call, &literal(low)?)?;
                 let (_, high) = ends(call, &literal(high)?)?;
-                Some(Self { call: (**call).clone(), low, high, negated: *negated })
+                Some(Self::new(call, low, high, *negated))
             }
             _ => None,
         }
@@ -52,7 +54,16 @@ impl Range {
             Comparator::LessOrEqual => (i64::MIN, last, false),
             Comparator::Greater => (i64::MIN, last, true),
         };
-        Some(Self { call: call.clone(), low, high, negated })
+        Some(Self::new(call, low, high, negated))
+    }
+
+    fn new(call: &Call, low: i64, high: i64, negated: bool) -> Self {
+        let enough = match (low, high) {
+            (low, high) if low > high => 0,
+            (low, i64::MAX) => low,
+            (_, high) => high + 1,
+        };
+        Self { call: call.clone(), low, high, negated, enough: enough.max(0) as u64 }
     }
 
     /// The feature's whole number now.
@@ -70,6 +81,9 @@ impl Range {
 
     #[inline]
     pub fn truth(&self, customer: &Customer<'_>, now: Millis) -> Truth {
+        if let Read::Events = self.call.feature.read {
+            return self.contains(self.call.arguments.events_up_to(customer, now, self.enough)).into();
+        }
         match self.number(customer, now) {
             None => Truth::Null,
             Some(number) => self.contains(number).into(),
@@ -80,19 +94,19 @@ impl Range {
         (self.low <= number && number <= self.high) != self.negated
     }
 
-    /// The truth, and whether the next event, if it comes in order, may change it: whether one event more in the window
-    /// makes a difference. All events of an hour are in the window together, so a window of at least an hour has those
-    /// of the event's hour already.
-    #[inline]
-    pub fn truth_before_event(&self, customer: &Customer<'_>, now: Millis) -> (Truth, bool) {
-        let counts_hours = matches!(self.call.feature.read, Read::Events)
-            && self.call.arguments.window.is_some_and(|window| window >= HOUR);
-        if !counts_hours {
-            return (self.truth(customer, now), true);
-        }
-        let events = self.call.arguments.events(customer, now);
-        let truth = self.contains(events);
-        (truth.into(), self.contains(events + 1) != truth)
+    /// Whether the truth before an event in order follows from the customer after it, if it is known how many events
+    /// it added to the count. All events of an hour are in a window together, so a window of at least an hour has had
+    /// those of the event's hour before it.
+    pub fn follows_from_what_an_event_adds(&self) -> bool {
+        matches!(self.call.feature.read, Read::Events)
+            && self.call.arguments.window.is_some_and(|window| window >= HOUR)
+            && self.enough < EVENTS_TOLD_APART
+    }
+
+    /// That truth, from the customer after the event that added `added` events.
+    pub fn truth_before(&self, customer: &Customer<'_>, now: Millis, added: u64) -> Truth {
+        let events = self.call.arguments.events_up_to(customer, now, self.enough + added);
+        self.contains(events - added as i64).into()
     }
 }
 

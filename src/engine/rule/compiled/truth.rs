@@ -1,5 +1,6 @@
 //! SQL's three truth values, and those of all comparisons of a rules file for one customer at one instant.
 
+use std::cell::Cell;
 use std::ops::Not;
 
 /// Three-valued truth.
@@ -86,42 +87,90 @@ impl From<Option<bool>> for Truth {
     }
 }
 
-/// The truth of each comparison of the rules, by its index.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Truths(Vec<Truth>);
+/// The truths of the comparisons of a rules file for one customer at one instant, by index, as far as they are known:
+/// a truth is read when it is first asked for ([`crate::engine::rule::reading`]).
+#[derive(Clone, Debug, Default)]
+pub struct Truths {
+    /// Each truth above the number of the reading that it belongs to. Those of earlier readings count as unknown, so
+    /// that nothing is cleared for a new one.
+    entries: Vec<Cell<u32>>,
+    reading: u32,
+}
+
+const TRUTH_BITS: u32 = 2;
+const READING_MAX: u32 = u32::MAX >> TRUTH_BITS;
 
 impl Truths {
-    /// For `count` comparisons, all null.
+    /// For `count` comparisons, all unknown.
     pub fn new(count: usize) -> Self {
-        Self(vec![Truth::Null; count])
+        let mut truths = Self::default();
+        truths.begin(count);
+        truths
     }
 
-    pub fn get(&self, comparison: u16) -> Truth {
-        self.0[usize::from(comparison)]
-    }
-
-    pub fn set(&mut self, comparison: u16, truth: Truth) {
-        self.0[usize::from(comparison)] = truth;
-    }
-
-    /// Makes room for `count` comparisons; truths that were read before are no longer valid.
-    pub fn resize(&mut self, count: usize) {
-        self.0.resize(count, Truth::Null);
-    }
-
-    /// Makes this a copy of another, without allocating once it has the size.
-    pub fn copy_from(&mut self, other: &Self) {
-        self.0.clone_from(&other.0);
-    }
-
-    /// Copies all truths from `other` except those of the given comparisons, whose indexes are in ascending order.
-    pub fn fill_except(&mut self, other: &Self, except: &[u16]) {
-        self.0.resize(other.0.len(), Truth::Null);
-        let mut except = except.iter().map(|&index| usize::from(index)).peekable();
-        for (index, (truth, other)) in self.0.iter_mut().zip(&other.0).enumerate() {
-            if except.next_if_eq(&index).is_none() {
-                *truth = *other;
-            }
+    /// Begins a reading of `count` comparisons, of which nothing is known.
+    #[inline]
+    pub fn begin(&mut self, count: usize) {
+        if self.reading == READING_MAX {
+            self.entries.clear();
+            self.reading = 0;
         }
+        self.reading += 1;
+        if self.entries.len() < count {
+            self.entries.resize(count, Cell::new(0));
+        }
+    }
+
+    /// The truth if it is known.
+    #[inline]
+    pub fn known(&self, comparison: u16) -> Option<Truth> {
+        let entry = self.entries[usize::from(comparison)].get();
+        if entry >> TRUTH_BITS != self.reading {
+            return None;
+        }
+        Some(match entry & 3 {
+            0 => Truth::False,
+            1 => Truth::True,
+            _ => Truth::Null,
+        })
+    }
+
+    /// A truth that is known.
+    #[cfg(test)]
+    pub fn get(&self, comparison: u16) -> Truth {
+        self.known(comparison).expect("the truth was read")
+    }
+
+    /// Remembers a truth.
+    #[inline]
+    pub fn set(&self, comparison: u16, truth: Truth) {
+        self.entries[usize::from(comparison)].set(self.reading << TRUTH_BITS | truth as u32);
+    }
+}
+
+#[cfg(test)]
+impl PartialEq for Truths {
+    fn eq(&self, other: &Self) -> bool {
+        let all = |of: &Self| (0..of.entries.len() as u16).map(|index| of.known(index)).collect::<Vec<_>>();
+        all(self) == all(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_knows_nothing_of_the_one_before() {
+        let mut truths = Truths::new(2);
+        truths.set(1, Truth::True);
+        assert_eq!((truths.known(0), truths.known(1)), (None, Some(Truth::True)));
+        truths.begin(2);
+        assert_eq!(truths.known(1), None);
+        truths.reading = READING_MAX;
+        truths.set(0, Truth::Null);
+        assert_eq!(truths.known(0), Some(Truth::Null));
+        truths.begin(3);
+        assert_eq!([0, 1, 2].map(|index| truths.known(index)), [None; 3]);
     }
 }

@@ -1,6 +1,8 @@
 //! The forecast (R9 `next`): the value that a target will change to if nothing more happens.
 //!
-//! It is the same evaluation, run forward from flip to flip.
+//! It is the same evaluation, run forward from flip to flip. A target that depends on no other is run forward from
+//! deadline to deadline instead, unless its comparisons might flip more often than a forecast looks: the flips in
+//! between change no value, and only count.
 
 use crate::engine::event::{DAY, Millis, NEVER};
 use crate::engine::profile::{Customer, HeldValue};
@@ -23,7 +25,7 @@ pub struct ForecastScratch {
     held: Vec<HeldValue>,
     decided: Vec<Decision>,
     /// Truths of the target's own comparisons at the instant before.
-    own: Vec<Truth>,
+    own: Vec<Option<Truth>>,
 }
 
 impl Rules {
@@ -38,6 +40,9 @@ impl Rules {
         scratch: &mut ForecastScratch,
     ) -> Option<(u16, Millis)> {
         let closure = &self.closures[target];
+        if self.may_skip_flips(target, customer) {
+            return self.forecast_alone(target, customer, held[target], now, &mut scratch.truths);
+        }
         self.begin(closure, customer, held, now, scratch);
         let own = &self.targets[target].comparisons;
         // The end of the target's own dwell is one of the instants, whether or not another value is wanted then.
@@ -55,15 +60,54 @@ impl Rules {
             debug_assert!(next > instant, "a forecast goes forward in time");
             instant = next;
             scratch.own.clear();
-            scratch.own.extend(own.iter().map(|index| scratch.truths.get(*index)));
+            scratch.own.extend(own.iter().map(|index| scratch.truths.known(*index)));
             self.advance(closure, customer, instant, scratch);
             if scratch.held[target].value != held[target].value {
                 return Some((scratch.held[target].value, instant));
             }
-            let flipped = own.iter().zip(&scratch.own).any(|(index, before)| scratch.truths.get(*index) != *before);
+            let flipped = own.iter().zip(&scratch.own).any(|(index, before)| scratch.truths.known(*index) != *before);
             flips += usize::from(flipped || instant == own_dwell_end);
         }
         None
+    }
+
+    /// Whether a target depends on no other, and looking at all its flips takes no more instants than a forecast has.
+    fn may_skip_flips(&self, target: usize, customer: &Customer<'_>) -> bool {
+        let closure = &self.closures[target];
+        let flips = |index: &u16| self.comparisons[usize::from(*index)].flips_max(customer);
+        closure.targets.len() == 1
+            && closure.on_both.is_empty()
+            // One more for the end of the dwell.
+            && closure.comparisons.iter().map(flips).fold(1, usize::saturating_add) <= self.targets[target].instants_max
+    }
+
+    /// The forecast of such a target, which has the value `held` since the change at `now`.
+    fn forecast_alone(
+        &self,
+        target: usize,
+        customer: &Customer<'_>,
+        held: HeldValue,
+        now: Millis,
+        truths: &mut Truths,
+    ) -> Option<(u16, Millis)> {
+        let dwell_end = match held.dwells && held.value != HeldValue::NULL {
+            true => held.since.saturating_add(self.targets[target].dwell(held.value)),
+            false => now,
+        };
+        let mut instant = now;
+        loop {
+            self.begin_reading(truths);
+            let reading = self.reading(customer, instant, truths);
+            let wanted = self.wanted(target, &reading, held.value);
+            if wanted != held.value && instant >= dwell_end {
+                return Some((wanted, instant));
+            }
+            let waits_until = if wanted == held.value { NEVER } else { dwell_end };
+            instant = self.next_deadline_of(target, &reading).min(waits_until);
+            if instant == NEVER || instant > now + HORIZON {
+                return None;
+            }
+        }
     }
 
     fn begin(
@@ -74,7 +118,7 @@ impl Rules {
         now: Millis,
         scratch: &mut ForecastScratch,
     ) {
-        scratch.truths.resize(self.comparisons.len());
+        self.begin_reading(&mut scratch.truths);
         scratch.held.clear();
         scratch.held.extend_from_slice(held);
         scratch.decided.clear();

@@ -3,10 +3,10 @@
 use crate::engine::event::Millis;
 use crate::engine::feature::Value;
 use crate::engine::profile::{Customer, HeldValue};
-use crate::engine::rule::Rules;
 use crate::engine::rule::compiled::scalar::Facts;
-use crate::engine::rule::compiled::truth::{Truth, Truths};
+use crate::engine::rule::compiled::truth::Truth;
 use crate::engine::rule::compiled::values::{Decision, TargetValues};
+use crate::engine::rule::{Reading, Rules};
 
 /// Reasons given for a change at most.
 pub const REASONS_MAX: usize = 8;
@@ -22,9 +22,9 @@ pub struct TargetChange<'a> {
     pub by_time: bool,
     /// Truths just before: at `effective_at` - 1 ms if the cause is `time`, else at the same instant before the input.
     /// Those of comparisons on targets are read from `held` ([`Rules::read_target_truths`]).
-    pub before: &'a Truths,
-    /// Truths after, as [`Rules::decide`] left them.
-    pub after: &'a Truths,
+    pub before: Reading<'a>,
+    /// Truths after, those of comparisons on targets as [`Rules::decide`] left them.
+    pub after: Reading<'a>,
     /// All targets' values before the change.
     pub held: &'a [HeldValue],
     /// All targets' values after it.
@@ -34,13 +34,8 @@ pub struct TargetChange<'a> {
 impl Rules {
     /// Calls `f` for each reason, at most 8 times: with the text of a comparison, the value of its left side after the
     /// change, and its truth before and after.
-    pub fn for_each_reason(
-        &self,
-        change: &TargetChange<'_>,
-        customer: &Customer<'_>,
-        now: Millis,
-        mut f: impl FnMut(&str, Value<'_>, Truth, Truth),
-    ) {
+    pub fn for_each_reason(&self, change: &TargetChange<'_>, mut f: impl FnMut(&str, Value<'_>, Truth, Truth)) {
+        let Reading { customer, now, .. } = change.after;
         let target = &self.targets[change.target];
         let facts = Facts { customer, now, values: TargetValues::Decided(&self.targets, change.decided), event: None };
         let mut given = 0;
@@ -64,12 +59,11 @@ impl Rules {
     pub fn for_each_reason_of_value(
         &self,
         target: usize,
-        truths: &Truths,
+        truths: &Reading<'_>,
         decided: &[Decision],
-        customer: &Customer<'_>,
-        now: Millis,
         mut f: impl FnMut(&str, Value<'_>, Truth),
     ) {
+        let Reading { customer, now, .. } = *truths;
         let facts = Facts { customer, now, values: TargetValues::Decided(&self.targets, decided), event: None };
         for index in self.targets[target].reasons_of_value(decided[target].value).into_iter().take(REASONS_MAX) {
             let comparison = &self.comparisons[usize::from(index)];

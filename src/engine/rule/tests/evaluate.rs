@@ -1,6 +1,6 @@
 //! What conditions mean: SQL's three-valued logic, exact numbers, durations as doubles.
 
-use super::super::{Decision, IN, OUT, Truth, Truths};
+use super::super::{Decision, IN, OUT, Truth};
 use super::{START, World, event, purchase, rules};
 use crate::engine::event::{AttributeValue, DAY, EventType, MINUTE, Millis};
 use crate::engine::profile::HeldValue;
@@ -18,11 +18,11 @@ fn truth(condition: &str, prepare: impl Fn(&mut World), after: Millis) -> Truth 
     let mut world = World::new(rules(&file));
     prepare(&mut world);
     let now = world.clock + after;
-    let mut truths = Truths::default();
-    world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
+    let truths = world.rules.truths();
+    world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &truths);
     let mut decided = Vec::new();
     let held = [HeldValue::new(OUT, START, false); 2];
-    world.rules.decide(&mut truths, &world.customer(), &held, now, true, &mut decided);
+    world.rules.decide(&truths, &world.customer(), &held, now, true, &mut decided);
     match decided[..] {
         [Decision { value: OUT, .. }, Decision { value: IN, .. }] => Truth::True,
         [Decision { value: IN, .. }, Decision { value: OUT, .. }] => Truth::False,

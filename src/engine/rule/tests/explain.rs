@@ -33,9 +33,9 @@ fn held(big: u16, care: u16, life: u16, dwells: bool) -> Vec<HeldValue> {
 }
 
 fn decide(world: &World, held: &[HeldValue], now: Millis, obey_dwell: bool) -> (Truths, Vec<Decision>) {
-    let (mut truths, mut decided) = (world.rules.truths(), Vec::new());
-    world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
-    world.rules.decide(&mut truths, &world.customer(), held, now, obey_dwell, &mut decided);
+    let (truths, mut decided) = (world.rules.truths(), Vec::new());
+    world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &truths);
+    world.rules.decide(&truths, &world.customer(), held, now, obey_dwell, &mut decided);
     (truths, decided)
 }
 
@@ -105,14 +105,17 @@ fn reasons(
     now: Millis,
     by_time: bool,
 ) -> String {
-    let mut truths = Truths::default();
-    world.rules.read_truths(world.rules.customer_comparisons(), &before.0.customer(), before.1, &mut truths);
-    world.rules.read_target_truths(held, &mut truths);
+    let truths = world.rules.truths();
+    world.rules.read_truths(world.rules.customer_comparisons(), &before.0.customer(), before.1, &truths);
+    world.rules.read_target_truths(held, &truths);
     let (after, decided) = decide(world, held, now, true);
     let (from, to) = (held[target].value, decided[target].value);
-    let change = TargetChange { target, from, to, by_time, before: &truths, after: &after, held, decided: &decided };
+    let customers = (before.0.customer(), world.customer());
+    let before = world.rules.reading(&customers.0, before.1, &truths);
+    let after = world.rules.reading(&customers.1, now, &after);
+    let change = TargetChange { target, from, to, by_time, before, after, held, decided: &decided };
     let mut reasons = String::new();
-    world.rules.for_each_reason(&change, &world.customer(), now, |text, value, was, now| {
+    world.rules.for_each_reason(&change, |text, value, was, now| {
         reasons += &format!("{text}: {value:?}, {was:?} -> {now:?}\n");
     });
     reasons

@@ -1,6 +1,6 @@
 //! Flips, deadlines and forecasts compared with evaluating every instant that could count, and a grid in between.
 
-use super::super::{Decision, ForecastScratch, TargetKind, Truth, Truths};
+use super::super::{Decision, ForecastScratch, TargetKind, Truth};
 use super::random::{DAYS, HEAD, MINUTES, WINDOWS, comparison, populate};
 use super::{START, World, rules};
 use crate::engine::event::{DAY, EventType, HOUR, MINUTE, Millis, NEVER};
@@ -55,15 +55,15 @@ fn rounds() -> usize {
 }
 
 fn read(world: &World, comparison: u16, now: Millis) -> Truth {
-    let mut truths = world.rules.truths();
-    world.rules.read_truths(&[comparison], &world.customer(), now, &mut truths);
+    let truths = world.rules.truths();
+    world.rules.read_truths(&[comparison], &world.customer(), now, &truths);
     truths.get(comparison)
 }
 
 /// The next change of a comparison's truth by the engine, which may return earlier instants before.
 fn engine_flip(world: &World, comparison: u16, now: Millis) -> Millis {
     let before = read(world, comparison, now);
-    let mut truths = world.rules.truths();
+    let truths = world.rules.truths();
     truths.set(comparison, before);
     let mut instant = now;
     for _ in 0..10_000 {
@@ -162,8 +162,8 @@ fn random_file(random: &mut Random) -> String {
 fn all_flips(world: &World, now: Millis) -> Vec<Millis> {
     let mut flips = Vec::new();
     let truth = |instant: Millis| {
-        let mut truths = world.rules.truths();
-        world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), instant, &mut truths);
+        let truths = world.rules.truths();
+        world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), instant, &truths);
         truths
     };
     let (mut last, mut before) = (now, truth(now));
@@ -190,10 +190,10 @@ fn naive_forecast(
     let (mut held, first) = (held.to_vec(), held[target].value);
     let own = own_comparisons(world, target);
     let mut decided: Vec<Decision> = Vec::new();
-    let mut truths = Truths::default();
+    let truths = rules.truths();
     let mut evaluate = |instant: Millis, held: &mut Vec<HeldValue>| {
-        rules.read_truths(rules.customer_comparisons(), &world.customer(), instant, &mut truths);
-        rules.decide(&mut truths, &world.customer(), held, instant, true, &mut decided);
+        rules.read_truths(rules.customer_comparisons(), &world.customer(), instant, &truths);
+        rules.decide(&truths, &world.customer(), held, instant, true, &mut decided);
         for (held, decided) in held.iter_mut().zip(&decided) {
             if held.value != decided.value {
                 *held = HeldValue::new(decided.value, instant, held.value != HeldValue::NULL);
@@ -249,9 +249,9 @@ fn forecasts_are_what_evaluating_at_every_turn_gives() {
         populate(&mut world, 20, &mut random);
         let now = world.clock;
         let mut held: Vec<HeldValue> = world.rules.targets.iter().map(|target| target.initial(now)).collect();
-        let (mut truths, mut decided) = (Truths::default(), Vec::new());
-        world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
-        world.rules.decide(&mut truths, &world.customer(), &held, now, true, &mut decided);
+        let (truths, mut decided) = (world.rules.truths(), Vec::new());
+        world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &truths);
+        world.rules.decide(&truths, &world.customer(), &held, now, true, &mut decided);
         for (held, decided) in held.iter_mut().zip(&decided) {
             *held = HeldValue::new(decided.value, now, random.chance(70));
         }
@@ -269,9 +269,9 @@ fn forecasts_are_what_evaluating_at_every_turn_gives() {
 
 /// The values that the rules want for a customer with these values, without regard to dwell.
 fn wanted(world: &World, held: &[HeldValue], now: Millis) -> Vec<u16> {
-    let (mut truths, mut decided) = (world.rules.truths(), Vec::new());
-    world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
-    world.rules.decide(&mut truths, &world.customer(), held, now, true, &mut decided);
+    let (truths, mut decided) = (world.rules.truths(), Vec::new());
+    world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &truths);
+    world.rules.decide(&truths, &world.customer(), held, now, true, &mut decided);
     decided.iter().map(|decided: &Decision| decided.value).collect()
 }
 
@@ -286,8 +286,8 @@ fn no_value_changes_before_the_next_deadline() {
         let initial: Vec<HeldValue> = world.rules.targets.iter().map(|target| target.initial(now)).collect();
         let values = wanted(&world, &initial, now);
         let held: Vec<HeldValue> = values.iter().map(|&value| HeldValue::new(value, now, false)).collect();
-        let mut truths = world.rules.truths();
-        world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &mut truths);
+        let truths = world.rules.truths();
+        world.rules.read_truths(world.rules.customer_comparisons(), &world.customer(), now, &truths);
         let until = world.rules.next_deadline(&world.customer(), now, &truths);
         assert!(until > now);
         never += usize::from(until == NEVER);

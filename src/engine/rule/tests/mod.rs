@@ -5,6 +5,7 @@ mod explain;
 mod flips;
 mod mistakes;
 mod random;
+mod reading;
 mod warnings;
 
 use super::{Rules, read};

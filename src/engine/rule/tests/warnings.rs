@@ -99,15 +99,19 @@ fn worlds(rules: &Arc<Rules>, random: &mut Random) -> Vec<(World, Vec<Millis>)> 
 
 /// The truths of the conditions of the first target at an instant.
 fn evaluated(rules: &Rules, world: &World, now: Millis) -> Vec<Truth> {
-    let mut truths = rules.truths();
-    rules.read_truths(rules.customer_comparisons(), &world.customer(), now, &mut truths);
+    let truths = rules.truths();
+    rules.read_truths(rules.customer_comparisons(), &world.customer(), now, &truths);
     match &rules.targets[0].kind {
-        TargetKind::Segmentation { segments, .. } => {
-            segments.iter().filter_map(|segment| segment.condition.as_ref()).map(|of| of.truth(&truths)).collect()
-        }
-        TargetKind::Audience(audience) => {
-            [Some(&audience.when), audience.exit.as_ref()].into_iter().flatten().map(|of| of.truth(&truths)).collect()
-        }
+        TargetKind::Segmentation { segments, .. } => segments
+            .iter()
+            .filter_map(|segment| segment.condition.as_ref())
+            .map(|of| of.truth(&|index| truths.get(index)))
+            .collect(),
+        TargetKind::Audience(audience) => [Some(&audience.when), audience.exit.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|of| of.truth(&|index| truths.get(index)))
+            .collect(),
     }
 }
 
