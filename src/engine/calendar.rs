@@ -34,8 +34,8 @@ impl Default for Rfc3339Parser {
 impl Rfc3339Parser {
     /// The same as [`parse_rfc3339`].
     #[inline]
-    pub fn parse(&mut self, text: &str) -> Option<Millis> {
-        let (date, time) = text.as_bytes().split_first_chunk()?;
+    pub fn parse(&mut self, text: &[u8]) -> Option<Millis> {
+        let (date, time) = text.split_first_chunk()?;
         if *date != self.date {
             self.begin_date(*date)?;
         }
@@ -250,7 +250,7 @@ mod tests {
     fn check(text: &str, expected: Option<Millis>) {
         assert_eq!(parse_rfc3339(text), expected, "{text}");
         let mut parser = Rfc3339Parser::default();
-        assert_eq!([parser.parse(text), parser.parse(text)], [expected; 2], "{text}");
+        assert_eq!([parser.parse(text.as_bytes()), parser.parse(text.as_bytes())], [expected; 2], "{text}");
     }
 
     #[test]

@@ -19,9 +19,9 @@ pub fn customer_id<'a>(
 ) -> Result<Text<'a>, Rejection> {
     let field = fields.value(Field::CustomerId);
     if field.is(JsonKind::Text) && key.map_or(matches!(source, Source::File), |key| key == field.bytes(fields.text)) {
-        let id = field.raw(fields.text);
-        if (1..=ID_BYTES_MAX).contains(&id.len()) && !placeholders.contains(id) {
-            return Ok(Cow::Borrowed(id));
+        match fields.plain(Field::CustomerId, ID_BYTES_MAX) {
+            Some(id) if !placeholders.contains(id) => return Ok(Cow::Borrowed(id)),
+            _ => {}
         }
     }
     unusual_customer_id(key, source, fields, placeholders)

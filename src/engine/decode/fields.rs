@@ -156,16 +156,28 @@ impl<'a> Fields<'a> {
         self.values[field as usize]
     }
 
-    /// A text that only describes, or nothing (E5).
+    /// A string without escapes of 1 to `bytes_max` bytes: what most texts are.
     #[inline(always)]
-    pub fn description(&self, field: Field, name: DescriptiveField, unfit: &mut Unfit) -> Option<Text<'a>> {
-        description(self.text, self.value(field), name, unfit)
+    pub fn plain(&self, field: Field, bytes_max: usize) -> Option<&'a str> {
+        let value = self.value(field);
+        let is_plain = value.is(JsonKind::Text) && (1..=bytes_max).contains(&value.length());
+        is_plain.then(|| value.raw(self.text))
+    }
+
+    /// Reads a text that only describes, if there is one (E5).
+    #[inline(always)]
+    pub fn describe(&self, field: Field, name: DescriptiveField, unfit: &mut Unfit, into: &mut Option<Text<'a>>) {
+        if let Some(text) = self.plain(field, TEXT_BYTES_MAX) {
+            *into = Some(Text::Borrowed(text));
+        } else if !self.value(field).is_absent() {
+            *into = unusual_description(self.text, self.value(field), name, unfit);
+        }
     }
 
     /// The event's category, then those of its items.
     #[inline(always)]
     pub fn categories(&self, categories: &mut Categories<'a>, unfit: &mut Unfit) {
-        categories.first = self.description(Field::Category, DescriptiveField::Category, unfit);
+        self.describe(Field::Category, DescriptiveField::Category, unfit, &mut categories.first);
         let items = self.value(Field::Items);
         if !items.is_absent() {
             self.item_categories(items, categories, unfit);
@@ -206,9 +218,7 @@ impl<'a> Fields<'a> {
 /// Why reading a part again cannot fail.
 pub const CHECKED: &str = "the whole record was scanned before";
 
-/// A text that only describes: at most 128 bytes of it, or nothing (E5). Inlined, so that the common cases stay in
-/// registers.
-#[inline(always)]
+/// A text that only describes: at most 128 bytes of it, or nothing (E5).
 pub fn description<'a>(
     record: &'a str,
     value: JsonValue,

@@ -40,25 +40,21 @@ fn length_bit(text: &str) -> u64 {
     1 << text.len().min(63)
 }
 
-/// An optional id of an event or order: a text of 1 to 256 bytes, or an integer as it is written. A placeholder is
-/// none.
+/// Reads the optional id of an event or order: a text of 1 to 256 bytes, or an integer as it is written. A placeholder
+/// is none.
 #[inline(always)]
-pub fn optional_id<'a>(
+pub fn read_id<'a>(
     fields: &Fields<'a>,
     field: Field,
     placeholders: &Placeholders,
-) -> Result<Option<Text<'a>>, Rejection> {
-    let value = fields.value(field);
-    if value.is_absent() {
-        return Ok(None);
+    into: &mut Option<Text<'a>>,
+) -> Result<(), Rejection> {
+    match fields.plain(field, ID_BYTES_MAX) {
+        Some(id) if !placeholders.contains(id) => *into = Some(Text::Borrowed(id)),
+        None if fields.value(field).is_absent() => {}
+        _ => *into = unusual_id(fields, field, placeholders)?,
     }
-    if value.is(JsonKind::Text) {
-        let raw = value.raw(fields.text);
-        if (1..=ID_BYTES_MAX).contains(&raw.len()) && !placeholders.contains(raw) {
-            return Ok(Some(Text::Borrowed(raw)));
-        }
-    }
-    unusual_id(fields, field, placeholders)
+    Ok(())
 }
 
 #[cold]

@@ -41,7 +41,7 @@ use crate::document::nearest::nearest;
 use ascii::utf8;
 use customer::check_partition;
 use fields::{Field, Fields, TEXT_BYTES_MAX, schema_rejection};
-use ids::{Placeholders, optional_id};
+use ids::{Placeholders, read_id};
 use money::Rates;
 use properties::Properties;
 use shapes::Shapes;
@@ -126,7 +126,7 @@ impl Decoder {
             self.money(&fields, amount, event)?;
         }
         if properties::has_coupon(event.event_type) {
-            event.coupon = fields.description(Field::Coupon, DescriptiveField::Coupon, &mut event.unfit);
+            fields.describe(Field::Coupon, DescriptiveField::Coupon, &mut event.unfit, &mut event.coupon);
         }
         if self.properties.are_read_in(event.event_type) {
             event.properties = self.properties.read(event.event_type, &fields, &mut event.unfit);
@@ -178,12 +178,12 @@ impl Decoder {
     fn described<'a>(&self, fields: &Fields<'a>, event: &mut Event<'a>) -> Result<JsonValue, Rejection> {
         check_time_schema(fields)?;
         let unfit = &mut event.unfit;
-        event.event_id = optional_id(fields, Field::EventId, &self.placeholders)?;
-        event.channel = fields.description(Field::Channel, DescriptiveField::Channel, unfit);
-        event.campaign = fields.description(Field::Campaign, DescriptiveField::Campaign, unfit);
+        read_id(fields, Field::EventId, &self.placeholders, &mut event.event_id)?;
+        fields.describe(Field::Channel, DescriptiveField::Channel, unfit, &mut event.channel);
+        fields.describe(Field::Campaign, DescriptiveField::Campaign, unfit, &mut event.campaign);
         match event.event_type {
             EventType::PURCHASE | EventType::REFUND | EventType::AMEND => {
-                event.order_id = optional_id(fields, Field::OrderId, &self.placeholders)?;
+                read_id(fields, Field::OrderId, &self.placeholders, &mut event.order_id)?;
                 let amount = amounts::decimal(fields)?;
                 let is_optional = event.event_type == EventType::REFUND && event.order_id.is_some();
                 if amount.is_absent() && !is_optional {
@@ -202,7 +202,7 @@ impl Decoder {
                 return Ok(amount);
             }
             EventType::CANCEL => {
-                event.order_id = optional_id(fields, Field::OrderId, &self.placeholders)?;
+                read_id(fields, Field::OrderId, &self.placeholders, &mut event.order_id)?;
                 if event.order_id.is_none() {
                     return Err(schema_rejection("order_id", "the order to cancel", "nothing"));
                 }
@@ -293,7 +293,7 @@ fn check_time_schema(fields: &Fields<'_>) -> Result<(), Rejection> {
 fn written_time(fields: &Fields<'_>, rfc3339: &mut Rfc3339Parser) -> Result<Millis, Rejection> {
     let value = fields.value(Field::Time);
     if value.is(JsonKind::Text)
-        && let Some(time) = rfc3339.parse(value.raw(fields.text))
+        && let Some(time) = rfc3339.parse(value.bytes(fields.text))
         && (time::EVENT_MIN..time::END).contains(&time)
     {
         return Ok(time);
@@ -308,7 +308,7 @@ fn unusual_time(record: &str, value: JsonValue, rfc3339: &mut Rfc3339Parser) -> 
     let (time, reason) = if value.is(JsonKind::Number) {
         (time::milliseconds(&text).unwrap_or(Millis::MAX), Reason::TimeUnit)
     } else {
-        (rfc3339.parse(&text).ok_or_else(|| not_rfc3339(&text))?, Reason::Time)
+        (rfc3339.parse(text.as_bytes()).ok_or_else(|| not_rfc3339(&text))?, Reason::Time)
     };
     if !(time::EVENT_MIN..time::END).contains(&time) {
         let message = "expected a moment from 1990 to before 2100 (an integer is in milliseconds since 1970)";

@@ -8,7 +8,7 @@
 
 use super::fields::{Field, Fields};
 use super::json::{self, Entries, Member};
-use super::scan::{Scan, peek};
+use super::scan::Scan;
 use super::string;
 use super::value::{JsonKind, JsonValue};
 use crate::engine::event::EventType;
@@ -29,10 +29,10 @@ const FORGET_AFTER: u32 = 64;
 /// What follows the literal of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Follows {
-    /// The value of a known field.
-    Value(Field),
-    /// A value that is not used.
-    Ignored,
+    /// The rest of a string, whose opening quote ends the literal: the value of a known field, or one that is not used.
+    Text(Option<Field>),
+    /// A value of any kind.
+    Any(Option<Field>),
     /// Nothing: the literal ends with the value of `type`.
     Type(EventType),
     /// Nothing: the record ends.
@@ -119,20 +119,25 @@ impl Shapes {
             }
             at += node.literal.len();
             next = node.first_child;
-            let field = match node.follows {
-                Follows::Value(field) => Some(field),
-                Follows::Ignored => None,
-                Follows::Type(event_type) => {
-                    fields.event_type = Some(event_type);
-                    continue;
+            match node.follows {
+                Follows::Text(field) => {
+                    let Some(end) = string::plain_end(text, at) else {
+                        let Some(value) = set(fields, field, string::quoted(text, at)) else { return false };
+                        at = value.after();
+                        continue;
+                    };
+                    if let Some(field) = field {
+                        fields.set(field, JsonValue::new(JsonKind::Text, at, end));
+                    }
+                    at = end + 1;
                 }
+                Follows::Any(field) => {
+                    let Some(value) = set(fields, field, json::value(text, at, 1)) else { return false };
+                    at = value.after();
+                }
+                Follows::Type(event_type) => fields.event_type = Some(event_type),
                 Follows::End => return at == text.len(),
-            };
-            let Ok(value) = value(text, at) else { return false };
-            if let Some(field) = field {
-                fields.set(field, value);
             }
-            at = value.after();
         }
         false
     }
@@ -187,10 +192,14 @@ impl Shapes {
     }
 }
 
-/// The value at an offset of a record. Most are strings.
-#[inline(always)]
-fn value(text: &str, at: usize) -> Scan<JsonValue> {
-    if peek(text, at) == b'"' { string::quoted(text, at + 1) } else { json::value(text, at, 1) }
+/// Sets a field, if it is known, to a value that was scanned; `None` if it is not valid.
+#[inline(never)]
+fn set(fields: &mut Fields<'_>, field: Option<Field>, value: Scan<JsonValue>) -> Option<JsonValue> {
+    let value = value.ok()?;
+    if let Some(field) = field {
+        fields.set(field, value);
+    }
+    Some(value)
 }
 
 /// The literals of a valid record with what follows each; `None` if there are too many, or one is too long.
@@ -199,14 +208,15 @@ fn shape_of(text: &str, event_type: impl Fn(&str) -> Option<EventType>) -> Optio
     let mut from = 0;
     let mut entries = Entries::of_object(text, 0, 0).ok()?;
     while let Some(Member { name, value }) = entries.next_member().ok()? {
-        let before_value = value.start() - usize::from(value.is_text());
-        let (until, follows) = match Field::of(name.text(text).as_bytes()) {
-            None => (before_value, Follows::Ignored),
-            Some(Field::Type) if value.is(JsonKind::Text) => match event_type(value.raw(text)) {
-                Some(event_type) => (value.after(), Follows::Type(event_type)),
-                None => (before_value, Follows::Value(Field::Type)),
-            },
-            Some(field) => (before_value, Follows::Value(field)),
+        let field = Field::of(name.text(text).as_bytes());
+        let known_type = match field {
+            Some(Field::Type) if value.is(JsonKind::Text) => event_type(value.raw(text)),
+            _ => None,
+        };
+        let (until, follows) = match known_type {
+            Some(event_type) => (value.after(), Follows::Type(event_type)),
+            None if value.is_text() => (value.start(), Follows::Text(field)),
+            None => (value.start(), Follows::Any(field)),
         };
         shape.push((&text.as_bytes()[from..until], follows));
         from = value.after();
@@ -260,9 +270,13 @@ mod tests {
     fn a_record_of_a_known_shape_has_the_values_of_the_scanner() {
         let shapes = learnt(&[VIEW, SEARCH]);
         assert!(agrees(&shapes, VIEW) && agrees(&shapes, SEARCH));
-        let other =
-            r#"{"event_id":77,"customer_id":"\u0061","type":"view","time":null,"page":{"a":1},"category":[true,"\n"]}"#;
+        let other = r#"{"event_id":"7","customer_id":"\u0061","type":"view","time":null,"page":"","category":"\n"}"#;
         assert!(agrees(&shapes, other));
+        // What was a text is of another shape as anything else, and the other way round it is not.
+        let other_kinds =
+            r#"{"event_id":77,"customer_id":"b","type":"view","time":"t","page":{"a":1},"category":[true,"\n"]}"#;
+        assert!(!agrees(&shapes, other_kinds));
+        assert!(agrees(&learnt(&[VIEW, other_kinds]), other_kinds));
         assert_eq!(read(&shapes, other).unwrap().event_type, Some(EventType::VIEW));
     }
 
@@ -310,7 +324,7 @@ mod tests {
             }
             taken += u32::from(agrees(&shapes, std::str::from_utf8(&changed).expect("ASCII")));
         }
-        assert!(taken > 4_000, "only {taken} records were of a known shape");
+        assert!(taken > 3_000, "only {taken} records were of a known shape");
     }
 
     /// Mostly few shapes, now and then one of many.

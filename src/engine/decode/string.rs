@@ -8,7 +8,7 @@ use super::vector;
 const LOW: &str = "a low surrogate after a high one";
 
 /// The string whose opening quote is just before `start`.
-#[inline(always)]
+#[inline]
 pub fn quoted(text: &str, start: usize) -> Scan<JsonValue> {
     let end = skip_plain(text, start);
     if peek(text, end) == b'"' {
@@ -16,6 +16,29 @@ pub fn quoted(text: &str, start: usize) -> Scan<JsonValue> {
     } else {
         quoted_with_escapes(text, start, end)
     }
+}
+
+/// The offset of the closing quote of a string that begins at `start`, if it has no escapes. `None` is no answer: the
+/// string may have escapes or be wrong, or the text be too short to tell.
+#[inline(always)]
+pub fn plain_end(text: &str, mut start: usize) -> Option<usize> {
+    const CHUNK: usize = 16;
+    let bytes = text.as_bytes();
+    let left = loop {
+        let left = bytes.len().checked_sub(start)?;
+        let Some(chunk) = bytes[start..].first_chunk::<CHUNK>() else { break left };
+        let special = vector::special_bytes(chunk);
+        if special != 0 {
+            let index = special.trailing_zeros() as usize % CHUNK;
+            return (chunk[index] == b'"').then_some(start + index);
+        }
+        start += CHUNK;
+    };
+    // The last bytes of the text, of which the first were looked at.
+    let chunk = bytes.last_chunk::<CHUNK>()?;
+    let special = vector::special_bytes(chunk) >> (CHUNK - left);
+    let end = start + special.trailing_zeros() as usize;
+    (bytes.get(end) == Some(&b'"')).then_some(end)
 }
 
 #[cold]
@@ -84,4 +107,24 @@ fn escape(text: &str, at: usize) -> Scan<usize> {
 fn code_unit(text: &str, at: usize) -> Scan<u32> {
     let digits = text.as_bytes().get(at..at + 4).and_then(hexadecimal);
     digits.ok_or_else(|| syntax_error(at, "four hexadecimal digits after \\u"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Strings of every length up to 40 at every distance up to 20 from the end of the text.
+    #[test]
+    fn plain_strings_end_where_the_scanner_says() {
+        for (length, rest) in (0..40).flat_map(|length| (0..20).map(move |rest| (length, rest))) {
+            for inside in ["a", "\\n", "é", "\u{1}"] {
+                let text = format!("\"{}{inside}\"{}", "x".repeat(length), ",".repeat(rest));
+                let plain = quoted(&text, 1).ok().filter(|value| value.is(JsonKind::Text)).map(JsonValue::end);
+                let found = plain_end(&text, 1);
+                assert!(found == plain || found.is_none() && text.len() < 16, "{text:?}: {found:?}");
+            }
+            let open = "x".repeat(length);
+            assert_eq!((plain_end(&open, 0), plain_end(&open, length + rest)), (None, None));
+        }
+    }
 }

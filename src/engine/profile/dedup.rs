@@ -225,10 +225,12 @@ impl DuplicateMemory {
     /// Begins the batch of the current hour.
     #[inline(never)]
     fn begin_batch(&mut self) {
+        let mut ids = Ids::default();
         if let Some(batch) = self.batches.back_mut() {
             batch.ids.shrink();
+            ids = Ids::like(&batch.ids);
         }
-        self.batches.push_back(Batch { hour: self.latest_hour, number: self.next_number, ids: Ids::default() });
+        self.batches.push_back(Batch { hour: self.latest_hour, number: self.next_number, ids });
         self.next_number = self.next_number.wrapping_add(1);
         let oldest = self.batches[0].number;
         self.table.empty_some(|batch| is_from(batch, oldest));

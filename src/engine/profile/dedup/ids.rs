@@ -25,6 +25,11 @@ pub struct HourOfIds {
 }
 
 impl Ids {
+    /// An empty list with room for about as many ids as another one has.
+    pub fn like(other: &Self) -> Self {
+        Self { full: Vec::new(), open: Vec::with_capacity(other.len().min(PIECE)) }
+    }
+
     pub fn len(&self) -> usize {
         self.full.len() * PIECE + self.open.len()
     }
