@@ -20,7 +20,7 @@ mod valgrind;
 use crowd::{FIRE, NOW, drive, rules, shard};
 use shoal::engine::effects::Effects;
 use shoal::engine::event::{DAY, Record};
-use shoal::engine::rule::{ForecastScratch, TargetChange};
+use shoal::engine::rule::{ForecastScratch, TargetChange, Truths};
 use shoal::engine::shard::{Input, Shard};
 use shoal::worker::counters::tally::Tally;
 use std::process::ExitCode;
@@ -169,7 +169,7 @@ fn explanations(customers: u64, events: u64) {
     drive(&mut shard, &mut stream, customers, &mut effects, |_, _| {});
     stream.mix();
     let mut costs: Vec<u64> = Vec::new();
-    let (mut before, mut after) = (rules.truths(), rules.truths());
+    let (mut before, mut after) = (Truths::default(), Truths::default());
     let (mut held, mut decided, mut scratch) = (Vec::new(), Vec::new(), ForecastScratch::default());
     drive(&mut shard, &mut stream, events, &mut effects, |shard, effects| {
         for change in &effects.changes {
@@ -181,22 +181,24 @@ fn explanations(customers: u64, events: u64) {
             let customer = shard.profiles().customer(row);
             shard.profiles().held(row, &mut held);
             let at = change.effective_at.max(shard.profiles().row(row).clock);
-            rules.read_truths(rules.customer_comparisons(), &customer, at - DAY, &mut before);
-            rules.read_truths(rules.customer_comparisons(), &customer, at, &mut after);
-            rules.decide(&mut after, &customer, &held, at, true, &mut decided);
+            rules.begin_reading(&mut before);
+            rules.begin_reading(&mut after);
+            rules.read_truths(rules.customer_comparisons(), &customer, at - DAY, &before);
+            rules.read_truths(rules.customer_comparisons(), &customer, at, &after);
+            rules.decide(&after, &customer, &held, at, true, &mut decided);
             let start = Instant::now();
             let change = TargetChange {
                 target,
                 from: held[target].value,
                 to: decided[target].value,
                 by_time: false,
-                before: &before,
-                after: &after,
+                before: rules.reading(&customer, at - DAY, &before),
+                after: rules.reading(&customer, at, &after),
                 held: &held,
                 decided: &decided,
             };
             let mut listed = 0;
-            rules.for_each_reason(&change, &customer, at, |_, _, _, _| listed += 1);
+            rules.for_each_reason(&change, |_, _, _, _| listed += 1);
             std::hint::black_box((listed, rules.forecast(target, &customer, &held, at, &mut scratch)));
             costs.push(start.elapsed().as_nanos() as u64);
         }
