@@ -106,8 +106,6 @@ pub static DIGIT_PAIRS: [[u8; 2]; 100] = {
 pub fn rfc3339_text(time: Millis) -> [u8; 24] {
     let (days, in_day) = (time.div_euclid(DAY), time.rem_euclid(DAY) as u32);
     let (year, month, day) = date_of_text(days);
-    let (seconds, millisecond) = (in_day / 1_000, in_day % 1_000);
-    let (minutes, second) = (seconds / 60, seconds % 60);
     let mut text = *b"0000-00-00T00:00:00.000Z";
     let mut put = |start: usize, number: u32| {
         text[start..start + 2].copy_from_slice(&DIGIT_PAIRS[number as usize]);
@@ -116,12 +114,23 @@ pub fn rfc3339_text(time: Millis) -> [u8; 24] {
     put(2, year % 100);
     put(5, month);
     put(8, day);
-    put(11, minutes / 60);
-    put(14, minutes % 60);
-    put(17, second);
-    put(20, millisecond / 10);
-    text[22] = b'0' + (millisecond % 10) as u8;
+    put_time_of_day(&mut text, 11, in_day);
     text
+}
+
+/// Writes the digits of `in_day`, milliseconds since midnight, into a text that has `00:00:00.000` from `start` on.
+#[inline(always)]
+pub fn put_time_of_day<const N: usize>(text: &mut [u8; N], start: usize, in_day: u32) {
+    let (seconds, millisecond) = (in_day / 1_000, in_day % 1_000);
+    let (minutes, second) = (seconds / 60, seconds % 60);
+    let mut put = |at: usize, number: u32| {
+        text[start + at..start + at + 2].copy_from_slice(&DIGIT_PAIRS[number as usize]);
+    };
+    put(0, minutes / 60);
+    put(3, minutes % 60);
+    put(6, second);
+    put(9, millisecond / 10);
+    text[start + 11] = b'0' + (millisecond % 10) as u8;
 }
 
 /// Days from 1970-01-01 to the date of a text `YYYY-MM-DD`; `None` if the text is no such date.

@@ -126,7 +126,8 @@ impl Publisher {
         init_transactions(&producer, transactional_id, REQUEST_WAIT)?;
         let names = Own::ALL.map(|topic| settings.topics.name(topic).to_owned());
         let topic = |name: &String| {
-            let name_bytes = CString::new(name.as_str()).expect("topic names are checked when topics are made");
+            let name_bytes =
+                CString::new(name.as_str()).expect("a topic of this name exists, so the name has no zero byte");
             ProducerTopic::new(&producer, &name_bytes)
                 .map_err(|code| Failure::Stop(format!("the client refuses the topic {name}: {code}")))
         };

@@ -4,7 +4,7 @@
 //! instructions: a string is copied as it stands unless it needs an escape, digits are written in pairs, and a moment
 //! that an output repeats is formatted once, as is the date of a day.
 
-use crate::engine::calendar::{DIGIT_PAIRS, rfc3339_text};
+use crate::engine::calendar::{DIGIT_PAIRS, put_time_of_day, rfc3339_text};
 use crate::engine::decode::special_bytes;
 use crate::engine::event::{DAY, Millis};
 
@@ -59,7 +59,7 @@ pub fn plain_string(out: &mut Vec<u8>, text: &str) -> Piece {
 
 fn escaped_string(out: &mut Vec<u8>, text: &str) -> Piece {
     let start = out.len() + 1;
-    serde_json::to_writer(&mut *out, text).expect("text is written to memory");
+    serde_json::to_writer(&mut *out, text).expect("writing JSON into memory does not fail");
     Piece::new(start, out.len() - 1)
 }
 
@@ -197,20 +197,11 @@ impl Moments {
         let date = &mut self.dates[day as usize % DATES];
         if date.0 != day {
             let text = rfc3339_text(day * DAY);
-            *date = (day, *text.first_chunk().expect("the date is at its beginning"));
+            *date = (day, *text.first_chunk().expect("an RFC 3339 text begins with ten bytes of date"));
         }
-        let (seconds, millisecond) = (in_day / 1_000, in_day % 1_000);
-        let (minutes, second) = (seconds / 60, seconds % 60);
         let mut text = *b"\"0000-00-00T00:00:00.000Z\"";
         text[1..11].copy_from_slice(&date.1);
-        let mut put = |start: usize, number: u32| {
-            text[start..start + 2].copy_from_slice(&DIGIT_PAIRS[number as usize]);
-        };
-        put(12, minutes / 60);
-        put(15, minutes % 60);
-        put(18, second);
-        put(21, millisecond / 10);
-        text[23] = b'0' + (millisecond % 10) as u8;
+        put_time_of_day(&mut text, 12, in_day);
         text
     }
 }
